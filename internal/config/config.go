@@ -1,0 +1,71 @@
+// Package config turns the action's inputs, or the same names as flags, into one validated Config.
+package config
+
+import "time"
+
+// Config is what the user asked for, complete: every default is filled in and every value was checked that can be
+// checked without looking outside.
+type Config struct {
+	// Benchmark is the preset that the other defaults came from.
+	Benchmark Benchmark
+
+	// SDKRepository is where the SDK is cloned from: an https, http or file URL. SDKRef is a branch, tag or SHA of it.
+	SDKRepository, SDKRef string
+	// SDKOptions are fields of the SDK's BuildOptions, in the order given. The SDK checks names and values.
+	SDKOptions []Option
+
+	// InstanceIDs and InstancesFile choose from the dataset; the ids win over the file. Both empty means everything.
+	InstanceIDs   []string
+	InstancesFile string
+
+	// Image is the repository that images are pushed to, without a tag.
+	Image string
+	// BaseImageTemplate makes an instance's base image: {instance_id} {repo} {name} {arch}.
+	BaseImageTemplate string
+	// CustomTagTemplate makes the SDK's custom tag: {instance_tag} {instance_id} {sdk_dockerfile_sha7} {options_sha7}.
+	// TagTemplateGiven says that the user wrote it.
+	CustomTagTemplate string
+	TagTemplateGiven  bool
+	// Target is the SDK Dockerfile's stage, "source-minimal".
+	Target string
+	// Strategy is how images are made; only "native" so far.
+	Strategy string
+
+	// ForceBuild builds also what the registry has.
+	ForceBuild bool
+	// MaxWorkers is the number of images built at once, at least 1.
+	MaxWorkers int
+	// CacheMode is what BuildKit exports as registry cache: "off", "min" or "max".
+	CacheMode string
+	// ImageTimeout bounds one image's build.
+	ImageTimeout time.Duration
+
+	// Builder is a buildx builder to adopt by name, or the unix:// or tcp:// address of a buildkitd.
+	Builder string
+
+	// Registry and BaseRegistry are the credentials for Image's host and for the base images' host.
+	Registry, BaseRegistry Credentials
+
+	// BuildDir is where ledger, logs and summaries go, relative to the workspace.
+	BuildDir string
+}
+
+// Option is one field of the SDK's BuildOptions.
+type Option struct{ Name, Value string }
+
+// Credentials are a user's name and password at a registry. Both empty means anonymous.
+type Credentials struct{ Username, Password string }
+
+// Benchmark is a preset: the defaults that differ from one benchmark to the next.
+type Benchmark struct {
+	// Name is what the user types: "swebench".
+	Name string
+	// Title heads the step summary.
+	Title string
+	// Dataset and Split name the instance list, as the hub does.
+	Dataset, Split string
+	// BaseImageTemplate and CustomTagTemplate are the evaluation's own rules.
+	BaseImageTemplate, CustomTagTemplate string
+	// MaxWorkers is the benchmark workflow's default.
+	MaxWorkers int
+}

@@ -1,0 +1,65 @@
+package config
+
+// Input is one input of the action, and one flag of the command line.
+type Input struct {
+	// Name is kebab-case: "max-workers".
+	Name string
+	// Default says in words what holds when the input is not given; empty where Description says it.
+	Default string
+	// Description is a sentence or two.
+	Description string
+
+	// lines allows line breaks, secret keeps the value out of messages, boolean needs no value as a flag.
+	lines, secret, boolean bool
+}
+
+// Text is the description with the default, as action.yml has it.
+func (in Input) Text() string {
+	if in.Default == "" {
+		return in.Description
+	}
+	return in.Description + " Default " + in.Default + "."
+}
+
+// inputs is the one table that flags, help and action.yml (by a test) follow.
+var inputs = []Input{
+	{Name: "benchmark", Default: "swebench", Description: "Preset for instance list, base images, workers and title, swebench or swtbench."},
+	{Name: "sdk-ref", Description: "Branch, tag or commit SHA of sdk-repository. Required."},
+	{Name: "sdk-repository", Default: defaultSDKRepository, Description: "Where the SDK is cloned from, an https, http or file URL."},
+	{Name: "sdk-options", Default: "none, so the SDK's own defaults", lines: true,
+		Description: "Fields of the SDK's BuildOptions, one name=value a line, for example install_acp_providers= for none."},
+	{Name: "instance-ids", Default: "all of the benchmark", lines: true,
+		Description: "Instance ids to build, separated by commas, blanks or line breaks."},
+	{Name: "instances-file", Description: "File in the workspace with one instance id a line. Ignored when instance-ids is given."},
+	{Name: "image", Default: defaultImage, Description: "Repository that the images are pushed to, without a tag."},
+	{Name: "base-image-template", Default: sweBenchBaseImage + " in lower case",
+		Description: "Base image of an instance, with {instance_id} {repo} {name} {arch}."},
+	{Name: "custom-tag-template", Default: "what the evaluation pulls, " + phasedTag,
+		Description: "The custom part of each tag, with {instance_tag} {instance_id} {sdk_dockerfile_sha7} {options_sha7}."},
+	{Name: "target", Default: defaultTarget, Description: "Stage of the SDK's Dockerfile."},
+	{Name: "strategy", Description: "How images are made. Only native, the default, in this version."},
+	{Name: "force-build", Default: "false", Description: "true builds also the images that the registry has.", boolean: true},
+	{Name: "max-workers", Default: "8 for swebench, 4 for swtbench", Description: "Images built at once."},
+	{Name: "cache-mode", Default: defaultCacheMode, Description: "Registry cache that BuildKit exports with each image, off, min or max."},
+	{Name: "image-timeout", Default: defaultImageTimeout.String(), Description: "Longest time for one image, such as 90s, 30m or 1h."},
+	{Name: "builder", Description: "Name of a buildx builder to adopt (the name output of docker/setup-buildx-action), " +
+		"or the unix:// or tcp:// address of a buildkitd. Required in this version."},
+	{Name: "registry-username", Default: "anonymous", Description: "User name at the registry of image."},
+	{Name: "registry-password", Description: "Password or token at the registry of image.", secret: true},
+	{Name: "base-registry-username", Default: "anonymous", Description: "User name at the registry of the base images."},
+	{Name: "base-registry-password", Description: "Password or token at the registry of the base images.", secret: true},
+	{Name: "build-dir", Default: defaultBuildDir, Description: "Folder in the workspace for ledger, summaries and logs."},
+}
+
+// Inputs lists every input there is.
+func Inputs() []Input { return append([]Input(nil), inputs...) }
+
+// inputNamed panics for a name that the table lacks: that input could not be given, and would have no help.
+func inputNamed(name string) Input {
+	for _, in := range inputs {
+		if in.Name == name {
+			return in
+		}
+	}
+	panic("config: no input is named " + name)
+}

@@ -1,0 +1,150 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// What a workflow's author reads in action.yml and what --help prints are one text.
+func TestActionDeclaresTheInputs(t *testing.T) {
+	action, err := os.ReadFile("../../action.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, ok := strings.Cut(string(action), "\ninputs:\n")
+	section, _, ended := strings.Cut(section, "\noutputs:\n")
+	if !ok || !ended {
+		t.Fatal("action.yml has no inputs between inputs: and outputs:")
+	}
+	entry := regexp.MustCompile(`(?m)^  ([a-z-]+):\n    description: (.*)$`)
+	declared := map[string]string{}
+	for _, m := range entry.FindAllStringSubmatch(section, -1) {
+		declared[m[1]] = m[2]
+	}
+	table := map[string]string{}
+	for _, in := range Inputs() {
+		table[in.Name] = in.Text()
+	}
+	if diff := cmp.Diff(table, declared); diff != "" {
+		t.Errorf("action.yml (-inputs +action.yml):\n%s", diff)
+	}
+}
+
+func TestDefaultsAreThoseOfTheTable(t *testing.T) {
+	for _, input := range []string{"benchmark", "sdk-repository", "image", "target", "force-build", "cache-mode", "image-timeout", "build-dir"} {
+		t.Run(input, func(t *testing.T) {
+			got, err := Parse(inputsOf(map[string]string{input: inputNamed(input).Default}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(least(), got); diff != "" {
+				t.Errorf("the default given outright (-default +given):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestEveryInputIsRead(t *testing.T) {
+	asked := map[string]bool{}
+	Parse(func(name string) string { asked[name] = true; return "" })
+	for _, in := range Inputs() {
+		if !asked[in.Name] {
+			t.Errorf("%s is in the table but never read", in.Name)
+		}
+	}
+}
+
+func TestParseArgs(t *testing.T) {
+	got, err := ParseArgs(strings.Fields("--sdk-ref v1.58.2 --builder=builder-1 --force-build --max-workers 2 "+
+		"--sdk-options a=1 --sdk-options b= --instance-ids a__a-1 --instance-ids b__b-2"), inputsOf(nil), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := least()
+	want.ForceBuild, want.MaxWorkers = true, 2
+	want.SDKOptions = []Option{{"a", "1"}, {"b", ""}}
+	want.InstanceIDs = []string{"a__a-1", "b__b-2"}
+	want.CustomTagTemplate = "{sdk_dockerfile_sha7}-{options_sha7}-{instance_tag}"
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("config (-want +got):\n%s", diff)
+	}
+}
+
+func TestParseArgsWithoutArgumentsReadsInputs(t *testing.T) {
+	got, err := ParseArgs(nil, inputsOf(nil), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(least(), got); diff != "" {
+		t.Errorf("config (-want +got):\n%s", diff)
+	}
+}
+
+func TestParseArgsIgnoresInputsWhenThereAreArguments(t *testing.T) {
+	_, err := ParseArgs([]string{"--sdk-ref", "v1"}, inputsOf(nil), nil)
+	if m := each(t, err); len(m) != 1 || m[0].Input != "builder" {
+		t.Errorf("got %v, want that builder is required", err)
+	}
+}
+
+func TestCommandLineMistakes(t *testing.T) {
+	const needed = "--sdk-ref v1 --builder b "
+	cases := []struct {
+		args string
+		want []string
+	}{
+		{needed + "--sdk-reff v2", []string{`command line: there is no flag "--sdk-reff"; did you mean --sdk-ref? --help lists the flags`}},
+		{needed + "--registry-pasword=s3cret", []string{`command line: there is no flag "--registry-pasword"; did you mean --registry-password? --help lists the flags`}},
+		{needed + "--registry-pasword s3cret", []string{`command line: there is no flag "--registry-pasword"; did you mean --registry-password? --help lists the flags`}},
+		{needed + "--unlike-anything-known", []string{`command line: there is no flag "--unlike-anything-known"; --help lists the flags`}},
+		{needed + "--force-build false", []string{`command line: "false" is not a flag; every value follows`}},
+		{needed + "--force-build=maybe", []string{`force-build: "maybe" is not a boolean; write true or false`}},
+		{needed + "--image ghcr.io/o/x --image ghcr.io/o/y", []string{`image: is given twice; give it once`}},
+		{needed + "--registry-password", []string{`registry-password: has no value; write --registry-password VALUE`}},
+		{needed + "-- --x y", []string{`"--x" is not a flag`, `"y" is not a flag`}},
+		{"build --max-workers 0 --nope --sdk-ref v1", []string{
+			`command line: "build" is not a flag`, `command line: there is no flag "--nope"`, `max-workers: "0"`, `builder: is required`}},
+	}
+	for _, tc := range cases {
+		t.Run(tc.args, func(t *testing.T) {
+			_, err := ParseArgs(strings.Fields(tc.args), inputsOf(nil), nil)
+			var got []string
+			for _, m := range each(t, err) {
+				got = append(got, m.Error()+"; "+m.Hint())
+			}
+			if len(got) != len(tc.want) {
+				t.Fatalf("got %d mistakes, want %d: %q", len(got), len(tc.want), got)
+			}
+			for i, want := range tc.want {
+				if !strings.Contains(got[i], want) {
+					t.Errorf("mistake %d is %q, want %q in it", i, got[i], want)
+				}
+			}
+			if strings.Contains(strings.Join(got, ""), "s3cret") {
+				t.Errorf("shows a secret: %q", got)
+			}
+		})
+	}
+}
+
+func TestHelp(t *testing.T) {
+	for _, args := range []string{"--help", "-h", "--sdk-reff x --help"} {
+		var out bytes.Buffer
+		_, err := ParseArgs(strings.Fields(args), inputsOf(nil), &out)
+		if !errors.Is(err, flag.ErrHelp) {
+			t.Errorf("%s: error is %v, want flag.ErrHelp", args, err)
+		}
+		for _, in := range Inputs() {
+			if !strings.Contains(out.String(), "--"+in.Name) || !strings.Contains(out.String(), in.Text()) {
+				t.Errorf("%s: help lacks %s", args, in.Name)
+			}
+		}
+	}
+}

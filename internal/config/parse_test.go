@@ -1,0 +1,268 @@
+package config
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// inputsOf gives the least that a run needs, changed as said.
+func inputsOf(changes map[string]string) func(string) string {
+	return func(name string) string {
+		if v, ok := changes[name]; ok {
+			return v
+		}
+		return map[string]string{"sdk-ref": "v1.58.2", "builder": "builder-1"}[name]
+	}
+}
+
+func least() Config {
+	return Config{
+		Benchmark: Benchmark{
+			Name: "swebench", Title: "SWE-Bench image build", Dataset: "princeton-nlp/SWE-bench_Verified", Split: "test",
+			BaseImageTemplate: "docker.io/swebench/sweb.eval.{arch}.{repo}_1776_{name}:latest",
+			CustomTagTemplate: "{sdk_dockerfile_sha7}-{instance_tag}", MaxWorkers: 8,
+		},
+		SDKRepository:     "https://github.com/OpenHands/software-agent-sdk.git",
+		SDKRef:            "v1.58.2",
+		Image:             "ghcr.io/openhands/eval-agent-server",
+		BaseImageTemplate: "docker.io/swebench/sweb.eval.{arch}.{repo}_1776_{name}:latest",
+		CustomTagTemplate: "{sdk_dockerfile_sha7}-{instance_tag}",
+		Target:            "source-minimal", Strategy: "native", MaxWorkers: 8, CacheMode: "off",
+		ImageTimeout: 2000 * time.Second, Builder: "builder-1", BuildDir: "builds",
+	}
+}
+
+func TestParse(t *testing.T) {
+	cases := map[string]struct {
+		inputs map[string]string
+		want   func(*Config)
+	}{
+		"the least":                   {nil, func(*Config) {}},
+		"an empty value is not given": {map[string]string{"image": "", "max-workers": " ", "cache-mode": "\n", "target": ""}, func(*Config) {}},
+		"swtbench brings its dataset, title and workers": {map[string]string{"benchmark": "swtbench"}, func(c *Config) {
+			c.Benchmark.Name, c.Benchmark.Title = "swtbench", "SWT-Bench image build"
+			c.Benchmark.Dataset = "eth-sri/SWT-bench_Verified_bm25_27k_zsp"
+			c.Benchmark.MaxWorkers, c.MaxWorkers = 4, 4
+		}},
+		"a given value wins over the preset": {map[string]string{"benchmark": "swebench", "max-workers": " 3\n"}, func(c *Config) { c.MaxWorkers = 3 }},
+		"options enter the default tag": {
+			map[string]string{"sdk-options": "install_acp_providers=\r\n\n  image_flavor = a=b \n"},
+			func(c *Config) {
+				c.SDKOptions = []Option{{"install_acp_providers", ""}, {"image_flavor", "a=b"}}
+				c.CustomTagTemplate = "{sdk_dockerfile_sha7}-{options_sha7}-{instance_tag}"
+			}},
+		"options leave a given template alone": {
+			map[string]string{"sdk-options": "a=1", "custom-tag-template": "x-{instance_id}"},
+			func(c *Config) {
+				c.SDKOptions = []Option{{"a", "1"}}
+				c.CustomTagTemplate, c.TagTemplateGiven = "x-{instance_id}", true
+			}},
+		"ids by commas, blanks and lines": {
+			map[string]string{"instance-ids": "a__a-1, b__b-2\n\tc__c-3\r\n,d__d-4 ,"},
+			func(c *Config) { c.InstanceIDs = []string{"a__a-1", "b__b-2", "c__c-3", "d__d-4"} }},
+		"everything else": {
+			map[string]string{
+				"sdk-repository": "file:///srv/sdk.git", "sdk-ref": "refs/tags/v1.58.2", "instances-file": "ids.txt",
+				"image": "localhost:5000/a/b", "base-image-template": "hub:5000/x/{instance_id}", "target": "binary",
+				"strategy": "native", "force-build": "TRUE", "cache-mode": "max", "image-timeout": "1h30m",
+				"builder": "unix:///run/buildkit/buildkitd.sock", "registry-username": "u", "registry-password": " p\n",
+				"base-registry-username": "v", "base-registry-password": "q", "build-dir": "./out/x/",
+			},
+			func(c *Config) {
+				c.SDKRepository, c.SDKRef, c.InstancesFile = "file:///srv/sdk.git", "refs/tags/v1.58.2", "ids.txt"
+				c.Image, c.BaseImageTemplate, c.Target = "localhost:5000/a/b", "hub:5000/x/{instance_id}", "binary"
+				c.ForceBuild, c.CacheMode, c.ImageTimeout = true, "max", 90*time.Minute
+				c.Builder = "unix:///run/buildkit/buildkitd.sock"
+				c.Registry, c.BaseRegistry = Credentials{"u", "p"}, Credentials{"v", "q"}
+				c.BuildDir = "out/x"
+			}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			want := least()
+			tc.want(&want)
+			got, err := Parse(inputsOf(tc.inputs))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("config (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// each takes a joined error apart.
+func each(t *testing.T, err error) []*Mistake {
+	t.Helper()
+	if err == nil {
+		return nil
+	}
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		t.Fatalf("%T is not a joined error: %v", err, err)
+	}
+	var all []*Mistake
+	for _, e := range joined.Unwrap() {
+		if _, nested := e.(interface{ Unwrap() []error }); nested {
+			all = append(all, each(t, e)...)
+			continue
+		}
+		var m *Mistake
+		if !errors.As(e, &m) {
+			t.Fatalf("%T is not a mistake: %v", e, e)
+		}
+		all = append(all, m)
+	}
+	return all
+}
+
+func TestMistakes(t *testing.T) {
+	cases := []struct{ input, value, says, hint string }{
+		{"benchmark", "swebenhc", `"swebenhc" is unknown`, "did you mean swebench?"},
+		{"benchmark", "gaia", `"gaia" is unknown`, "swebench or swtbench"},
+		{"sdk-ref", "", "is required", "v1.58.2"},
+		{"sdk-ref", "--upload-pack=x", `"--upload-pack=x" cannot be the name of a git ref`, "tag"},
+		{"sdk-ref", "HEAD~1", "cannot be the name", "SHA"},
+		{"sdk-ref", "a..b", "cannot be the name", "SHA"},
+		{"sdk-ref", "main\nother", `"main\nother" holds a line break`, "one line"},
+		{"sdk-repository", "git@github.com:OpenHands/x.git", "is not an https, http or file URL", "ssh is not supported"},
+		{"sdk-repository", "ssh://git@github.com/x", "holds credentials", "leave out user"},
+		{"sdk-repository", "https://ghp_secret@github.com/o/r", `"***@github.com/o/r" holds credentials`, "logs"},
+		{"sdk-repository", "https://u:p%zz@github.com/o/r", `"***@github.com/o/r" is not`, "https://host/path"},
+		{"sdk-repository", "https://github.com/o/r?token=s3cret", `"https://github.com/o/r?***" has a query`, "leave out"},
+		{"sdk-repository", "HTTPS://github.com/o/r", "is not an https", "https://host/path"},
+		{"sdk-repository", "https:///o/r", "is not an https", "https://host/path"},
+		{"sdk-repository", "/srv/sdk.git", "is not an https", "file:///path"},
+		{"sdk-repository", "file://srv/sdk.git", "is not an https", "file:///path"},
+		{"sdk-options", "image_flavor", `"image_flavor" is not name=value`, "name=value"},
+		{"sdk-options", "=x", `"=x" is not name=value`, "name=value"},
+		{"sdk-options", "a=1\nb=2\n a = 3", `"a" is given twice`, "once"},
+		{"instance-ids", ", ,\n,", "names no instance", "leave it empty"},
+		{"instances-file", "a\x00b", "control character", "one line"},
+		{"image", "ghcr.io/o/x:latest", `"ghcr.io/o/x:latest" has a tag or a digest`, "tags come from the SDK"},
+		{"image", "ghcr.io/o/x@sha256:" + strings.Repeat("a", 64), "has a tag or a digest", "tags come from the SDK"},
+		{"image", "localhost:5000", "names no registry", "host"},
+		{"image", "openhands/eval", "names no registry", "docker.io/owner/name"},
+		{"image", "https://ghcr.io/o/x", "is a URL", "scheme"},
+		{"image", "ghcr.io/OpenHands/Eval", "upper-case", "write ghcr.io/openhands/eval"},
+		{"image", "ghcr.io/o//x", "is not a repository's name", "ghcr.io/"},
+		{"image", "ghcr.io/o/x/", "is not a repository's name", "ghcr.io/"},
+		{"image", "ghcr.io/o/{name}", "is not a repository's name", "ghcr.io/"},
+		{"base-image-template", "x/{instanceid}", "unknown placeholder {instanceid}", "did you mean {instance_id}? the placeholders are {instance_id} {repo} {name} {arch}"},
+		{"base-image-template", "x/{instance_id", "a brace that belongs to no placeholder", "{arch}"},
+		{"base-image-template", "x/{instance_id}@sha256:" + strings.Repeat("a", 64), "has a digest", "by tag"},
+		{"base-image-template", "X/{instance_id}", "does not make an image's name", "sweb.eval"},
+		{"custom-tag-template", "{tag}", "unknown placeholder {tag}", "{instance_tag} {instance_id} {sdk_dockerfile_sha7} {options_sha7}"},
+		{"target", "source minimal", "cannot be the name of a stage", "source-minimal"},
+		{"strategy", "auto", `"auto" is not available: this version has only native`, "native"},
+		{"strategy", "rebase", "only native", "native"},
+		{"force-build", "yes", `"yes" is not a boolean`, "true or false"},
+		{"force-build", "tRUE", "is not a boolean", "true or false"},
+		{"max-workers", "0", `"0" is not a whole number of at least 1`, "1 or more"},
+		{"max-workers", "-2", "at least 1", "1 or more"},
+		{"max-workers", "2.5", "whole number", "1 or more"},
+		{"cache-mode", "full", `"full" is unknown`, "off, min or max"},
+		{"image-timeout", "2000", `"2000" has no unit`, "30m"},
+		{"image-timeout", "soon", `"soon" is not a duration`, "30m"},
+		{"image-timeout", "0s", "above zero", "30m"},
+		{"image-timeout", "-5m", "above zero", "30m"},
+		{"builder", "", "is required", "the name output of docker/setup-buildx-action, or unix:///... or tcp://"},
+		{"builder", "-x", "cannot be a builder's name", "setup-buildx-action"},
+		{"builder", "unix://run/x.sock", "is not the address", "unix:///"},
+		{"builder", "tcp://host", "is not the address", "tcp://host:1234"},
+		{"builder", "docker-container://x", "is not the address", "tcp://"},
+		{"registry-username", "u", "is empty although registry-username is given", "both"},
+		{"base-registry-password", "s3cret", "is empty although base-registry-password is given", "both"},
+		{"registry-password", "s3cret\nx", "the value holds a line break", "one line"},
+		{"build-dir", "/github/workspace/builds", "is not inside the workspace", "relative"},
+		{"build-dir", "a/../../b", "is not inside the workspace", "relative"},
+	}
+	for _, tc := range cases {
+		t.Run(tc.input+"="+tc.value, func(t *testing.T) {
+			_, err := Parse(inputsOf(map[string]string{tc.input: tc.value}))
+			mistakes := each(t, err)
+			if len(mistakes) != 1 {
+				t.Fatalf("got %d mistakes, want 1: %v", len(mistakes), err)
+			}
+			m := mistakes[0]
+			if !strings.Contains(m.Error(), tc.says) || strings.Contains(m.Error(), "\n") {
+				t.Errorf("says %q, want one line with %q", m.Error(), tc.says)
+			}
+			if !strings.Contains(m.Hint(), tc.hint) {
+				t.Errorf("hints %q, want %q in it", m.Hint(), tc.hint)
+			}
+			if strings.Contains(m.Error()+m.Hint(), "s3cret") || strings.Contains(m.Error()+m.Hint(), "ghp_") {
+				t.Errorf("shows a secret: %s; %s", m, m.Hint())
+			}
+		})
+	}
+}
+
+func TestAllMistakesAtOnce(t *testing.T) {
+	_, err := Parse(inputsOf(map[string]string{
+		"sdk-ref": "", "benchmark": "x", "max-workers": "0", "image": "X", "custom-tag-template": "{a}{b}",
+		"registry-password": "only",
+	}))
+	var got []string
+	for _, m := range each(t, err) {
+		got = append(got, m.Input)
+	}
+	want := []string{"benchmark", "sdk-ref", "image", "custom-tag-template", "custom-tag-template", "max-workers", "registry-username"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("inputs with mistakes (-want +got):\n%s", diff)
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	cases := map[string]struct {
+		inputs map[string]string
+		want   []string
+	}{
+		"none": {nil, nil},
+		"a template without the options": {map[string]string{"sdk-options": "a=1", "custom-tag-template": "{instance_tag}"},
+			[]string{"custom-tag-template"}},
+		"a template with the options":   {map[string]string{"sdk-options": "a=1", "custom-tag-template": "{options_sha7}-{instance_tag}"}, nil},
+		"a template and no options":     {map[string]string{"custom-tag-template": "{instance_tag}"}, nil},
+		"options with the default tags": {map[string]string{"sdk-options": "a=1"}, nil},
+		"ids and a file":                {map[string]string{"instance-ids": "a__a-1", "instances-file": "f"}, []string{"instances-file"}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			c, err := Parse(inputsOf(tc.inputs))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var about []string
+			for _, w := range c.Warnings() {
+				about = append(about, strings.Fields(w)[0])
+			}
+			if diff := cmp.Diff(tc.want, about); diff != "" {
+				t.Errorf("warnings (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestNearest(t *testing.T) {
+	ids := []string{"astropy__astropy-12907", "django__django-11333", "django__django-11338", "sympy__sympy-23824"}
+	cases := []struct{ word, want string }{
+		{"django__django-11330", "django__django-11333"},
+		{"Django__Django-11333", "django__django-11333"},
+		{"django-11338", "django__django-11338"},
+		{"sympy_sympy-23824", "sympy__sympy-23824"},
+		{"", ""},
+		{`{"instance_id": "django__django-11333", "repo": "django/django"}`, ""},
+	}
+	for _, tc := range cases {
+		t.Run(tc.word, func(t *testing.T) {
+			if got := Nearest(tc.word, ids); got != tc.want {
+				t.Errorf("Nearest(%q) = %q, want %q", tc.word, got, tc.want)
+			}
+		})
+	}
+}

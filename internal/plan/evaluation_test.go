@@ -1,0 +1,136 @@
+package plan
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+const (
+	sdkSHA        = "611629e69d2c0d9d2a4b8f3d1f0e9c8b7a6f5e4d"
+	dockerfileSHA = "245a2380c1d2e3f405162738495a6b7c8d9eafb0c1d2e3f405162738495a6b7c"
+)
+
+// fakeSDK names tags as the SDK's BuildOptions.all_tags does from 1.22.0 on, with include_base_tag off and no ref.
+func fakeSDK(image, stage string, targets []Target) []Target {
+	for i, t := range targets {
+		suffix := "-" + stage
+		if stage == "binary" {
+			suffix = ""
+		}
+		targets[i].Tags = []string{image + ":" + sdkSHA[:7] + "-" + t.CustomTag + suffix, image + ":" + sdkSHA + "-" + t.CustomTag + suffix}
+	}
+	return targets
+}
+
+// asked is the image for which an evaluation asks, as OpenHands/benchmarks has it in swebench/run_infer.py and
+// swtbench/run_infer.py (prepare_workspace) with its defaults: EVAL_AGENT_SERVER_IMAGE:<prefix>-<custom tag>-<stage>,
+// the prefix being IMAGE_TAG_PREFIX or, when that is unset, <7 digits of the SDK's SHA>-<7 of its Dockerfile's hash>.
+var asked = map[string]map[string]string{
+	"": {
+		"django__django-11333":                "ghcr.io/openhands/eval-agent-server:611629e-245a238-sweb.eval.x86_64.django_1776_django-11333-source-minimal",
+		"scikit-learn__scikit-learn-13439":    "ghcr.io/openhands/eval-agent-server:611629e-245a238-sweb.eval.x86_64.scikit-learn_1776_scikit-learn-13439-source-minimal",
+		"sphinx-doc__sphinx-10323":            "ghcr.io/openhands/eval-agent-server:611629e-245a238-sweb.eval.x86_64.sphinx-doc_1776_sphinx-10323-source-minimal",
+		"Automattic__wp-calypso-23915":        "ghcr.io/openhands/eval-agent-server:611629e-245a238-sweb.eval.x86_64.automattic_1776_wp-calypso-23915-source-minimal",
+		"pytest-dev__pytest-plugin_x.y-5262":  "ghcr.io/openhands/eval-agent-server:611629e-245a238-sweb.eval.x86_64.pytest-dev_1776_pytest-plugin_x.y-5262-source-minimal",
+		"matplotlib__matplotlib-0_1776_25311": "ghcr.io/openhands/eval-agent-server:611629e-245a238-sweb.eval.x86_64.matplotlib_1776_matplotlib-0_1776_25311-source-minimal",
+	},
+	"611629e-245a238-0123456": {
+		"django__django-11333": "ghcr.io/openhands/eval-agent-server:611629e-245a238-0123456-sweb.eval.x86_64.django_1776_django-11333-source-minimal",
+	},
+}
+
+func TestTagsAreWhatTheEvaluationAsksFor(t *testing.T) {
+	for _, benchmark := range []string{"swebench", "swtbench"} {
+		for id, want := range asked[""] {
+			t.Run(benchmark+"/"+id, func(t *testing.T) {
+				targets := named(t, []string{id}, "benchmark="+benchmark)
+				if !slices.Contains(targets[0].Tags, want) {
+					t.Errorf("the evaluation asks for %s, tags are %s", want, targets[0].Tags)
+				}
+				if prefix, ok := ImageTagPrefix(targets); !ok || prefix != PhasedTagPrefix(sdkSHA, dockerfileSHA) {
+					t.Errorf("IMAGE_TAG_PREFIX is %q, %v; none should be needed", prefix, ok)
+				}
+			})
+		}
+	}
+}
+
+// named goes the whole way from inputs to the SDK's tags.
+func named(t *testing.T, ids []string, inputs ...string) []Target {
+	t.Helper()
+	cfg := parsed(t, inputs...)
+	targets, err := New(cfg, ids)
+	if err != nil {
+		t.Fatal(err)
+	}
+	targets, err = WithTags(targets, cfg.CustomTagTemplate, Values{SDKDockerfileSHA256: dockerfileSHA, Options: cfg.SDKOptions})
+	if err != nil {
+		t.Fatal(err)
+	}
+	targets = fakeSDK(cfg.Image, cfg.Target, targets)
+	if err := CheckTags(targets); err != nil {
+		t.Fatal(err)
+	}
+	return targets
+}
+
+// With IMAGE_TAG_PREFIX set to what the summary names, the evaluation finds images that have other tags.
+func TestImageTagPrefix(t *testing.T) {
+	ids := []string{"django__django-11333", "sympy__sympy-23824"}
+	providers := OptionsSHA256(parsed(t, "sdk-options=install_acp_providers=").SDKOptions)[:7]
+	cases := map[string]struct {
+		inputs []string
+		want   string
+		absent bool
+	}{
+		"the default":                  {want: "611629e-245a238"},
+		"options":                      {inputs: []string{"sdk-options=install_acp_providers="}, want: "611629e-245a238-" + providers},
+		"a template before the tag":    {inputs: []string{"custom-tag-template=mine-{instance_tag}"}, want: "611629e-mine"},
+		"only the instance's tag":      {inputs: []string{"custom-tag-template={instance_tag}"}, want: "611629e"},
+		"other base images":            {inputs: []string{"base-image-template=hub:5000/x/{instance_id}:1"}, want: "611629e-245a238"},
+		"a template after the tag":     {inputs: []string{"custom-tag-template={instance_tag}-mine"}, absent: true},
+		"a template by the id":         {inputs: []string{"custom-tag-template={instance_id}"}, absent: true},
+		"a prefix of each one's own":   {inputs: []string{"custom-tag-template={instance_id}-{instance_tag}"}, absent: true},
+		"a stage that nobody asks for": {inputs: []string{"target=binary"}, absent: true},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			targets := named(t, ids, tc.inputs...)
+			prefix, ok := ImageTagPrefix(targets)
+			if ok == tc.absent || prefix != tc.want {
+				t.Fatalf("ImageTagPrefix = %q, %v, want %q", prefix, ok, tc.want)
+			}
+			for _, target := range targets {
+				want := "ghcr.io/openhands/eval-agent-server:" + prefix + "-" + InstanceTag(target.BaseImage) + "-source-minimal"
+				if ok && !slices.Contains(target.Tags, want) {
+					t.Errorf("the evaluation asks for %s, tags are %s", want, target.Tags)
+				}
+			}
+		})
+	}
+}
+
+func TestImageTagPrefixOfNothing(t *testing.T) {
+	if prefix, ok := ImageTagPrefix(nil); ok {
+		t.Errorf("no target has the prefix %q", prefix)
+	}
+}
+
+func TestInstanceTag(t *testing.T) {
+	cases := map[string]string{
+		"docker.io/swebench/sweb.eval.x86_64.django_1776_django-11333:latest": "sweb.eval.x86_64.django_1776_django-11333",
+		"registry:5000/hub/swebench/x:1":                                      "x",
+		"registry:5000/x":                                                     "x",
+		"x":                                                                   "x",
+		"a/b:c:d":                                                             "b",
+	}
+	for image, want := range cases {
+		if got := InstanceTag(image); got != want {
+			t.Errorf("InstanceTag(%s) = %s, want %s", image, got, want)
+		}
+		if strings.ContainsAny(InstanceTag(image), ":/") {
+			t.Errorf("InstanceTag(%s) is no part of a tag", image)
+		}
+	}
+}
