@@ -1,0 +1,218 @@
+// Package sdk is the software-agent-sdk at one ref: its checkout, its Python environment, its source distribution, and
+// worker processes that have imported its build module. Tags, Dockerfile, build arguments and cache rules are the SDK's
+// own; this package only asks it.
+package sdk
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+)
+
+// Source is where the SDK comes from.
+type Source struct {
+	// Repository is an https, http or file URL without credentials.
+	Repository string
+	// Ref is a branch, a tag, a commit SHA (whole, or its first 7 digits or more), or a full ref name like
+	// refs/tags/v1.58.2.
+	Ref string
+}
+
+// Checkout is the SDK's work tree at one commit.
+type Checkout struct {
+	// Dir is the private folder that was given to Clone; Root, inside it, is the SDK's workspace root.
+	Dir, Root string
+	// SHA is the commit, 40 hexadecimal digits.
+	SHA string
+	// DockerfileSHA256 is the hash of the SDK's Dockerfile, 64 hexadecimal digits. Its first 7 are in the tags that
+	// the evaluation pulls (OpenHands/benchmarks, get_phased_image_tag_prefix).
+	DockerfileSHA256 string
+}
+
+// agentServer is the folder of the package that has the build module; dockerfile is the SDK's, both below Root.
+const (
+	agentServer = "openhands-agent-server"
+	dockerfile  = agentServer + "/openhands/agent_server/docker/Dockerfile"
+)
+
+// wholeSHA is what a commit has to be named by: the SDK puts "unknown" into tags when it finds none.
+var wholeSHA = regexp.MustCompile(`^[0-9a-f]{40}$`)
+
+// Clone brings source into dir, which must be absent or empty, and resolves its ref. Errors are a *RefError where the
+// ref is at fault, else a *SetupError.
+func Clone(ctx context.Context, source Source, dir string, cmds Commands) (Checkout, error) {
+	checkout, err := clone(ctx, source, dir, cmds)
+	var bad *RefError
+	if err != nil && !errors.As(err, &bad) {
+		return Checkout{}, cmds.failed("cloning "+source.Repository, err)
+	}
+	return checkout, err
+}
+
+func clone(ctx context.Context, source Source, dir string, cmds Commands) (Checkout, error) {
+	if err := source.check(); err != nil {
+		return Checkout{}, err
+	}
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return Checkout{}, err
+	}
+	g, err := newGit(cmds, dir)
+	if err != nil {
+		return Checkout{}, err
+	}
+	refs, err := g.remoteRefs(ctx, source.Repository)
+	if err != nil {
+		return Checkout{}, err
+	}
+	wanted, err := resolve(source, refs)
+	if err != nil {
+		return Checkout{}, err
+	}
+	sha, err := g.fetch(ctx, source, wanted, refs)
+	if err != nil {
+		return Checkout{}, err
+	}
+	if _, err := g.run(ctx, "checkout", "--quiet", "--detach", sha); err != nil {
+		return Checkout{}, err
+	}
+	sum, err := fileSHA256(filepath.Join(g.root, dockerfile))
+	if errors.Is(err, os.ErrNotExist) {
+		err = fmt.Errorf("commit %s has no %s, so it is no software-agent-sdk that builds images", sha, dockerfile)
+	}
+	return Checkout{Dir: dir, Root: g.root, SHA: sha, DockerfileSHA256: sum}, err
+}
+
+// check refuses what git would understand and we must not: ssh and host:path forms, which may prompt, and credentials,
+// which would show in argv and logs.
+func (s Source) check() error {
+	u, err := url.Parse(s.Repository)
+	switch {
+	case err != nil || u.Scheme != "https" && u.Scheme != "http" && u.Scheme != "file":
+		return errors.New("sdk-repository must be an https, http or file URL")
+	case u.User != nil:
+		return errors.New("sdk-repository must not hold credentials")
+	}
+	return nil
+}
+
+func fileSHA256(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	hash := sha256.New()
+	if _, err := io.Copy(hash, f); err != nil {
+		return "", fmt.Errorf("hashing %s: %w", path, err)
+	}
+	return hex.EncodeToString(hash.Sum(nil)), nil
+}
+
+// git runs git on one repository, without any configuration but our own.
+type git struct {
+	cmds    Commands
+	environ []string
+	root    string
+}
+
+// gitConfig stands for all of the host's configuration.
+//   - safe.directory: a repository of another user (a workspace of the runner's, seen by root in a container) is
+//     refused otherwise. It is honoured in a configuration file only, not in -c, by the upload-pack behind file://.
+//   - the slowest transfer that still counts: less than a byte a second for two minutes is a connection that hangs.
+const gitConfig = `[safe]
+	directory = *
+[http]
+	lowSpeedLimit = 1
+	lowSpeedTime = 120
+[init]
+	defaultBranch = main
+[core]
+	hooksPath = /dev/null
+[advice]
+	detachedHead = false
+`
+
+func newGit(cmds Commands, dir string) (*git, error) {
+	root, config := filepath.Join(dir, "sdk"), filepath.Join(dir, "gitconfig")
+	if entries, _ := os.ReadDir(dir); len(entries) > 0 {
+		return nil, fmt.Errorf("%s is not empty", dir)
+	}
+	if err := os.MkdirAll(root, 0o755); err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(config, []byte(gitConfig), 0o644); err != nil {
+		return nil, err
+	}
+	environ := append(pick(cmds.Environ, append(passedOn, "GIT_SSL_CAINFO", "GIT_SSL_CAPATH")...),
+		"GIT_CONFIG_GLOBAL="+config, "GIT_CONFIG_NOSYSTEM=1",
+		// Whoever answers a prompt is not there; and no protocol that could run a program or use a key.
+		"GIT_TERMINAL_PROMPT=0", "GIT_ASKPASS=true", "GIT_ALLOW_PROTOCOL=https:http:file")
+	return &git{cmds: cmds, environ: environ, root: root}, nil
+}
+
+func (g *git) run(ctx context.Context, args ...string) (string, error) {
+	return g.cmds.run(ctx, g.root, g.environ, append([]string{"git"}, args...)...)
+}
+
+// remoteRefs lists branches and tags by full name. The value of an annotated tag is the tag object, not the commit;
+// the fetch peels it.
+func (g *git) remoteRefs(ctx context.Context, repository string) (map[string]string, error) {
+	out, err := g.run(ctx, "ls-remote", "--quiet", "--heads", "--tags", "--refs", "--", repository)
+	if err != nil {
+		return nil, err
+	}
+	refs := map[string]string{}
+	for line := range strings.Lines(out) {
+		if sha, name, ok := strings.Cut(strings.TrimSpace(line), "\t"); ok {
+			refs[name] = sha
+		}
+	}
+	return refs, nil
+}
+
+// fetch brings the wanted ref or commit and gives the commit's SHA. It asks for one commit first. A server that has
+// only the dumb protocol, or does not give out commits by SHA, has to send everything.
+func (g *git) fetch(ctx context.Context, source Source, wanted string, refs map[string]string) (string, error) {
+	if _, err := g.run(ctx, "init", "--quiet", "--template="); err != nil {
+		return "", err
+	}
+	if strings.HasPrefix(wanted, "refs/") || wholeSHA.MatchString(wanted) {
+		_, err := g.run(ctx, "fetch", "--quiet", "--depth=1", "--no-tags", "--", source.Repository, wanted)
+		if err == nil {
+			return g.commit(ctx, "FETCH_HEAD")
+		}
+		if ctx.Err() != nil {
+			return "", err
+		}
+	}
+	_, err := g.run(ctx, "fetch", "--quiet", "--no-tags", "--update-head-ok", "--", source.Repository,
+		"+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
+	if err != nil {
+		return "", err
+	}
+	sha, err := g.commit(ctx, wanted)
+	var failed *commandError
+	if errors.As(err, &failed) {
+		err = &RefError{Source: source, Near: nearest(source.Ref, refs)}
+	}
+	return sha, err
+}
+
+// commit is the commit that a name in the repository stands for; an annotated tag stands for what it was put on.
+func (g *git) commit(ctx context.Context, name string) (string, error) {
+	out, err := g.run(ctx, "rev-parse", "--quiet", "--verify", "--end-of-options", name+"^{commit}")
+	sha := strings.TrimSpace(out)
+	if err == nil && !wholeSHA.MatchString(sha) {
+		err = fmt.Errorf("git names the commit of %s %q, which is not a SHA of 40 digits", name, sha)
+	}
+	return sha, err
+}

@@ -1,0 +1,156 @@
+package sdk
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Commands is how this package runs git and uv.
+type Commands struct {
+	// Environ is where subprocesses get their environment from, as "NAME=value"; only what they need is passed on.
+	// PATH in it says which git and uv.
+	Environ []string
+	// Log receives all output of the subprocesses. Nil discards it.
+	Log io.Writer
+	// LogPath is what errors call that log: "builds/setup.log".
+	LogPath string
+}
+
+// passedOn are the variables that every subprocess may see: where programs, folders, proxies and certificates are.
+// The runner's own (INPUT_*, ACTIONS_*, GITHUB_*) carry secrets, or change what the SDK does, and are not here.
+var passedOn = []string{
+	"PATH", "HOME", "USER", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR",
+	"XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR",
+	"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "no_proxy", "all_proxy",
+	"SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
+}
+
+// pick takes from environ what names allow; a name that ends in "_" allows all that begin with it.
+func pick(environ []string, names ...string) []string {
+	var picked []string
+	for _, variable := range environ {
+		name, _, _ := strings.Cut(variable, "=")
+		allowed := func(n string) bool { return n == name || strings.HasSuffix(n, "_") && strings.HasPrefix(name, n) }
+		if slices.ContainsFunc(names, allowed) {
+			picked = append(picked, variable)
+		}
+	}
+	return picked
+}
+
+// value is the last value of a variable in environ, as a process would see it.
+func value(environ []string, name string) string {
+	for _, variable := range slices.Backward(environ) {
+		if v, found := strings.CutPrefix(variable, name+"="); found {
+			return v
+		}
+	}
+	return ""
+}
+
+// find looks a program up in environ's PATH: exec's own search uses the PATH of this process.
+func find(environ []string, program string) (string, error) {
+	for _, folder := range filepath.SplitList(value(environ, "PATH")) {
+		if path, err := exec.LookPath(filepath.Join(folder, program)); err == nil && filepath.IsAbs(path) {
+			return path, nil
+		}
+	}
+	return "", &exec.Error{Name: program, Err: exec.ErrNotFound}
+}
+
+// commandError is a subprocess that ended badly.
+type commandError struct {
+	err error
+	// tail holds the last of its output.
+	tail string
+}
+
+func (e *commandError) Error() string {
+	if cause := causeIn(e.tail); cause != "" {
+		return cause
+	}
+	return e.err.Error()
+}
+
+func (e *commandError) Unwrap() error { return e.err }
+
+// endWithin is how long a subprocess has after SIGTERM when ctx ends.
+const endWithin = 2 * time.Second
+
+// run runs a program in dir and gives its standard output; what it says on standard error goes to the log. The error is
+// a *commandError, ctx's, or that there is no such program.
+func (c Commands) run(ctx context.Context, dir string, environ []string, argv ...string) (string, error) {
+	path, err := find(environ, argv[0])
+	if err != nil {
+		return "", err
+	}
+	log := c.Log
+	if log == nil {
+		log = io.Discard
+	}
+	fmt.Fprintf(log, "$ %s\n", strings.Join(argv, " "))
+	var stdout bytes.Buffer
+	last := &tail{}
+	cmd := exec.CommandContext(ctx, path, argv[1:]...)
+	cmd.Dir, cmd.Env = dir, environ
+	cmd.Stdout = &stdout
+	cmd.Stderr = io.MultiWriter(log, last)
+	// A group of its own, so that what git and uv start ends with them, and the terminal's ^C reaches only us.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
+	cmd.WaitDelay = endWithin
+	err = cmd.Run()
+	if ctx.Err() != nil {
+		if cmd.Process != nil {
+			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		}
+		return "", ended(ctx)
+	}
+	if err != nil {
+		return "", &commandError{err: err, tail: last.String()}
+	}
+	return stdout.String(), nil
+}
+
+// ended is the error of a context that has ended: the cause that a deadline was given, and for a cancellation both, so
+// that it is still known as one.
+func ended(ctx context.Context) error {
+	err, cause := ctx.Err(), context.Cause(ctx)
+	if cause == err || !errors.Is(err, context.Canceled) {
+		return cause
+	}
+	return fmt.Errorf("%w: %w", err, cause)
+}
+
+// failed makes a SetupError of what a subprocess, or we, could not do.
+func (c Commands) failed(doing string, err error) *SetupError {
+	hint := hintFor(err)
+	if _, spoke := output(err); spoke && c.LogPath != "" {
+		hint = strings.TrimPrefix(hint+"; the whole output is in "+c.LogPath, "; ")
+	}
+	return &SetupError{Doing: doing, Cause: err.Error(), LogPath: c.LogPath, Err: err, hint: hint}
+}
+
+// tail is a Writer that keeps the last tailSize bytes.
+type tail struct{ kept []byte }
+
+const tailSize = 4000
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.kept = append(t.kept, p...)
+	if over := len(t.kept) - tailSize; over > 0 {
+		t.kept = append(t.kept[:0], t.kept[over:]...)
+	}
+	return len(p), nil
+}
+
+func (t *tail) String() string { return strings.ToValidUTF8(string(t.kept), "") }

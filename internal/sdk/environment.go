@@ -1,0 +1,94 @@
+package sdk
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// pythonVersion is the SDK's own .python-version in all releases.
+const pythonVersion = "3.13"
+
+// Environment is the Python environment in which the SDK's build module imports.
+type Environment struct {
+	// Python is the interpreter, an absolute path.
+	Python string
+	// PythonPath holds the folders that it needs on PYTHONPATH.
+	PythonPath []string
+	// Duration is how long it took to make.
+	Duration time.Duration
+}
+
+// syncArgs installs what the build module imports, and no more. The agent server's own set is 358 packages instead of
+// 140 (since 1.49.6 it includes the tools), and does not import at all on 1.1.0; the build module needs only the SDK's,
+// with the agent server's folder on PYTHONPATH. Compiled bytecode halves the import, which every worker pays.
+var syncArgs = []string{"uv", "sync", "--frozen", "--no-dev", "--package", "openhands-sdk", "--compile-bytecode"}
+
+// Environment installs the SDK's locked dependencies beside the checkout, never inside. Errors are a *SetupError.
+func (c Checkout) Environment(ctx context.Context, cmds Commands) (Environment, error) {
+	began := time.Now()
+	venv := filepath.Join(c.Dir, "venv")
+	environ := append(uvEnviron(cmds.Environ), "UV_PROJECT_ENVIRONMENT="+venv)
+	if _, err := cmds.run(ctx, c.Root, environ, syncArgs...); err != nil {
+		return Environment{}, cmds.failed("installing the SDK's Python environment", err)
+	}
+	return Environment{
+		Python:     filepath.Join(venv, "bin", "python"),
+		PythonPath: []string{filepath.Join(c.Root, agentServer)},
+		Duration:   time.Since(began),
+	}, nil
+}
+
+// uvEnviron is what uv sees: the SDK's Python, never one that uv would fetch from the internet.
+func uvEnviron(environ []string) []string {
+	return append(pick(environ, append(passedOn, "UV_")...), uvSettings...)
+}
+
+var uvSettings = []string{"UV_PYTHON=" + pythonVersion, "UV_PYTHON_DOWNLOADS=never"}
+
+// Sdist is the SDK's source distribution, made once for all images of a run.
+type Sdist struct {
+	// Path is the tarball; who asked for it removes it.
+	Path string
+	// SHA256 is its hash, 64 hexadecimal digits. It differs from run to run: the tarball holds modification times.
+	SHA256 string
+	// Duration is how long it took to make.
+	Duration time.Duration
+}
+
+// Sdist makes the source distribution in dir, which must be absent or empty, by the SDK's own command. Errors are a
+// *SetupError; a run can go on without it, each image then makes its own.
+func (c Checkout) Sdist(ctx context.Context, cmds Commands, dir string) (Sdist, error) {
+	began := time.Now()
+	made, err := c.sdist(ctx, cmds, dir)
+	if err != nil {
+		return Sdist{}, cmds.failed("building the SDK's sdist", err)
+	}
+	made.Duration = time.Since(began)
+	return made, nil
+}
+
+func (c Checkout) sdist(ctx context.Context, cmds Commands, dir string) (Sdist, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return Sdist{}, err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return Sdist{}, err
+	}
+	if _, err := cmds.run(ctx, c.Root, uvEnviron(cmds.Environ), "uv", "build", "--sdist", "--out-dir", dir); err != nil {
+		return Sdist{}, err
+	}
+	// Its name is the workspace's, "unknown-0.0.0.tar.gz" by today's setuptools: no name to rely on.
+	found, err := filepath.Glob(filepath.Join(dir, "*.tar.gz"))
+	if err != nil {
+		return Sdist{}, err
+	}
+	if len(found) != 1 {
+		return Sdist{}, fmt.Errorf("uv build left %d tarballs in %s, not one", len(found), dir)
+	}
+	sum, err := fileSHA256(found[0])
+	return Sdist{Path: found[0], SHA256: sum}, err
+}

@@ -1,0 +1,110 @@
+package sdk
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// RefError is a ref that names no commit, or more than one. It is the user's to correct.
+type RefError struct {
+	Source Source
+	// Near holds the names that may have been meant: the nearest branches and tags, or the refs that the name means
+	// at once.
+	Near      []string
+	ambiguous bool
+}
+
+func (e *RefError) Error() string {
+	if e.ambiguous {
+		return fmt.Sprintf("sdk-ref %q is both a branch and a tag of %s: %s", e.Source.Ref, e.Source.Repository, strings.Join(e.Near, " and "))
+	}
+	return fmt.Sprintf("sdk-ref %q is no branch, tag or commit of %s", e.Source.Ref, e.Source.Repository)
+}
+
+// Hint says what to write instead.
+func (e *RefError) Hint() string {
+	switch {
+	case e.ambiguous:
+		return "write which one you mean, sdk-ref: " + strings.Join(e.Near, " or sdk-ref: ")
+	case len(e.Near) == 0:
+		return "set sdk-ref to a branch, a tag or a commit SHA of sdk-repository"
+	default:
+		return "did you mean sdk-ref: " + strings.Join(e.Near, ", ") + "?"
+	}
+}
+
+const (
+	branches = "refs/heads/"
+	tags     = "refs/tags/"
+)
+
+// someSHA is a SHA, or enough of one: git's own abbreviations have 7 digits or more.
+var someSHA = regexp.MustCompile(`^[0-9a-fA-F]{7,40}$`)
+
+// resolve says what to fetch for source's ref: a full ref name, or a SHA, whole or not, which only the repository
+// itself can confirm. refs are the remote's by full name.
+func resolve(source Source, refs map[string]string) (string, error) {
+	ref := source.Ref
+	_, isFull := refs[ref]
+	_, isBranch := refs[branches+ref]
+	_, isTag := refs[tags+ref]
+	switch {
+	case ref == "" || ref == "unknown": // The SDK's word for having found no commit: it would end up in tags.
+		return "", &RefError{Source: source}
+	case isFull && strings.HasPrefix(ref, "refs/"):
+		return ref, nil
+	case isBranch && isTag:
+		return "", &RefError{Source: source, Near: []string{branches + ref, tags + ref}, ambiguous: true}
+	case isBranch:
+		return branches + ref, nil
+	case isTag:
+		return tags + ref, nil
+	case someSHA.MatchString(ref):
+		return strings.ToLower(ref), nil
+	default:
+		return "", &RefError{Source: source, Near: nearest(ref, refs)}
+	}
+}
+
+// nearest gives up to three branches and tags whose names are like ref, the likest first.
+func nearest(ref string, refs map[string]string) []string {
+	if wholeSHA.MatchString(ref) {
+		return nil
+	}
+	away := map[string]int{}
+	for full := range refs {
+		name := strings.TrimPrefix(strings.TrimPrefix(full, branches), tags)
+		if d := distance(ref, name); d <= 1+len(ref)/3 {
+			away[name] = d
+		}
+	}
+	names := slices.SortedFunc(maps.Keys(away), func(a, b string) int {
+		return cmp.Or(cmp.Compare(away[a], away[b]), strings.Compare(a, b))
+	})
+	return names[:min(3, len(names))]
+}
+
+// distance is Levenshtein's: the fewest insertions, deletions and substitutions that make a of b.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			substituted := diagonal
+			if a[i] != b[j] {
+				substituted++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(substituted, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,118 @@
+"""A fake of the SDK's build module, with the same names and ways, without pydantic. The file "variant" in the working
+directory says which of its seams it has; the base image says what a build does."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+VARIANT = Path("variant").read_text()
+if VARIANT == "broken":
+    import no_such_module  # noqa: F401
+
+print("noise at import")  # As the real one: whoever speaks a protocol on standard output is lost.
+
+
+class ValidationError(ValueError):
+    def __init__(self, field, message):
+        super().__init__(message)
+        self.problems = [{"loc": (field,), "msg": message}]
+
+    def errors(self):
+        return self.problems
+
+
+class Field:
+    def __init__(self, default=None):
+        self.default = default
+
+
+class BuildOptions:
+    model_fields = {name: Field() for name in "base_image custom_tags image target push include_base_tag git_sha git_ref".split()}
+    model_fields |= {"sdk_project_root": Field(), "sdk_version": Field("9.9.9"), "flavor": Field("")}
+    if VARIANT == "native":
+        model_fields["prebuilt_sdist"] = Field()
+
+    def __init__(self, **given):
+        self.prebuilt_sdist = None
+        for name in given.keys() & self.model_fields:  # Unknown ones are dropped silently.
+            setattr(self, name, given[name])
+        if given.get("flavor") == "sour":
+            raise ValidationError("flavor", "not sour")
+        if given["target"] == "bogus":
+            raise ValidationError("target", "no such target")
+
+    @property
+    def all_tags(self):
+        return [f"{self.image}:{sha}-{self.custom_tags}-{self.target}" for sha in (self.git_sha[:7], self.git_sha) if self.custom_tags]
+
+
+class Telemetry:
+    def model_dump(self):
+        return {"build_context_seconds": 0.5, "cached_step_count": 2}
+
+
+class Result:
+    def __init__(self, tags):
+        self.tags, self.telemetry = tags, Telemetry()
+
+
+class BuildCommandError(subprocess.CalledProcessError):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.telemetry = Telemetry()
+
+
+def run(cmd, cwd=None):
+    done = subprocess.run(cmd, cwd=cwd)
+    done.check_returncode()
+    return done
+
+
+if VARIANT != "none":
+    _run = run
+
+
+def make_context(options):
+    context = tempfile.mkdtemp(prefix="agent-build-")
+    sdist = options.prebuilt_sdist
+    if sdist is None:
+        out = tempfile.mkdtemp(prefix="agent-sdist-")
+        globals().get("_run", run)(["uv", "build", "--sdist", "--out-dir", out], cwd=str(options.sdk_project_root))
+        (sdist,) = Path(out).glob("*.tar.gz")
+    print("context from", Path(sdist).read_text().strip())
+    return context
+
+
+def build(options):
+    print("in", Path.cwd())
+    os.chdir(make_context(options))  # The real one does, while it unpacks.
+    print("said on standard output")
+    print("said on standard error", file=sys.stderr)
+    subprocess.run(["sh", "-c", "echo said by a child; echo said by a child, loudly >&2"])
+    match options.base_image:
+        case "fails":
+            error = "x" * 3000 + "\nsecond but last\nlast words\n"
+            raise BuildCommandError(3, ["docker", "buildx", "build"], output="", stderr=error)
+        case "raises":
+            raise FileNotFoundError("no such catalog")
+        case "leaves":
+            sys.exit("enough")
+        case "hangs":
+            subprocess.run(["sh", "-c", "trap '' INT; echo hanging; sleep 3600"])
+        case "other commands":
+            for cmd, cwd in [
+                (["uv", "build", "--wheel", "--out-dir", "x"], str(options.sdk_project_root)),
+                (["uv", "build", "--sdist", "--out-dir", "x"], "/"),
+                (["uv", "build", "--sdist", "--out-dir", "x", "--package", "p"], str(options.sdk_project_root)),
+                (["uv", "build", "--sdist", "--out-dir", "x"], None),
+            ]:
+                _run(cmd, cwd=cwd)
+    return options.all_tags
+
+
+if VARIANT != "old":
+
+    def build_with_telemetry(options):
+        return Result(build(options))
