@@ -1,0 +1,126 @@
+// Package build says what making one image means, what came of it, and how many images are made together.
+package build
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/OpenHands/eval-images/internal/plan"
+)
+
+// Builder makes sure that the image of one target exists. A Result that comes with an error is still worth
+// recording: it holds the log's path, the times and the telemetry of what was tried.
+type Builder interface {
+	Build(ctx context.Context, t plan.Target) (Result, error)
+}
+
+// Func lets a plain function be a Builder.
+type Func func(ctx context.Context, t plan.Target) (Result, error)
+
+// Build calls f.
+func (f Func) Build(ctx context.Context, t plan.Target) (Result, error) { return f(ctx, t) }
+
+// Status is what came of a target. The words are those of the OpenHands/benchmarks repository's manifest.jsonl,
+// whose tools read our ledger.
+type Status string
+
+// A target ends in one of these.
+const (
+	Built   Status = "built"
+	Skipped Status = "skipped_remote_exists"
+	Failed  Status = "failed"
+)
+
+// SkipRemoteExists is the only reason for a skip; the word is the benchmarks repository's.
+const SkipRemoteExists = "remote_image_exists"
+
+// Result is what is known of one target's image when its build has ended, however it ended.
+type Result struct {
+	// Skipped says that the image was there already, so nothing was built.
+	Skipped bool
+	// Tags are the full references that were pushed or found.
+	Tags []string
+	// Digest is the manifest digest on which all Tags are, as the registry gives it; empty where it was not asked.
+	Digest string
+	// Strategy is how the image was made: "native".
+	Strategy string
+	// LogPath is the image's log, relative to the workspace; empty when nothing was run.
+	LogPath string
+	// Attempts counts the builds that were begun.
+	Attempts int
+	// Check is the time spent asking the registry; Making the time in the SDK's build.
+	Check, Making time.Duration
+	// Telemetry holds the SDK's own figures by the SDK's own names (build_context_seconds, ...). They are sums over
+	// concurrent BuildKit steps, not wall time. Absent where the SDK gave none.
+	Telemetry map[string]float64
+	// SdistBuilds counts the `uv build --sdist` runs that this image caused: 0 when the run's own sdist was used.
+	SdistBuilds int
+}
+
+// Outcome is a target together with what came of it.
+type Outcome struct {
+	Target            plan.Target
+	Result            Result
+	Err               error
+	Started, Finished time.Time
+}
+
+// Status is derived from what happened, never from a default: an error is a failure whatever the result says, and
+// so is a build that names no tag.
+func (o Outcome) Status() Status {
+	switch {
+	case o.Err != nil, len(o.Result.Tags) == 0:
+		return Failed
+	case o.Result.Skipped:
+		return Skipped
+	default:
+		return Built
+	}
+}
+
+// Class groups failures by what helps against them.
+type Class string
+
+// The classes of failure.
+const (
+	ClassRegistry   Class = "registry"     // the registry did not answer a question about the image
+	ClassBuild      Class = "build-failed" // the SDK's docker build ended with a return code other than 0
+	ClassSDK        Class = "sdk-error"    // the SDK's Python code raised
+	ClassTimeout    Class = "timeout"      // the image took longer than image-timeout
+	ClassWorkerDied Class = "worker-died"  // the worker process ended in the middle of the build
+	ClassCancelled  Class = "cancelled"    // the run was cancelled before the image was done
+	ClassUnknown    Class = "unknown"
+)
+
+// Error is a failed build: a class, and what the SDK left of it.
+type Error struct {
+	Class Class
+	// ReturnCode is the failed command's, or 0 where no command failed.
+	ReturnCode int
+	// Tail holds the last lines of output.
+	Tail string
+	Err  error
+}
+
+func (e *Error) Error() string { return e.Err.Error() }
+
+// Unwrap gives the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// ClassOf names the class of err: of the first Error in its chain, or what its context says.
+func ClassOf(err error) Class {
+	var e *Error
+	switch {
+	case err == nil:
+		return ""
+	case errors.As(err, &e):
+		return e.Class
+	case errors.Is(err, context.Canceled):
+		return ClassCancelled
+	case errors.Is(err, context.DeadlineExceeded):
+		return ClassTimeout
+	default:
+		return ClassUnknown
+	}
+}

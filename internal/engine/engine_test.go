@@ -1,0 +1,83 @@
+package engine
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestConnectWithoutSocket(t *testing.T) {
+	socket := "unix://" + filepath.Join(t.TempDir(), "docker.sock")
+	_, err := Connect(t.Context(), socket)
+	var unavailable *Unavailable
+	if !errors.As(err, &unavailable) {
+		t.Fatalf("Connect = %v, want an Unavailable", err)
+	}
+	if !strings.Contains(err.Error(), socket) || !strings.Contains(unavailable.Hint(), "builder") {
+		t.Errorf("error %q, hint %q: want the socket and a way out", err, unavailable.Hint())
+	}
+}
+
+func TestCreateArgs(t *testing.T) {
+	cases := []struct {
+		name     string
+		builder  Builder
+		endpoint []string
+		want     []string
+	}{
+		{"adopting names no endpoint, so buildx takes the container that runs", Builder{Name: "b", Driver: "docker-container"}, nil,
+			[]string{"buildx", "create", "--name", "b", "--driver", "docker-container"}},
+		{"an address is the remote driver's endpoint", Builder{Name: RemoteName, Driver: "remote"}, []string{"tcp://h:1"},
+			[]string{"buildx", "create", "--name", "eval-images-remote", "--driver", "remote", "tcp://h:1"}},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			if diff := cmp.Diff(c.want, createArgs(c.builder, c.endpoint...)); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestField(t *testing.T) {
+	said := "Name:   b\nDriver: remote\n\nNodes:\nName:     b0\nError:    dial unix x: no such file\nBuildKit version: v0.34.2\n"
+	cases := map[string]string{"Error:": "dial unix x: no such file", "BuildKit version:": "v0.34.2", "Nothing:": ""}
+	for label, want := range cases {
+		if got := field(said, label); got != want {
+			t.Errorf("field(%q) = %q, want %q", label, got, want)
+		}
+	}
+}
+
+func TestIsAddress(t *testing.T) {
+	cases := map[string]bool{"unix:///run/b.sock": true, "tcp://127.0.0.1:1234": true, "builder-1": false, "unix": false}
+	for builder, want := range cases {
+		if got := IsAddress(builder); got != want {
+			t.Errorf("IsAddress(%q) = %v, want %v", builder, got, want)
+		}
+	}
+}
+
+// A failing docker command must be told by what it said, not by "exit status 1" alone.
+func TestRunSaysWhatDockerSaid(t *testing.T) {
+	bin := t.TempDir()
+	fakeDocker(t, bin, "echo first >&2; echo 'ERROR: no builder' >&2; exit 1")
+	t.Setenv("PATH", bin)
+	_, err := Buildx{Log: io.Discard}.run(t.Context(), []string{"buildx", "inspect", "x"})
+	if err == nil || !strings.Contains(err.Error(), "docker buildx inspect x") || !strings.Contains(err.Error(), "ERROR: no builder") {
+		t.Errorf("run = %v; want the command and its last line", err)
+	}
+}
+
+// fakeDocker writes a stand-in for the docker command that runs the given shell lines.
+func fakeDocker(t *testing.T, dir, script string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(dir, "docker"), []byte("#!/bin/sh\n"+script+"\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+}
