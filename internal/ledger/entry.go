@@ -1,0 +1,120 @@
+// Package ledger is the record of one run: a line of JSON for each image, flushed as the image ends, and what the lines
+// add up to.
+package ledger
+
+import (
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/OpenHands/eval-images/internal/build"
+)
+
+// Entry is the line of one target. Field names, status words and types up to CachedStepCount are those of
+// OpenHands/benchmarks (build_utils.py, BuildOutput), so that its summarize_build_manifests reads our ledger; the
+// others are ours. What is not known is null, never 0.
+type Entry struct {
+	Time      time.Time    `json:"time"`
+	BaseImage string       `json:"base_image"`
+	Tags      []string     `json:"tags"` // where the image is now: none when it failed
+	Error     Text         `json:"error"`
+	LogPath   Text         `json:"log_path"` // relative to the workspace
+	Status    build.Status `json:"status"`
+
+	SkipReason   Text `json:"skip_reason"`
+	AttemptCount int  `json:"attempt_count"` // 0 when no build was begun
+
+	// StartedAt is when work on the image began: the wait for a slot comes before it.
+	StartedAt  *time.Time `json:"started_at"`
+	FinishedAt *time.Time `json:"finished_at"`
+
+	// DurationSeconds is the time that the image took, again without the wait for a slot.
+	DurationSeconds    *float64 `json:"duration_seconds"`
+	RemoteCheckSeconds *float64 `json:"remote_check_seconds"`
+	BuildSeconds       *float64 `json:"build_seconds"`
+	PostBuildSeconds   *float64 `json:"post_build_seconds"` // always null: nothing is done to an image after its push
+	Telemetry
+
+	InstanceID      string `json:"instance_id"`
+	Strategy        Text   `json:"strategy"`
+	Digest          Text   `json:"digest"`
+	ErrorClass      Text   `json:"error_class"`
+	ErrorReturnCode *int   `json:"error_return_code"`
+	ErrorOutput     Text   `json:"error_output"` // the last lines that the failed command printed
+	SdistBuilds     int    `json:"sdist_builds"`
+
+	// Phases are the wall seconds of the image's time in this run by name: queued, check, build.
+	Phases map[string]float64 `json:"phases"`
+}
+
+// FromOutcome is the entry of a target that has ended.
+func FromOutcome(o build.Outcome) Entry {
+	finished := moment(o.Finished)
+	worked, queued := durations(o)
+	e := Entry{
+		Time: finished, BaseImage: o.Target.BaseImage, Tags: []string{}, LogPath: Text(o.Result.LogPath),
+		Status: o.Status(), AttemptCount: o.Result.Attempts, FinishedAt: &finished,
+		RemoteCheckSeconds: known(o.Result.Check), BuildSeconds: known(o.Result.Making), DurationSeconds: known(worked),
+		Telemetry: telemetry(o.Result.Telemetry), InstanceID: o.Target.InstanceID, Strategy: Text(o.Result.Strategy),
+		SdistBuilds: o.Result.SdistBuilds,
+		Phases: map[string]float64{
+			"queued": round(queued.Seconds()), "check": round(o.Result.Check.Seconds()), "build": round(o.Result.Making.Seconds()),
+		},
+	}
+	if worked > 0 {
+		started := moment(o.Finished.Add(-worked))
+		e.StartedAt = &started
+	}
+	switch e.Status {
+	case build.Failed:
+		e.blame(o.Err)
+		return e
+	case build.Skipped:
+		e.SkipReason = build.SkipRemoteExists
+	}
+	// A failed target's tags are not shown: what is under them now, if anything, is not this image for certain.
+	e.Tags, e.Digest = append(e.Tags, o.Result.Tags...), Text(o.Result.Digest)
+	return e
+}
+
+// blame takes down why the target failed.
+func (e *Entry) blame(err error) {
+	if err == nil {
+		e.Error, e.ErrorClass = "the build ended well, but named no tag", Text(build.ClassUnknown)
+		return
+	}
+	// In one line: the benchmarks repository prints it as it is, and a line of its own could be a runner's command.
+	e.Error, e.ErrorClass = Text(strings.Join(strings.Fields(err.Error()), " ")), Text(build.ClassOf(err))
+	var failed *build.Error
+	if errors.As(err, &failed) {
+		e.ErrorOutput = Text(last(failed.Tail, maxErrorOutput))
+		if failed.ReturnCode != 0 {
+			e.ErrorReturnCode = &failed.ReturnCode
+		}
+	}
+}
+
+// maxErrorOutput bounds what a line of the ledger repeats of an image's log, in bytes.
+const maxErrorOutput = 8 << 10
+
+// last is the end of s, at most n bytes, without half a character at its start.
+func last(s string, n int) string {
+	s = strings.TrimSpace(s)
+	if len(s) > n {
+		s = strings.TrimLeftFunc(s[len(s)-n:], func(r rune) bool { return r == '\uFFFD' })
+	}
+	return s
+}
+
+// durations splits the time since the target was handed in into work on it and the wait for a slot, which an Outcome
+// does not tell apart by itself: a full run hands in all targets at once.
+func durations(o build.Outcome) (worked, queued time.Duration) {
+	worked = o.Result.Check + o.Result.Making
+	if o.Started.IsZero() {
+		return worked, 0
+	}
+	return worked, max(0, o.Finished.Sub(o.Started)-worked)
+}
+
+// moment is t as the ledger has it: UTC, to the millisecond.
+func moment(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }

@@ -1,0 +1,90 @@
+package ledger
+
+import (
+	"maps"
+	"time"
+)
+
+// Run holds the facts of a run that no single image has.
+type Run struct {
+	Title     string `json:"title"`
+	Benchmark string `json:"benchmark"`
+	Dataset   string `json:"dataset"`
+	Split     string `json:"split"`
+
+	SDKRepository string `json:"sdk_repository"`
+	SDKRef        string `json:"sdk_ref"`
+	SDKSHA        Text   `json:"sdk_sha"`
+	SDKVersion    Text   `json:"sdk_version"`
+	// Seam is how the sdist reaches the SDK: native-field, intercept or none.
+	Seam Text `json:"seam"`
+
+	Strategy string `json:"strategy"`
+	// Image is the repository that was pushed to, without a tag.
+	Image string `json:"image"`
+	// ImageTagPrefix is what the evaluation needs as IMAGE_TAG_PREFIX to pull these images.
+	ImageTagPrefix Text   `json:"image_tag_prefix"`
+	Builder        string `json:"builder"`
+	CacheMode      string `json:"cache_mode"`
+	Workers        int    `json:"workers"`
+	// Options are the SDK options of the run: BuildOptions fields by name.
+	Options map[string]string `json:"sdk_options"`
+
+	Sdist Sdist `json:"sdist"`
+	// Phases are in the order in which they ended. Some run at once (sdist and import), so they do not add up.
+	Phases   []Phase  `json:"phases"`
+	Warnings []string `json:"warnings"`
+
+	Started   time.Time `json:"-"` // in JSON these two are the summary's own
+	Finished  time.Time `json:"-"`
+	Cancelled bool      `json:"cancelled"`
+	// Planned is how many images were asked for.
+	Planned int `json:"planned"`
+	// SetupError is why the run ended before its builds; empty when they were reached.
+	SetupError Text `json:"setup_error"`
+
+	Files Files `json:"files"`
+}
+
+// Sdist is the source distribution that a run makes of the SDK, once, for all its images.
+type Sdist struct {
+	SHA256  Text    `json:"sha256"`
+	Seconds float64 `json:"seconds"`
+	// Error is why there is none; each image has then made its own.
+	Error Text `json:"error"`
+}
+
+// Phase is a part of the run and its wall seconds.
+type Phase struct {
+	Name    string  `json:"name"`
+	Seconds float64 `json:"seconds"`
+}
+
+// normal is r with the milliseconds that the ledger has, and with lists that are empty rather than null in JSON.
+func (r Run) normal() Run {
+	r.Started, r.Finished = moment(r.Started), moment(r.Finished)
+	r.Sdist.Seconds = round(r.Sdist.Seconds)
+	phases := make([]Phase, len(r.Phases))
+	for i, p := range r.Phases {
+		phases[i] = Phase{Name: p.Name, Seconds: round(p.Seconds)}
+	}
+	r.Phases = phases
+	r.Warnings = append([]string{}, r.Warnings...)
+	options := map[string]string{}
+	maps.Copy(options, r.Options)
+	r.Options = options
+	return r
+}
+
+// BuildPhase names the phase in which images are built; throughput is measured over it.
+const BuildPhase = "build"
+
+// Files says where the run's files are, relative to the workspace: a container's own paths mean nothing to the steps
+// after it. A file that was not written has no path.
+type Files struct {
+	Ledger   Text `json:"manifest"`
+	Summary  Text `json:"summary"`
+	LockFile Text `json:"lock_file"`
+	// Logs is the folder of the images' logs.
+	Logs Text `json:"logs"`
+}

@@ -1,0 +1,94 @@
+package ledger
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/OpenHands/eval-images/internal/build"
+)
+
+func entries(outcomes []build.Outcome) []Entry {
+	made := make([]Entry, len(outcomes))
+	for i, o := range outcomes {
+		made[i] = FromOutcome(o)
+	}
+	return made
+}
+
+func exampleRun() Run {
+	return Run{
+		Title: "SWE-Bench image build", Benchmark: "swebench", Dataset: "princeton-nlp/SWE-bench_Verified", Split: "test",
+		SDKRepository: "https://github.com/OpenHands/software-agent-sdk.git", SDKRef: "v1.58.2", SDKSHA: Text(strings.Repeat("1", 40)),
+		SDKVersion: "1.58.2", Seam: "intercept", Strategy: "native", Image: "ghcr.io/openhands/eval-agent-server", ImageTagPrefix: "1111111-abcdef0",
+		Builder: "lab", CacheMode: "off", Workers: 2, Options: map[string]string{"install_acp_providers": ""},
+		Sdist:   Sdist{SHA256: Text(strings.Repeat("c", 64)), Seconds: 2.6},
+		Phases:  []Phase{{"checkout", 3}, {"sdist", 2.6}, {BuildPhase, 72}},
+		Started: noon.Add(-time.Minute), Finished: noon.Add(80 * time.Second), Planned: 7,
+		Files: Files{Ledger: "builds/x/manifest.jsonl", Summary: "builds/x/build-summary.json"},
+	}
+}
+
+func TestSummaryGolden(t *testing.T) {
+	text, err := encode(Summarize(exampleRun(), entries(outcomes())), "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, SummaryFileName, append(text, '\n'))
+}
+
+// took is a built image that took s seconds, ending after end seconds.
+func took(id string, s, end float64) Entry {
+	return FromOutcome(outcome(id, end, build.Result{Tags: []string{"a:b"}, Attempts: 1, Making: time.Duration(s * float64(time.Second))}, nil))
+}
+
+func TestSummarize(t *testing.T) {
+	example := Summarize(exampleRun(), entries(outcomes()))
+	ten := []Entry{}
+	for i := range 10 {
+		ten = append(ten, took(strings.Repeat("x", i+1), float64(10-i), 20))
+	}
+	var many []Entry
+	for range 433 {
+		many = append(many, FromOutcome(outcomes()[1]))
+	}
+	cutOff := Summarize(Run{Cancelled: true, Planned: 9}, []Entry{took("a", 30, 40), took("b", 10, 70), FromOutcome(outcomes()[4])})
+	cases := []struct {
+		name      string
+		got, want any
+	}{
+		{"total is what was asked for", example.Total, 7},
+		{"no record, not started", example.NotStarted, 1},
+		{"failed has the cancelled", []int{example.Built, example.Skipped, example.Failed, example.Cancelled}, []int{1, 1, 4, 1}},
+		{"retried", example.Retried, 1},
+		{"classes", example.FailuresByClass, map[build.Class]int{build.ClassBuild: 1, build.ClassRegistry: 1, build.ClassCancelled: 1, build.ClassUnknown: 1}},
+		{"throughput counts built images in the build phase", example.ImagesPerHour, 50.0},
+		{"the run's sdist and the images' own", example.SdistBuilds, 3},
+		{"failures are sorted", example.FailedBuilds[0].InstanceID, "astropy__astropy-12907"},
+		{"odd median", *Summarize(Run{}, ten[:3]).MedianBuildSeconds, 9.0},
+		{"even median", *Summarize(Run{}, ten).MedianBuildSeconds, 5.5},
+		{"percentiles", Summarize(Run{}, ten).BuildPercentiles, map[string]float64{"p50": 5, "p90": 9, "p99": 10}},
+		{"the slowest come first, five of them", Summarize(Run{}, ten).SlowestBuilds[0].DurationSeconds, 10.0},
+		{"five", len(Summarize(Run{}, ten).SlowestBuilds), 5},
+		{"skipped images are no throughput", Summarize(Run{Phases: []Phase{{BuildPhase, 3600}}}, append(many, ten...)).ImagesPerHour, 10.0},
+		{"skipped images have no build times", Summarize(Run{}, many).MedianBuildSeconds == nil, true},
+		{"nothing built, no throughput", Summarize(Run{}, many).ImagesPerHour, 0.0},
+		{"cut off in the build phase: first start to last end", cutOff.BuildWallClockSeconds, 60.0},
+		{"cut off: throughput", cutOff.ImagesPerHour, 120.0},
+		{"cut off: without a record", cutOff.NotStarted, 6},
+		{"sums have no binary dust", Summarize(Run{}, many).Totals.RemoteCheckSeconds, 51.96},
+		{"a failed sdist was a run of uv too", Summarize(Run{Sdist: Sdist{Error: "x"}}, nil).SdistBuilds, 1},
+		{"no list is null in JSON", Summarize(Run{}, nil).Run, Run{Options: map[string]string{}, Phases: []Phase{}, Warnings: []string{}}},
+		{"seconds have milliseconds", Summarize(Run{Phases: []Phase{{"x", 1.23456}}}, nil).Run.Phases[0].Seconds, 1.235},
+		{"nothing at all", Summarize(Run{}, nil).Total, 0},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			if diff := cmp.Diff(c.want, c.got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}

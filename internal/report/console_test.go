@@ -1,0 +1,167 @@
+package report
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/OpenHands/eval-images/internal/build"
+)
+
+// console collects what is printed.
+type console struct {
+	*Console
+	lines []string
+}
+
+func newConsole(total, workers int) *console {
+	c := &console{}
+	c.Console = NewConsole(func(line string) { c.lines = append(c.lines, line) }, total, workers)
+	return c
+}
+
+func TestFinishedLines(t *testing.T) {
+	again := built("a__b-2", 10)
+	again.Result.Attempts = 2
+	nameless := ended("a__b-6", build.Result{Attempts: 1}, nil)
+	c := newConsole(12, 2)
+	for _, o := range []build.Outcome{
+		built("django__django-11333", 47.9), skipped("a__b-1"), again,
+		failed("a__b-3", build.ClassBuild, 1, 1, "docker ended with 1:\n  no such base\r\n::error::x"),
+		failed("a__b-4", build.ClassSDK, 0, 1, strings.Repeat("long ", 500)),
+		cancelled("a__b-5"), nameless,
+		ended("a__b-7", build.Result{}, errors.New("odd")),
+	} {
+		c.Finished(o)
+	}
+	const logs = "builds/princeton-nlp/SWE-bench_Verified/test/logs/"
+	want := []string{
+		"[ 1/12] built    django__django-11333  48.2s",
+		"[ 2/12] skipped  a__b-1  0.1s",
+		"[ 3/12] built    a__b-2  10.3s  2 attempts",
+		"[ 4/12] failed   a__b-3  9.0s  build-failed: docker ended with 1: no such base ::error::x  log: " + logs + "a__b-3.log",
+		"[ 5/12] failed   a__b-4  9.0s  sdk-error: " + strings.Repeat("long ", 59) + "long…  log: " + logs + "a__b-4.log",
+		"[ 6/12] failed   a__b-5  0.0s  cancelled: not started: context canceled",
+		"[ 7/12] failed   a__b-6  0.0s  unknown: the build named no tag",
+		"[ 8/12] failed   a__b-7  0.0s  unknown: odd",
+	}
+	if diff := cmp.Diff(want, c.lines); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// The heartbeat of a run of 9 images by 4 workers, minute by minute.
+func TestHeartbeat(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newConsole(9, 4)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go c.Run(ctx)
+		minute := func() {
+			time.Sleep(time.Minute)
+			synctest.Wait()
+		}
+		minute()
+		c.Finished(skipped("a__b-0"))
+		for i := range 4 {
+			time.Sleep(time.Second)
+			c.Started(target(fmt.Sprintf("a__b-%d", i+1)))
+		}
+		minute()
+		c.Finished(built("a__b-1", 119.7)) // two minutes with its check
+		c.Finished(built("a__b-2", 119.7))
+		minute()
+		for i := range 6 {
+			c.Finished(built(fmt.Sprintf("a__b-%d", i+3), 119.7))
+		}
+		minute()
+		cancel()
+		minute()
+
+		var got []string
+		for _, line := range c.lines {
+			if !strings.HasPrefix(line, "[") {
+				got = append(got, line)
+			}
+		}
+		want := []string{
+			"0 of 9 done: 0 built, 0 skipped, 0 failed; images per hour unknown; time left unknown; none running",
+			"1 of 9 done: 0 built, 1 skipped, 0 failed; images per hour unknown; time left unknown; running: a__b-1 (59s), a__b-2 (58s), a__b-3 (57s) +1 more",
+			// 4 not begun and 2 that are 1m 57s and 1m 56s old: 8m 07s of work for 4 workers
+			"3 of 9 done: 2 built, 1 skipped, 0 failed; 61 images per hour; about 2m left; running: a__b-3 (1m 57s), a__b-4 (1m 56s)",
+			"9 of 9 done: 8 built, 1 skipped, 0 failed; 161 images per hour; nothing left; none running",
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+func TestTimeLeft(t *testing.T) {
+	at := func(minutes int) time.Time { return noon.Add(time.Duration(minutes) * time.Minute) }
+	cases := []struct {
+		name string
+		p    progress
+		want string
+	}{
+		{"nothing built yet", progress{total: 9, workers: 2, failed: 3}, "time left unknown"},
+		{"only skipped", progress{total: 9, workers: 2, skipped: 3}, "time left unknown"},
+		{"all done", progress{total: 9, workers: 2, skipped: 9}, "nothing left"},
+		{"4 images of 2 minutes by 2", progress{total: 9, workers: 2, built: 5, making: 10 * time.Minute}, "about 4m left"},
+		{"fewer images than workers", progress{total: 6, workers: 8, built: 5, making: 10 * time.Minute}, "about 2m left"},
+		{"what runs is half done", progress{total: 6, workers: 1, built: 5, making: 10 * time.Minute, running: map[string]time.Time{"x": at(-1)}}, "about 1m left"},
+		{"what runs is overdue", progress{total: 6, workers: 1, built: 5, making: 10 * time.Minute, running: map[string]time.Time{"x": at(-9)}}, "less than 1m left"},
+		{"hours", progress{total: 500, workers: 4, built: 20, making: 24 * time.Minute}, "about 2h 24m left"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			if got := c.p.left(noon); got != c.want {
+				t.Errorf("%s, want %s", got, c.want)
+			}
+		})
+	}
+}
+
+func TestCloseEndsTheHeartbeat(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newConsole(1, 1)
+		ended := make(chan bool)
+		go func() {
+			c.Run(t.Context())
+			close(ended)
+		}()
+		time.Sleep(90 * time.Second)
+		c.Close()
+		c.Close()
+		<-ended
+		c.beat() // one that was due when the console was closed
+		if len(c.lines) != 1 {
+			t.Errorf("%q", c.lines)
+		}
+	})
+}
+
+// Lines come one at a time and in the order of their count, whoever finishes.
+func TestConsoleFromManyGoroutines(t *testing.T) {
+	c := newConsole(100, 8)
+	var all sync.WaitGroup
+	for i := range 100 {
+		all.Go(func() {
+			c.Started(target(fmt.Sprint(i)))
+			c.Finished(built(fmt.Sprint(i), 1))
+		})
+	}
+	all.Wait()
+	for i, line := range c.lines {
+		if want := fmt.Sprintf("[%3d/100] built", i+1); !strings.HasPrefix(line, want) {
+			t.Errorf("%q, want %q", line, want)
+		}
+	}
+}

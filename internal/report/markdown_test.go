@@ -1,0 +1,270 @@
+package report
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/OpenHands/eval-images/internal/build"
+	"github.com/OpenHands/eval-images/internal/ledger"
+	"github.com/OpenHands/eval-images/internal/plan"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// golden compares got with a file of testdata.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s (-want +got; run with -update to accept):\n%s", path, diff)
+	}
+}
+
+var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+
+const sha = "0a1b2c3d4e5f60718293a4b5c6d7e8f901234567"
+
+func exampleRun(planned int) ledger.Run {
+	return ledger.Run{
+		Title: "SWE-Bench image build", Benchmark: "swebench", Dataset: "princeton-nlp/SWE-bench_Verified", Split: "test",
+		SDKRepository: "https://github.com/OpenHands/software-agent-sdk.git", SDKRef: "v1.58.2", SDKSHA: sha, SDKVersion: "1.58.2",
+		Seam: "intercept", Strategy: "native", Image: "ghcr.io/openhands/eval-agent-server", ImageTagPrefix: "0a1b2c3-9f8e7d6",
+		Builder: "builder-5f3a", CacheMode: "off", Workers: 4, Options: map[string]string{"install_acp_providers": ""},
+		Sdist: ledger.Sdist{SHA256: ledger.Text(strings.Repeat("5e", 32)), Seconds: 2.6},
+		Phases: []ledger.Phase{
+			{Name: "checkout", Seconds: 6.2}, {Name: "environment", Seconds: 21.4}, {Name: "sdist", Seconds: 2.6}, {Name: "import", Seconds: 11.9},
+			{Name: "names", Seconds: 0.4}, {Name: "present?", Seconds: 1.1}, {Name: "preflight", Seconds: 3.3}, {Name: ledger.BuildPhase, Seconds: 171},
+		},
+		Started: noon, Finished: noon.Add(218 * time.Second), Planned: planned,
+		Files: ledger.Files{
+			Ledger: "builds/princeton-nlp/SWE-bench_Verified/test/manifest.jsonl", Summary: "builds/princeton-nlp/SWE-bench_Verified/test/build-summary.json",
+			LockFile: "builds/princeton-nlp/SWE-bench_Verified/test/images.lock.json", Logs: "builds/princeton-nlp/SWE-bench_Verified/test/logs",
+		},
+	}
+}
+
+func target(instance string) plan.Target {
+	return plan.Target{InstanceID: instance, BaseImage: "docker.io/swebench/sweb.eval.x86_64." + strings.Replace(instance, "__", "_1776_", 1) + ":latest"}
+}
+
+func tag(instance string) string {
+	return "ghcr.io/openhands/eval-agent-server:0a1b2c3-9f8e7d6-sweb.eval.x86_64." + strings.Replace(instance, "__", "_1776_", 1) + "-source-minimal"
+}
+
+func ended(instance string, result build.Result, err error) build.Outcome {
+	return build.Outcome{Target: target(instance), Result: result, Err: err, Started: noon.Add(47 * time.Second), Finished: noon.Add(218 * time.Second)}
+}
+
+func built(instance string, seconds float64) build.Outcome {
+	return ended(instance, build.Result{
+		Tags: []string{tag(instance)}, Digest: "sha256:" + strings.Repeat("d", 64), Strategy: "native", LogPath: "logs/" + instance + ".log", Attempts: 1,
+		Check: 300 * time.Millisecond, Making: time.Duration(seconds * float64(time.Second)),
+		Telemetry: map[string]float64{"build_context_seconds": 0.9, "buildx_wall_clock_seconds": seconds - 1, "image_export_seconds": seconds * 1.4, "push_layers_seconds": 6, "cached_step_count": 21},
+	}, nil)
+}
+
+func skipped(instance string) build.Outcome {
+	return ended(instance, build.Result{Skipped: true, Tags: []string{tag(instance)}, Digest: "sha256:" + strings.Repeat("e", 64), Check: 80 * time.Millisecond}, nil)
+}
+
+func failed(instance string, class build.Class, code, attempts int, why string) build.Outcome {
+	return ended(instance, build.Result{
+		Strategy: "native", Attempts: attempts, Making: 9 * time.Second, LogPath: "builds/princeton-nlp/SWE-bench_Verified/test/logs/" + instance + ".log",
+	}, &build.Error{Class: class, ReturnCode: code, Err: errors.New(why)})
+}
+
+func cancelled(instance string) build.Outcome {
+	return ended(instance, build.Result{}, &build.Error{Class: build.ClassCancelled, Err: fmt.Errorf("not started: %w", context.Canceled)})
+}
+
+func entries(outcomes []build.Outcome) []ledger.Entry {
+	made := make([]ledger.Entry, len(outcomes))
+	for i, o := range outcomes {
+		made[i] = ledger.FromOutcome(o)
+	}
+	return made
+}
+
+func twelve() []build.Outcome {
+	return []build.Outcome{
+		built("django__django-11333", 48.2), built("django__django-11334", 51.9), built("django__django-11400", 47), built("astropy__astropy-13033", 64.4),
+		built("astropy__astropy-13236", 50.3), built("sphinx-doc__sphinx-8595", 88.6), built("sphinx-doc__sphinx-8600", 55.5), skipped("sphinx-doc__sphinx-8611"),
+		skipped("sympy__sympy-20154"),
+		failed("astropy__astropy-12907", build.ClassBuild, 1, 2, "building with the SDK: docker buildx build ended with 1: ERROR: docker.io/swebench/sweb.eval.x86_64.astropy_1776_astropy-12907:latest: not found"),
+		failed("matplotlib__matplotlib-20488", build.ClassTimeout, 0, 1, "building with the SDK: the build took longer than image-timeout allows"),
+		failed("sympy__sympy-24909", build.ClassRegistry, 0, 1, "asking the registry whether the image exists: HEAD https://ghcr.io/v2/openhands/eval-agent-server/manifests/x: 429 Too Many Requests"),
+	}
+}
+
+// hostile tries whatever could break out of a table cell, of HTML, or of the line in a runner's log.
+const hostile = "x | y `code` **bold** _em_ <script>alert(1)</script> </details> ![i](http://h/i.png) [l](https://h) www.example.com a@b.c #1 ~~s~~ $m$ &lt; \\| \n::error::boo\r##[error]boo \x1b[31mred\x00 \u202eright \u2028 \xff"
+
+func scenarios() map[string]ledger.Summary {
+	onlySkipped, allBuilt := entries([]build.Outcome{skipped("a__b-1"), skipped("a__b-2")}), entries(twelve()[:7])
+	stopped := exampleRun(12)
+	stopped.Cancelled, stopped.Phases = true, stopped.Phases[:7]
+	noSDK := exampleRun(12)
+	noSDK.SDKSHA, noSDK.SDKVersion, noSDK.Seam, noSDK.ImageTagPrefix, noSDK.Sdist = "", "", "", "", ledger.Sdist{}
+	noSDK.Phases, noSDK.Finished = []ledger.Phase{{Name: "checkout", Seconds: 3.1}}, noon.Add(4*time.Second)
+	noSDK.Files.LockFile = ""
+	noSDK.SetupError = "cloning https://github.com/OpenHands/software-agent-sdk.git: Could not resolve host: github.com\nhint: check sdk-repository, or the network of the runner"
+	noSdist, ownSdist := exampleRun(1), twelve()[0]
+	ownSdist.Result.SdistBuilds = 1
+	noSdist.Sdist = ledger.Sdist{Seconds: 1.2, Error: "uv build ended with 2: no space left on device"}
+	noSdist.Warnings = []string{"The sdist could not be built ahead; each image builds its own: uv build ended with 2"}
+	return map[string]ledger.Summary{
+		"failures":  ledger.Summarize(exampleRun(12), entries(twelve())),
+		"built":     ledger.Summarize(exampleRun(7), allBuilt),
+		"skipped":   ledger.Summarize(exampleRun(2), onlySkipped),
+		"cancelled": ledger.Summarize(stopped, entries([]build.Outcome{twelve()[0], twelve()[7], twelve()[9], cancelled("x__y-1"), cancelled("x__y-2")})),
+		"setup":     ledger.Summarize(noSDK, nil),
+		"no-sdist":  ledger.Summarize(noSdist, entries([]build.Outcome{ownSdist})),
+		"hostile":   everywhere(hostile),
+		"broken":    ledger.Summarize(exampleRun(12), entries(twelve()[8:10])),
+		"empty":     ledger.Summarize(ledger.Run{}, nil),
+	}
+}
+
+func TestMarkdownGolden(t *testing.T) {
+	for name, s := range scenarios() {
+		t.Run(name, func(t *testing.T) { golden(t, name+".md", Markdown(s)) })
+	}
+}
+
+// everywhere is a summary with s wherever something comes from outside.
+func everywhere(s string) ledger.Summary {
+	run := exampleRun(4)
+	run.Title, run.Dataset, run.Split, run.SDKRepository, run.SDKRef, run.SDKSHA, run.SDKVersion = s, s, s, s, s, ledger.Text(s), ledger.Text(s)
+	run.Seam, run.Strategy, run.Image, run.ImageTagPrefix, run.Builder, run.CacheMode = ledger.Text(s), s, s, ledger.Text(s), s, s
+	run.Options, run.Warnings, run.SetupError, run.Sdist.SHA256 = map[string]string{s: s}, []string{s}, ledger.Text(s), ledger.Text(s)
+	run.Files = ledger.Files{Ledger: ledger.Text(s), Summary: ledger.Text(s), LockFile: ledger.Text(s), Logs: ledger.Text(s)}
+	run.Phases = append(run.Phases, ledger.Phase{Name: s, Seconds: 1})
+	return ledger.Summarize(run, entries([]build.Outcome{
+		failed(s, build.Class(s), 1, 1, s), failed(s, build.ClassBuild, 1, 1, s), built(s, 3), built("a__b-1", 4), cancelled(s),
+	}))
+}
+
+// What comes from outside adds no character of markup to a summary, no line, and nothing that a runner would obey: the
+// same summary with harmless text in the same places has as many of each.
+func TestMarkdownOfHostileText(t *testing.T) {
+	const markup = "|`<>[]!~$\\@#*_&:\r\n\t\x00\x1b\u202e\u2028"
+	reference := regexp.MustCompile(`&#\d+;`)
+	harmless := strings.ReplaceAll(Markdown(everywhere("x\nx")), "x_x", "xx")
+	got := reference.ReplaceAllString(Markdown(everywhere(hostile)), "")
+	got = strings.ReplaceAll(got, " !", " ") // not escaped, because it does nothing without the bracket after it
+	for _, char := range markup {
+		if a, b := strings.Count(harmless, string(char)), strings.Count(got, string(char)); a != b {
+			t.Errorf("%d of %q with harmless text, %d with hostile text", a, char, b)
+		}
+	}
+	for _, bad := range []string{"::", "##[", "http://", "https://", "www."} {
+		if strings.Contains(got, bad) {
+			t.Errorf("%q is in the summary", bad)
+		}
+	}
+}
+
+func TestText(t *testing.T) {
+	cases := []struct {
+		in   string
+		n    int
+		want string
+	}{
+		{"django__django-11333", 50, "django__django-11333"},
+		{"__init__ a_b _c", 50, "&#95;&#95;init&#95;&#95; a_b &#95;c"},
+		{"a: b:c d::e http://f g:", 50, "a: b:c d&#58;&#58;e http&#58;//f g:"},
+		{":::", 50, "&#58;&#58;&#58;"},
+		{"a|b`c`<d>", 50, "a&#124;b&#96;c&#96;&#60;d&#62;"},
+		{"  two\r\n lines\t", 50, "two lines"},
+		{"naïve ✓", 50, "naïve ✓"},
+		{"bad \xff", 50, "bad \uFFFD"},
+		{"0123456789", 10, "0123456789"},
+		{"0123456789a", 10, "012345678…"},
+		{"", 10, ""},
+	}
+	for _, c := range cases {
+		if got := text(c.in, c.n); got != c.want {
+			t.Errorf("text(%q, %d) = %q, want %q", c.in, c.n, got, c.want)
+		}
+	}
+}
+
+func TestMarkdownFits(t *testing.T) {
+	cases := []struct {
+		name              string
+		failed, cancelled int
+		reason            string
+		complete          bool
+	}{
+		{"few", 30, 0, "a short reason", true},
+		{"433 with the longest reasons", 433, 0, strings.Repeat("words ", 200), true},
+		{"too many", 5000, 3000, strings.Repeat("::<|>", 200), false},
+		{"too many cancelled", 10, 40000, "x", false},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			var outcomes []build.Outcome
+			for i := range c.failed {
+				outcomes = append(outcomes, failed(fmt.Sprintf("failed__x-%05d", i), build.ClassBuild, 1, 1, c.reason))
+			}
+			for i := range c.cancelled {
+				outcomes = append(outcomes, cancelled(fmt.Sprintf("cancelled__x-%05d", i)))
+			}
+			markdown := Markdown(ledger.Summarize(exampleRun(0), entries(outcomes)))
+			if len(markdown) > 900_000 {
+				t.Errorf("%d bytes", len(markdown))
+			}
+			shown := strings.Count(markdown, "| <code>failed__x-") + strings.Count(markdown, "<code>cancelled__x-")
+			for _, more := range regexp.MustCompile(`… and (\d+) more, see <code>`).FindAllStringSubmatch(markdown, -1) {
+				var n int
+				fmt.Sscan(more[1], &n)
+				shown += n
+			}
+			if shown != c.failed+c.cancelled {
+				t.Errorf("%d images are shown or counted, want %d", shown, c.failed+c.cancelled)
+			}
+			if complete := !strings.Contains(markdown, "… and "); complete != c.complete {
+				t.Errorf("complete is %v, want %v", complete, c.complete)
+			}
+		})
+	}
+}
+
+func TestVerdict(t *testing.T) {
+	cases := []struct{ scenario, want string }{
+		{"failures", "❌ **3 of 12 images failed**; 7 built, 2 there already, in 3m 38s."},
+		{"built", "✅ **All 7 images are there**: 7 built, 0 there already, in 3m 38s."},
+		{"skipped", "✅ **Nothing to do**: 2 images are there already, found in 3m 38s."},
+		{"cancelled", "⚠️ **Cancelled after 3m 38s**: 2 of 12 images are there (1 built, 1 there already)."},
+		{"no-sdist", "✅ **The image is there**: 1 built, 0 there already, in 3m 38s."},
+		{"broken", "❌ **11 of 12 images are not there**; 0 built, 1 there already, in 3m 38s."},
+		{"empty", "⚠️ **No image was asked for.**"},
+		{"setup", "❌ **Nothing was built**: the run ended before its first build (0 of 12 images are known to be there, in 4.0s)."},
+	}
+	for _, c := range cases {
+		t.Run(c.scenario, func(t *testing.T) {
+			if got := verdict(scenarios()[c.scenario]); got != c.want {
+				t.Errorf("got  %s\nwant %s", got, c.want)
+			}
+		})
+	}
+}

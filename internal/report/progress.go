@@ -1,0 +1,106 @@
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/OpenHands/eval-images/internal/build"
+)
+
+// runningShown is how many of the running images a heartbeat names: those that run longest.
+const runningShown = 3
+
+// progress is how far a run is.
+type progress struct {
+	total, workers         int
+	built, skipped, failed int
+	running                map[string]time.Time // start by instance
+	first                  time.Time            // start of the first build
+	making                 time.Duration        // spent on the built images, all added up
+}
+
+func (p *progress) start(instance string, now time.Time) {
+	p.running[instance] = now
+	if p.first.IsZero() {
+		p.first = now
+	}
+}
+
+func (p *progress) finish(o build.Outcome) {
+	delete(p.running, o.Target.InstanceID)
+	switch o.Status() {
+	case build.Built:
+		p.built++
+		p.making += o.Result.Check + o.Result.Making
+	case build.Skipped:
+		p.skipped++
+	default:
+		p.failed++
+	}
+}
+
+func (p *progress) finished() int { return p.built + p.skipped + p.failed }
+
+func (p *progress) String(now time.Time) string {
+	return fmt.Sprintf("%d of %d done: %d built, %d skipped, %d failed; %s; %s; %s",
+		p.finished(), p.total, p.built, p.skipped, p.failed, p.throughput(now), p.left(now), p.runningNow(now))
+}
+
+func (p *progress) throughput(now time.Time) string {
+	took := now.Sub(p.first)
+	if p.built == 0 || took <= 0 {
+		return "images per hour unknown"
+	}
+	return fmt.Sprintf("%.0f images per hour", float64(p.built)/took.Hours())
+}
+
+// left estimates from the images built so far: what is still to make, less what the running ones have behind them,
+// shared by the workers. Before the first built image there is nothing to go by.
+func (p *progress) left(now time.Time) string {
+	remaining := p.total - p.finished()
+	if p.built == 0 && remaining > 0 {
+		return "time left unknown"
+	}
+	if remaining <= 0 {
+		return "nothing left"
+	}
+	each := p.making / time.Duration(p.built)
+	work := each * time.Duration(max(0, remaining-len(p.running)))
+	for _, start := range p.running {
+		work += max(0, each-now.Sub(start))
+	}
+	left := work / time.Duration(max(1, min(p.workers, remaining)))
+	if left < time.Minute {
+		return "less than 1m left"
+	}
+	return "about " + strings.TrimSuffix(duration(left.Round(time.Minute).Seconds()), " 00s") + " left"
+}
+
+func (p *progress) runningNow(now time.Time) string {
+	if len(p.running) == 0 {
+		return "none running"
+	}
+	type image struct {
+		instance string
+		age      time.Duration
+	}
+	var images []image
+	for instance, start := range p.running {
+		images = append(images, image{instance, now.Sub(start)})
+	}
+	slices.SortFunc(images, func(a, b image) int {
+		return cmp.Or(cmp.Compare(b.age, a.age), strings.Compare(a.instance, b.instance))
+	})
+	var names []string
+	for _, i := range images[:min(runningShown, len(images))] {
+		names = append(names, fmt.Sprintf("%s (%s)", i.instance, duration(i.age.Seconds())))
+	}
+	line := "running: " + strings.Join(names, ", ")
+	if more := len(images) - len(names); more > 0 {
+		line += fmt.Sprintf(" +%d more", more)
+	}
+	return line
+}
