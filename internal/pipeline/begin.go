@@ -1,0 +1,190 @@
+package pipeline
+
+import (
+	"cmp"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/OpenHands/eval-images/internal/actions"
+	"github.com/OpenHands/eval-images/internal/config"
+	"github.com/OpenHands/eval-images/internal/dataset"
+	"github.com/OpenHands/eval-images/internal/engine"
+	"github.com/OpenHands/eval-images/internal/ledger"
+	"github.com/OpenHands/eval-images/internal/plan"
+	"github.com/OpenHands/eval-images/internal/registry"
+	"github.com/OpenHands/eval-images/internal/report"
+	"github.com/OpenHands/eval-images/internal/sdk"
+)
+
+// begin reads what the user asked for and makes the run's folders. Mistakes are a refusal, all that can be found without
+// the SDK at once; the run that comes with an error can only refuse.
+func begin(p Process) (*run, error) {
+	r := &run{environ: p.Environ, stdout: p.Stdout, workspace: p.Dir}
+	r.actions = actions.New(p.Stdout, r.getenv)
+	for _, secret := range []string{"registry-password", "base-registry-password"} {
+		r.actions.Mask(r.actions.Input(secret))
+	}
+	if given := r.getenv("GITHUB_WORKSPACE"); given != "" && r.actions.InActions() {
+		r.workspace = given
+	}
+	r.facts.Started = time.Now()
+	if err := r.configure(p.Args, p.Stdout); err != nil {
+		return r, err
+	}
+	return r, r.makeFolders()
+}
+
+func (r *run) configure(args []string, help io.Writer) error {
+	c, err := config.ParseArgs(args, r.actions.Input, help)
+	if errors.Is(err, flag.ErrHelp) {
+		return err
+	}
+	r.facts.Title = cmp.Or(c.Benchmark.Title, "eval-images")
+	targets, planErr := r.plan(c, err)
+	if err = errors.Join(err, planErr); err != nil {
+		return refusal{err}
+	}
+	r.config, r.targets = c, targets
+	r.actions.Mask(c.Registry.Password)
+	r.actions.Mask(c.BaseRegistry.Password)
+	options := map[string]string{}
+	for _, o := range c.SDKOptions {
+		options[o.Name] = o.Value
+	}
+	r.facts = ledger.Run{
+		Title: c.Benchmark.Title, Benchmark: c.Benchmark.Name, Dataset: c.Benchmark.Dataset, Split: c.Benchmark.Split,
+		SDKRepository: c.SDKRepository, SDKRef: c.SDKRef, Strategy: c.Strategy, Image: c.Image, Builder: c.Builder,
+		CacheMode: c.CacheMode, Workers: c.MaxWorkers, Options: options, Planned: len(targets), Started: r.facts.Started,
+	}
+	return nil
+}
+
+// plan chooses the instances and names their base images. It goes as far as a Config with mistakes allows, so that wrong
+// ids are told together with them.
+func (r *run) plan(c config.Config, mistakes error) ([]plan.Target, error) {
+	if blames(mistakes, "benchmark") {
+		return nil, nil
+	}
+	all, err := dataset.Embedded(c.Benchmark.Dataset, c.Benchmark.Split)
+	if err != nil {
+		return nil, err
+	}
+	ids, err := dataset.Select(all, c.InstanceIDs, c.InstancesFile, func(name string) ([]byte, error) {
+		if !filepath.IsAbs(name) {
+			name = filepath.Join(r.workspace, name)
+		}
+		return os.ReadFile(name)
+	})
+	if err != nil || blames(mistakes, "image", "target", "base-image-template", "custom-tag-template", "sdk-options") {
+		return nil, err
+	}
+	return plan.New(c, ids)
+}
+
+// blames tells whether one of the mistakes is in one of the inputs.
+func blames(mistakes error, inputs ...string) bool {
+	return slices.ContainsFunc(split(mistakes), func(err error) bool {
+		var mistake *config.Mistake
+		return errors.As(err, &mistake) && slices.Contains(inputs, mistake.Input)
+	})
+}
+
+// makeFolders makes the ledger's folder in the workspace, and one for what nobody needs after the run.
+func (r *run) makeFolders() (err error) {
+	b := r.config.Benchmark
+	r.folder = filepath.Join(r.workspace, r.config.BuildDir, b.Dataset, b.Split)
+	r.logs = filepath.Join(r.folder, "logs")
+	if err := os.MkdirAll(r.logs, 0o755); err != nil {
+		return fmt.Errorf("making the folder for logs: %w", err)
+	}
+	if r.temporary, err = os.MkdirTemp("", "eval-images-"); err != nil {
+		return fmt.Errorf("making a temporary folder: %w", err)
+	}
+	if r.setupLog, err = os.Create(filepath.Join(r.logs, "set-up.log")); err != nil {
+		return fmt.Errorf("making the set-up's log: %w", err)
+	}
+	r.commands = sdk.Commands{Environ: r.environ, Log: r.setupLog, LogPath: r.relative(r.setupLog.Name())}
+	if r.ledger, err = ledger.Open(r.folder); err != nil {
+		return err
+	}
+	r.facts.Files = ledger.Files{
+		Ledger:  ledger.Text(r.relative(filepath.Join(r.folder, ledger.FileName))),
+		Summary: ledger.Text(r.relative(filepath.Join(r.folder, ledger.SummaryFileName))),
+		Logs:    ledger.Text(r.relative(r.logs)),
+	}
+	r.console = report.NewConsole(r.actions.Info, len(r.targets), r.config.MaxWorkers)
+	return r.logIn()
+}
+
+// dockerConfig is the folder of the run's credentials, and of buildx's records, below the temporary one.
+const dockerConfig = "docker"
+
+// logIn writes the credentials to a Docker configuration of the run's own, which only this user can read.
+func (r *run) logIn() error {
+	folder := filepath.Join(r.temporary, dockerConfig)
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		return fmt.Errorf("making the Docker configuration: %w", err)
+	}
+	var logins []registry.Login
+	add := func(reference string, c config.Credentials) {
+		if c.Username != "" {
+			logins = append(logins, registry.Login{Reference: reference, Username: c.Username, Password: c.Password})
+		}
+	}
+	add(r.targets[0].BaseImage, r.config.BaseRegistry)
+	add(r.config.Image, r.config.Registry)
+	keychain, err := registry.WriteConfig(folder, r.inheritedDockerConfig(), logins)
+	if err != nil {
+		return err
+	}
+	r.registry = registry.New(keychain, http.DefaultTransport)
+	return nil
+}
+
+// inheritedDockerConfig is where a docker login before this run has left its credentials, if there was one.
+func (r *run) inheritedDockerConfig() string {
+	folder := r.getenv("DOCKER_CONFIG")
+	if folder == "" {
+		folder = filepath.Join(r.getenv("HOME"), ".docker")
+	}
+	if _, err := os.Stat(folder); err != nil {
+		return ""
+	}
+	return folder
+}
+
+// relative tells a path as the steps after this one see it, whose workspace has another name than a container's.
+func (r *run) relative(path string) string {
+	if relative, err := filepath.Rel(r.workspace, path); err == nil {
+		return relative
+	}
+	return path
+}
+
+// getenv reads the environment that the process was started with.
+func (r *run) getenv(name string) string {
+	for _, assignment := range r.environ {
+		if value, ok := strings.CutPrefix(assignment, name+"="); ok {
+			return value
+		}
+	}
+	return ""
+}
+
+// buildEnviron is what docker commands and workers run with: the run's own Docker configuration and builder.
+func (r *run) buildEnviron() []string {
+	builder := r.config.Builder
+	if engine.IsAddress(builder) {
+		builder = engine.RemoteName
+	}
+	return append(r.environ[:len(r.environ):len(r.environ)],
+		"DOCKER_CONFIG="+filepath.Join(r.temporary, dockerConfig), "BUILDX_BUILDER="+builder)
+}

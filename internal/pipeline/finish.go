@@ -1,0 +1,184 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/OpenHands/eval-images/internal/build"
+	"github.com/OpenHands/eval-images/internal/ledger"
+	"github.com/OpenHands/eval-images/internal/report"
+)
+
+// finish writes the report of a run, however it ended, and gives the exit code.
+func (r *run) finish(ctx context.Context, err error) int {
+	if ctx.Err() != nil {
+		r.recordUnfinished(ctx)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closed = true
+	cancelled := ctx.Err() != nil
+	r.facts.Finished, r.facts.Cancelled = time.Now(), cancelled
+	if err != nil && !cancelled {
+		r.facts.SetupError = ledger.Text(explain(err))
+		r.tell(err)
+	}
+	summary := ledger.Summarize(r.facts, r.entries)
+	if r.folder != "" {
+		summary = r.writeFiles(summary)
+	}
+	r.report(summary)
+	return exitCode(ctx, err, summary.Failed)
+}
+
+// recordUnfinished gives every target of a cancelled run its line, those too that did not end in time.
+func (r *run) recordUnfinished(ctx context.Context) {
+	recorded := map[string]bool{}
+	r.mu.Lock()
+	for _, entry := range r.entries {
+		recorded[entry.InstanceID] = true
+	}
+	targets := r.targets
+	r.mu.Unlock()
+	for _, t := range targets {
+		if !recorded[t.InstanceID] {
+			now := time.Now()
+			err := &build.Error{Class: build.ClassCancelled, Err: fmt.Errorf("not ended when the run was: %w", context.Cause(ctx))}
+			r.record(build.Outcome{Target: t, Err: err, Started: now, Finished: now})
+		}
+	}
+}
+
+// writeFiles writes summary and lock file beside the ledger, and gives them to the workspace's owner: a container action
+// is root, and a self-hosted runner is not when it cleans up.
+func (r *run) writeFiles(summary ledger.Summary) ledger.Summary {
+	lock := filepath.Join(r.folder, ledger.LockFileName)
+	if err := ledger.WriteJSON(lock, report.LockFile(summary, r.entries)); err != nil {
+		r.actions.Warning("lock file", err.Error())
+	} else {
+		summary.Run.Files.LockFile = ledger.Text(r.relative(lock))
+	}
+	if err := ledger.WriteJSON(filepath.Join(r.folder, ledger.SummaryFileName), summary); err != nil {
+		r.actions.Warning("summary", err.Error())
+		summary.Run.Files.Summary = ""
+	}
+	r.ledger.Close()
+	r.giveAway()
+	return summary
+}
+
+func (r *run) report(summary ledger.Summary) {
+	markdown := report.Markdown(summary)
+	if err := r.actions.Summary(markdown); err != nil {
+		r.actions.Warning("step summary", err.Error())
+	}
+	if !r.actions.InActions() && r.folder != "" { // what was refused has been said already
+		fmt.Fprint(r.stdout, "\n", markdown)
+	}
+	for _, output := range report.Outputs(summary) {
+		if err := r.actions.Output(output[0], output[1]); err != nil {
+			r.actions.Warning("outputs", err.Error())
+		}
+	}
+	r.actions.Flush()
+}
+
+// tell prints each mistake or fault with what to do about it.
+func (r *run) tell(err error) {
+	for _, one := range split(err) {
+		r.actions.Error("", described(one))
+	}
+}
+
+// explain is the same for the report.
+func explain(err error) string {
+	var all []string
+	for _, one := range split(err) {
+		all = append(all, described(one))
+	}
+	return strings.Join(all, "\n")
+}
+
+// described is an error with the hint line and the log that it knows of.
+func described(err error) string {
+	text := err.Error()
+	var hinting interface{ Hint() string }
+	if errors.As(err, &hinting) && hinting.Hint() != "" {
+		text += "\nhint: " + hinting.Hint()
+	}
+	return text
+}
+
+// split takes joined errors apart, however deep.
+func split(err error) []error {
+	switch e := err.(type) {
+	case nil:
+		return nil
+	case refusal:
+		return split(e.error)
+	case interface{ Unwrap() []error }:
+		var all []error
+		for _, one := range e.Unwrap() {
+			all = append(all, split(one)...)
+		}
+		return all
+	}
+	return []error{err}
+}
+
+// giveAway makes what this run wrote in the workspace its owner's.
+func (r *run) giveAway() {
+	info, err := os.Stat(r.workspace)
+	if err != nil {
+		return
+	}
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || os.Getuid() != 0 || owner.Uid == 0 {
+		return
+	}
+	top := filepath.Join(r.workspace, r.config.BuildDir)
+	filepath.WalkDir(top, func(path string, _ fs.DirEntry, err error) error {
+		if err == nil {
+			os.Lchown(path, int(owner.Uid), int(owner.Gid)) // a log that stays root's is no reason to fail
+		}
+		return nil
+	})
+}
+
+// cleanWithin bounds the removal of temporary files after a cancel: a runner's patience is 10 s in all, and removing an
+// environment of 30,000 files can take longer on a busy disk.
+const cleanWithin = 2 * time.Second
+
+// clean removes what nobody needs after the run: credentials and sdist first, then checkout and environment.
+func (r *run) clean(ctx context.Context) {
+	if r.setupLog != nil {
+		r.setupLog.Close()
+	}
+	if r.temporary == "" {
+		return
+	}
+	removed := make(chan error, 1)
+	go func() {
+		removed <- errors.Join(os.RemoveAll(filepath.Join(r.temporary, dockerConfig)),
+			os.RemoveAll(filepath.Join(r.temporary, sdistFolder)), os.RemoveAll(r.temporary))
+	}()
+	var patience <-chan time.Time
+	if ctx.Err() != nil {
+		patience = time.After(cleanWithin)
+	}
+	select {
+	case err := <-removed:
+		if err != nil {
+			r.actions.Info(fmt.Sprintf("temporary files are left in %s: %v", r.temporary, err))
+		}
+	case <-patience:
+		r.actions.Info("temporary files are left in " + r.temporary)
+	}
+}

@@ -1,0 +1,99 @@
+package pipeline
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/OpenHands/eval-images/internal/actions"
+	"github.com/OpenHands/eval-images/internal/build"
+	"github.com/OpenHands/eval-images/internal/config"
+	"github.com/OpenHands/eval-images/internal/ledger"
+	"github.com/OpenHands/eval-images/internal/plan"
+	"github.com/OpenHands/eval-images/internal/registry"
+	"github.com/OpenHands/eval-images/internal/report"
+	"github.com/OpenHands/eval-images/internal/sdk"
+)
+
+// run is everything that the phases share.
+type run struct {
+	actions *actions.Runner
+	environ []string
+	stdout  io.Writer
+	config  config.Config
+	targets []plan.Target // with tags once the SDK has named them
+
+	workspace string // what paths in the report are relative to
+	folder    string // ledger, summary and lock file
+	logs      string // logs of the images and of the set-up
+	temporary string // checkout, environment, sdist, credentials: gone when the run ends
+	setupLog  *os.File
+
+	commands sdk.Commands
+	registry *registry.Client
+	console  *report.Console
+	ledger   *ledger.Writer
+
+	checkout    sdk.Checkout
+	description sdk.Description
+	sdist       sdk.Sdist
+
+	mu      sync.Mutex
+	facts   ledger.Run
+	entries []ledger.Entry
+	closed  bool // the report is being written: what ends later is not in it
+}
+
+// learn changes what the report will say of the run.
+func (r *run) learn(change func(*ledger.Run)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.closed {
+		change(&r.facts)
+	}
+}
+
+// warn tells the user now and in the report.
+func (r *run) warn(message string) {
+	r.actions.Warning("eval-images", message)
+	r.learn(func(f *ledger.Run) { f.Warnings = append(f.Warnings, message) })
+}
+
+// phase times one part of the run, also when it fails.
+func (r *run) phase(name string, do func() error) error {
+	begin := time.Now()
+	err := do()
+	seconds := time.Since(begin).Seconds()
+	r.learn(func(f *ledger.Run) { f.Phases = append(f.Phases, ledger.Phase{Name: name, Seconds: seconds}) })
+	if err == nil {
+		r.actions.Info(fmt.Sprintf("%s took %.1f s", name, seconds))
+	}
+	return err
+}
+
+// group folds what is printed until the function that it returns is called.
+func (r *run) group(title string) (end func()) {
+	r.actions.Group(title)
+	return r.actions.EndGroup
+}
+
+// record takes down a target's outcome: in the ledger, in the log, and as an annotation when it failed.
+func (r *run) record(outcome build.Outcome) {
+	entry := ledger.FromOutcome(outcome)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return
+	}
+	r.entries = append(r.entries, entry)
+	r.console.Finished(outcome)
+	if err := r.ledger.Append(entry); err != nil {
+		r.actions.Warning("ledger", fmt.Sprintf("%s is missing from the ledger: %v", entry.InstanceID, err))
+	}
+	// A cancel says itself why what it cut off has failed.
+	if class := build.ClassOf(outcome.Err); outcome.Status() == build.Failed && class != build.ClassCancelled {
+		r.actions.Error(entry.InstanceID, fmt.Sprintf("%s: %v\nlog: %s", class, outcome.Err, outcome.Result.LogPath))
+	}
+}
