@@ -1,0 +1,40 @@
+# Two targets do everything on a fresh machine, set-up included: `make demo` and `make test`.
+# Needed: git, make, curl, Go 1.21 or newer, and either Docker or root on Debian 12.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo test unit e2e lab down lint packages
+
+# $(call step,NAME,COMMAND) says what it does and how long it took.
+step = @begin=$$SECONDS; echo "==> $(1)"; $(2); echo "==> $(1): done in $$((SECONDS - begin)) s"
+
+help: ## list the targets
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+demo: lab ## set up everything and run the main job as a runner would: 6 images, 2 workers
+	$(call step,demo,go run ./internal/lab demo)
+
+test: ## set up everything and run every test
+	$(call step,make test,$(MAKE) --no-print-directory unit lab e2e)
+
+unit: packages lint ## unit and contract tests, with the race detector; no Docker
+	$(call step,unit and contract tests,go test -race -short ./...)
+
+e2e: lab ## the action on the lab, as a runner runs it
+	$(call step,end-to-end tests,go test -count=1 -p 1 -timeout 60m -v ./internal/lab/...)
+
+lab: ## bring up the real parts on loopback
+	$(call step,lab up,go run ./internal/lab up)
+
+down: ## stop the lab; its cache stays
+	$(call step,lab down,go run ./internal/lab down)
+
+lint: ## formatting and go vet
+	$(call step,lint,test -z "$$(gofmt -l .)" || { gofmt -l .; echo "hint: gofmt -w ."; exit 1; }; go vet ./...)
+
+# The race detector needs a C compiler, and the worker's tests a Python; a fresh machine may have neither.
+packages:
+	@missing=; command -v cc >/dev/null || missing="gcc libc6-dev"; command -v python3 >/dev/null || missing="$$missing python3"; \
+	[ -n "$$missing" ] || exit 0; echo "==> installing $$missing"; \
+	{ [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; } || { echo "hint: install $$missing"; exit 1; }; \
+	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends $$missing >/dev/null

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/OpenHands/eval-images/internal/lab/engine"
+	"github.com/OpenHands/eval-images/internal/lab/services"
+)
+
+var errNotUp = errors.New("the lab is not up, or not as this checkout needs it\nhint: go run ./internal/lab up")
+
+// env prints what `up` has left, when that is still true: the registry answers, and the sources, whose hash is in the
+// name of the action's image, are the same.
+func env(ctx context.Context, e *engine.Engine, out io.Writer) error {
+	kept, err := os.ReadFile(envFile(e))
+	if err != nil {
+		return errNotUp
+	}
+	now, err := assignments(e, parts)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	if string(kept) != now || services.Answers(ctx) != nil {
+		return errNotUp
+	}
+	_, err = io.WriteString(out, now)
+	return err
+}
+
+func envFile(e *engine.Engine) string { return filepath.Join(e.Cache, "env") }
+
+func keepEnv(e *engine.Engine) error {
+	lines, err := assignments(e, parts)
+	if err != nil {
+		return err
+	}
+	unfinished := envFile(e) + ".unfinished"
+	if err := os.WriteFile(unfinished, []byte(lines), 0o644); err != nil {
+		return fmt.Errorf("keeping the variables: %w", err)
+	}
+	return os.Rename(unfinished, envFile(e))
+}
+
+func forgetEnv(e *engine.Engine) error {
+	if err := os.Remove(envFile(e)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("forgetting the variables: %w", err)
+	}
+	return nil
+}
+
+// variables are what all parts tell of themselves.
+func variables(e *engine.Engine, parts []engine.Part) (map[string]string, error) {
+	values := map[string]string{}
+	for _, part := range parts {
+		if part.Env == nil {
+			continue
+		}
+		found, err := part.Env(e)
+		if err != nil {
+			return nil, fmt.Errorf("listing the variables of the %s: %w", part.Name, err)
+		}
+		maps.Copy(values, found)
+	}
+	return values, nil
+}
+
+// assignments are the parts' variables as lines for a shell, sorted by name.
+func assignments(e *engine.Engine, parts []engine.Part) (string, error) {
+	values, err := variables(e, parts)
+	if err != nil {
+		return "", err
+	}
+	var lines strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		fmt.Fprintf(&lines, "%s=%s\n", name, quote(values[name]))
+	}
+	return lines.String(), nil
+}
+
+// quote makes one word of any POSIX shell.
+func quote(value string) string { return "'" + strings.ReplaceAll(value, "'", `'\''`) + "'" }

@@ -1,0 +1,63 @@
+// Package host has a Docker Engine running: the machine's own, or the distribution's, started by the lab.
+package host
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/OpenHands/eval-images/internal/lab/engine"
+)
+
+// Part makes sure of an engine.
+var Part = engine.Part{Name: "Docker Engine", Up: up}
+
+func up(ctx context.Context, e *engine.Engine, log io.Writer) error {
+	if answers(ctx, e) {
+		return keepShim(ctx, e)
+	}
+	if err := mayInstall(e.Host); err != nil {
+		return err
+	}
+	if err := Install(ctx, log, map[string]string{"docker": "docker.io", "dockerd": "docker.io", "iptables": "iptables"}); err != nil {
+		return err
+	}
+	if answers(ctx, e) {
+		return nil // the package has started it
+	}
+	return start(ctx, e, log)
+}
+
+func answers(ctx context.Context, e *engine.Engine) bool {
+	if _, err := exec.LookPath("docker"); err != nil {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	_, err := e.Output(ctx, "version", "--format", "{{.Server.Version}}")
+	return err == nil
+}
+
+// mayInstall refuses to touch a machine that is not ours to change.
+func mayInstall(host string) error {
+	if host != "unix://"+engine.Socket {
+		return fmt.Errorf("no Docker Engine answers at %s\nhint: start it, or unset DOCKER_HOST and leave the docker context", host)
+	}
+	release, _ := os.ReadFile("/etc/os-release")
+	if os.Getuid() != 0 || !debian(string(release)) {
+		return fmt.Errorf("no Docker Engine answers at %s\nhint: install and start Docker; the lab does that itself only as root on Debian or Ubuntu", host)
+	}
+	return nil
+}
+
+// debian tells from /etc/os-release whether docker.io is the package to install.
+func debian(release string) bool {
+	return slices.ContainsFunc(strings.Split(release, "\n"), func(line string) bool {
+		return line == "ID=debian" || line == "ID=ubuntu"
+	})
+}

@@ -1,0 +1,58 @@
+// Command lab brings up real parts on loopback for tests, the demo and development: an engine, a registry, BuildKit, base
+// images, an SDK and the action's own image.
+//
+//	go run ./internal/lab up    make everything as it should be; what is so already is left alone
+//	go run ./internal/lab env   print the LAB_ variables as shell assignments
+//	go run ./internal/lab demo  run the main job on them as a runner would
+//	go run ./internal/lab down  stop everything; what was slow to make stays in the cache
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/OpenHands/eval-images/internal/lab/engine"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	// A root shell does not always look where Debian puts daemons and debootstrap.
+	os.Setenv("PATH", os.Getenv("PATH")+":/usr/sbin:/sbin")
+	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "lab:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string, out io.Writer) error {
+	commands := map[string]func(context.Context, *engine.Engine, io.Writer) error{"up": up, "env": env, "down": down, "demo": demo}
+	if len(args) != 1 || commands[args[0]] == nil {
+		return errors.New("usage: go run ./internal/lab up | env | down | demo")
+	}
+	checkout, err := checkout()
+	if err != nil {
+		return err
+	}
+	e, err := engine.New(checkout)
+	if err != nil {
+		return err
+	}
+	return commands[args[0]](ctx, e, out)
+}
+
+// checkout finds the repository from any folder in it.
+func checkout() (string, error) {
+	gomod, err := engine.Run(exec.Command("go", "env", "GOMOD"), nil)
+	if err != nil {
+		return "", fmt.Errorf("finding the checkout: %w", err)
+	}
+	return filepath.Dir(gomod), nil
+}

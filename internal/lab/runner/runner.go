@@ -1,0 +1,175 @@
+// Package runner is a fake of GitHub's Actions runner, for one step that uses a container action: it starts the
+// action's image with the flags, mounts, environment and files of the real one, reads its workflow commands and file
+// commands, and cancels it with the real one's signals and pauses.
+//
+// It follows actions/runner v2.336.0 (DockerCommandManager.cs, ContainerActionHandler.cs, FileCommandManager.cs,
+// ActionCommand.cs, ProcessInvoker.cs). Differences are deliberate: an input that the action does not declare is an
+// error here and a warning there, and there are no expressions, so action.yml must not have any in its defaults.
+package runner
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+)
+
+// Step is one `uses:` of a container action.
+type Step struct {
+	Image      string            // the action's own image, in the engine already
+	Network    string            // the job's network; empty as in a job without services
+	ActionFile string            // path of action.yml; empty passes Inputs on unchecked
+	Inputs     map[string]string // the step's `with:`
+	Env        map[string]string // the workflow's, job's and step's `env:`
+	Workspace  string            // existing folder on the engine's host, mounted as the workspace
+	Log        io.Writer         // live copy of Result.Log; nil for none
+}
+
+// Result is what the runner knows about a step once it has ended.
+type Result struct {
+	ExitCode    int               // of the docker CLI; -1 when it had to be killed
+	Conclusion  string            // success, failure or cancelled, as the job's log shows it
+	Outputs     map[string]string // the step's outputs
+	Summary     string            // the step summary, masked; empty when it was over the limit
+	Log         string            // stdout and stderr, masked
+	Annotations []Annotation      // every one that was issued; a real run shows ten of each level
+}
+
+// Run is a started step.
+type Run struct {
+	Container string // name of the step's container
+
+	cmd       *exec.Cmd
+	job       job
+	log       *log
+	ended     chan struct{}
+	cancel    func() // sync.OnceFunc: a second Cancel must not send further signals
+	cancelled chan struct{}
+	result    Result
+}
+
+// Start starts the step's container. A done ctx cancels the step as GitHub cancels a job, see [Run.Cancel].
+func (s Step) Start(ctx context.Context) (*Run, error) {
+	inputs, err := s.declaredInputs()
+	if err != nil {
+		return nil, err
+	}
+	j, err := newJob(s.Workspace)
+	if err != nil {
+		return nil, err
+	}
+	r := &Run{
+		Container: "lab_runner_" + strings.ToLower(rand.Text()),
+		job:       j,
+		log:       newLog(s.Log),
+		ended:     make(chan struct{}),
+		cancelled: make(chan struct{}),
+	}
+	r.cancel = sync.OnceFunc(r.signalInTurn)
+	r.cmd = s.command(r.Container, j, j.environment(s.Env, inputs), r.log)
+	if err := r.cmd.Start(); err != nil {
+		j.remove()
+		return nil, fmt.Errorf("starting %s: %w", s.Image, err)
+	}
+	go r.await()
+	go r.cancelWhenDone(ctx)
+	return r, nil
+}
+
+// Wait returns when the docker CLI has ended and its files are read.
+func (r *Run) Wait() Result {
+	<-r.ended
+	return r.result
+}
+
+func (r *Run) cancelWhenDone(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+		r.Cancel()
+	case <-r.ended:
+	}
+}
+
+// await reads the files right after the CLI's end and not later: what a container that outlived it still writes is
+// lost in a real run too.
+func (r *Run) await() {
+	defer close(r.ended)
+	defer r.job.remove()
+	r.cmd.Wait() // its error is in ProcessState, and an exit code is no error of the runner's
+	r.log.flush()
+	r.result = r.conclude()
+}
+
+func (r *Run) conclude() Result {
+	outputs, problem := r.job.outputs()
+	for name, value := range r.log.outputs {
+		outputs[name] = value
+	}
+	summary, tooLarge := r.job.summary()
+	annotations := r.log.annotations
+	for _, message := range []string{problem, tooLarge} {
+		if message != "" {
+			annotations = append(annotations, Annotation{Level: "error", Message: message})
+		}
+	}
+	code := r.cmd.ProcessState.ExitCode()
+	return Result{
+		ExitCode:    code,
+		Conclusion:  r.conclusion(code, problem),
+		Outputs:     outputs,
+		Summary:     r.log.mask(summary),
+		Log:         r.log.text.String(),
+		Annotations: annotations,
+	}
+}
+
+func (r *Run) conclusion(code int, problem string) string {
+	select {
+	case <-r.cancelled: // whatever the action made of the signal
+		return "cancelled"
+	default:
+	}
+	if code != 0 || problem != "" {
+		return "failure"
+	}
+	return "success"
+}
+
+// command is the runner's `docker run`. Values travel in the CLI's environment, so that they show in no process list.
+func (s Step) command(name string, j job, env map[string]string, out *log) *exec.Cmd {
+	cmd := exec.Command("docker", runArgs(name, s.Image, s.Network, env, j.mounts())...)
+	cmd.Env = append(os.Environ(), assignments(env)...)
+	cmd.Stdout, cmd.Stderr = out.stream(), out.stream()
+	// A terminal's Ctrl-C must not reach the CLI beside the runner's own signals.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	return cmd
+}
+
+// declaredInputs are the step's inputs with every other declared one at its default, empty where it has none.
+func (s Step) declaredInputs() (map[string]string, error) {
+	if s.ActionFile == "" {
+		return s.Inputs, nil
+	}
+	file, err := os.Open(filepath.Clean(s.ActionFile))
+	if err != nil {
+		return nil, fmt.Errorf("opening the action's inputs: %w", err)
+	}
+	defer file.Close()
+	inputs, err := readInputs(file)
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", s.ActionFile, err)
+	}
+	for name, value := range s.Inputs {
+		if _, ok := inputs[name]; !ok {
+			return nil, fmt.Errorf("%s has no input %q", s.ActionFile, name)
+		}
+		inputs[name] = value
+	}
+	return inputs, nil
+}

@@ -1,0 +1,143 @@
+package services
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/OpenHands/eval-images/internal/lab/engine"
+	"github.com/OpenHands/eval-images/internal/lab/standin"
+)
+
+//go:embed buildkitd.toml
+var config string
+
+// configFile writes BuildKit's configuration under a name that changes with it.
+func configFile(e *engine.Engine) (string, error) {
+	return e.Cached("buildkitd.toml", engine.Key(config), func(path string) error {
+		return os.WriteFile(path, []byte(config), 0o644)
+	})
+}
+
+// Builder has a docker-container builder, made as docker/setup-buildx-action makes one, for adoption by its name.
+var Builder = engine.Part{Name: "builder", Up: func(ctx context.Context, e *engine.Engine, log io.Writer) error {
+	toml, err := configFile(e)
+	if err != nil {
+		return err
+	}
+	key, err := builderKey(ctx, e)
+	if err != nil {
+		return err
+	}
+	if made(ctx, e, key) {
+		_, err := e.Buildx(ctx, nil, "inspect", "--bootstrap", engine.Builder)
+		return err
+	}
+	if err := create(ctx, e, toml); err != nil {
+		return fmt.Errorf("creating the builder: %w", err)
+	}
+	fmt.Fprintln(log, "created builder", engine.Builder)
+	return note(ctx, e, key)
+}, Env: func(*engine.Engine) (map[string]string, error) {
+	return map[string]string{"LAB_BUILDER": engine.Builder}, nil
+}}
+
+func builderKey(ctx context.Context, e *engine.Engine) (string, error) {
+	image, err := e.Output(ctx, "image", "inspect", "--format", "{{.Id}}", standin.BuildKit)
+	return engine.Key(image, config, engine.Network), err
+}
+
+// create replaces the builder and its record. The state volume goes, too: an older BuildKit's may not suit this one.
+func create(ctx context.Context, e *engine.Engine, toml string) error {
+	e.Buildx(ctx, nil, "rm", "--force", engine.Builder) // fails where there is no record of it
+	container := builderPrefix + engine.Builder + "0"
+	if err := e.Remove(ctx, container); err != nil {
+		return err
+	}
+	if _, err := e.Output(ctx, "volume", "rm", "--force", container+"_state"); err != nil {
+		return err
+	}
+	_, err := e.Buildx(ctx, nil, "create", "--name", engine.Builder, "--driver", "docker-container",
+		"--driver-opt", "network="+engine.Network, "--driver-opt", "image="+standin.BuildKit,
+		"--buildkitd-config", toml, "--bootstrap")
+	return err
+}
+
+// made tells whether the builder's container is the one that was made with this key. buildx gives it no label, so the
+// lab notes its id.
+func made(ctx context.Context, e *engine.Engine, key string) bool {
+	noted, err := os.ReadFile(noteFile(e))
+	if err != nil {
+		return false
+	}
+	id, err := containerID(ctx, e)
+	return err == nil && string(noted) == key+" "+id
+}
+
+func note(ctx context.Context, e *engine.Engine, key string) error {
+	id, err := containerID(ctx, e)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(noteFile(e), []byte(key+" "+id), 0o644); err != nil {
+		return fmt.Errorf("noting the builder: %w", err)
+	}
+	return nil
+}
+
+func noteFile(e *engine.Engine) string { return filepath.Join(e.Config(), "builder") }
+
+func containerID(ctx context.Context, e *engine.Engine) (string, error) {
+	return e.Output(ctx, "container", "inspect", "--format", "{{.Id}}", builderPrefix+engine.Builder+"0")
+}
+
+// Endpoint has a BuildKit on a socket of the host.
+var Endpoint = engine.Part{Name: "BuildKit on a socket", Up: func(ctx context.Context, e *engine.Engine, log io.Writer) error {
+	toml, err := configFile(e)
+	if err != nil {
+		return err
+	}
+	if err := makeSocketDir(e); err != nil {
+		return err
+	}
+	err = e.Start(ctx, log, engine.Container{
+		Name:  buildkitName,
+		Image: standin.BuildKit,
+		Alias: "buildkit.local",
+		Options: []string{
+			"--privileged",
+			"--volume", toml + ":/etc/buildkit/buildkitd.toml:ro",
+			"--volume", socketDir(e) + ":/run/buildkit",
+			"--volume", buildkitName + ":/var/lib/buildkit",
+		},
+		// The socket is for the group of the lab's user.
+		Command: []string{"--config", "/etc/buildkit/buildkitd.toml", "--group", strconv.Itoa(os.Getgid())},
+	})
+	if err != nil {
+		return err
+	}
+	return engine.Await(ctx, "BuildKit", time.Minute, func(ctx context.Context) error {
+		_, err := e.Output(ctx, "exec", buildkitName, "buildctl", "debug", "workers")
+		return err
+	})
+}, Env: func(e *engine.Engine) (map[string]string, error) {
+	return map[string]string{"LAB_BUILDER_ENDPOINT": "unix://" + filepath.Join(socketDir(e), "buildkitd.sock")}, nil
+}}
+
+func socketDir(e *engine.Engine) string { return filepath.Join(e.Cache, "buildkit") }
+
+func makeSocketDir(e *engine.Engine) error {
+	const longest = 107 // what sockaddr_un takes
+	if socket := filepath.Join(socketDir(e), "buildkitd.sock"); len(socket) > longest {
+		return fmt.Errorf("the path %s is too long for a socket\nhint: set XDG_CACHE_HOME to a shorter one", socket)
+	}
+	if err := os.MkdirAll(socketDir(e), 0o755); err != nil {
+		return fmt.Errorf("making the folder of BuildKit's socket: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,121 @@
+package standin
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/OpenHands/eval-images/internal/lab/engine"
+)
+
+// source gets images into the engine: it has them, pulls them, or builds stand-ins.
+type source struct {
+	*engine.Engine
+	log io.Writer
+	// What stand-ins are made from takes minutes each, is made side by side, and only once.
+	tools func() (string, error)
+	root  func() (string, error)
+}
+
+func newSource(e *engine.Engine, log io.Writer) *source { return &source{Engine: e, log: log} }
+
+// provide has every image in the engine, under its own name.
+func (s *source) provide(ctx context.Context, names []string) error {
+	var missing []string
+	for _, name := range names {
+		there, err := s.has(ctx, name)
+		if err != nil {
+			return fmt.Errorf("looking for %s: %w", name, err)
+		}
+		if !there {
+			missing = append(missing, name)
+		}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer s.settle()
+	defer cancel()
+	for _, name := range missing {
+		if err := s.get(ctx, name); err != nil {
+			return fmt.Errorf("providing %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// has says no for a stand-in whose recipe has changed since, too. An official image is taken as it is.
+func (s *source) has(ctx context.Context, name string) (bool, error) {
+	key, found, err := s.ImageKey(ctx, name)
+	if err != nil || !found || key == "" {
+		return found, err
+	}
+	recipe, known := recipeFor(name)
+	if !known {
+		return false, nil
+	}
+	want, err := recipe.key(s.Engine)
+	return key == want, err
+}
+
+func (s *source) get(ctx context.Context, name string) error {
+	begin := time.Now()
+	pulled, err := s.pull(ctx, name)
+	if err != nil {
+		return err
+	}
+	what := "pulled"
+	if !pulled {
+		what = "built a stand-in for"
+		if err := s.build(ctx, name); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(s.log, "%s %s in %.0f s\n", what, name, time.Since(begin).Seconds())
+	return nil
+}
+
+// pull gives the first image a short time: what refuses one refuses all. After that a refusal is an error.
+func (s *source) pull(ctx context.Context, name string) (bool, error) {
+	if s.Pulls != nil && !*s.Pulls {
+		return false, nil
+	}
+	within := 15 * time.Minute
+	if s.Pulls == nil {
+		within = 2 * time.Minute
+	}
+	limited, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	_, err := s.Output(limited, "pull", "--quiet", name)
+	if s.Pulls != nil || ctx.Err() != nil {
+		return err == nil, err
+	}
+	pulls := err == nil
+	s.Pulls = &pulls
+	if !pulls {
+		fmt.Fprintln(s.log, "images cannot be pulled here; building stand-ins")
+	}
+	return pulls, nil
+}
+
+// prepare starts the two long works at once: one computes, the other mostly waits for packages.
+func (s *source) prepare(ctx context.Context) {
+	if s.tools == nil {
+		s.tools = background(func() (string, error) { return tools(ctx, s.Engine, s.log) })
+		s.root = background(func() (string, error) { return trixie(ctx, s.Engine, s.log) })
+	}
+}
+
+// settle waits until neither of them writes to the cache any more.
+func (s *source) settle() {
+	if s.tools != nil {
+		s.tools()
+		s.root()
+	}
+}
+
+func background(work func() (string, error)) func() (string, error) {
+	result := sync.OnceValues(work)
+	go result()
+	return result
+}
