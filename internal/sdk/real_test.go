@@ -148,7 +148,7 @@ func (s realSDK) testDescription(t *testing.T, ref string) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, readFile(t, s.options.LogPath))
 	}
-	t.Logf("import took %.1f s; the worker has %s", got.ImportSeconds, memory(t, workerGroup(t, s.options.Dir)))
+	t.Logf("import took %.1f s; the worker has %s", got.ImportSeconds, memory(t, processes(s.options.Dir)[0]))
 	source := s.source(t)
 	want := Description{
 		SDKVersion: strings.TrimPrefix(ref, "v"), Seam: SeamIntercept, CacheModes: strings.Contains(source, "BUILDKIT_CACHE_MODE"),
