@@ -128,8 +128,13 @@ func tagsAreTheEvaluations(t *testing.T, s runner.Step, repo string, got runner.
 // commit that it is of.
 func phasedPrefix(t *testing.T) (prefix, sha string) {
 	t.Helper()
+	return phasedPrefixAt(t, lab["LAB_SDK_REF"])
+}
+
+func phasedPrefixAt(t *testing.T, ref string) (prefix, sha string) {
+	t.Helper()
 	sdk := t.TempDir()
-	if _, err := command("git", "clone", "--quiet", "--depth=1", "--branch", lab["LAB_SDK_REF"], lab["LAB_SDK_REPOSITORY"], sdk); err != nil {
+	if _, err := command("git", "clone", "--quiet", "--depth=1", "--branch", ref, lab["LAB_SDK_REPOSITORY"], sdk); err != nil {
 		t.Fatal(err)
 	}
 	sha, err := command("git", "-C", sdk, "rev-parse", "HEAD")
