@@ -13,6 +13,7 @@ prebuilt_sdist to an SDK that has no such field would build an sdist for every i
 """
 
 import contextlib
+import fcntl
 import importlib
 import inspect
 import json
@@ -164,6 +165,8 @@ class SdistRuns:
             return subprocess.CompletedProcess(cmd, 0, stdout="", stderr="")
         if list(cmd[:2]) == ["uv", "build"] and "--sdist" in cmd:
             self.count += 1
+            with alone_in(self.root):
+                return self.run(cmd, *args, **kwargs)
         return self.run(cmd, *args, **kwargs)
 
     def out_dir(self, cmd, cwd):
@@ -173,6 +176,17 @@ class SdistRuns:
             case ["uv", "build", "--sdist", "--out-dir", directory] | ["uv", "build", "--out-dir", directory, "--sdist"]:
                 return directory
         return None
+
+
+@contextlib.contextmanager
+def alone_in(folder):
+    """Waits for the other workers: setuptools writes UNKNOWN.egg-info into the SDK's root, and reads it again."""
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -33,9 +34,13 @@ func python(t *testing.T) string {
 
 // fakeUV is a uv that writes which command it was, and makes a tarball of its own where it is asked to.
 const fakeUV = `#!/bin/sh
-echo "$PWD: uv $*" >>"$(dirname "$0")/uv.log"
+here=$(dirname "$0")
+echo "$PWD: uv $*" >>"$here/uv.log"
+mkdir "$here/busy" || echo "two uv at once" >>"$here/overlaps"
 for last; do :; done
 case "$*" in "build --sdist --out-dir /"*) echo "an sdist of its own" >"$last/unknown-0.0.0.tar.gz";; esac
+sleep 0.1
+rmdir "$here/busy"
 `
 
 // inBothModes runs a test with workers that are spawned, and with forked ones.
@@ -175,6 +180,26 @@ func testWorkerInterceptsNothingElse(t *testing.T, fork bool) {
 	got, err = f.Build(t.Context(), Request{CustomTag: "c", LogPath: f.log()})
 	if n := f.uvRuns(); err != nil || n != 5 || got.SdistBuilds != 1 {
 		t.Errorf("a build without an sdist: %v; uv ran %d times, want once more; %d counted", err, n, got.SdistBuilds)
+	}
+}
+
+// Sdist builds of several workers would write one folder in the SDK's root, so they take turns.
+func TestSdistBuildsTakeTurns(t *testing.T) { inBothModes(t, sdistBuildsTakeTurns) }
+
+func sdistBuildsTakeTurns(t *testing.T, fork bool) {
+	f := newPythonPool(t, "native", PoolOptions{Size: 4, Fork: fork})
+	var all sync.WaitGroup
+	for i := range 8 {
+		all.Go(func() {
+			_, err := f.Build(t.Context(), Request{CustomTag: "c", LogPath: filepath.Join(f.root, fmt.Sprintf("%d.log", i))})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if overlaps, err := os.ReadFile(filepath.Join(f.root, "overlaps")); err == nil || f.uvRuns() != 8 {
+		t.Errorf("uv ran %d times, want 8; %s", f.uvRuns(), overlaps)
 	}
 }
 
