@@ -43,6 +43,7 @@ class BuildOptions:
         model_fields["prebuilt_sdist"] = Field()
 
     def __init__(self, **given):
+        assert given["push"] is True and given["include_base_tag"] is False  # Both have another default.
         self.prebuilt_sdist = None
         for name in given.keys() & self.model_fields:  # Unknown ones are dropped silently.
             setattr(self, name, given[name])
