@@ -127,6 +127,7 @@ func (s realSDK) test(t *testing.T, ref string) {
 // pool is the release with workers.
 func (s realSDK) pool(t *testing.T, fork bool) realSDK {
 	s.options.Fork = fork
+	s.options.Dir = filepath.Join(s.dir, map[bool]string{false: "s", true: "f"}[fork])
 	s.options.Size = map[bool]int{false: 2, true: 8}[fork]
 	s.options.Warn = func(message string) { t.Error(message) }
 	s.Pool = NewPool(s.options)
@@ -164,7 +165,7 @@ func newRealSDK(t *testing.T, parts realParts, ref string) realSDK {
 	}
 	t.Logf("environment took %s", environment.Duration)
 	s.options = PoolOptions{
-		Checkout: s.checkout, Environment: environment, Dir: filepath.Join(dir, "w"), Environ: environ,
+		Checkout: s.checkout, Environment: environment, Environ: environ,
 		CacheMode: "off", LogPath: filepath.Join(dir, "workers.log"),
 	}
 	if s.sdist, err = s.checkout.Sdist(t.Context(), cmds, filepath.Join(dir, "sdist")); err != nil {

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -216,8 +218,8 @@ func TestForkedWorkersAreTheirOwn(t *testing.T) {
 }
 
 // An idle worker's descriptors are 0 to 2 and its own socket: a copy of another's would hide that one's end. Nobody can
-// be asked anything on 0.
-func TestForkedWorkersInheritNoDescriptor(t *testing.T) {
+// be asked anything on 0. Nor does it catch the seed's signals.
+func TestForkedWorkersInheritNothing(t *testing.T) {
 	t.Parallel()
 	f := newPythonFixture(t, "descriptors", true)
 	if _, err := f.Build(t.Context(), Request{CustomTag: "c", Sdist: f.prebuilt(), LogPath: f.log()}); err != nil {
@@ -241,6 +243,15 @@ func TestForkedWorkersInheritNoDescriptor(t *testing.T) {
 	}
 	if sockets != 1 || len(others) != 0 {
 		t.Errorf("a worker has %d sockets, want 1, and besides %v", sockets, others)
+	}
+	status := readFile(t, fmt.Sprintf("/proc/%d/status", f.idle[0].pid))
+	var caught uint64
+	if m := regexp.MustCompile(`SigCgt:\s+([0-9a-f]+)`).FindStringSubmatch(status); m != nil {
+		caught, _ = strconv.ParseUint(m[1], 16, 64)
+	}
+	// The C library catches two of the signals from 32 on.
+	if want := uint64(1<<(syscall.SIGINT-1) | 1<<(syscall.SIGTERM-1)); caught&0x7fffffff != want {
+		t.Errorf("a worker catches the signals %x, want %x", caught, want)
 	}
 }
 

@@ -35,7 +35,7 @@ var traps = [36]trap{
 		"descriptors 1 and 2 are the image's log while it is built", "sdk/worker_test.go:TestWorkerOutput"},
 	7: {"DEBUG_LLM=1 asks on standard input at import; git and docker inherit it",
 		"DEBUG_LLM is not passed on, and descriptor 0 is /dev/null",
-		"sdk/pool_test.go:TestWorkerEnvironment sdk/seed_test.go:TestForkedWorkersInheritNoDescriptor"},
+		"sdk/pool_test.go:TestWorkerEnvironment sdk/seed_test.go:TestForkedWorkersInheritNothing"},
 	8: {"a build changes the module's shared logger: two at once log into each other",
 		"a worker builds one image at a time", "sdk/pool_test.go:TestPoolStartsWorkersOnlyWhenNeeded"},
 	9: {"unpacking the sdist changes the process's directory: threads unpack into each other's, often without an error",
