@@ -177,8 +177,11 @@ func (w *worker) accept(ctx context.Context, listener *net.UnixListener) error {
 	defer stop()
 	go func() {
 		<-w.exited
-		// What it said before may still wait here: why the import failed.
-		_ = listener.SetDeadline(time.Now().Add(100 * time.Millisecond))
+		// A connection of ours ends the wait. One that the worker made before comes first, with what it said: why the
+		// import failed.
+		if conn, err := net.Dial("unix", w.socket()); err == nil {
+			conn.Close()
+		}
 	}()
 	conn, err := listener.Accept()
 	if err != nil {
@@ -224,7 +227,10 @@ func (w *worker) exchange(ctx context.Context, line []byte) (message, error) {
 	stop := context.AfterFunc(ctx, func() { _ = w.conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	var m message
-	_, err := w.conn.Write(line)
+	var err error
+	if len(line) > 0 { // Writing nothing fails too when the worker has ended, and its last words would be lost.
+		_, err = w.conn.Write(line)
+	}
 	if err == nil {
 		err = w.answers.Decode(&m)
 	}
