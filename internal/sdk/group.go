@@ -10,6 +10,15 @@ import (
 	"time"
 )
 
+// endGroup interrupts a process group, so that docker and uv end in good order, and kills what does not end by that.
+func endGroup(group int) {
+	_ = syscall.Kill(-group, syscall.SIGINT)
+	if !endsWithin(group, grace) {
+		_ = syscall.Kill(-group, syscall.SIGKILL)
+		endsWithin(group, reapWithin)
+	}
+}
+
 // endsWithin waits until a process group has no living member, at most for d.
 func endsWithin(group int, d time.Duration) bool {
 	for deadline := time.Now().Add(d); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {

@@ -24,6 +24,11 @@ type PoolOptions struct {
 	Environ []string
 	// CacheMode is the registry cache that BuildKit exports: "off", "min" or "max".
 	CacheMode string
+	// Fork lets one process import the build module and fork the workers. Where that is not safe, or does not work,
+	// workers are spawned and import it each.
+	Fork bool
+	// Warn is told, once, why workers are spawned although they should be forked. Nil discards it.
+	Warn func(message string)
 	// LogPath is a file that workers append to what they say between builds, during the import above all. Empty
 	// discards it.
 	LogPath string
@@ -34,14 +39,14 @@ type PoolOptions struct {
 // goroutines.
 type Pool struct {
 	options PoolOptions
-	program string        // where worker.py lies
 	slots   chan struct{} // holds one value for each worker that is in use
 	closing chan struct{} // closed by Close
 
-	startOnce, closeOnce sync.Once
-	started              chan struct{} // closed when the first worker is ready, or has failed
-	description          Description   // of the first worker; to be read after started, like startErr
-	startErr             error
+	startOnce, closeOnce, warnOnce sync.Once
+	started                        chan struct{} // closed when the first process is ready, or has failed
+	description                    Description   // of that process; to be read after started, like what follows
+	startErr                       error
+	seed                           *seed // nil when workers are only spawned
 
 	mu   sync.Mutex
 	made int
@@ -54,7 +59,6 @@ var errClosed = errors.New("the workers were closed")
 func NewPool(options PoolOptions) *Pool {
 	return &Pool{
 		options: options,
-		program: filepath.Join(options.Dir, "worker.py"),
 		slots:   make(chan struct{}, max(1, options.Size)),
 		closing: make(chan struct{}),
 		started: make(chan struct{}),
@@ -77,24 +81,31 @@ func (p *Pool) startFirst(ctx context.Context) error {
 	}
 	ctx, cancel := p.untilClosed(ctx)
 	defer cancel()
-	first, description, err := p.newWorker(ctx)
-	if err != nil {
+	if p.options.Fork {
+		first, description, err := p.spawn(ctx, "seed.py", "seed")
+		if err == nil {
+			p.description, p.seed = description, newSeed(first)
+		}
 		return err
 	}
-	p.description = description
-	p.putBack(first)
-	return nil
+	first, description, err := p.spawn(ctx, "worker.py", p.newName())
+	if err == nil {
+		p.description = description
+		p.putBack(first)
+	}
+	return err
 }
 
-// prepare makes the pool's folder and puts the worker's program there.
+// prepare makes the pool's folder and puts the programs there.
 func (p *Pool) prepare() error {
 	if !wholeSHA.MatchString(p.options.Checkout.SHA) {
 		return fmt.Errorf("the checkout's SHA is %q, and tags are made of it", p.options.Checkout.SHA)
 	}
-	if err := os.MkdirAll(p.options.Dir, 0o700); err != nil {
-		return err
-	}
-	return os.WriteFile(p.program, workerProgram, 0o600)
+	return errors.Join(
+		os.MkdirAll(p.options.Dir, 0o700),
+		os.WriteFile(filepath.Join(p.options.Dir, "worker.py"), workerProgram, 0o600),
+		os.WriteFile(filepath.Join(p.options.Dir, "seed.py"), seedProgram, 0o600),
+	)
 }
 
 // failed makes a SetupError of a worker's start that went wrong.
@@ -115,32 +126,71 @@ func (p *Pool) untilClosed(ctx context.Context) (context.Context, context.Cancel
 	return ctx, func() { cancel(nil) }
 }
 
-// newWorker starts a worker and waits for its import. The error is a *SetupError, or ctx's.
-func (p *Pool) newWorker(ctx context.Context) (*worker, Description, error) {
+// newWorker forks a worker, or spawns one. The error is a *SetupError, or ctx's.
+func (p *Pool) newWorker(ctx context.Context) (*worker, error) {
+	if p.seed != nil {
+		w, err := p.fork(ctx)
+		if err == nil || ctx.Err() != nil {
+			return w, err
+		}
+		p.warnOfSpawning(err)
+	}
+	w, _, err := p.spawn(ctx, "worker.py", p.newName())
+	return w, err
+}
+
+// fork makes a worker from the seed, with an error in more than one form: there is another way.
+func (p *Pool) fork(ctx context.Context) (*worker, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, forkWithin, fmt.Errorf("the fork did not answer within %s", forkWithin))
+	defer cancel()
+	begin := func(w *worker) error { return p.seed.fork(ctx, w) }
+	w, _, err := p.begin(ctx, p.newName(), begin)
+	return w, err
+}
+
+func (p *Pool) warnOfSpawning(because error) {
+	p.warnOnce.Do(func() {
+		message := fmt.Sprintf("Workers are not forked, each imports the SDK by itself: %v", because)
+		logFile{path: p.options.LogPath}.note(message)
+		if p.options.Warn != nil {
+			p.options.Warn(message)
+		}
+	})
+}
+
+// spawn starts a process of its own and waits for its import. The error is a *SetupError, or ctx's.
+func (p *Pool) spawn(ctx context.Context, program, name string) (*worker, Description, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, startWithin, fmt.Errorf("the import did not end within %s", startWithin))
 	defer cancel()
 	log := logFile{path: p.options.LogPath}
 	before := log.size()
-	w, err := launch(ctx, p.options, p.program, p.newDir())
-	var description Description
-	if err == nil {
-		description, err = w.describe(ctx)
+	begin := func(w *worker) error { return w.spawn(p.options, filepath.Join(p.options.Dir, program)) }
+	w, description, err := p.begin(ctx, name, begin)
+	if err != nil && !errors.Is(err, context.Canceled) {
+		err = p.failed(withTail(err, log, before))
 	}
-	if errors.Is(err, context.Canceled) {
+	return w, description, err
+}
+
+// begin has a process begun in the folder of that name, and waits until it has described the SDK.
+func (p *Pool) begin(ctx context.Context, name string, begin func(*worker) error) (*worker, Description, error) {
+	w, err := launch(ctx, logFile{path: p.options.LogPath}, filepath.Join(p.options.Dir, name), begin)
+	if err != nil {
 		return nil, Description{}, err
 	}
+	description, err := w.describe(ctx)
 	if err != nil {
-		return nil, Description{}, p.failed(withTail(err, log, before))
+		return nil, Description{}, err
 	}
 	return w, description, nil
 }
 
-// newDir names a folder that no worker had before. The name is short because a socket is in it.
-func (p *Pool) newDir() string {
+// newName names a folder that no worker had before. It is short because a socket is in the folder.
+func (p *Pool) newName() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.made++
-	return filepath.Join(p.options.Dir, strconv.Itoa(p.made))
+	return strconv.Itoa(p.made)
 }
 
 // Describe tells what the SDK is. Errors are a *SetupError, or ctx's.
@@ -154,16 +204,14 @@ func (p *Pool) Describe(ctx context.Context) (Description, error) {
 	}
 }
 
-// Names asks the SDK for the tags of each request, as full references, in the requests' order. One worker answers for
+// Names asks the SDK for the tags of each request, as full references, in the requests' order. One process answers for
 // all. The error is an *OptionError where the SDK refuses a field.
 func (p *Pool) Names(ctx context.Context, requests []Request) ([][]string, error) {
 	images := make([]image, len(requests))
 	for i, r := range requests {
 		images[i] = r.image()
 	}
-	answer, err := p.use(ctx, func(ctx context.Context, w *worker) (message, error) {
-		return w.ask(ctx, namesRequest{"names", images})
-	})
+	answer, err := p.names(ctx, images)
 	if err == nil && len(answer.Names) != len(requests) {
 		err = fmt.Errorf("%d answers to %d requests", len(answer.Names), len(requests))
 	}
@@ -171,6 +219,18 @@ func (p *Pool) Names(ctx context.Context, requests []Request) ([][]string, error
 		return nil, fmt.Errorf("asking the SDK for tags: %w", err)
 	}
 	return answer.Names, nil
+}
+
+// names asks the seed, where there is one: naming takes no worker.
+func (p *Pool) names(ctx context.Context, images []image) (message, error) {
+	if _, err := p.Describe(ctx); err == nil && p.seed != nil && p.seed.alive() {
+		ctx, cancel := p.untilClosed(ctx)
+		defer cancel()
+		return p.seed.names(ctx, images)
+	}
+	return p.use(ctx, func(ctx context.Context, w *worker) (message, error) {
+		return w.ask(ctx, namesRequest{"names", images})
+	})
 }
 
 // Build builds and pushes one image. It waits while Size workers are busy. Errors are (wrapped) a *BuildFailure, an
@@ -221,8 +281,7 @@ func (p *Pool) take(ctx context.Context) (*worker, error) {
 		}
 		w.end() // It died while nobody looked; that costs no image anything.
 	}
-	w, _, err := p.newWorker(ctx)
-	return w, err
+	return p.newWorker(ctx)
 }
 
 func (p *Pool) pop() *worker {
@@ -259,6 +318,9 @@ func (p *Pool) Close() error {
 	var ending sync.WaitGroup
 	for w := p.pop(); w != nil; w = p.pop() {
 		ending.Go(w.end)
+	}
+	if p.seed != nil {
+		ending.Go(p.seed.end) // If before its workers, then the kernel tells them.
 	}
 	ending.Wait()
 	return os.RemoveAll(p.options.Dir)

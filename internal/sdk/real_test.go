@@ -7,8 +7,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -84,21 +86,53 @@ type realSDK struct {
 	*Pool
 	dir      string
 	checkout Checkout
+	options  PoolOptions // of a pool
 	sdist    Sdist
 	image    string
 }
 
+// oldest is the first release that works; it is here for its import and its tags only.
+const oldest = "v1.1.0"
+
+// TestRealSDK works on each release with forked workers, and on the newest with spawned ones too.
 func TestRealSDK(t *testing.T) {
 	parts := findRealParts(t)
-	for _, ref := range parts.refs {
+	for i, ref := range parts.refs {
 		t.Run(ref, func(t *testing.T) {
 			s := newRealSDK(t, parts, ref)
-			t.Run("describes itself", func(t *testing.T) { s.testDescription(t, ref) })
-			t.Run("builds", s.testBuilds)
-			t.Run("fails", s.testFailures)
-			t.Run("has one sdist", s.testOneSdist)
+			forked := s.pool(t, true)
+			t.Run("forked", func(t *testing.T) { forked.test(t, ref) })
+			if i == 0 {
+				t.Run("spawned", func(t *testing.T) { s.pool(t, false).test(t, ref) })
+				t.Run("builds many", forked.testMany)
+			}
+			t.Run("has one sdist", forked.testOneSdist)
 		})
 	}
+	t.Run(oldest, func(t *testing.T) {
+		s := newRealSDK(t, parts, oldest).pool(t, true)
+		s.testDescription(t, oldest)
+		s.testNames(t)
+	})
+}
+
+func (s realSDK) test(t *testing.T, ref string) {
+	t.Run("describes itself", func(t *testing.T) { s.testDescription(t, ref) })
+	t.Run("names tags", s.testNames)
+	t.Run("builds", s.testBuilds)
+	t.Run("fails", s.testFailures)
+	t.Run("loses a worker", s.testLostWorker)
+}
+
+// pool is the release with workers.
+func (s realSDK) pool(t *testing.T, fork bool) realSDK {
+	s.options.Fork = fork
+	s.options.Dir = filepath.Join(s.dir, map[bool]string{false: "s", true: "f"}[fork])
+	s.options.Size = map[bool]int{false: 2, true: 8}[fork]
+	s.options.Warn = func(message string) { t.Error(message) }
+	s.Pool = NewPool(s.options)
+	t.Cleanup(func() { s.Close() })
+	return s
 }
 
 func newRealSDK(t *testing.T, parts realParts, ref string) realSDK {
@@ -130,12 +164,10 @@ func newRealSDK(t *testing.T, parts realParts, ref string) realSDK {
 		t.Fatalf("%v\n%s", err, readFile(t, log.Name()))
 	}
 	t.Logf("environment took %s", environment.Duration)
-	s.Pool = NewPool(PoolOptions{
-		Checkout: s.checkout, Environment: environment, Size: 2, Dir: filepath.Join(dir, "w"), Environ: environ,
+	s.options = PoolOptions{
+		Checkout: s.checkout, Environment: environment, Environ: environ,
 		CacheMode: "off", LogPath: filepath.Join(dir, "workers.log"),
-	})
-	t.Cleanup(func() { s.Close() })
-	s.Start(t.Context())
+	}
 	if s.sdist, err = s.checkout.Sdist(t.Context(), cmds, filepath.Join(dir, "sdist")); err != nil {
 		t.Fatalf("%v\n%s", err, readFile(t, log.Name()))
 	}
@@ -148,7 +180,8 @@ func (s realSDK) testDescription(t *testing.T, ref string) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, readFile(t, s.options.LogPath))
 	}
-	t.Logf("import took %.1f s; the worker has %s", got.ImportSeconds, memory(t, workerGroup(t, s.options.Dir)))
+	t.Logf("import took %.1f s", got.ImportSeconds)
+	s.logMemory(t, "after the import")
 	source := s.source(t)
 	want := Description{
 		SDKVersion: strings.TrimPrefix(ref, "v"), Seam: SeamIntercept, CacheModes: strings.Contains(source, "BUILDKIT_CACHE_MODE"),
@@ -175,10 +208,21 @@ func (s realSDK) source(t *testing.T) string {
 	return readFile(t, filepath.Join(s.checkout.Root, filepath.Dir(dockerfile), "build.py"))
 }
 
-// memory is what a process has resident.
-func memory(t *testing.T, pid int) string {
-	status := readFile(t, fmt.Sprintf("/proc/%d/status", pid))
-	return strings.Join(strings.Fields(regexp.MustCompile(`VmRSS:.*`).FindString(status)), " ")
+// logMemory notes what each of the pool's processes holds for itself and what it shares.
+func (s realSDK) logMemory(t *testing.T, when string) {
+	for _, pid := range processes(s.options.Dir) {
+		rollup := readFile(t, fmt.Sprintf("/proc/%d/smaps_rollup", pid))
+		sum := func(fields string) (kB int) {
+			for _, m := range regexp.MustCompile(`(?m)^(?:`+fields+`): +(\d+) kB`).FindAllStringSubmatch(rollup, -1) {
+				n, _ := strconv.Atoi(m[1])
+				kB += n
+			}
+			return kB
+		}
+		name := strings.TrimSpace(readFile(t, fmt.Sprintf("/proc/%d/comm", pid)))
+		t.Logf("%s, process %d (%s): %d kB private, %d kB shared", when, pid, name,
+			sum("Private_Clean|Private_Dirty"), sum("Shared_Clean|Shared_Dirty"))
+	}
 }
 
 func (s realSDK) request(base, tag string) Request {
@@ -188,8 +232,24 @@ func (s realSDK) request(base, tag string) Request {
 	}
 }
 
-// Two workers build four images: with the tags that were named before, from the prebuilt sdist, and pushed.
+// The SDK's own rule makes the tags, at the commit that we name, and none of them moves.
+func (s realSDK) testNames(t *testing.T) {
+	names, err := s.Names(t.Context(), []Request{s.request("base/image:0", "abcdef0-tag-0")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{fmt.Sprintf("%s:%s-abcdef0-tag-0-source-minimal", s.image, s.checkout.SHA[:7])}
+	if strings.Contains(s.source(t), "long_sha") { // Since 1.22.0.
+		want = append(want, fmt.Sprintf("%s:%s-abcdef0-tag-0-source-minimal", s.image, s.checkout.SHA))
+	}
+	if diff := cmp.Diff([][]string{want}, names); diff != "" {
+		t.Errorf("tags (-want +got):\n%s", diff)
+	}
+}
+
+// Four images are built: with the tags that were named before, from the prebuilt sdist, and pushed.
 func (s realSDK) testBuilds(t *testing.T) {
+	s.forgetBuilds(t)
 	var requests []Request
 	for i := range 4 {
 		requests = append(requests, s.request(fmt.Sprintf("base/image:%d", i), fmt.Sprintf("abcdef0-tag-%d", i)))
@@ -215,10 +275,7 @@ func (s realSDK) testBuilds(t *testing.T) {
 		})
 	}
 	all.Wait()
-	short := fmt.Sprintf("%s:%s-abcdef0-tag-0-source-minimal", s.image, s.checkout.SHA[:7])
-	if names[0][0] != short {
-		t.Errorf("first tag = %s, want %s", names[0][0], short)
-	}
+	s.logMemory(t, "after the builds")
 	builds := s.dockerBuilds(t)
 	if len(builds) != len(requests) {
 		t.Fatalf("docker built %d times, want %d", len(builds), len(requests))
@@ -228,6 +285,10 @@ func (s realSDK) testBuilds(t *testing.T) {
 		wanted := []string{"--push", "--target\nsource-minimal", "--tag\n" + strings.Join(names[i], "\n--tag\n")}
 		if strings.Contains(s.source(t), "OPENHANDS_BUILD_GIT_SHA") { // Since 1.12.0.
 			wanted = append(wanted, "OPENHANDS_BUILD_GIT_SHA="+s.checkout.SHA)
+		}
+		// The import has cached the first process's TMPDIR; the context must be in the worker's own all the same.
+		if context := lastLine(build); !regexp.MustCompile(`^` + s.options.Dir + `/[0-9]+/tmp/`).MatchString(context) {
+			t.Errorf("the build context %s is not in its worker's TMPDIR", context)
 		}
 		for _, want := range wanted {
 			if !strings.Contains(build, want+"\n") {
@@ -256,6 +317,97 @@ func (s realSDK) dockerBuilds(t *testing.T) map[string]string {
 		builds[regexp.MustCompile(`BASE_IMAGE=.*`).FindString(text)] = text
 	}
 	return builds
+}
+
+// forgetBuilds makes dockerBuilds count anew.
+func (s realSDK) forgetBuilds(t *testing.T) {
+	t.Helper()
+	paths, _ := filepath.Glob(filepath.Join(s.dir, "build-*"))
+	for _, path := range paths {
+		if err := os.Remove(path); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// A killed worker takes its docker with it, which would push on, and leaves nothing of its build.
+func (s realSDK) testLostWorker(t *testing.T) {
+	s.forgetBuilds(t)
+	lost := make(chan error, 1)
+	go func() {
+		_, err := s.Build(t.Context(), s.request("base/hangs", "lost"))
+		lost <- err
+	}()
+	fixture{t: t}.waitFor(func() bool { return len(s.dockerBuilds(t)) == 1 && strings.Contains(commandLines(), "sleep\x003600") })
+	context, _ := filepath.Glob(filepath.Join(s.options.Dir, "*", "tmp", "*"))
+	if len(context) != 1 {
+		t.Fatalf("build contexts: %v, want one", context)
+	}
+	number, err := filepath.Rel(s.options.Dir, filepath.Dir(filepath.Dir(context[0])))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(s.workerPID(t, number), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	var died *WorkerDied
+	if err := <-lost; !errors.As(err, &died) || died.How != "signal: killed" {
+		t.Errorf("err = %v, want the worker's death", err)
+	}
+	if running := commandLines(); strings.Contains(running, "sleep\x003600") || strings.Contains(running, filepath.Join(s.dir, "docker")) {
+		t.Errorf("docker lives on:\n%q", running)
+	}
+	if left, _ := filepath.Glob(filepath.Join(s.options.Dir, "*", "tmp", "*")); len(left) != 0 {
+		t.Errorf("left in TMPDIR: %v", left)
+	}
+}
+
+// workerPID finds the parent of the docker whose context lies in the worker's folder.
+func (s realSDK) workerPID(t *testing.T, number string) int {
+	t.Helper()
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, path := range stats {
+		command, _ := os.ReadFile(filepath.Join(filepath.Dir(path), "cmdline"))
+		if !strings.Contains(string(command), filepath.Join(s.options.Dir, number, "tmp")+"/") {
+			continue
+		}
+		text := readFile(t, path)
+		var state string
+		var parent int
+		if _, err := fmt.Sscan(text[strings.LastIndexByte(text, ')')+1:], &state, &parent); err == nil {
+			return parent
+		}
+	}
+	t.Fatal("no docker is building there")
+	return 0
+}
+
+// commandLines are those of all processes that live.
+func commandLines() string {
+	var all strings.Builder
+	paths, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, path := range paths {
+		text, _ := os.ReadFile(path)
+		all.Write(text)
+		all.WriteByte('\n')
+	}
+	return all.String()
+}
+
+// testMany builds in 8 workers that were forked after the seed had named tags, without a hang.
+func (s realSDK) testMany(t *testing.T) {
+	s.forgetBuilds(t)
+	began := time.Now()
+	buildMany(t, s.Pool, func(i int) Request {
+		r := s.request(fmt.Sprintf("base/image:%d", i), fmt.Sprintf("many-%d", i))
+		r.Timeout = 5 * time.Minute
+		return r
+	})
+	t.Logf("they took %s", time.Since(began))
+	s.logMemory(t, "after 200 builds")
+	if n := len(s.dockerBuilds(t)); n != 200 {
+		t.Errorf("docker built %d images, want 200", n)
+	}
 }
 
 func (s realSDK) testFailures(t *testing.T) {

@@ -32,7 +32,7 @@ const (
 type worker struct {
 	dir     string // its own; holds tmp (TMPDIR), cache and the socket
 	log     logFile
-	process *os.Process
+	pid     int // also of its process group; 0 before there is a process
 	conn    net.Conn
 	answers *json.Decoder
 	exited  chan struct{} // closed when the process was waited for
@@ -78,24 +78,26 @@ func (m message) err() error {
 	}
 }
 
-// launch starts a worker's process in dir, which it makes, and waits until it has connected. The import goes on after
-// that. Errors are of our own machine, or a *WorkerDied.
-func launch(ctx context.Context, options PoolOptions, program, dir string) (*worker, error) {
-	w := &worker{dir: dir, log: logFile{path: options.LogPath}, exited: make(chan struct{})}
+// launch starts a worker's process by begin, which has to set pid and to see to exited, and waits until it has
+// connected. dir becomes the worker's. A spawned worker's import goes on after that. Errors are begin's, of our own
+// machine, or a *WorkerDied.
+func launch(ctx context.Context, log logFile, dir string, begin func(*worker) error) (*worker, error) {
+	w := &worker{dir: dir, log: log, exited: make(chan struct{})}
 	for _, folder := range []string{w.dir, w.temporary(), w.cache()} {
 		if err := os.Mkdir(folder, 0o700); err != nil {
 			return nil, err
 		}
 	}
-	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(dir, "s"), Net: "unix"})
+	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: w.socket(), Net: "unix"})
 	if err != nil {
 		return nil, fmt.Errorf("%w (a socket's path may have 107 characters)", err)
 	}
 	defer listener.Close()
-	if err := w.spawn(options, program, listener.Addr().String()); err != nil {
-		return nil, err
+	err = begin(w)
+	if err == nil {
+		err = w.accept(ctx, listener)
 	}
-	if err := w.accept(ctx, listener); err != nil {
+	if err != nil {
 		w.end()
 		return nil, err
 	}
@@ -104,25 +106,26 @@ func launch(ctx context.Context, options PoolOptions, program, dir string) (*wor
 
 func (w *worker) temporary() string { return filepath.Join(w.dir, "tmp") }
 func (w *worker) cache() string     { return filepath.Join(w.dir, "cache") }
+func (w *worker) socket() string    { return filepath.Join(w.dir, "s") }
 
 // spawn starts the process and waits for it, for as long as it lives, in a goroutine. Should we be killed, the worker
 // sees its socket close and ends its group. (The kernel's parent-death signal would reach the worker alone, and before
 // it could end docker; and it is sent already when the thread ends that started the worker.)
-func (w *worker) spawn(options PoolOptions, program, socket string) error {
+func (w *worker) spawn(options PoolOptions, program string) error {
 	output, err := w.log.open()
 	if err != nil {
 		return err
 	}
 	defer output.Close()
 	// -P: the SDK's root is the working directory, and what lies there must not shadow a module.
-	cmd := exec.Command(options.Environment.Python, "-P", program, socket, options.Checkout.Root, options.Checkout.SHA)
+	cmd := exec.Command(options.Environment.Python, "-P", program, w.socket(), options.Checkout.Root, options.Checkout.SHA)
 	cmd.Dir, cmd.Env = options.Checkout.Root, w.environ(options)
 	cmd.Stdout, cmd.Stderr = output, output // A file, so that no grandchild that holds it can keep Wait from ending.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	w.process = cmd.Process
+	w.pid = cmd.Process.Pid
 	go func() {
 		_ = cmd.Wait()
 		w.how = cmd.ProcessState.String()
@@ -174,8 +177,11 @@ func (w *worker) accept(ctx context.Context, listener *net.UnixListener) error {
 	defer stop()
 	go func() {
 		<-w.exited
-		// What it said before may still wait here: why the import failed.
-		_ = listener.SetDeadline(time.Now().Add(100 * time.Millisecond))
+		// A connection of ours ends the wait. One that the worker made before comes first, with what it said: why the
+		// import failed.
+		if conn, err := net.Dial("unix", w.socket()); err == nil {
+			conn.Close()
+		}
 	}()
 	conn, err := listener.Accept()
 	if err != nil {
@@ -221,7 +227,10 @@ func (w *worker) exchange(ctx context.Context, line []byte) (message, error) {
 	stop := context.AfterFunc(ctx, func() { _ = w.conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	var m message
-	_, err := w.conn.Write(line)
+	var err error
+	if len(line) > 0 { // Writing nothing fails too when the worker has ended, and its last words would be lost.
+		_, err = w.conn.Write(line)
+	}
 	if err == nil {
 		err = w.answers.Decode(&m)
 	}
@@ -288,14 +297,11 @@ func (w *worker) alive() bool {
 // the build context in it. It takes less than 4 seconds, and nothing when done before.
 func (w *worker) end() {
 	w.endOnce.Do(func() {
-		group := w.process.Pid
-		_ = syscall.Kill(-group, syscall.SIGINT)
 		if w.conn != nil {
 			w.conn.Close() // An idle worker ends by this; a busy one as soon as its build was interrupted.
 		}
-		if !endsWithin(group, grace) {
-			_ = syscall.Kill(-group, syscall.SIGKILL)
-			endsWithin(group, reapWithin)
+		if w.pid != 0 {
+			endGroup(w.pid)
 		}
 		os.RemoveAll(w.dir)
 	})

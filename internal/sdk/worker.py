@@ -2,6 +2,8 @@
 
     python -P worker.py SOCKET SDK_ROOT GIT_SHA
 
+seed.py makes workers without a start of their own.
+
 The parent listens on SOCKET and speaks JSON, one object a line. The first line is ours and describes the SDK, or says
 why its build module did not import. The protocol has a socket of its own because the SDK writes to standard output and
 standard error whenever it likes, and so do the programs that it starts; both go to the log of the image being built.
@@ -11,6 +13,7 @@ prebuilt_sdist to an SDK that has no such field would build an sdist for every i
 """
 
 import contextlib
+import fcntl
 import importlib
 import inspect
 import json
@@ -162,6 +165,8 @@ class SdistRuns:
             return subprocess.CompletedProcess(cmd, 0, stdout="", stderr="")
         if list(cmd[:2]) == ["uv", "build"] and "--sdist" in cmd:
             self.count += 1
+            with alone_in(self.root):
+                return self.run(cmd, *args, **kwargs)
         return self.run(cmd, *args, **kwargs)
 
     def out_dir(self, cmd, cwd):
@@ -171,6 +176,17 @@ class SdistRuns:
             case ["uv", "build", "--sdist", "--out-dir", directory] | ["uv", "build", "--out-dir", directory, "--sdist"]:
                 return directory
         return None
+
+
+@contextlib.contextmanager
+def alone_in(folder):
+    """Waits for the other workers: setuptools writes UNKNOWN.egg-info into the SDK's root, and reads it again."""
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
 
 
 @contextlib.contextmanager
@@ -273,49 +289,69 @@ def end_group(parting=signal.SIGKILL):
         os.killpg(0, parting)
 
 
-def watch(connection):
-    """Ends us with all that we started when the parent goes away: what builds on would push, unseen."""
-    hung_up = select.poll()
-    hung_up.register(connection, select.POLLRDHUP)
-    hung_up.poll()
+def end_everything(*_):
+    """Ends us with all that we started. It does not return."""
     end_group(signal.SIGINT)
     time.sleep(GRACE)
     end_group()
     os._exit(1)
 
 
-def serve(connection, sdk):
-    requests, answers = connection.makefile("r", encoding="utf-8"), connection.makefile("w", encoding="utf-8")
-
-    def send(message):
-        answers.write(json.dumps(message) + "\n")
-        answers.flush()
-
-    send({"description": sdk.describe()})
-    for line in requests:
-        try:
-            message = answer(sdk, json.loads(line))
-        except Exception as error:
-            message = {"error": describe_error(error, sdk)}
-        send(message)
+def watch(connection):
+    """Ends everything when the parent goes away: what builds on would push, unseen."""
+    hung_up = select.poll()
+    hung_up.register(connection, select.POLLRDHUP)
+    hung_up.poll()
+    end_everything()
 
 
-def main(path, root, sha):
+def connect(path):
+    """Connects to the parent. From here on signals do not end us alone, and the parent's end is seen."""
     # SIGINT to the group is for docker and uv: they end in good order, and we report it. A handler, unlike ignoring,
     # does not pass on to them.
     signal.signal(signal.SIGINT, lambda *_: None)
+    signal.signal(signal.SIGTERM, end_everything)
     connection = socket.socket(socket.AF_UNIX)
     connection.connect(path)
     threading.Thread(target=watch, args=[connection], daemon=True).start()
+    return connection
+
+
+def send(connection, message):
+    connection.sendall(json.dumps(message).encode() + b"\n")
+
+
+def answer_or_error(sdk, line):
     try:
-        sdk = SDK(root, sha)
+        return answer(sdk, json.loads(line))
+    except Exception as error:
+        return {"error": describe_error(error, sdk)}
+
+
+def serve(connection, sdk):
+    """Answers until the parent hangs up."""
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        send(connection, {"description": sdk.describe()})
+        for line in connection.makefile("r", encoding="utf-8"):
+            send(connection, answer_or_error(sdk, line))
+
+
+def load(connection, root, sha):
+    """The imported SDK, or None after saying why there is none."""
+    try:
+        return SDK(root, sha)
     except (Exception, SystemExit) as error:
         traceback.print_exc()
-        connection.sendall(json.dumps({"error": describe_error(error)}).encode() + b"\n")
-        return
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        send(connection, {"error": describe_error(error)})
+        return None
+
+
+def main(path, root, sha):
+    connection = connect(path)
+    sdk = load(connection, root, sha)
+    if sdk:
         serve(connection, sdk)
-    end_group()
+        end_group()
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -33,13 +34,33 @@ func python(t *testing.T) string {
 
 // fakeUV is a uv that writes which command it was, and makes a tarball of its own where it is asked to.
 const fakeUV = `#!/bin/sh
-echo "$PWD: uv $*" >>"$(dirname "$0")/uv.log"
+here=$(dirname "$0")
+echo "$PWD: uv $*" >>"$here/uv.log"
+mkdir "$here/busy" || echo "two uv at once" >>"$here/overlaps"
 for last; do :; done
 case "$*" in "build --sdist --out-dir /"*) echo "an sdist of its own" >"$last/unknown-0.0.0.tar.gz";; esac
+sleep 0.1
+rmdir "$here/busy"
 `
 
-// newPythonFixture is a pool of worker.py beside the fake SDK in the given variant.
-func newPythonFixture(t *testing.T, variant string) fixture {
+// inBothModes runs a test with workers that are spawned, and with forked ones.
+func inBothModes(t *testing.T, test func(t *testing.T, fork bool)) {
+	t.Parallel()
+	for _, fork := range []bool{false, true} {
+		t.Run(map[bool]string{false: "spawned", true: "forked"}[fork], func(t *testing.T) {
+			t.Parallel()
+			test(t, fork)
+		})
+	}
+}
+
+// newPythonFixture is a pool of one worker beside the fake SDK in the given variant.
+func newPythonFixture(t *testing.T, variant string, fork bool) fixture {
+	return newPythonPool(t, variant, PoolOptions{Size: 1, Fork: fork})
+}
+
+// newPythonPool completes the options of a pool of worker.py beside the fake SDK.
+func newPythonPool(t *testing.T, variant string, options PoolOptions) fixture {
 	t.Helper()
 	interpreter := python(t)
 	root, err := filepath.EvalSymlinks(t.TempDir())
@@ -54,12 +75,11 @@ func newPythonFixture(t *testing.T, variant string) fixture {
 	); err != nil {
 		t.Fatal(err)
 	}
-	pool := NewPool(PoolOptions{
-		Checkout:    Checkout{Root: root, SHA: someCommit},
-		Environment: Environment{Python: interpreter, PythonPath: []string{root}},
-		Size:        1, Dir: shortTempDir(t), CacheMode: "off", LogPath: filepath.Join(root, "workers.log"),
-		Environ: []string{"PATH=" + root + ":" + os.Getenv("PATH"), "HOME=" + root},
-	})
+	options.Checkout = Checkout{Root: root, SHA: someCommit}
+	options.Environment = Environment{Python: interpreter, PythonPath: []string{root}}
+	options.Dir, options.CacheMode, options.LogPath = shortTempDir(t), "off", filepath.Join(root, "workers.log")
+	options.Environ = []string{"PATH=" + root + ":" + os.Getenv("PATH"), "HOME=" + root}
+	pool := NewPool(options)
 	t.Cleanup(func() { pool.Close() })
 	return fixture{pool, t, root}
 }
@@ -81,16 +101,18 @@ func readFile(t *testing.T, path string) string {
 	return string(text)
 }
 
-// What becomes of the prebuilt sdist, by what the SDK offers and by what was handed over.
+// seamCase is what becomes of the prebuilt sdist, by what the SDK offers and by what was handed over.
+type seamCase struct {
+	variant, seam string
+	sdist         bool // handed over
+	lost          bool // and gone
+	ownSdists     int
+	telemetry     map[string]float64
+}
+
 func TestWorkerSeams(t *testing.T) {
 	telemetry := map[string]float64{"build_context_seconds": 0.5, "cached_step_count": 2}
-	cases := []struct {
-		variant, seam string
-		sdist         bool // handed over
-		lost          bool // and gone
-		ownSdists     int
-		telemetry     map[string]float64
-	}{
+	cases := []seamCase{
 		{"native", SeamNativeField, true, false, 0, telemetry},
 		{"native", SeamNativeField, false, false, 1, telemetry},
 		{"native", SeamNativeField, true, true, 1, telemetry},
@@ -102,45 +124,50 @@ func TestWorkerSeams(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(fmt.Sprintf("%s sdist=%t lost=%t", c.variant, c.sdist, c.lost), func(t *testing.T) {
-			t.Parallel()
-			f := newPythonFixture(t, c.variant)
-			request := Request{BaseImage: "b", CustomTag: "c", Image: "r/i", Target: "t", LogPath: f.log()}
-			if c.sdist {
-				request.Sdist = f.prebuilt()
-			}
-			if c.lost {
-				os.Remove(f.prebuilt())
-			}
-			description, err := f.Describe(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			if description.Seam != c.seam || description.SDKVersion != "9.9.9" || description.CacheModes {
-				t.Errorf("description = %+v, want seam %s", description, c.seam)
-			}
-			got, err := f.Build(t.Context(), request)
-			want := Response{
-				Tags:      []string{"r/i:0123456-c-t", "r/i:" + someCommit + "-c-t"},
-				Telemetry: c.telemetry, SdistBuilds: c.ownSdists, SdistLost: c.lost,
-			}
-			if diff := cmp.Diff(want, got); diff != "" || err != nil {
-				t.Errorf("Build: %v (-want +got):\n%s", err, diff)
-			}
-			if n := f.uvRuns(); n != c.ownSdists {
-				t.Errorf("uv ran %d times, want %d", n, c.ownSdists)
-			}
-			source := map[bool]string{true: "context from an sdist of its own", false: "context from the prebuilt sdist"}[c.ownSdists == 1]
-			log := readFile(t, f.log())
-			if !strings.Contains(log, source) || strings.Contains(log, "is gone") != c.lost {
-				t.Errorf("the image's log says:\n%s\nwant %q, lost %t", log, source, c.lost)
-			}
+			inBothModes(t, c.test)
 		})
 	}
 }
 
+func (c seamCase) test(t *testing.T, fork bool) {
+	f := newPythonFixture(t, c.variant, fork)
+	request := Request{BaseImage: "b", CustomTag: "c", Image: "r/i", Target: "t", LogPath: f.log()}
+	if c.sdist {
+		request.Sdist = f.prebuilt()
+	}
+	if c.lost {
+		os.Remove(f.prebuilt())
+	}
+	description, err := f.Describe(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if description.Seam != c.seam || description.SDKVersion != "9.9.9" || description.CacheModes {
+		t.Errorf("description = %+v, want seam %s", description, c.seam)
+	}
+	got, err := f.Build(t.Context(), request)
+	want := Response{
+		Tags:      []string{"r/i:0123456-c-t", "r/i:" + someCommit + "-c-t"},
+		Telemetry: c.telemetry, SdistBuilds: c.ownSdists, SdistLost: c.lost,
+	}
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		t.Errorf("Build: %v (-want +got):\n%s", err, diff)
+	}
+	if n := f.uvRuns(); n != c.ownSdists {
+		t.Errorf("uv ran %d times, want %d", n, c.ownSdists)
+	}
+	source := map[bool]string{true: "context from an sdist of its own", false: "context from the prebuilt sdist"}[c.ownSdists == 1]
+	log := readFile(t, f.log())
+	if !strings.Contains(log, source) || strings.Contains(log, "is gone") != c.lost {
+		t.Errorf("the image's log says:\n%s\nwant %q, lost %t", log, source, c.lost)
+	}
+}
+
 // The intercept answers the one command that it is for; everything else runs.
-func TestWorkerInterceptsNothingElse(t *testing.T) {
-	f := newPythonFixture(t, "intercept")
+func TestWorkerInterceptsNothingElse(t *testing.T) { inBothModes(t, testWorkerInterceptsNothingElse) }
+
+func testWorkerInterceptsNothingElse(t *testing.T, fork bool) {
+	f := newPythonFixture(t, "intercept", fork)
 	request := Request{BaseImage: "other commands", CustomTag: "c", Sdist: f.prebuilt(), LogPath: f.log()}
 	got, err := f.Build(t.Context(), request)
 	if err != nil {
@@ -156,8 +183,30 @@ func TestWorkerInterceptsNothingElse(t *testing.T) {
 	}
 }
 
-func TestWorkerOptions(t *testing.T) {
-	f := newPythonFixture(t, "native")
+// Sdist builds of several workers would write one folder in the SDK's root, so they take turns.
+func TestSdistBuildsTakeTurns(t *testing.T) { inBothModes(t, sdistBuildsTakeTurns) }
+
+func sdistBuildsTakeTurns(t *testing.T, fork bool) {
+	f := newPythonPool(t, "native", PoolOptions{Size: 4, Fork: fork})
+	var all sync.WaitGroup
+	for i := range 8 {
+		all.Go(func() {
+			_, err := f.Build(t.Context(), Request{CustomTag: "c", LogPath: filepath.Join(f.root, fmt.Sprintf("%d.log", i))})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if overlaps, err := os.ReadFile(filepath.Join(f.root, "overlaps")); err == nil || f.uvRuns() != 8 {
+		t.Errorf("uv ran %d times, want 8; %s", f.uvRuns(), overlaps)
+	}
+}
+
+func TestWorkerOptions(t *testing.T) { inBothModes(t, testWorkerOptions) }
+
+func testWorkerOptions(t *testing.T, fork bool) {
+	f := newPythonFixture(t, "native", fork)
 	good := Request{BaseImage: "b", CustomTag: "c", Image: "r/i", Target: "t"}
 	with := func(change func(*Request)) Request {
 		r := good
@@ -201,8 +250,10 @@ func TestWorkerOptions(t *testing.T) {
 	}
 }
 
-func TestWorkerFailures(t *testing.T) {
-	f := newPythonFixture(t, "native")
+func TestWorkerFailures(t *testing.T) { inBothModes(t, testWorkerFailures) }
+
+func testWorkerFailures(t *testing.T, fork bool) {
+	f := newPythonFixture(t, "native", fork)
 	build := func(image string) error {
 		_, err := f.Build(t.Context(), Request{BaseImage: image, CustomTag: "c", Sdist: f.prebuilt(), LogPath: f.log()})
 		return err
@@ -230,8 +281,10 @@ func TestWorkerFailures(t *testing.T) {
 }
 
 // Everything that the SDK and its children say is in the image's log, nothing of it in the protocol or another log.
-func TestWorkerOutput(t *testing.T) {
-	f := newPythonFixture(t, "native")
+func TestWorkerOutput(t *testing.T) { inBothModes(t, testWorkerOutput) }
+
+func testWorkerOutput(t *testing.T, fork bool) {
+	f := newPythonFixture(t, "native", fork)
 	for _, name := range []string{"one", "two"} {
 		log := filepath.Join(f.root, "logs", name+".log")
 		if _, err := f.Build(t.Context(), Request{BaseImage: name, CustomTag: "c", Sdist: f.prebuilt(), LogPath: log}); err != nil {
@@ -251,8 +304,10 @@ func TestWorkerOutput(t *testing.T) {
 	}
 }
 
-func TestWorkerThatDoesNotImport(t *testing.T) {
-	f := newPythonFixture(t, "broken")
+func TestWorkerThatDoesNotImport(t *testing.T) { inBothModes(t, testWorkerThatDoesNotImport) }
+
+func testWorkerThatDoesNotImport(t *testing.T, fork bool) {
+	f := newPythonFixture(t, "broken", fork)
 	_, err := f.Describe(t.Context())
 	var failed *SetupError
 	if !errors.As(err, &failed) || !strings.Contains(failed.Cause, "No module named 'no_such_module'") || !strings.Contains(failed.Hint(), "does not import") {
@@ -265,6 +320,7 @@ const ownerMode = "own a pool"
 
 func fakeOwner(root string) {
 	pool := NewPool(PoolOptions{
+		Fork:        os.Getenv("OWNER_FORKS") == "true",
 		Checkout:    Checkout{Root: root, SHA: someCommit},
 		Environment: Environment{Python: os.Getenv("OWNER_PYTHON"), PythonPath: []string{root}},
 		Size:        1, Dir: os.Getenv("OWNER_DIR"), Environ: os.Environ(),
@@ -276,50 +332,66 @@ func fakeOwner(root string) {
 }
 
 // A killed run takes its workers with it, and what they started, though that ignores SIGINT.
-func TestWorkersEndWithTheirOwner(t *testing.T) {
-	f := newPythonFixture(t, "native")
+func TestWorkersEndWithTheirOwner(t *testing.T) { inBothModes(t, workersEndWithTheirOwner) }
+
+func workersEndWithTheirOwner(t *testing.T, fork bool) {
+	owner, groups := startOwner(t, fork)
+	if err := owner.Process.Signal(syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	endAll(t, groups)
+}
+
+// startOwner starts a process that owns a pool, and waits until its one build hangs in docker.
+func startOwner(t *testing.T, fork bool) (owner *exec.Cmd, groups []int) {
+	t.Helper()
+	f := newPythonFixture(t, "native", fork)
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	owner := exec.Command(self, ownerMode, f.root)
-	owner.Env = append(os.Environ(), "OWNER_PYTHON="+f.options.Environment.Python, "OWNER_DIR="+f.options.Dir)
+	owner = exec.Command(self, ownerMode, f.root)
+	owner.Env = append(os.Environ(), "OWNER_PYTHON="+f.options.Environment.Python, "OWNER_DIR="+f.options.Dir, fmt.Sprintf("OWNER_FORKS=%t", fork))
 	if err := owner.Start(); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		if text, _ := os.ReadFile(f.log()); strings.Contains(string(text), "hanging") {
-			break
-		}
-		if time.Now().After(deadline) {
-			owner.Process.Kill()
-			t.Fatal("the build did not begin")
-		}
+	t.Cleanup(func() {
+		owner.Process.Kill()
+		owner.Wait()
+	})
+	f.waitFor(func() bool {
+		text, _ := os.ReadFile(f.log())
+		return strings.Contains(string(text), "hanging")
+	})
+	groups = processes(f.options.Dir)
+	if want := map[bool]int{false: 1, true: 2}[fork]; len(groups) != want {
+		t.Fatalf("%d processes, want %d", len(groups), want)
 	}
-	group := workerGroup(t, f.options.Dir)
-	if err := owner.Process.Signal(syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
-	_ = owner.Wait()
-	if !endsWithin(group, 4*time.Second) {
-		t.Error("the worker's process group lives on")
-		_ = syscall.Kill(-group, syscall.SIGKILL)
+	return owner, groups
+}
+
+// endAll waits until the groups have ended by themselves.
+func endAll(t *testing.T, groups []int) {
+	t.Helper()
+	for _, group := range groups {
+		if !endsWithin(group, 4*time.Second) {
+			t.Errorf("process group %d lives on", group)
+			_ = syscall.Kill(-group, syscall.SIGKILL)
+		}
 	}
 }
 
-// workerGroup finds the worker whose program lies in dir: a worker leads its group.
-func workerGroup(t *testing.T, dir string) int {
-	t.Helper()
+// processes finds the workers, and the seed, whose program lies in dir: each leads its group.
+func processes(dir string) (pids []int) {
 	commands, _ := filepath.Glob("/proc/[0-9]*/cmdline")
 	for _, path := range commands {
 		text, _ := os.ReadFile(path)
-		if strings.Contains(string(text), filepath.Join(dir, "worker.py")) {
+		if strings.Contains(string(text), dir+"/") {
 			var pid int
 			if _, err := fmt.Sscanf(path, "/proc/%d/cmdline", &pid); err == nil && lives(pid) {
-				return pid
+				pids = append(pids, pid)
 			}
 		}
 	}
-	t.Fatal("no worker found")
-	return 0
+	return pids
 }

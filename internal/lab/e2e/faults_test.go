@@ -93,13 +93,17 @@ func TestWorkerDies(t *testing.T) {
 	s := step(t, repository(t), instances(t, 4), map[string]string{"max-workers": "1"})
 	run := start(t, s)
 	waitFor(t, run, "[1/4] ")
+	// A worker's name in the process table tells it from the seed that it was forked from.
 	const kill = `import os, glob
-for path in glob.glob("/proc/[0-9]*/cmdline"):
-    if b"/worker.py\x00" in open(path, "rb").read():
+for path in glob.glob("/proc/[0-9]*/comm"):
+    if open(path).read() == "worker\n":
         os.kill(int(path.split("/")[2]), 9)`
 	docker(t, "exec", run.Container, "python3", "-c", kill)
 	got := run.Wait()
 	ended(t, got, 1, map[string]string{"built": "3", "failed": "1"})
+	if strings.Contains(got.Log, "Workers are not forked") {
+		t.Error("the seed was lost with its worker")
+	}
 	died := 0
 	for _, line := range ledger(t, s.Workspace, got) {
 		if line.ErrorClass == "worker-died" {

@@ -66,7 +66,7 @@ func TestMainJob(t *testing.T) {
 		got := run.Wait()
 		ended(t, got, 0, map[string]string{"total": "12", "built": "0", "skipped": "12", "failed": "0"})
 		if len(workers) != 1 {
-			t.Errorf("%d workers were seen, want the one that names the tags", len(workers))
+			t.Errorf("processes of the SDK that were seen: %v, want the one that names the tags", workers)
 		}
 		if strings.Contains(got.Log, "Check builder") {
 			t.Error("builder and registry were checked although nothing had to be built")
@@ -128,8 +128,13 @@ func tagsAreTheEvaluations(t *testing.T, s runner.Step, repo string, got runner.
 // commit that it is of.
 func phasedPrefix(t *testing.T) (prefix, sha string) {
 	t.Helper()
+	return phasedPrefixAt(t, lab["LAB_SDK_REF"])
+}
+
+func phasedPrefixAt(t *testing.T, ref string) (prefix, sha string) {
+	t.Helper()
 	sdk := t.TempDir()
-	if _, err := command("git", "clone", "--quiet", "--depth=1", "--branch", lab["LAB_SDK_REF"], lab["LAB_SDK_REPOSITORY"], sdk); err != nil {
+	if _, err := command("git", "clone", "--quiet", "--depth=1", "--branch", ref, lab["LAB_SDK_REPOSITORY"], sdk); err != nil {
 		t.Fatal(err)
 	}
 	sha, err := command("git", "-C", sdk, "rev-parse", "HEAD")
@@ -199,8 +204,8 @@ func addBase(t *testing.T, from, to string) {
 	})
 }
 
-// watchWorkers looks into a run's container from outside until the run has ended, and gives the ids of all worker
-// processes that it saw.
+// watchWorkers looks into a run's container from outside until the run has ended, and gives the ids of all processes
+// with the SDK imported that it saw: workers, and the seed that they are forked from.
 func watchWorkers(run *runner.Run) (pids map[string]bool) {
 	ended := make(chan struct{})
 	go func() {
@@ -216,7 +221,7 @@ func watchWorkers(run *runner.Run) (pids map[string]bool) {
 		}
 		said, _ := command("docker", "top", run.Container, "-eo", "pid,args") // fails before and after the container is there
 		for process := range strings.Lines(said) {
-			if strings.Contains(process, "worker.py") {
+			if strings.Contains(process, "/seed.py ") || strings.Contains(process, "/worker.py ") {
 				pids[strings.Fields(process)[0]] = true
 			}
 		}

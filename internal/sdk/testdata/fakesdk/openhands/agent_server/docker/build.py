@@ -11,6 +11,15 @@ VARIANT = Path("variant").read_text()
 if VARIANT == "broken":
     import no_such_module  # noqa: F401
 
+if VARIANT == "threaded":
+    import threading
+
+    threading.Thread(target=threading.Event().wait, name="price list", daemon=True).start()
+
+if VARIANT == "descriptors":
+    LEFT_OPEN = os.pipe(), open(__file__)
+
+tempfile.gettempdir()  # As something does that the real one imports: it is cached from here on.
 print("noise at import")  # As the real one: whoever speaks a protocol on standard output is lost.
 
 
@@ -35,6 +44,7 @@ class BuildOptions:
         model_fields["prebuilt_sdist"] = Field()
 
     def __init__(self, **given):
+        assert given["push"] is True and given["include_base_tag"] is False  # Both have another default.
         self.prebuilt_sdist = None
         for name in given.keys() & self.model_fields:  # Unknown ones are dropped silently.
             setattr(self, name, given[name])
@@ -100,7 +110,11 @@ def build(options):
         case "leaves":
             sys.exit("enough")
         case "hangs":
-            subprocess.run(["sh", "-c", "trap '' INT; echo hanging; sleep 3600"])
+            subprocess.run(["sh", "-c", "trap '' INT TERM; echo docker sees $TMPDIR and $BUILD_CACHE_DIR; echo hanging; sleep 3600"])
+        case "dies":
+            os.kill(os.getpid(), 9)
+        case "exits":
+            os._exit(7)
         case "other commands":
             for cmd, cwd in [
                 (["uv", "build", "--wheel", "--out-dir", "x"], str(options.sdk_project_root)),
