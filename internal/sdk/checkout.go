@@ -81,14 +81,7 @@ func clone(ctx context.Context, source Source, dir string, cmds Commands) (Check
 	if err != nil {
 		return Checkout{}, err
 	}
-	if _, err := g.run(ctx, "checkout", "--quiet", "--detach", sha); err != nil {
-		return Checkout{}, err
-	}
-	sum, err := fileSHA256(filepath.Join(g.root, dockerfile))
-	if errors.Is(err, os.ErrNotExist) {
-		err = fmt.Errorf("commit %s has no %s, so it is no software-agent-sdk that builds images", sha, dockerfile)
-	}
-	return Checkout{Dir: dir, Root: g.root, SHA: sha, DockerfileSHA256: sum}, err
+	return g.checkOut(ctx, dir, sha)
 }
 
 // check refuses what git would understand and we must not: ssh and host:path forms, which may prompt, and credentials,
@@ -154,6 +147,8 @@ func newGit(cmds Commands, dir string) (*git, error) {
 	}
 	environ := append(pick(cmds.Environ, append(passedOn, "GIT_SSL_CAINFO", "GIT_SSL_CAPATH")...),
 		"GIT_CONFIG_GLOBAL="+config, "GIT_CONFIG_NOSYSTEM=1",
+		// Nothing of ours in a work tree of the user's: no refreshed index, no objects fetched on demand.
+		"GIT_OPTIONAL_LOCKS=0", "GIT_NO_LAZY_FETCH=1",
 		// Whoever answers a prompt is not there; and no protocol that could run a program or use a key.
 		"GIT_TERMINAL_PROMPT=0", "GIT_ASKPASS=true", "GIT_ALLOW_PROTOCOL=https:http:file")
 	return &git{cmds: cmds, environ: environ, root: root}, nil
@@ -161,6 +156,23 @@ func newGit(cmds Commands, dir string) (*git, error) {
 
 func (g *git) run(ctx context.Context, args ...string) (string, error) {
 	return g.cmds.run(ctx, g.root, g.environ, append([]string{"git"}, args...)...)
+}
+
+func (g *git) init(ctx context.Context) error {
+	_, err := g.run(ctx, "init", "--quiet", "--template=")
+	return err
+}
+
+// checkOut makes the work tree of a commit that was fetched.
+func (g *git) checkOut(ctx context.Context, dir, sha string) (Checkout, error) {
+	if _, err := g.run(ctx, "checkout", "--quiet", "--detach", sha); err != nil {
+		return Checkout{}, err
+	}
+	sum, err := fileSHA256(filepath.Join(g.root, dockerfile))
+	if errors.Is(err, os.ErrNotExist) {
+		err = fmt.Errorf("commit %s has no %s, so it is no software-agent-sdk that builds images", sha, dockerfile)
+	}
+	return Checkout{Dir: dir, Root: g.root, SHA: sha, DockerfileSHA256: sum}, err
 }
 
 // remoteRefs lists branches and tags by full name. The value of an annotated tag is the tag object, not the commit;
@@ -182,7 +194,7 @@ func (g *git) remoteRefs(ctx context.Context, repository string) (map[string]str
 // fetch brings the wanted ref or commit and gives the commit's SHA. It asks for one commit first. A server that has
 // only the dumb protocol, or does not give out commits by SHA, has to send everything.
 func (g *git) fetch(ctx context.Context, source Source, wanted string, refs map[string]string) (string, error) {
-	if _, err := g.run(ctx, "init", "--quiet", "--template="); err != nil {
+	if err := g.init(ctx); err != nil {
 		return "", err
 	}
 	if strings.HasPrefix(wanted, "refs/") || wholeSHA.MatchString(wanted) {
