@@ -73,6 +73,11 @@ func clone(ctx context.Context, source Source, dir string, cmds Commands) (Check
 	if err != nil {
 		return Checkout{}, err
 	}
+	if unlisted(source.Ref, refs) {
+		if err := g.addRemoteRef(ctx, source, refs); err != nil {
+			return Checkout{}, err
+		}
+	}
 	wanted, err := resolve(source, refs)
 	if err != nil {
 		return Checkout{}, err
@@ -182,13 +187,28 @@ func (g *git) remoteRefs(ctx context.Context, repository string) (map[string]str
 	if err != nil {
 		return nil, err
 	}
+	return listedRefs(out), nil
+}
+
+// addRemoteRef adds the ref that is asked for to refs, if the repository has it. A pattern of ls-remote also finds what
+// only ends like it.
+func (g *git) addRemoteRef(ctx context.Context, source Source, refs map[string]string) error {
+	out, err := g.run(ctx, "ls-remote", "--quiet", "--", source.Repository, source.Ref)
+	if sha, found := listedRefs(out)[source.Ref]; found {
+		refs[source.Ref] = sha
+	}
+	return err
+}
+
+// listedRefs reads what ls-remote prints: SHAs by full name.
+func listedRefs(out string) map[string]string {
 	refs := map[string]string{}
 	for line := range strings.Lines(out) {
 		if sha, name, ok := strings.Cut(strings.TrimSpace(line), "\t"); ok {
 			refs[name] = sha
 		}
 	}
-	return refs, nil
+	return refs
 }
 
 // fetch brings the wanted ref or commit and gives the commit's SHA. It asks for one commit first. A server that has
@@ -197,26 +217,54 @@ func (g *git) fetch(ctx context.Context, source Source, wanted string, refs map[
 	if err := g.init(ctx); err != nil {
 		return "", err
 	}
-	if strings.HasPrefix(wanted, "refs/") || wholeSHA.MatchString(wanted) {
+	known := func(name string) (string, error) {
+		sha, err := g.commit(ctx, name)
+		var failed *commandError
+		if errors.As(err, &failed) {
+			err = g.noCommit(ctx, source, wanted, refs)
+		}
+		return sha, err
+	}
+	isRef := refs[wanted] != ""
+	if isRef || wholeSHA.MatchString(wanted) {
 		_, err := g.run(ctx, "fetch", "--quiet", "--depth=1", "--no-tags", "--", source.Repository, wanted)
 		if err == nil {
-			return g.commit(ctx, "FETCH_HEAD")
+			return known("FETCH_HEAD")
 		}
 		if ctx.Err() != nil {
 			return "", err
 		}
 	}
-	_, err := g.run(ctx, "fetch", "--quiet", "--no-tags", "--update-head-ok", "--", source.Repository,
-		"+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
-	if err != nil {
+	everything := []string{"fetch", "--quiet", "--no-tags", "--update-head-ok", "--", source.Repository,
+		"+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"}
+	name := wanted
+	if isRef {
+		name = "refs/sdk-ref"
+		everything = append(everything, "+"+wanted+":"+name)
+	}
+	if _, err := g.run(ctx, everything...); err != nil {
 		return "", err
 	}
-	sha, err := g.commit(ctx, wanted)
-	var failed *commandError
-	if errors.As(err, &failed) {
-		err = &RefError{Source: source, Near: nearest(source.Ref, refs)}
+	return known(name)
+}
+
+// noCommit is the error of a SHA that is not the one of just one commit.
+func (g *git) noCommit(ctx context.Context, source Source, sha string, refs map[string]string) error {
+	bad := &RefError{Source: source, Near: nearest(source.Ref, refs)}
+	out, err := g.run(ctx, "rev-parse", "--disambiguate="+sha)
+	if err != nil {
+		return bad // No object has this name: git counts a SHA of 40 digits as known.
 	}
-	return sha, err
+	var commits []string
+	for _, object := range strings.Fields(out) {
+		if kind, err := g.run(ctx, "cat-file", "-t", object); err == nil && strings.TrimSpace(kind) == "commit" {
+			commits = append(commits, object)
+		}
+	}
+	if len(commits) > 1 {
+		bad.Near, bad.ambiguous = commits[:min(3, len(commits))], true
+	}
+	return bad
 }
 
 // commit is the commit that a name in the repository stands for; an annotated tag stands for what it was put on.

@@ -156,6 +156,10 @@ func cloneWorkTree(ctx context.Context, tree WorkTree, dir string, cmds Commands
 	}
 	from := url.URL{Scheme: "file", Path: tree.dir()}
 	if _, err := g.run(ctx, "fetch", "--quiet", "--depth=1", "--no-tags", "--", from.String(), "HEAD"); err != nil {
+		if said, _ := output(err); strings.Contains(said, "promisor remote") {
+			err = tree.wrong("check it out whole: by actions/checkout without sparse-checkout and without filter",
+				"has only a part of its commit's files")
+		}
 		return Checkout{}, err
 	}
 	if fetched, err := g.commit(ctx, "FETCH_HEAD"); err != nil || fetched != head {

@@ -223,7 +223,7 @@ func TestPathErrors(t *testing.T) {
 	r.git("clone", "--quiet", r.root, filepath.Join(base, "whole"))
 	partial := filepath.Join(base, "partial")
 	r.git("config", "uploadpack.allowFilter", "true")
-	r.git("clone", "--quiet", "--filter=tree:0", "--sparse", "file://"+r.root, partial)
+	r.git("clone", "--quiet", "--filter=blob:none", "--sparse", "file://"+r.root, partial)
 
 	cases := []struct{ path, problem, hint string }{
 		{"absent", "does not exist", "in the workspace"},
@@ -236,6 +236,7 @@ func TestPathErrors(t *testing.T) {
 		{"bare", "is a git repository without a work tree", "sdk-repository: file://"},
 		{"whole/openhands-agent-server", "is not the top of a git checkout", "sdk-path: whole;"},
 		{filepath.Join(base, "whole/openhands-agent-server"), "is not the top", "sdk-path: " + base + "/whole;"},
+		{"partial", "has only a part of its commit's files", "without sparse-checkout"},
 		{"broken", "cannot be used by git: not a git repository", "check the SDK out"},
 		{"unborn", "has no commit yet", "commit the SDK's files"},
 		{"other", "is no software-agent-sdk", "check the SDK out"},
