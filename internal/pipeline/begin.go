@@ -39,7 +39,7 @@ func begin(p Process) (*run, error) {
 	if err := r.configure(p.Args, p.Stdout); err != nil {
 		return r, err
 	}
-	return r, r.makeFolders()
+	return r, writing(r.makeFolders())
 }
 
 func (r *run) configure(args []string, help io.Writer) error {

@@ -150,13 +150,23 @@ func newGit(cmds Commands, dir string) (*git, error) {
 	if err := os.WriteFile(config, []byte(gitConfig), 0o644); err != nil {
 		return nil, err
 	}
-	environ := append(pick(cmds.Environ, append(passedOn, "GIT_SSL_CAINFO", "GIT_SSL_CAPATH")...),
+	environ := append(gitCertificates(cmds.Environ), pick(cmds.Environ, append(passedOn, "GIT_SSL_CAINFO", "GIT_SSL_CAPATH")...)...)
+	environ = append(environ,
 		"GIT_CONFIG_GLOBAL="+config, "GIT_CONFIG_NOSYSTEM=1",
 		// Nothing of ours in a work tree of the user's: no refreshed index, no objects fetched on demand.
 		"GIT_OPTIONAL_LOCKS=0", "GIT_NO_LAZY_FETCH=1",
 		// Whoever answers a prompt is not there; and no protocol that could run a program or use a key.
 		"GIT_TERMINAL_PROMPT=0", "GIT_ASKPASS=true", "GIT_ALLOW_PROTOCOL=https:http:file")
 	return &git{cmds: cmds, environ: environ, root: root}, nil
+}
+
+// gitCertificates has git trust what SSL_CERT_FILE names, as uv and Python do; git by itself does not look at it.
+func gitCertificates(environ []string) []string {
+	path := value(environ, "SSL_CERT_FILE")
+	if _, err := os.Stat(path); err != nil {
+		return nil
+	}
+	return []string{"GIT_SSL_CAINFO=" + path}
 }
 
 func (g *git) run(ctx context.Context, args ...string) (string, error) {
