@@ -21,8 +21,8 @@ import (
 type Source struct {
 	// Repository is an https, http or file URL without credentials.
 	Repository string
-	// Ref is a branch, a tag, a commit SHA (whole, or its first 7 digits or more), or a full ref name like
-	// refs/tags/v1.58.2.
+	// Ref is a branch, a tag, a commit SHA (whole, or its first 7 digits or more), a full ref name like
+	// refs/tags/v1.58.2 or refs/pull/7/head, or HEAD for the default branch.
 	Ref string
 }
 
@@ -152,7 +152,8 @@ func newGit(cmds Commands, dir string) (*git, error) {
 	}
 	environ := append(gitCertificates(cmds.Environ), pick(cmds.Environ, append(passedOn, "GIT_SSL_CAINFO", "GIT_SSL_CAPATH")...)...)
 	environ = append(environ,
-		"GIT_CONFIG_GLOBAL="+config, "GIT_CONFIG_NOSYSTEM=1",
+		// What it says is read for what helps against it, so not in the user's language.
+		"GIT_CONFIG_GLOBAL="+config, "GIT_CONFIG_NOSYSTEM=1", "LC_ALL=C",
 		// Nothing of ours in a work tree of the user's: no refreshed index, no objects fetched on demand.
 		"GIT_OPTIONAL_LOCKS=0", "GIT_NO_LAZY_FETCH=1",
 		// Whoever answers a prompt is not there; and no protocol that could run a program or use a key.

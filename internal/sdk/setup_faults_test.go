@@ -129,3 +129,14 @@ func TestCloneTrustsSSLCertFile(t *testing.T) {
 		})
 	}
 }
+
+// The remedies know git's words in English only.
+func TestGitSpeaksEnglish(t *testing.T) {
+	g, err := newGit(Commands{Environ: []string{"LC_ALL=de_DE.UTF-8", "LANG=de_DE.UTF-8"}}, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := value(g.environ, "LC_ALL"); got != "C" {
+		t.Errorf("git runs with LC_ALL=%s, want C", got)
+	}
+}
