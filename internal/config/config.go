@@ -11,6 +11,9 @@ type Config struct {
 
 	// SDKRepository is where the SDK is cloned from: an https, http or file URL. SDKRef is a branch, tag or SHA of it.
 	SDKRepository, SDKRef string
+	// SDKPath is a work tree to take the SDK from at its HEAD, relative to the workspace or absolute. Where it is given,
+	// SDKRepository and SDKRef are empty.
+	SDKPath string
 	// SDKOptions are fields of the SDK's BuildOptions, in the order given. The SDK checks names and values.
 	SDKOptions []Option
 

@@ -24,8 +24,10 @@ func (in Input) Text() string {
 // inputs is the one table that flags, help and action.yml (by a test) follow.
 var inputs = []Input{
 	{Name: "benchmark", Default: "swebench", Description: "Preset for instance list, base images, workers and title, swebench or swtbench."},
-	{Name: "sdk-ref", Description: "Branch, tag or commit SHA of sdk-repository. Required."},
+	{Name: "sdk-ref", Description: "Branch, tag or commit SHA of sdk-repository. Required unless sdk-path is given."},
 	{Name: "sdk-repository", Default: defaultSDKRepository, Description: "Where the SDK is cloned from, an https, http or file URL."},
+	{Name: "sdk-path", Description: "Checkout of the SDK in the workspace that is used, at its HEAD, instead of sdk-repository and sdk-ref. " +
+		"Uncommitted changes in it are refused."},
 	{Name: "sdk-options", Default: "none, so the SDK's own defaults", lines: true,
 		Description: "Fields of the SDK's BuildOptions, one name=value a line, for example install_acp_providers= for none."},
 	{Name: "instance-ids", Default: "all of the benchmark", lines: true,

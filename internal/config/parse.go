@@ -25,8 +25,9 @@ func Parse(get func(name string) string) (Config, error) {
 	benchmark := p.benchmark()
 	c := Config{
 		Benchmark:         benchmark,
-		SDKRef:            p.ref(),
-		SDKRepository:     p.repository(),
+		SDKRef:            p.unlessPath("sdk-ref", p.ref),
+		SDKRepository:     p.unlessPath("sdk-repository", p.repository),
+		SDKPath:           p.given("sdk-path"),
 		SDKOptions:        p.options(),
 		InstanceIDs:       p.instanceIDs(),
 		InstancesFile:     p.given("instances-file"),

@@ -64,6 +64,9 @@ func TestParse(t *testing.T) {
 		"ids by commas, blanks and lines": {
 			map[string]string{"instance-ids": "a__a-1, b__b-2\n\tc__c-3\r\n,d__d-4 ,"},
 			func(c *Config) { c.InstanceIDs = []string{"a__a-1", "b__b-2", "c__c-3", "d__d-4"} }},
+		"a path instead of a repository": {
+			map[string]string{"sdk-path": " checkouts/sdk ", "sdk-ref": "", "sdk-repository": "\n"},
+			func(c *Config) { c.SDKPath, c.SDKRef, c.SDKRepository = "checkouts/sdk", "", "" }},
 		"everything else": {
 			map[string]string{
 				"sdk-repository": "file:///srv/sdk.git", "sdk-ref": "refs/tags/v1.58.2", "instances-file": "ids.txt",
@@ -130,6 +133,7 @@ func TestMistakes(t *testing.T) {
 		{"sdk-ref", "HEAD~1", "cannot be the name", "SHA"},
 		{"sdk-ref", "a..b", "cannot be the name", "SHA"},
 		{"sdk-ref", "main\nother", `"main\nother" holds a line break`, "one line"},
+		{"sdk-path", "sdk", `"v1.58.2" is given beside sdk-path`, "leave out sdk-ref, "}, // the least has a ref
 		{"sdk-repository", "git@github.com:OpenHands/x.git", "is not an https, http or file URL", "ssh is not supported"},
 		{"sdk-repository", "ssh://git@github.com/x", "holds credentials", "leave out user"},
 		{"sdk-repository", "https://ghp_secret@github.com/o/r", `"***@github.com/o/r" holds credentials`, "logs"},

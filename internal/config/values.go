@@ -36,7 +36,7 @@ func (p *parser) benchmark() Benchmark {
 var refName = regexp.MustCompile(`^[^-\s~^:?*\[\\][^\s~^:?*\[\\]*$`)
 
 func (p *parser) ref() string {
-	const input, fix = "sdk-ref", "write a branch, a tag or a commit SHA of sdk-repository, such as v1.58.2"
+	const input, fix = "sdk-ref", "write a branch, a tag or a commit SHA of sdk-repository, such as v1.58.2; or give sdk-path"
 	v := p.required(input, fix)
 	if v != "" && (!refName.MatchString(v) || strings.Contains(v, "..") || strings.Contains(v, "@{")) {
 		p.wrong(input, fix, "%s cannot be the name of a git ref", Quote(v))

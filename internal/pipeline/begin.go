@@ -39,7 +39,7 @@ func begin(p Process) (*run, error) {
 	if err := r.configure(p.Args, p.Stdout); err != nil {
 		return r, err
 	}
-	return r, r.makeFolders()
+	return r, writing(r.makeFolders())
 }
 
 func (r *run) configure(args []string, help io.Writer) error {
@@ -49,7 +49,7 @@ func (r *run) configure(args []string, help io.Writer) error {
 	}
 	r.facts.Title = cmp.Or(c.Benchmark.Title, "eval-images")
 	targets, planErr := r.plan(c, err)
-	if err = errors.Join(err, planErr); err != nil {
+	if err = errors.Join(err, r.checkPath(c), planErr); err != nil {
 		return refusal{err}
 	}
 	r.config, r.targets = c, targets
@@ -59,9 +59,10 @@ func (r *run) configure(args []string, help io.Writer) error {
 	for _, o := range c.SDKOptions {
 		options[o.Name] = o.Value
 	}
+	sdkRepository, sdkRef := c.SDKSource()
 	r.facts = ledger.Run{
 		Title: c.Benchmark.Title, Benchmark: c.Benchmark.Name, Dataset: c.Benchmark.Dataset, Split: c.Benchmark.Split,
-		SDKRepository: c.SDKRepository, SDKRef: c.SDKRef, Strategy: c.Strategy, Image: c.Image, Builder: c.Builder,
+		SDKRepository: sdkRepository, SDKRef: sdkRef, Strategy: c.Strategy, Image: c.Image, Builder: c.Builder,
 		CacheMode: c.CacheMode, Workers: c.MaxWorkers, Options: options, Planned: len(targets), Started: r.facts.Started,
 	}
 	return nil

@@ -31,8 +31,11 @@ func (r *run) finish(ctx context.Context, err error) int {
 		r.tell(err)
 	}
 	summary := ledger.Summarize(r.facts, r.entries)
-	if r.folder != "" {
+	if r.ledger != nil { // nothing was recorded by a run that was refused, or could not even make its folders
 		summary = r.writeFiles(summary)
+	}
+	if r.folder != "" {
+		r.giveAway()
 	}
 	r.report(summary)
 	return exitCode(ctx, err, summary.Failed)
@@ -56,8 +59,7 @@ func (r *run) recordUnfinished(ctx context.Context) {
 	}
 }
 
-// writeFiles writes summary and lock file beside the ledger, and gives them to the workspace's owner: a container action
-// is root, and a self-hosted runner is not when it cleans up.
+// writeFiles writes summary and lock file beside the ledger.
 func (r *run) writeFiles(summary ledger.Summary) ledger.Summary {
 	lock := filepath.Join(r.folder, ledger.LockFileName)
 	if err := ledger.WriteJSON(lock, report.LockFile(summary, r.entries)); err != nil {
@@ -70,7 +72,6 @@ func (r *run) writeFiles(summary ledger.Summary) ledger.Summary {
 		summary.Run.Files.Summary = ""
 	}
 	r.ledger.Close()
-	r.giveAway()
 	return summary
 }
 
@@ -79,7 +80,7 @@ func (r *run) report(summary ledger.Summary) {
 	if err := r.actions.Summary(markdown); err != nil {
 		r.actions.Warning("step summary", err.Error())
 	}
-	if !r.actions.InActions() && r.folder != "" { // what was refused has been said already
+	if !r.actions.InActions() && r.ledger != nil { // what was refused has been said already
 		fmt.Fprint(r.stdout, "\n", markdown)
 	}
 	for _, output := range report.Outputs(summary) {
@@ -133,7 +134,8 @@ func split(err error) []error {
 	return []error{err}
 }
 
-// giveAway makes what this run wrote in the workspace its owner's.
+// giveAway makes what this run wrote in the workspace its owner's: a container action is root, and a self-hosted runner
+// is not when it cleans up.
 func (r *run) giveAway() {
 	info, err := os.Stat(r.workspace)
 	if err != nil {

@@ -15,21 +15,17 @@ import (
 // setUpSDK brings the SDK to where workers can use it: checkout, environment, then the sdist beside the first worker's
 // import.
 func (r *run) setUpSDK(ctx context.Context) (*sdk.Pool, error) {
-	defer r.group("Set up the SDK at " + r.config.SDKRef)()
-	source := sdk.Source{Repository: r.config.SDKRepository, Ref: r.config.SDKRef}
+	from, ref := r.config.SDKSource()
+	defer r.group("Set up the SDK at " + ref + " of " + from)()
 	err := r.phase("checkout", func() (err error) {
-		r.checkout, err = sdk.Clone(ctx, source, filepath.Join(r.temporary, "sdk"), r.commands)
+		r.checkout, err = r.cloneSDK(ctx)
 		return err
 	})
-	var bad *sdk.RefError
-	if errors.As(err, &bad) {
-		return nil, refusal{err}
-	}
 	if err != nil {
 		return nil, err
 	}
 	r.learn(func(f *ledger.Run) { f.SDKSHA = ledger.Text(r.checkout.SHA) })
-	r.actions.Info(fmt.Sprintf("%s is %s", r.config.SDKRef, r.checkout.SHA))
+	r.actions.Info(fmt.Sprintf("%s is %s", ref, r.checkout.SHA))
 
 	var environment sdk.Environment
 	err = r.phase("environment", func() (err error) {

@@ -21,8 +21,8 @@ import (
 type Source struct {
 	// Repository is an https, http or file URL without credentials.
 	Repository string
-	// Ref is a branch, a tag, a commit SHA (whole, or its first 7 digits or more), or a full ref name like
-	// refs/tags/v1.58.2.
+	// Ref is a branch, a tag, a commit SHA (whole, or its first 7 digits or more), a full ref name like
+	// refs/tags/v1.58.2 or refs/pull/7/head, or HEAD for the default branch.
 	Ref string
 }
 
@@ -73,6 +73,11 @@ func clone(ctx context.Context, source Source, dir string, cmds Commands) (Check
 	if err != nil {
 		return Checkout{}, err
 	}
+	if unlisted(source.Ref, refs) {
+		if err := g.addRemoteRef(ctx, source, refs); err != nil {
+			return Checkout{}, err
+		}
+	}
 	wanted, err := resolve(source, refs)
 	if err != nil {
 		return Checkout{}, err
@@ -81,14 +86,7 @@ func clone(ctx context.Context, source Source, dir string, cmds Commands) (Check
 	if err != nil {
 		return Checkout{}, err
 	}
-	if _, err := g.run(ctx, "checkout", "--quiet", "--detach", sha); err != nil {
-		return Checkout{}, err
-	}
-	sum, err := fileSHA256(filepath.Join(g.root, dockerfile))
-	if errors.Is(err, os.ErrNotExist) {
-		err = fmt.Errorf("commit %s has no %s, so it is no software-agent-sdk that builds images", sha, dockerfile)
-	}
-	return Checkout{Dir: dir, Root: g.root, SHA: sha, DockerfileSHA256: sum}, err
+	return g.checkOut(ctx, dir, sha)
 }
 
 // check refuses what git would understand and we must not: ssh and host:path forms, which may prompt, and credentials,
@@ -152,15 +150,45 @@ func newGit(cmds Commands, dir string) (*git, error) {
 	if err := os.WriteFile(config, []byte(gitConfig), 0o644); err != nil {
 		return nil, err
 	}
-	environ := append(pick(cmds.Environ, append(passedOn, "GIT_SSL_CAINFO", "GIT_SSL_CAPATH")...),
-		"GIT_CONFIG_GLOBAL="+config, "GIT_CONFIG_NOSYSTEM=1",
+	environ := append(gitCertificates(cmds.Environ), pick(cmds.Environ, append(passedOn, "GIT_SSL_CAINFO", "GIT_SSL_CAPATH")...)...)
+	environ = append(environ,
+		// What it says is read for what helps against it, so not in the user's language.
+		"GIT_CONFIG_GLOBAL="+config, "GIT_CONFIG_NOSYSTEM=1", "LC_ALL=C",
+		// Nothing of ours in a work tree of the user's: no refreshed index, no objects fetched on demand.
+		"GIT_OPTIONAL_LOCKS=0", "GIT_NO_LAZY_FETCH=1",
 		// Whoever answers a prompt is not there; and no protocol that could run a program or use a key.
 		"GIT_TERMINAL_PROMPT=0", "GIT_ASKPASS=true", "GIT_ALLOW_PROTOCOL=https:http:file")
 	return &git{cmds: cmds, environ: environ, root: root}, nil
 }
 
+// gitCertificates has git trust what SSL_CERT_FILE names, as uv and Python do; git by itself does not look at it.
+func gitCertificates(environ []string) []string {
+	path := value(environ, "SSL_CERT_FILE")
+	if _, err := os.Stat(path); err != nil {
+		return nil
+	}
+	return []string{"GIT_SSL_CAINFO=" + path}
+}
+
 func (g *git) run(ctx context.Context, args ...string) (string, error) {
 	return g.cmds.run(ctx, g.root, g.environ, append([]string{"git"}, args...)...)
+}
+
+func (g *git) init(ctx context.Context) error {
+	_, err := g.run(ctx, "init", "--quiet", "--template=")
+	return err
+}
+
+// checkOut makes the work tree of a commit that was fetched.
+func (g *git) checkOut(ctx context.Context, dir, sha string) (Checkout, error) {
+	if _, err := g.run(ctx, "checkout", "--quiet", "--detach", sha); err != nil {
+		return Checkout{}, err
+	}
+	sum, err := fileSHA256(filepath.Join(g.root, dockerfile))
+	if errors.Is(err, os.ErrNotExist) {
+		err = fmt.Errorf("commit %s has no %s, so it is no software-agent-sdk that builds images", sha, dockerfile)
+	}
+	return Checkout{Dir: dir, Root: g.root, SHA: sha, DockerfileSHA256: sum}, err
 }
 
 // remoteRefs lists branches and tags by full name. The value of an annotated tag is the tag object, not the commit;
@@ -170,41 +198,84 @@ func (g *git) remoteRefs(ctx context.Context, repository string) (map[string]str
 	if err != nil {
 		return nil, err
 	}
+	return listedRefs(out), nil
+}
+
+// addRemoteRef adds the ref that is asked for to refs, if the repository has it. A pattern of ls-remote also finds what
+// only ends like it.
+func (g *git) addRemoteRef(ctx context.Context, source Source, refs map[string]string) error {
+	out, err := g.run(ctx, "ls-remote", "--quiet", "--", source.Repository, source.Ref)
+	if sha, found := listedRefs(out)[source.Ref]; found {
+		refs[source.Ref] = sha
+	}
+	return err
+}
+
+// listedRefs reads what ls-remote prints: SHAs by full name.
+func listedRefs(out string) map[string]string {
 	refs := map[string]string{}
 	for line := range strings.Lines(out) {
 		if sha, name, ok := strings.Cut(strings.TrimSpace(line), "\t"); ok {
 			refs[name] = sha
 		}
 	}
-	return refs, nil
+	return refs
 }
 
 // fetch brings the wanted ref or commit and gives the commit's SHA. It asks for one commit first. A server that has
 // only the dumb protocol, or does not give out commits by SHA, has to send everything.
 func (g *git) fetch(ctx context.Context, source Source, wanted string, refs map[string]string) (string, error) {
-	if _, err := g.run(ctx, "init", "--quiet", "--template="); err != nil {
+	if err := g.init(ctx); err != nil {
 		return "", err
 	}
-	if strings.HasPrefix(wanted, "refs/") || wholeSHA.MatchString(wanted) {
+	known := func(name string) (string, error) {
+		sha, err := g.commit(ctx, name)
+		var failed *commandError
+		if errors.As(err, &failed) {
+			err = g.noCommit(ctx, source, wanted, refs)
+		}
+		return sha, err
+	}
+	isRef := refs[wanted] != ""
+	if isRef || wholeSHA.MatchString(wanted) {
 		_, err := g.run(ctx, "fetch", "--quiet", "--depth=1", "--no-tags", "--", source.Repository, wanted)
 		if err == nil {
-			return g.commit(ctx, "FETCH_HEAD")
+			return known("FETCH_HEAD")
 		}
 		if ctx.Err() != nil {
 			return "", err
 		}
 	}
-	_, err := g.run(ctx, "fetch", "--quiet", "--no-tags", "--update-head-ok", "--", source.Repository,
-		"+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
-	if err != nil {
+	everything := []string{"fetch", "--quiet", "--no-tags", "--update-head-ok", "--", source.Repository,
+		"+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"}
+	name := wanted
+	if isRef {
+		name = "refs/sdk-ref"
+		everything = append(everything, "+"+wanted+":"+name)
+	}
+	if _, err := g.run(ctx, everything...); err != nil {
 		return "", err
 	}
-	sha, err := g.commit(ctx, wanted)
-	var failed *commandError
-	if errors.As(err, &failed) {
-		err = &RefError{Source: source, Near: nearest(source.Ref, refs)}
+	return known(name)
+}
+
+// noCommit is the error of a SHA that is not the one of just one commit.
+func (g *git) noCommit(ctx context.Context, source Source, sha string, refs map[string]string) error {
+	bad := &RefError{Source: source, Near: nearest(source.Ref, refs)}
+	out, err := g.run(ctx, "rev-parse", "--disambiguate="+sha)
+	if err != nil {
+		return bad // No object has this name: git counts a SHA of 40 digits as known.
 	}
-	return sha, err
+	var commits []string
+	for _, object := range strings.Fields(out) {
+		if kind, err := g.run(ctx, "cat-file", "-t", object); err == nil && strings.TrimSpace(kind) == "commit" {
+			commits = append(commits, object)
+		}
+	}
+	if len(commits) > 1 {
+		bad.Near, bad.ambiguous = commits[:min(3, len(commits))], true
+	}
+	return bad
 }
 
 // commit is the commit that a name in the repository stands for; an annotated tag stands for what it was put on.

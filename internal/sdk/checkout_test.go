@@ -194,7 +194,7 @@ func TestCloneSetupErrors(t *testing.T) {
 		{"credentials", "https://user:secret@example.invalid/x.git", "must not hold credentials", "public"},
 		{"private", private.URL, "", "credentials"},
 		{"nobody there", gone.URL, "", "network"},
-		{"no repository", "file://" + t.TempDir(), "", "check sdk-repository; the whole output is in builds/setup.log"},
+		{"no repository", "file://" + t.TempDir(), "", "as if it were not there; the whole output is in builds/setup.log"},
 		{"another repository", "file://" + other.root, "no software-agent-sdk", "sdk-ref"},
 	}
 	for _, c := range cases {

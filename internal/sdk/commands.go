@@ -133,12 +133,23 @@ func ended(ctx context.Context) error {
 
 // failed makes a SetupError of what a subprocess, or we, could not do.
 func (c Commands) failed(doing string, err error) *SetupError {
-	hint := hintFor(err)
-	if _, spoke := output(err); spoke && c.LogPath != "" {
+	hint, line := remedy(err)
+	cause := oneLine(err.Error())
+	if line != "" && !strings.Contains(cause, line) {
+		// What the program said last was not the point: "invalid index-pack output", after a full disk.
+		cause = strings.TrimSuffix(cause, ".") + ": " + oneLine(line)
+	}
+	if c.Log != nil {
+		fmt.Fprintf(c.Log, "%s: %s\n", doing, cause)
+	}
+	if _, spoke := output(err); c.LogPath != "" && (spoke || c.Log != nil) {
 		hint = strings.TrimPrefix(hint+"; the whole output is in "+c.LogPath, "; ")
 	}
-	return &SetupError{Doing: doing, Cause: err.Error(), LogPath: c.LogPath, Err: err, hint: hint}
+	return &SetupError{Doing: doing, Cause: cause, LogPath: c.LogPath, Err: err, hint: hint}
 }
+
+// oneLine is text without line breaks.
+func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
 
 // tail is a Writer that keeps the last tailSize bytes.
 type tail struct{ kept []byte }

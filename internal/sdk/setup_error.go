@@ -48,46 +48,6 @@ func causeIn(output string) string {
 	return strings.TrimSpace(cause)
 }
 
-// remedies say what helps, by what the failed program said. The first that matches is taken, so the special ones come
-// before the general ones.
-var remedies = []struct {
-	said *regexp.Regexp
-	hint string
-}{
-	{regexp.MustCompile(`"?git"?: executable file not found`), "install git, or put it on PATH"},
-	{regexp.MustCompile(`"?uv"?: executable file not found`), "install uv 0.13.5 or later, or put it on PATH"},
-	{regexp.MustCompile(`must be an https`), "write sdk-repository like https://github.com/OpenHands/software-agent-sdk.git; ssh would need a key"},
-	{regexp.MustCompile(`must not hold credentials`), "use a public repository: what stands in a URL ends up in logs"},
-	{regexp.MustCompile(`is no software-agent-sdk`), "check sdk-repository and sdk-ref"},
-	{regexp.MustCompile(`No space left on device|os error 28`), "free disk space on the runner"},
-	{regexp.MustCompile(`could not read Username|Authentication failed|terminal prompts disabled|HTTP Basic|error: 40[13]`),
-		"sdk-repository wants credentials, which this action does not take: use a public repository, or check it for a typo"},
-	{regexp.MustCompile(`No interpreter found|No Python`),
-		"install Python " + pythonVersion + ", the SDK's own version; it is not downloaded"},
-	{regexp.MustCompile(`unsupported schema version|Required uv version|exclude-newer`),
-		"this uv is too old for the SDK's uv.lock or pyproject.toml: install a newer one"},
-	{regexp.MustCompile(`Could not resolve host|dns error|failed to lookup address|Connection refused|Failed to connect|timed out|error sending request|Connection reset|unreachable`),
-		"check the runner's network and proxy, and for the package index UV_DEFAULT_INDEX"},
-	{regexp.MustCompile(`(?i)certificate`), "check SSL_CERT_FILE: the server's certificate is not trusted"},
-	{regexp.MustCompile(`(?i)repository .*not found|does not appear to be a git repository|does not exist`), "check sdk-repository"},
-	{regexp.MustCompile(`died \(signal: killed`), "the machine may be short of memory, each worker takes 260 MB: lower max-workers"},
-	{regexp.MustCompile(`ModuleNotFoundError|ImportError|SyntaxError`),
-		"this SDK does not import in its own locked environment: try another sdk-ref (1.1.0 is the oldest that works)"},
-}
-
-// hintFor says what helps against err, or nothing where nothing is known to. It looks at everything that a failed
-// program said, not only at its last word.
-func hintFor(err error) string {
-	said, _ := output(err)
-	said += "\n" + err.Error()
-	for _, r := range remedies {
-		if r.said.MatchString(said) {
-			return r.hint
-		}
-	}
-	return ""
-}
-
 // output is what a subprocess said before it failed, if err is of a subprocess.
 func output(err error) (said string, isProcess bool) {
 	var command *commandError

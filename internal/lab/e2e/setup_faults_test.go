@@ -1,0 +1,136 @@
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/OpenHands/eval-images/internal/lab/runner"
+)
+
+// TestSetupFaults has the set-up meet what it cannot get past. Each run ends with code 3, and says in its log and in the
+// step summary what failed, what to do, and which file has the rest.
+func TestSetupFaults(t *testing.T) {
+	cases := []struct {
+		name        string
+		make        func(*testing.T, *runner.Step)
+		cause, hint string
+		noLog       bool // there is none yet
+	}{
+		{"a private repository", func(t *testing.T, s *runner.Step) { s.Inputs["sdk-repository"] = privateRepository(t) },
+			"Authentication failed", "wants credentials", false},
+		{"a repository that is not there", func(_ *testing.T, s *runner.Step) {
+			s.Inputs["sdk-repository"] = strings.Replace(lab["LAB_SDK_REPOSITORY_INSIDE"], "software-agent-sdk", "no-such-repository", 1)
+		}, "not found", "check sdk-repository", false},
+		{"no network", func(_ *testing.T, s *runner.Step) { s.Inputs["sdk-repository"] = "http://127.0.0.1:1/x.git" },
+			"Failed to connect", "network", false},
+		{"a lock that uv cannot read", func(t *testing.T, s *runner.Step) {
+			sdk := checkedOut(t, s)
+			replace(t, `(?m)^version = 1$`, "version = 99", sdk, "uv.lock")
+			git(t, sdk, "commit", "--quiet", "--all", "--message", "a lock of the future")
+		}, "unsupported schema version", "this uv cannot read", false},
+		{"a package index that is down", func(_ *testing.T, s *runner.Step) {
+			s.Env = map[string]string{"UV_DEFAULT_INDEX": "http://127.0.0.1:1/simple", "UV_HTTP_RETRIES": "0"}
+		}, "Connection refused", "UV_DEFAULT_INDEX", false},
+		{"no Python", func(t *testing.T, s *runner.Step) { s.Image = derived(t, "no-python", "RUN rm /usr/bin/python3.13") },
+			"No interpreter found for Python 3.13", "install Python 3.13", false},
+		{"no uv", func(t *testing.T, s *runner.Step) { s.Image = derived(t, "no-uv", "RUN rm /usr/local/bin/uv") },
+			"executable file not found", "install uv", false},
+		{"a disk that gets full", func(t *testing.T, s *runner.Step) { fillDisk(t, s, "66000000") }, "No space left on device", "free disk space", false},
+		{"a full disk", func(t *testing.T, s *runner.Step) { fillDisk(t, s, "80000000") }, "no space left on device", "free disk space", true},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			s := step(t, repository(t), instances(t, 1), nil)
+			c.make(t, &s)
+			got := start(t, s).Wait()
+			ended(t, got, 3, map[string]string{"total": "1", "built": "0"})
+			const logPath = "builds/princeton-nlp/SWE-bench_Verified/test/logs/set-up.log"
+			wanted := []string{c.cause, "hint: ", c.hint, "the whole output is in " + logPath}
+			if c.noLog {
+				wanted = wanted[:3]
+			} else if log, err := os.ReadFile(filepath.Join(s.Workspace, logPath)); err != nil || !strings.Contains(string(log), c.cause) {
+				t.Errorf("the set-up's log does not tell the cause %q (%v):\n%s", c.cause, err, log)
+			}
+			for _, want := range wanted {
+				for where, text := range map[string]string{"log": got.Log, "summary": shown(got.Summary)} {
+					if !strings.Contains(text, want) {
+						t.Errorf("the %s lacks %q:\n%s", where, want, text)
+					}
+				}
+			}
+		})
+	}
+}
+
+// shown is Markdown as a reader sees it, as far as character references go.
+func shown(markdown string) string {
+	for reference, character := range map[string]string{"&#95;": "_", "&#96;": "`", "&#58;": ":", "&#91;": "[", "&#93;": "]"} {
+		markdown = strings.ReplaceAll(markdown, reference, character)
+	}
+	return markdown
+}
+
+// privateRepository is the URL of a server in the lab's network that wants a password.
+func privateRepository(t *testing.T) string {
+	t.Helper()
+	const refuse = `
+from http.server import *
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(401)
+        self.send_header("WWW-Authenticate", "Basic realm=private")
+        self.end_headers()
+HTTPServer(("", 8000), Handler).serve_forever()`
+	server := docker(t, "run", "--detach", "--rm", "--network", lab["LAB_NETWORK"], "--entrypoint", "python3", lab["LAB_ACTION_IMAGE"], "-c", refuse)
+	t.Cleanup(func() { command("docker", "rm", "--force", server) })
+	return "http://" + server[:12] + ":8000/private.git" // An engine gives each container's id a name in the network.
+}
+
+// checkedOut puts the SDK into a step's workspace, as a workflow does before it, and has the step use it.
+func checkedOut(t *testing.T, s *runner.Step) (sdk string) {
+	t.Helper()
+	sdk = filepath.Join(s.Workspace, "sdk")
+	git(t, s.Workspace, "clone", "--quiet", "--depth=1", "--branch", lab["LAB_SDK_REF"], lab["LAB_SDK_REPOSITORY"], sdk)
+	usePath(s, "sdk")
+	return sdk
+}
+
+func usePath(s *runner.Step, path string) {
+	delete(s.Inputs, "sdk-ref")
+	delete(s.Inputs, "sdk-repository")
+	s.Inputs["sdk-path"] = path
+}
+
+func git(t *testing.T, dir string, args ...string) string {
+	t.Helper()
+	identity := []string{"-C", dir, "-c", "user.name=a", "-c", "user.email=a@b", "-c", "safe.directory=*", "-c", "advice.detachedHead=false"}
+	out, err := command("git", append(identity, args...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// replace changes a file.
+func replace(t *testing.T, pattern, by string, path ...string) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(path...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := regexp.MustCompile(pattern).ReplaceAllLiteralString(string(text), by)
+	if changed == string(text) {
+		t.Fatalf("%s has nothing like %s", filepath.Join(path...), pattern)
+	}
+	write(t, changed, path...)
+}
+
+// fillDisk has the run's temporary files on a disk of 64 MiB, an engine's /dev/shm, of which so many bytes are taken.
+func fillDisk(t *testing.T, s *runner.Step, bytes string) {
+	t.Helper()
+	s.Image = derived(t, "full-disk", `ENTRYPOINT ["sh", "-c", "head -c $FILL /dev/zero >/dev/shm/filler; exec tini -- /eval-images"]`)
+	s.Env = map[string]string{"TMPDIR": "/dev/shm", "FILL": bytes}
+}
