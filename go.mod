@@ -3,8 +3,8 @@ module github.com/OpenHands/eval-images
 go 1.26.8
 
 require (
-	github.com/docker/cli v29.5.3+incompatible
 	github.com/containerd/errdefs v1.0.0
+	github.com/docker/cli v29.5.3+incompatible
 	github.com/docker/docker v28.5.2+incompatible
 	github.com/docker/go-units v0.5.0
 	github.com/google/go-cmp v0.7.0

@@ -31,6 +31,9 @@ func OwnName(step, owner string) string {
 	return ownPrefixOf(step) + owner[:short]
 }
 
+// IsOwnName tells a name that [OwnName] gives from every other builder's.
+func IsOwnName(name string) bool { return strings.HasPrefix(name, ownPrefix) }
+
 func ownPrefixOf(step string) string {
 	sum := sha256.Sum256([]byte(step))
 	return ownPrefix + hex.EncodeToString(sum[:])[:10] + "-"
@@ -163,7 +166,7 @@ func (e *Engine) Orphans(ctx context.Context, step string) ([]string, error) {
 		ctx, cancel := context.WithTimeout(ctx, answerWithin)
 		it, err := e.api.ContainerInspect(ctx, owner)
 		cancel()
-		if cerrdefs.IsNotFound(err) || err == nil && it.State != nil && !it.State.Running {
+		if cerrdefs.IsNotFound(err) || err == nil && it.ContainerJSONBase != nil && it.State != nil && !it.State.Running {
 			orphans = append(orphans, name)
 		}
 	}

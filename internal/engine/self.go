@@ -3,7 +3,6 @@ package engine
 import (
 	"bufio"
 	"context"
-	"fmt"
 	"io"
 	"regexp"
 	"strings"
@@ -39,17 +38,18 @@ type Place struct {
 }
 
 // Place finds out where this process is, seen from the engine: in the container with the given id, or with "" beside it.
+// The error is an *Unavailable.
 func (e *Engine) Place(ctx context.Context, own string) (Place, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
 	if own != "" {
 		it, err := e.api.ContainerInspect(ctx, own)
 		switch {
-		case err == nil && it.HostConfig != nil:
+		case err == nil && it.ContainerJSONBase != nil && it.HostConfig != nil:
 			// A container's root is on the engine's disk.
 			return Place{Network: networkOf(string(it.HostConfig.NetworkMode)), Disk: "/"}, nil
 		case err != nil && !cerrdefs.IsNotFound(err):
-			return Place{}, fmt.Errorf("looking at this run's own container: %w", err)
+			return Place{}, &Unavailable{Part: "this run's own container on the engine", Err: err, hint: healthy}
 		}
 		return Place{}, nil // in a container of another engine, which sees no disk of this one
 	}
@@ -58,7 +58,7 @@ func (e *Engine) Place(ctx context.Context, own string) (Place, error) {
 	}
 	info, err := e.api.Info(ctx)
 	if err != nil {
-		return Place{}, fmt.Errorf("asking the engine for its folder: %w", err)
+		return Place{}, &Unavailable{Part: "the engine's own facts", Err: err, hint: healthy}
 	}
 	return Place{Disk: info.DockerRootDir}, nil
 }
