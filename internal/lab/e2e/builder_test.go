@@ -87,7 +87,7 @@ func TestOwnBuilder(t *testing.T) {
 
 // TestOwnBuilderIsRemoved is about runs that do not end well.
 func TestOwnBuilderIsRemoved(t *testing.T) {
-	t.Run("nothing to build", func(t *testing.T) {
+	t.Run("an end before the first build", func(t *testing.T) {
 		got := start(t, ownBuilder(t, []string{withoutBase}, map[string]string{"image": "nobody.local:5000/a/b"})).Wait()
 		ended(t, got, 3, map[string]string{"built": "0"})
 		if strings.Contains(got.Log, "making builder") {
