@@ -74,30 +74,42 @@ func notMade(said, lastWords string) string {
 	switch {
 	case says("privileged", "unable to apply caps", "operation not permitted", "userns"):
 		return "this engine does not run the privileged container that BuildKit needs: allow it, " + other
-	case says("no such image", "pull", "manifest unknown", "toomanyrequests", "lookup "):
+	case says("no such image", "registry-1.docker.io", "pull access denied", "manifest unknown", "toomanyrequests"):
 		return "the engine could not pull BuildKit: docker pull moby/buildkit:buildx-stable-1 on its machine shows why; repair that, " + other
-	case says("toml", "config"):
+	case says("failed to parse config"):
 		return "check buildkitd-config-inline: it is a buildkitd.toml"
 	case lastWords != "":
-		return "BuildKit's own last words were: " + lastWords + "; check buildkitd-config-inline, " + other
+		return "BuildKit said " + lastWords + "; check buildkitd-config-inline, " + other
 	default:
 		return "docker info and docker system df show whether the engine is healthy; repair that, " + other
 	}
 }
 
-// lastWords is the last line of a builder's own log; "" where it has none.
+// lastWords is why a builder's own process ended, by its log; "" where that does not say.
 func (e *Engine) lastWords(ctx context.Context, builder string) string {
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
-	log, err := e.api.ContainerLogs(ctx, containerOf(builder), container.LogsOptions{ShowStderr: true, Tail: "1"})
+	log, err := e.api.ContainerLogs(ctx, containerOf(builder), container.LogsOptions{ShowStderr: true, Tail: "200"})
 	if err != nil {
 		return ""
 	}
 	defer log.Close()
 	var text bytes.Buffer
-	const most = 4096
+	const most = 100_000
 	stdcopy.StdCopy(&text, &text, io.LimitReader(log, most)) // what was read before an error is still worth saying
-	return strings.TrimSpace(text.String())
+	return lastComplaint(text.String())
+}
+
+// lastComplaint is the last line that buildkitd, which the engine starts again and again, ended with; its stack follows.
+func lastComplaint(log string) string {
+	const from = "buildkitd: "
+	complaint := ""
+	for line := range strings.Lines(log) {
+		if strings.HasPrefix(line, from) {
+			complaint = strings.TrimSpace(line)
+		}
+	}
+	return complaint
 }
 
 // containerOf is the container of a builder's first node (docker/buildx, driver/docker-container).

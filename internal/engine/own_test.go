@@ -56,9 +56,14 @@ func TestNotMade(t *testing.T) {
 		{"a plugin's refusal", "authorization denied by plugin p: [DOCKER] privileged containers are not allowed", "", "privileged container"},
 		{"no image", "Error response from daemon: No such image: moby/buildkit:buildx-stable-1", "", "docker pull moby/buildkit"},
 		{"pull limit", "toomanyrequests: You have reached your unauthenticated pull rate limit", "", "docker pull moby/buildkit"},
-		{"no network", "dial tcp: lookup registry-1.docker.io: no such host", "", "docker pull moby/buildkit"},
-		{"its configuration", "failed to parse buildkit config: toml: line 1", "", "buildkitd-config-inline"},
-		{"it ended at once", "container is not running", "buildkitd: invalid key", `last words were: buildkitd: invalid key`},
+		{"no network", `Error response from daemon: Get "https://registry-1.docker.io/v2/": dial tcp: lookup registry-1.docker.io: no such host`, "",
+			"docker pull moby/buildkit"},
+		{"its configuration", "running docker buildx create --buildkitd-config /t/buildkitd.toml: ERROR: failed to parse config: (1, 10): unterminated array", "",
+			"check buildkitd-config-inline: it is"},
+		{"it ended at once", "running docker buildx inspect: Error response from daemon: Container 5ab2 is restarting, wait until the container is running",
+			"buildkitd: no snapshotter", "BuildKit said buildkitd: no snapshotter; check buildkitd-config-inline"},
+		{"another reason than the configuration that it was given", "running docker buildx create --buildkitd-config /t/buildkitd.toml: exit status 1", "",
+			"docker info"},
 		{"nothing known", "context deadline exceeded", "", "docker info"},
 	}
 	for _, c := range cases {
@@ -67,6 +72,13 @@ func TestNotMade(t *testing.T) {
 				t.Errorf("hint %q, want %q in it", got, c.want)
 			}
 		})
+	}
+}
+
+func TestLastComplaint(t *testing.T) {
+	const log = "time=x level=info\nbuildkitd: first\nstack\nbuildkitd: \"no\" such snapshotter\n1 v0.34.2 buildkitd --config x\nruntime/asm_amd64.s:1771\n"
+	if got, want := lastComplaint(log), `buildkitd: "no" such snapshotter`; got != want {
+		t.Errorf("lastComplaint = %q, want %q", got, want)
 	}
 }
 
