@@ -121,6 +121,7 @@ func (r *run) makeFolders() (err error) {
 		Logs:    ledger.Text(r.relative(r.logs)),
 	}
 	r.console = report.NewConsole(r.actions.Info, len(r.targets), r.config.MaxWorkers)
+	r.saveForPost()
 	return r.logIn()
 }
 

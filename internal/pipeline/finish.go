@@ -88,6 +88,7 @@ func (r *run) report(summary ledger.Summary) {
 			r.actions.Warning("outputs", err.Error())
 		}
 	}
+	r.saveReported()
 	r.actions.Flush()
 }
 

@@ -12,20 +12,29 @@ import (
 // it from the step itself.
 const PostName = "eval-images-post"
 
-// Post is the action's post step. It removes the builder that a killed run has left, and says so; where nothing is left,
-// or no engine answers, there is nothing to do. It never fails a job: the result is always ExitOK.
+// Post is the action's post step. After a run that was killed it writes the summary that the run could not, by its ledger,
+// and removes the builder that the run has left; else there is nothing to do. It never fails a job: the result is always
+// ExitOK.
 func Post(ctx context.Context, p Process) int {
 	r := &run{environ: p.Environ, stdout: p.Stdout, workspace: p.Dir}
 	r.actions = actions.New(p.Stdout, r.getenv)
-	if r.actions.Input("builder") != "" { // it was not ours
-		return ExitOK
+	if err := r.reportForKilled(); err != nil {
+		r.actions.Info("no summary of the run that was killed: " + err.Error())
 	}
+	if r.actions.Input("builder") == "" { // else it was not ours
+		r.removeLeft(ctx)
+	}
+	r.actions.Flush()
+	return ExitOK
+}
+
+func (r *run) removeLeft(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, removeWithin)
 	defer cancel()
 	docker, err := engine.Connect(ctx, r.getenv("DOCKER_HOST"))
 	if err != nil {
 		r.actions.Info("not looking for a builder that was left: " + err.Error())
-		return ExitOK
+		return
 	}
 	defer docker.Close()
 	left, err := r.leftBuilders(ctx, docker)
@@ -40,8 +49,6 @@ func Post(ctx context.Context, p Process) int {
 			r.actions.Info("removed builder " + name + ", which the run had left")
 		}
 	}
-	r.actions.Flush()
-	return ExitOK
 }
 
 // leftBuilders are the builders that this step may have left: the one that it has saved, or else (a runner that keeps no

@@ -1,7 +1,7 @@
 package e2e
 
 import (
-	"fmt"
+	"context"
 	"maps"
 	"os"
 	"path/filepath"
@@ -80,8 +80,8 @@ func TestOwnBuilder(t *testing.T) {
 		t.Error("the summary does not name the builder")
 	}
 	post, err := run.Post(t.Context())
-	if err != nil || post.ExitCode != 0 || strings.Contains(post.Log, "removed") {
-		t.Errorf("the post step: %v, exit code %d, %q; want that it had nothing to do", err, post.ExitCode, post.Log)
+	if err != nil || post.ExitCode != 0 || post.Summary != "" || strings.Contains(post.Log, "removed") {
+		t.Errorf("the post step: %v, exit code %d, %q, summary %q; want that it had nothing to do", err, post.ExitCode, post.Log, post.Summary)
 	}
 }
 
@@ -144,24 +144,27 @@ func TestPostStep(t *testing.T) {
 		}
 		return run, name
 	}
-	post := func(t *testing.T, step func() (runner.Result, error)) {
+	post := func(t *testing.T, step func(context.Context) (runner.Result, error)) runner.Result {
 		t.Helper()
-		got, err := step()
+		got, err := step(t.Context())
 		if err != nil || got.ExitCode != 0 {
 			t.Errorf("the post step: %v, exit code %d", err, got.ExitCode)
 		}
+		return got
 	}
 	// The fake runner gives all its runs one run id, job and step: only the containers tell them apart.
-	alive := fmt.Sprintf("buildx_buildkit_%s0", aliveBuilder(t))
+	alive := "buildx_buildkit_" + aliveBuilder(t) + "0"
 	first, firstName := kill(t)
 	second, secondName := kill(t)
 
-	post(t, func() (runner.Result, error) { return first.Post(t.Context()) })
+	if got := post(t, first.Post); !strings.Contains(got.Summary, "killed before it could report") {
+		t.Errorf("the post step does not report for the run:\n%s", got.Summary)
+	}
 	nothingLeft(t, firstName)
 	if parts(t, secondName) == "" {
 		t.Error("the other run's builder was removed too")
 	}
-	post(t, func() (runner.Result, error) { return second.PostWithoutState(t.Context()) })
+	post(t, second.PostWithoutState)
 	nothingLeft(t, secondName)
 	if docker(t, "inspect", "--format", "{{.State.Running}}", alive) != "true" {
 		t.Error("the builder of a run that goes on was removed")
