@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 
 	"github.com/OpenHands/eval-images/internal/pipeline"
@@ -22,7 +23,11 @@ func main() {
 		fmt.Fprintln(os.Stderr, "finding the working directory:", err)
 		os.Exit(pipeline.ExitSetup)
 	}
-	os.Exit(pipeline.Run(ctx, pipeline.Process{
+	program := pipeline.Run
+	if filepath.Base(os.Args[0]) == pipeline.PostName {
+		program = pipeline.Post
+	}
+	os.Exit(program(ctx, pipeline.Process{
 		Args: os.Args[1:], Environ: os.Environ(), Stdout: os.Stdout, Dir: dir,
 	}))
 }

@@ -5,10 +5,12 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/OpenHands/eval-images/internal/pipeline"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"eval-images": main})
+	testscript.Main(m, map[string]func(){"eval-images": main, pipeline.PostName: main})
 }
 
 // TestScripts holds the command's contract: what it prints, which files it writes, with which code it ends.

@@ -38,13 +38,20 @@ type Config struct {
 	ForceBuild bool
 	// MaxWorkers is the number of images built at once, at least 1.
 	MaxWorkers int
+	// BatchSize is the number of finished images after which disk and cache are looked at, at least 1.
+	BatchSize int
 	// CacheMode is what BuildKit exports as registry cache: "off", "min" or "max".
 	CacheMode string
 	// ImageTimeout bounds one image's build.
 	ImageTimeout time.Duration
 
-	// Builder is a buildx builder to adopt by name, or the unix:// or tcp:// address of a buildkitd.
-	Builder string
+	// Builder is a buildx builder to adopt by name, or the unix:// or tcp:// address of a buildkitd. Empty means one of
+	// the run's own, which BuildkitdConfig, a buildkitd.toml, is for.
+	Builder, BuildkitdConfig string
+	// KeepStorageGB is what pruning leaves of the builder's cache, in units of 10^9 bytes.
+	KeepStorageGB int
+	// PruneThreshold is the use of the engine's disk in percent above which the cache is pruned; 100 never prunes.
+	PruneThreshold int
 
 	// Registry and BaseRegistry are the credentials for Image's host and for the base images' host.
 	Registry, BaseRegistry Credentials

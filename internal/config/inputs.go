@@ -1,5 +1,7 @@
 package config
 
+import "strconv"
+
 // Input is one input of the action, and one flag of the command line.
 type Input struct {
 	// Name is kebab-case: "max-workers".
@@ -42,14 +44,23 @@ var inputs = []Input{
 	{Name: "strategy", Description: "How images are made. Only native, the default, in this version."},
 	{Name: "force-build", Default: "false", Description: "true builds also the images that the registry has.", boolean: true},
 	{Name: "max-workers", Default: "8 for swebench, 4 for swtbench", Description: "Images built at once."},
+	{Name: "batch-size", Default: strconv.Itoa(defaultBatchSize),
+		Description: "Images after which the engine's disk and the builder's cache are looked at, while builds go on."},
 	{Name: "cache-mode", Default: defaultCacheMode, Description: "Registry cache that BuildKit exports with each image, off, min or max."},
 	{Name: "image-timeout", Default: defaultImageTimeout.String(), Description: "Longest time for one image, such as 90s, 30m or 1h."},
-	{Name: "builder", Description: "Name of a buildx builder to adopt (the name output of docker/setup-buildx-action), " +
-		"or the unix:// or tcp:// address of a buildkitd. Required in this version."},
+	{Name: "builder", Default: "one of this run's own, removed at its end",
+		Description: "Name of a buildx builder to adopt (the name output of docker/setup-buildx-action), " +
+			"or the unix:// or tcp:// address of a buildkitd."},
+	{Name: "buildkitd-config-inline", Default: "BuildKit's own settings", lines: true,
+		Description: "buildkitd.toml of the run's own builder, for example mirrors and registries that speak plain http."},
 	{Name: "registry-username", Default: "anonymous", Description: "User name at the registry of image."},
 	{Name: "registry-password", Description: "Password or token at the registry of image.", secret: true},
 	{Name: "base-registry-username", Default: "anonymous", Description: "User name at the registry of the base images."},
 	{Name: "base-registry-password", Description: "Password or token at the registry of the base images.", secret: true},
+	{Name: "keep-storage-gb", Default: strconv.Itoa(defaultKeepStorageGB),
+		Description: "Size in GB that the builder's cache is pruned down to."},
+	{Name: "prune-threshold-percent", Default: strconv.Itoa(defaultPruneThreshold),
+		Description: "Use of the engine's disk in percent above which the builder's cache is pruned. 100 never prunes."},
 	{Name: "build-dir", Default: defaultBuildDir, Description: "Folder in the workspace for ledger, summaries and logs."},
 }
 

@@ -88,9 +88,9 @@ func TestParseArgsWithoutArgumentsReadsInputs(t *testing.T) {
 }
 
 func TestParseArgsIgnoresInputsWhenThereAreArguments(t *testing.T) {
-	_, err := ParseArgs([]string{"--sdk-ref", "v1"}, inputsOf(nil), nil)
-	if m := each(t, err); len(m) != 1 || m[0].Input != "builder" {
-		t.Errorf("got %v, want that builder is required", err)
+	_, err := ParseArgs([]string{"--builder", "b"}, inputsOf(nil), nil)
+	if m := each(t, err); len(m) != 1 || m[0].Input != "sdk-ref" {
+		t.Errorf("got %v, want that sdk-ref is required", err)
 	}
 }
 
@@ -110,7 +110,7 @@ func TestCommandLineMistakes(t *testing.T) {
 		{needed + "--registry-password", []string{`registry-password: has no value; write --registry-password VALUE`}},
 		{needed + "-- --x y", []string{`"--x" is not a flag`, `"y" is not a flag`}},
 		{"build --max-workers 0 --nope --sdk-ref v1", []string{
-			`command line: "build" is not a flag`, `command line: there is no flag "--nope"`, `max-workers: "0"`, `builder: is required`}},
+			`command line: "build" is not a flag`, `command line: there is no flag "--nope"`, `max-workers: "0"`}},
 	}
 	for _, tc := range cases {
 		t.Run(tc.args, func(t *testing.T) {

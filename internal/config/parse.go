@@ -38,9 +38,13 @@ func Parse(get func(name string) string) (Config, error) {
 		Strategy:          p.strategy(),
 		ForceBuild:        p.boolean("force-build"),
 		MaxWorkers:        p.maxWorkers(benchmark),
+		BatchSize:         p.whole("batch-size", defaultBatchSize, 1, 10_000),
 		CacheMode:         p.choice("cache-mode", defaultCacheMode, "off", "min", "max"),
 		ImageTimeout:      p.imageTimeout(),
 		Builder:           p.builder(),
+		BuildkitdConfig:   p.buildkitdConfig(),
+		KeepStorageGB:     p.whole("keep-storage-gb", defaultKeepStorageGB, 0, 100_000),
+		PruneThreshold:    p.whole("prune-threshold-percent", defaultPruneThreshold, 1, 100),
 		Registry:          p.credentials("registry"),
 		BaseRegistry:      p.credentials("base-registry"),
 		BuildDir:          p.buildDir(),
@@ -68,6 +72,10 @@ func (c Config) Warnings() []string {
 	if c.TagTemplateGiven && len(c.SDKOptions) > 0 && !strings.Contains(c.CustomTagTemplate, OptionsPlaceholder) {
 		warnings = append(warnings, fmt.Sprintf("custom-tag-template %s has no %s: images with other sdk-options get "+
 			"the same tags, and are then skipped as present", Quote(c.CustomTagTemplate), OptionsPlaceholder))
+	}
+	if given := c.idleDiskInputs(); len(given) > 0 {
+		warnings = append(warnings, fmt.Sprintf("%s changes nothing with the builder %s: the disk of a buildkitd at an "+
+			"address cannot be seen, and its cache is never pruned", strings.Join(given, ", "), c.Builder))
 	}
 	if len(c.InstanceIDs) > 0 && c.InstancesFile != "" {
 		warnings = append(warnings, fmt.Sprintf("instances-file %s is not read, because instance-ids is given", Quote(c.InstancesFile)))

@@ -33,6 +33,7 @@ func least() Config {
 		CustomTagTemplate: "{sdk_dockerfile_sha7}-{instance_tag}",
 		Target:            "source-minimal", Strategy: "native", MaxWorkers: 8, CacheMode: "off",
 		ImageTimeout: 2000 * time.Second, Builder: "builder-1", BuildDir: "builds",
+		BatchSize: 15, KeepStorageGB: 60, PruneThreshold: 60,
 	}
 }
 
@@ -67,6 +68,13 @@ func TestParse(t *testing.T) {
 		"a path instead of a repository": {
 			map[string]string{"sdk-path": " checkouts/sdk ", "sdk-ref": "", "sdk-repository": "\n"},
 			func(c *Config) { c.SDKPath, c.SDKRef, c.SDKRepository = "checkouts/sdk", "", "" }},
+		"no builder, and what one of our own is to be like": {
+			map[string]string{"builder": "", "buildkitd-config-inline": "[registry.\"r:5000\"]\n\thttp = true\n", "batch-size": "1",
+				"keep-storage-gb": "0", "prune-threshold-percent": "100"},
+			func(c *Config) {
+				c.Builder, c.BuildkitdConfig = "", "[registry.\"r:5000\"]\n\thttp = true"
+				c.BatchSize, c.KeepStorageGB, c.PruneThreshold = 1, 0, 100
+			}},
 		"everything else": {
 			map[string]string{
 				"sdk-repository": "file:///srv/sdk.git", "sdk-ref": "refs/tags/v1.58.2", "instances-file": "ids.txt",
@@ -175,8 +183,11 @@ func TestMistakes(t *testing.T) {
 		{"image-timeout", "soon", `"soon" is not a duration`, "30m"},
 		{"image-timeout", "0s", "above zero", "30m"},
 		{"image-timeout", "-5m", "above zero", "30m"},
-		{"builder", "", "is required", "the name output of docker/setup-buildx-action, or unix:///... or tcp://"},
-		{"builder", "-x", "cannot be a builder's name", "setup-buildx-action"},
+		{"builder", "-x", "cannot be a builder's name", "the name output of docker/setup-buildx-action, or unix:///... or tcp://"},
+		{"buildkitd-config-inline", "debug = true", `builder "builder-1" is used as it is`, "leave builder empty"},
+		{"batch-size", "0", `"0" is not such a number`, "from 1 to"},
+		{"keep-storage-gb", "60GB", `"60GB" is not such a number`, "from 0 to"},
+		{"prune-threshold-percent", "101", `"101" is not such a number`, "from 1 to 100"},
 		{"builder", "unix://run/x.sock", "is not the address", "unix:///"},
 		{"builder", "tcp://host", "is not the address", "tcp://host:1234"},
 		{"builder", "docker-container://x", "is not the address", "tcp://"},
@@ -233,7 +244,10 @@ func TestWarnings(t *testing.T) {
 		"a template with the options":   {map[string]string{"sdk-options": "a=1", "custom-tag-template": "{options_sha7}-{instance_tag}"}, nil},
 		"a template and no options":     {map[string]string{"custom-tag-template": "{instance_tag}"}, nil},
 		"options with the default tags": {map[string]string{"sdk-options": "a=1"}, nil},
-		"ids and a file":                {map[string]string{"instance-ids": "a__a-1", "instances-file": "f"}, []string{"instances-file"}},
+		"pruning where none can be": {map[string]string{"builder": "tcp://h:1", "keep-storage-gb": "9", "prune-threshold-percent": "9"},
+			[]string{"keep-storage-gb,"}},
+		"an address":     {map[string]string{"builder": "tcp://h:1"}, nil},
+		"ids and a file": {map[string]string{"instance-ids": "a__a-1", "instances-file": "f"}, []string{"instances-file"}},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

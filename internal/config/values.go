@@ -208,31 +208,6 @@ func (p *parser) imageTimeout() time.Duration {
 	return d
 }
 
-// builderName is what buildx takes for a name; it cannot be mistaken for an option.
-var builderName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
-
-func (p *parser) builder() string {
-	const input = "builder"
-	const fix = "pass the name output of docker/setup-buildx-action, or unix:///... or tcp://... of a buildkitd"
-	v := p.required(input, fix)
-	if v == "" {
-		return v
-	}
-	if !strings.Contains(v, "://") {
-		if !builderName.MatchString(v) {
-			p.wrong(input, fix, "%s cannot be a builder's name", Quote(v))
-		}
-		return v
-	}
-	u, err := url.Parse(v)
-	unix := err == nil && u.Scheme == "unix" && u.Host == "" && len(u.Path) > 1
-	tcp := err == nil && u.Scheme == "tcp" && u.Hostname() != "" && u.Port() != "" && strings.Trim(u.Path, "/") == ""
-	if !unix && !tcp || u.User != nil {
-		p.wrong(input, "write unix:///run/buildkit/buildkitd.sock or tcp://host:1234", "%s is not the address of a buildkitd", Quote(redacted(v)))
-	}
-	return v
-}
-
 // credentials never quotes a value: not even the user name, which some registries make a part of the secret.
 func (p *parser) credentials(which string) Credentials {
 	user, password := which+"-username", which+"-password"

@@ -15,6 +15,8 @@ import (
 // RemoteName is the buildx record of a buildkitd given by address.
 const RemoteName = "eval-images-remote"
 
+const healthy = "check that the Docker Engine is healthy: docker info"
+
 // bootWithin bounds the first contact with a builder, the start of its stopped container included.
 const bootWithin = 90 * time.Second
 
@@ -57,7 +59,7 @@ func (b Buildx) UseAddress(ctx context.Context, address string) (Builder, error)
 func (b Buildx) Adopt(ctx context.Context, e *Engine, name string) (Builder, error) {
 	names, err := e.builders(ctx)
 	if err != nil {
-		return Builder{}, &Unavailable{Part: "the builder " + name, Err: err, hint: "check that the Docker Engine is healthy"}
+		return Builder{}, &Unavailable{Part: "the builder " + name, Err: err, hint: healthy}
 	}
 	// Asked first, because buildx would start a new privileged container for a name that it does not find.
 	if !slices.Contains(names, name) {

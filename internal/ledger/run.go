@@ -34,6 +34,8 @@ type Run struct {
 	// Phases are in the order in which they ended. Some run at once (sdist and import), so they do not add up.
 	Phases   []Phase  `json:"phases"`
 	Warnings []string `json:"warnings"`
+	// Pruned are the prunes of the builder's cache.
+	Pruned []Pruning `json:"pruned"`
 
 	Started   time.Time `json:"-"` // in JSON these two are the summary's own
 	Finished  time.Time `json:"-"`
@@ -60,6 +62,14 @@ type Phase struct {
 	Seconds float64 `json:"seconds"`
 }
 
+// Pruning is one prune of the builder's cache.
+type Pruning struct {
+	At time.Time `json:"at"`
+	// DiskUsedPercent is how full the engine's disk was before it; 100 where a build had found it full.
+	DiskUsedPercent float64 `json:"disk_used_percent"`
+	FreedBytes      int64   `json:"freed_bytes"`
+}
+
 // normal is r with the milliseconds that the ledger has, and with lists that are empty rather than null in JSON.
 func (r Run) normal() Run {
 	r.Started, r.Finished = moment(r.Started), moment(r.Finished)
@@ -70,6 +80,11 @@ func (r Run) normal() Run {
 	}
 	r.Phases = phases
 	r.Warnings = append([]string{}, r.Warnings...)
+	pruned := make([]Pruning, len(r.Pruned))
+	for i, p := range r.Pruned {
+		pruned[i] = Pruning{At: moment(p.At), DiskUsedPercent: round(p.DiskUsedPercent), FreedBytes: p.FreedBytes}
+	}
+	r.Pruned = pruned
 	options := map[string]string{}
 	maps.Copy(options, r.Options)
 	r.Options = options

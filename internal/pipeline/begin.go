@@ -16,7 +16,6 @@ import (
 	"github.com/OpenHands/eval-images/internal/actions"
 	"github.com/OpenHands/eval-images/internal/config"
 	"github.com/OpenHands/eval-images/internal/dataset"
-	"github.com/OpenHands/eval-images/internal/engine"
 	"github.com/OpenHands/eval-images/internal/ledger"
 	"github.com/OpenHands/eval-images/internal/plan"
 	"github.com/OpenHands/eval-images/internal/registry"
@@ -53,6 +52,7 @@ func (r *run) configure(args []string, help io.Writer) error {
 		return refusal{err}
 	}
 	r.config, r.targets = c, targets
+	r.builder.name = r.builderName()
 	r.actions.Mask(c.Registry.Password)
 	r.actions.Mask(c.BaseRegistry.Password)
 	options := map[string]string{}
@@ -122,6 +122,7 @@ func (r *run) makeFolders() (err error) {
 		Logs:    ledger.Text(r.relative(r.logs)),
 	}
 	r.console = report.NewConsole(r.actions.Info, len(r.targets), r.config.MaxWorkers)
+	r.saveForPost()
 	return r.logIn()
 }
 
@@ -180,12 +181,10 @@ func (r *run) getenv(name string) string {
 	return ""
 }
 
-// buildEnviron is what docker commands and workers run with: the run's own Docker configuration and builder.
+// buildEnviron is what docker commands and workers run with: the run's own Docker configuration and builder. buildx keeps
+// its records in BUILDX_CONFIG where that is set, and a user's own folder is not to have any of ours.
 func (r *run) buildEnviron() []string {
-	builder := r.config.Builder
-	if engine.IsAddress(builder) {
-		builder = engine.RemoteName
-	}
+	folder := filepath.Join(r.temporary, dockerConfig)
 	return append(r.environ[:len(r.environ):len(r.environ)],
-		"DOCKER_CONFIG="+filepath.Join(r.temporary, dockerConfig), "BUILDX_BUILDER="+builder)
+		"DOCKER_CONFIG="+folder, "BUILDX_CONFIG="+filepath.Join(folder, "buildx"), "BUILDX_BUILDER="+r.builder.name)
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -88,6 +89,7 @@ func (r *run) report(summary ledger.Summary) {
 			r.actions.Warning("outputs", err.Error())
 		}
 	}
+	r.saveReported()
 	r.actions.Flush()
 }
 
@@ -158,11 +160,14 @@ func (r *run) giveAway() {
 // environment of 30,000 files can take longer on a busy disk.
 const cleanWithin = 2 * time.Second
 
-// clean removes what nobody needs after the run: credentials and sdist first, then checkout and environment.
+// clean removes what nobody needs after the run: the run's own builder, and beside that credentials and sdist first, then checkout and environment.
 func (r *run) clean(ctx context.Context) {
 	if r.setupLog != nil {
 		r.setupLog.Close()
 	}
+	var builder sync.WaitGroup
+	builder.Go(func() { r.removeBuilder(ctx) })
+	defer builder.Wait()
 	if r.temporary == "" {
 		return
 	}

@@ -6,7 +6,6 @@ import (
 
 	"github.com/OpenHands/eval-images/internal/build"
 	"github.com/OpenHands/eval-images/internal/build/native"
-	"github.com/OpenHands/eval-images/internal/engine"
 	"github.com/OpenHands/eval-images/internal/plan"
 	"github.com/OpenHands/eval-images/internal/sdk"
 )
@@ -28,19 +27,6 @@ func (r *run) preflight(ctx context.Context) error {
 	})
 }
 
-func (r *run) useBuilder(ctx context.Context) (engine.Builder, error) {
-	buildx := engine.Buildx{Environ: r.buildEnviron(), Log: r.setupLog}
-	if engine.IsAddress(r.config.Builder) {
-		return buildx.UseAddress(ctx, r.config.Builder)
-	}
-	docker, err := engine.Connect(ctx, r.getenv("DOCKER_HOST"))
-	if err != nil {
-		return engine.Builder{}, err
-	}
-	defer docker.Close()
-	return buildx.Adopt(ctx, docker, r.config.Builder)
-}
-
 // build makes what is missing. From the inside out: the SDK's build, a look whether its push arrived, a look whether it
 // is needed, a slot, and a record of however it ended.
 func (r *run) build(ctx context.Context, pool *sdk.Pool, missing []plan.Target) {
@@ -50,9 +36,14 @@ func (r *run) build(ctx context.Context, pool *sdk.Pool, missing []plan.Target) 
 		b = build.NewSkipper(b, r.registry)
 	}
 	b = build.NewLimiter(b, r.config.MaxWorkers, r.console.Started)
-	b = build.NewRecorder(b, r.record)
+	r.disk.expect(len(missing))
+	b = build.NewRecorder(b, func(outcome build.Outcome) {
+		r.record(outcome)
+		r.disk.finished(ctx)
+	})
 	r.phase("build", func() error {
 		build.All(ctx, b, missing)
 		return nil
 	})
+	r.disk.wait()
 }

@@ -33,6 +33,8 @@ type run struct {
 
 	commands sdk.Commands
 	registry *registry.Client
+	builder  builder
+	disk     *disk
 	console  *report.Console
 	ledger   *ledger.Writer
 

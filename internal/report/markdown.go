@@ -26,7 +26,7 @@ const (
 func Markdown(s ledger.Summary) string {
 	head := []string{"## " + text(cmp.Or(s.Run.Title, "Image build"), shortValue) + "\n", verdict(s) + "\n", setupError(s), counts(s)}
 	tail := []string{
-		warnings(s.Run.Warnings), evaluation(s), setup(s), timing(s), slowest(s), settings(s.Run), telemetry(s.Totals), files(s.Run.Files),
+		warnings(s.Run.Warnings), evaluation(s), setup(s), timing(s), pruned(s.Run), slowest(s), settings(s.Run), telemetry(s.Totals), files(s.Run.Files),
 	}
 	left := maxMarkdown - len(join(head)) - len(join(tail))
 	return join(slices.Concat(head, []string{failures(s, left)}, tail))

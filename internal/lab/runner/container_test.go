@@ -59,6 +59,16 @@ func TestStepInAContainer(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(workspace, "made")); err != nil {
 		t.Errorf("the step's file is not in the workspace: %v", err)
 	}
+	post, err := run.Post(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if post.ExitCode != 0 || post.Summary != "# Post of report, saved one\n" {
+		t.Errorf("the post step ended with %d and the summary %q", post.ExitCode, post.Summary)
+	}
+	if post, err = run.PostWithoutState(t.Context()); err != nil || post.Summary != "# Post of report, saved \n" {
+		t.Errorf("the post step without state: %v and the summary %q", err, post.Summary)
+	}
 }
 
 func TestCancel(t *testing.T) {

@@ -134,7 +134,7 @@ func translate(value string, mounts []mount) string {
 }
 
 // runArgs are the arguments of the runner's docker command, in its order.
-func runArgs(name, image, network string, env map[string]string, mounts []mount) []string {
+func runArgs(name, image, entrypoint, network string, env map[string]string, mounts []mount) []string {
 	args := []string{"run", "--name", name, "--label", label, "--workdir", workspaceDir, "--rm"}
 	for _, variable := range slices.Sorted(maps.Keys(env)) {
 		args = append(args, "-e", variable)
@@ -142,6 +142,9 @@ func runArgs(name, image, network string, env map[string]string, mounts []mount)
 	args = append(args, "-e", "GITHUB_ACTIONS=true")
 	if _, ok := env["CI"]; !ok {
 		args = append(args, "-e", "CI=true")
+	}
+	if entrypoint != "" {
+		args = append(args, "--entrypoint", entrypoint)
 	}
 	if network != "" {
 		args = append(args, "--network", network)

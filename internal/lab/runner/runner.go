@@ -29,6 +29,8 @@ type Step struct {
 	Env        map[string]string // the workflow's, job's and step's `env:`
 	Workspace  string            // existing folder on the engine's host, mounted as the workspace
 	Log        io.Writer         // live copy of Result.Log; nil for none
+
+	entrypoint string // of a post step; "" is the image's own
 }
 
 // Result is what the runner knows about a step once it has ended.
@@ -45,6 +47,8 @@ type Result struct {
 type Run struct {
 	Container string // name of the step's container
 
+	step      Step
+	state     map[string]string // what the step has saved for its post step
 	cmd       *exec.Cmd
 	job       job
 	log       *log
@@ -66,6 +70,7 @@ func (s Step) Start(ctx context.Context) (*Run, error) {
 	}
 	r := &Run{
 		Container: "lab_runner_" + strings.ToLower(rand.Text()),
+		step:      s,
 		job:       j,
 		log:       newLog(s.Log),
 		ended:     make(chan struct{}),
@@ -104,6 +109,7 @@ func (r *Run) await() {
 	r.cmd.Wait() // its error is in ProcessState, and an exit code is no error of the runner's
 	r.log.flush()
 	r.result = r.conclude()
+	r.state, _ = parseKeyValues(r.job.read("save_state")) // a malformed file gives what it has up to there
 }
 
 func (r *Run) conclude() Result {
@@ -143,7 +149,7 @@ func (r *Run) conclusion(code int, problem string) string {
 
 // command is the runner's `docker run`. Values travel in the CLI's environment, so that they show in no process list.
 func (s Step) command(name string, j job, env map[string]string, out *log) *exec.Cmd {
-	cmd := exec.Command("docker", runArgs(name, s.Image, s.Network, env, j.mounts())...)
+	cmd := exec.Command("docker", runArgs(name, s.Image, s.entrypoint, s.Network, env, j.mounts())...)
 	cmd.Env = append(os.Environ(), assignments(env)...)
 	cmd.Stdout, cmd.Stderr = out.stream(), out.stream()
 	// A terminal's Ctrl-C must not reach the CLI beside the runner's own signals.

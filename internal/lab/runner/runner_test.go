@@ -100,15 +100,16 @@ func TestRunArgs(t *testing.T) {
 	common := []string{"run", "--name", "n", "--label", label, "--workdir", "/github/workspace", "--rm",
 		"-e", "HOME", "-e", "INPUT_SDK-REF", "-e", "GITHUB_ACTIONS=true", "-e", "CI=true"}
 	cases := map[string]struct {
-		network string
-		want    []string
+		entrypoint, network string
+		want                []string
 	}{
-		"with services":    {"net", append(common[:len(common):len(common)], "--network", "net", "-v", "/host:/github/workspace", "image")},
-		"without services": {"", append(common[:len(common):len(common)], "-v", "/host:/github/workspace", "image")},
+		"with services":    {"", "net", append(common[:len(common):len(common)], "--network", "net", "-v", "/host:/github/workspace", "image")},
+		"post step":        {"/post", "net", append(common[:len(common):len(common)], "--entrypoint", "/post", "--network", "net", "-v", "/host:/github/workspace", "image")},
+		"without services": {"", "", append(common[:len(common):len(common)], "-v", "/host:/github/workspace", "image")},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			if diff := cmp.Diff(c.want, runArgs("n", "image", c.network, env, mounts)); diff != "" {
+			if diff := cmp.Diff(c.want, runArgs("n", "image", c.entrypoint, c.network, env, mounts)); diff != "" {
 				t.Error(diff)
 			}
 		})

@@ -1,0 +1,192 @@
+package e2e
+
+import (
+	"context"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/OpenHands/eval-images/internal/lab/runner"
+)
+
+// ownBuilder is a step with a builder of its own, which needs the lab's settings to reach the service registry.
+func ownBuilder(t *testing.T, ids []string, more map[string]string) runner.Step {
+	t.Helper()
+	toml, err := os.ReadFile(filepath.Join(root, "internal/lab/services/buildkitd.toml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	inputs := map[string]string{"builder": "", "buildkitd-config-inline": string(toml)}
+	maps.Copy(inputs, more)
+	return step(t, repository(t), ids, inputs)
+}
+
+// built gives the name of the builder that a run says it makes.
+func built(t *testing.T, log string) string {
+	t.Helper()
+	_, rest, found := strings.Cut(log, "making builder ")
+	name, _, _ := strings.Cut(rest, " ")
+	if !found || !strings.HasPrefix(name, "eval-images-run-") {
+		t.Fatalf("the log names no builder of the run's own, but %q", name)
+	}
+	return name
+}
+
+// parts are the container and the volume of a builder that the engine has.
+func parts(t *testing.T, builder string) string {
+	t.Helper()
+	node := "buildx_buildkit_" + builder + "0"
+	return docker(t, "ps", "--all", "--format", "{{.Names}}", "--filter", "name="+node) +
+		docker(t, "volume", "ls", "--format", "{{.Name}}", "--filter", "name="+node)
+}
+
+// others checks that a builder that is not the run's still runs.
+func others(t *testing.T) {
+	t.Helper()
+	if running := docker(t, "inspect", "--format", "{{.State.Running}}", "buildx_buildkit_"+lab["LAB_BUILDER"]+"0"); running != "true" {
+		t.Error("the lab's own builder does not run any more")
+	}
+}
+
+func nothingLeft(t *testing.T, builder string) {
+	t.Helper()
+	if left := parts(t, builder); left != "" {
+		t.Errorf("of builder %s is left: %s", builder, left)
+	}
+	others(t)
+}
+
+// TestOwnBuilder builds a whole image with a builder that the run makes, on its own network and with its own mirrors.
+func TestOwnBuilder(t *testing.T) {
+	s := ownBuilder(t, instances(t, 1), nil)
+	run := start(t, s)
+	waitFor(t, run, "BuildKit v")
+	said, err := command("docker", "logs", run.Container)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := built(t, said)
+	network := docker(t, "inspect", "--format", "{{.HostConfig.NetworkMode}}", "buildx_buildkit_"+name+"0")
+	if network != lab["LAB_NETWORK"] {
+		t.Errorf("the builder is on network %s, and the action's container on %s", network, lab["LAB_NETWORK"])
+	}
+	got := run.Wait()
+	ended(t, got, 0, map[string]string{"built": "1", "failed": "0"})
+	nothingLeft(t, name)
+	if !strings.Contains(got.Summary, name) {
+		t.Error("the summary does not name the builder")
+	}
+	post, err := run.Post(t.Context())
+	if err != nil || post.ExitCode != 0 || post.Summary != "" || strings.Contains(post.Log, "removed") {
+		t.Errorf("the post step: %v, exit code %d, %q, summary %q; want that it had nothing to do", err, post.ExitCode, post.Log, post.Summary)
+	}
+}
+
+// TestOwnBuilderIsRemoved is about runs that do not end well.
+func TestOwnBuilderIsRemoved(t *testing.T) {
+	t.Run("an end before the first build", func(t *testing.T) {
+		got := start(t, ownBuilder(t, []string{withoutBase}, map[string]string{"image": "nobody.local:5000/a/b"})).Wait()
+		ended(t, got, 3, map[string]string{"built": "0"})
+		if strings.Contains(got.Log, "making builder") {
+			t.Error("a builder was made for a run that ended before its builds")
+		}
+	})
+	t.Run("a failed build", func(t *testing.T) {
+		got := start(t, ownBuilder(t, []string{withoutBase}, nil)).Wait()
+		ended(t, got, 1, map[string]string{"failed": "1"})
+		nothingLeft(t, built(t, got.Log))
+	})
+	t.Run("a configuration that BuildKit refuses", func(t *testing.T) {
+		got := start(t, ownBuilder(t, []string{withoutBase}, map[string]string{"buildkitd-config-inline": "debug = [\n"})).Wait()
+		ended(t, got, 3, nil)
+		if !strings.Contains(got.Log, "hint: check buildkitd-config-inline") {
+			t.Error("the log does not say what to check")
+		}
+		nothingLeft(t, built(t, got.Log))
+	})
+	t.Run("a cancel in the middle of a build", func(t *testing.T) {
+		run := start(t, ownBuilder(t, instances(t, 1), nil))
+		waitFor(t, run, "the registry takes pushes")
+		ended := deathOf(t, run.Container)
+		begin := time.Now()
+		run.Cancel()
+		got := run.Wait()
+		if death := <-ended; death.at.Sub(begin) > 8*time.Second || death.exitCode != "130" {
+			t.Errorf("the action ended %s after the signal with %s, want at most 8 s and 130", death.at.Sub(begin), death.exitCode)
+		}
+		if got.Outputs["total"] != "1" || !strings.Contains(got.Summary, "ancelled") {
+			t.Errorf("outputs %v and summary do not tell of the cancel:\n%s", got.Outputs, got.Summary)
+		}
+		if _, err := run.Post(t.Context()); err != nil {
+			t.Error(err)
+		}
+		nothingLeft(t, built(t, got.Log))
+	})
+}
+
+// TestPostStep kills runs in the middle of a build: the post step removes what each has left, and nothing of another.
+func TestPostStep(t *testing.T) {
+	kill := func(t *testing.T) (*runner.Run, string) {
+		t.Helper()
+		run := start(t, ownBuilder(t, instances(t, 1), nil))
+		waitFor(t, run, "the registry takes pushes")
+		docker(t, "kill", "--signal", "KILL", run.Container)
+		name := built(t, run.Wait().Log)
+		t.Cleanup(func() {
+			command("docker", "rm", "--force", "buildx_buildkit_"+name+"0")
+			command("docker", "volume", "rm", "--force", "buildx_buildkit_"+name+"0_state")
+		})
+		if left := parts(t, name); !strings.Contains(left, "_state") {
+			t.Fatalf("of builder %s is left %q; want its container and its volume, or this tests nothing", name, left)
+		}
+		return run, name
+	}
+	post := func(t *testing.T, step func(context.Context) (runner.Result, error)) runner.Result {
+		t.Helper()
+		got, err := step(t.Context())
+		if err != nil || got.ExitCode != 0 {
+			t.Errorf("the post step: %v, exit code %d", err, got.ExitCode)
+		}
+		return got
+	}
+	// The fake runner gives all its runs one run id, job and step: only the containers tell them apart.
+	alive := "buildx_buildkit_" + aliveBuilder(t) + "0"
+	first, firstName := kill(t)
+	second, secondName := kill(t)
+
+	if got := post(t, first.Post); !strings.Contains(got.Summary, "killed before it could report") {
+		t.Errorf("the post step does not report for the run:\n%s", got.Summary)
+	}
+	nothingLeft(t, firstName)
+	if parts(t, secondName) == "" {
+		t.Error("the other run's builder was removed too")
+	}
+	post(t, second.PostWithoutState)
+	nothingLeft(t, secondName)
+	if docker(t, "inspect", "--format", "{{.State.Running}}", alive) != "true" {
+		t.Error("the builder of a run that goes on was removed")
+	}
+}
+
+// aliveBuilder has a run that goes on until the test has ended, with a builder of its own, and gives that one's name.
+func aliveBuilder(t *testing.T) string {
+	t.Helper()
+	run := start(t, ownBuilder(t, instances(t, 1), nil))
+	waitFor(t, run, "the registry takes pushes")
+	said, err := command("docker", "logs", run.Container)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := built(t, said)
+	t.Cleanup(func() {
+		run.Cancel()
+		run.Post(t.Context())
+		if left := parts(t, name); left != "" {
+			t.Errorf("of builder %s is left: %s", name, left)
+		}
+	})
+	return name
+}

@@ -1,0 +1,90 @@
+package e2e
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/docker/go-units"
+)
+
+// TestPrune has a cache of 60 MB pruned between two images, in a builder of the test's own: that of the lab holds what
+// other tests need. Its size is BuildKit's own word.
+func TestPrune(t *testing.T) {
+	name := fullBuilder(t)
+	before := cacheSize(t, name)
+	if before < 60_000_000 {
+		t.Fatalf("the cache holds %d bytes, want 60 MB, or this tests nothing", before)
+	}
+	s := step(t, repository(t), []string{withoutBase, "psf__requests-1142"}, map[string]string{
+		"builder": name, "max-workers": "1", "batch-size": "1", "prune-threshold-percent": "1", "keep-storage-gb": "0",
+	})
+	got := start(t, s).Wait()
+	ended(t, got, 1, map[string]string{"failed": "2"})
+	if after := cacheSize(t, name); after > before/10 {
+		t.Errorf("the cache held %d bytes and holds %d: it was not pruned", before, after)
+	}
+	if !strings.Contains(got.Log, "disk: freed ") || !strings.Contains(got.Summary, "cache was pruned") {
+		t.Errorf("log or summary do not say what was freed:\n%s", got.Summary)
+	}
+	content, err := os.ReadFile(filepath.Join(s.Workspace, got.Outputs["summary"]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var summary struct {
+		Run struct {
+			Pruned []struct {
+				Used  float64 `json:"disk_used_percent"`
+				Freed int64   `json:"freed_bytes"`
+			}
+		}
+	}
+	if err := json.Unmarshal(content, &summary); err != nil {
+		t.Fatal(err)
+	}
+	pruned := summary.Run.Pruned
+	if len(pruned) == 0 || pruned[0].Freed < before*9/10 || pruned[0].Used <= 1 || pruned[0].Used >= 100 {
+		t.Errorf("the record of the prunes is %+v; want %d bytes freed by the first", pruned, before)
+	}
+	if docker(t, "inspect", "--format", "{{.State.Running}}", "buildx_buildkit_"+name+"0") != "true" {
+		t.Error("the adopted builder does not run any more")
+	}
+}
+
+// fullBuilder is a builder to adopt, with 60 MB in its cache.
+func fullBuilder(t *testing.T) string {
+	t.Helper()
+	name := "e2e-prune-" + strconv.FormatInt(time.Now().Unix(), 10)
+	node := "buildx_buildkit_" + name + "0"
+	t.Cleanup(func() {
+		command("docker", "rm", "--force", "--volumes", node)
+		command("docker", "volume", "rm", "--force", node+"_state")
+	})
+	docker(t, "run", "--detach", "--privileged", "--name", node, "--network", lab["LAB_NETWORK"],
+		"--volume", node+"_state:/var/lib/buildkit", "moby/buildkit:buildx-stable-1")
+	for range 60 {
+		if _, err := command("docker", "exec", node, "buildctl", "debug", "workers"); err == nil {
+			break
+		}
+		time.Sleep(500 * time.Millisecond)
+	}
+	docker(t, "exec", node, "sh", "-c", `mkdir /tmp/context && cd /tmp/context && head -c 60000000 /dev/urandom >blob &&
+		printf 'FROM scratch\nCOPY blob /\n' >Dockerfile &&
+		buildctl build --frontend dockerfile.v0 --local context=. --local dockerfile=. --output type=tar,dest=/dev/null`)
+	return name
+}
+
+func cacheSize(t *testing.T, builder string) int64 {
+	t.Helper()
+	said := docker(t, "exec", "buildx_buildkit_"+builder+"0", "buildctl", "du")
+	_, size, found := strings.Cut(said, "Total:")
+	n, err := units.FromHumanSize(strings.TrimSpace(size))
+	if !found || err != nil {
+		t.Fatalf("reading buildctl's table: %v\n%s", err, said)
+	}
+	return n
+}
