@@ -40,6 +40,7 @@ var inputs = []Input{
 	{Name: "strategy", Description: "How images are made. Only native, the default, in this version."},
 	{Name: "force-build", Default: "false", Description: "true builds also the images that the registry has.", boolean: true},
 	{Name: "max-workers", Default: "8 for swebench, 4 for swtbench", Description: "Images built at once."},
+	{Name: "max-retries", Default: defaultMaxRetries, Description: "Further attempts at an image that failed for a cause that may pass, 0 for none."},
 	{Name: "cache-mode", Default: defaultCacheMode, Description: "Registry cache that BuildKit exports with each image, off, min or max."},
 	{Name: "image-timeout", Default: defaultImageTimeout.String(), Description: "Longest time for one image, such as 90s, 30m or 1h."},
 	{Name: "builder", Description: "Name of a buildx builder to adopt (the name output of docker/setup-buildx-action), " +

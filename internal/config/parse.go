@@ -37,6 +37,7 @@ func Parse(get func(name string) string) (Config, error) {
 		Strategy:          p.strategy(),
 		ForceBuild:        p.boolean("force-build"),
 		MaxWorkers:        p.maxWorkers(benchmark),
+		MaxRetries:        p.maxRetries(),
 		CacheMode:         p.choice("cache-mode", defaultCacheMode, "off", "min", "max"),
 		ImageTimeout:      p.imageTimeout(),
 		Builder:           p.builder(),

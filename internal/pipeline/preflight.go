@@ -4,11 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/OpenHands/eval-images/internal/build"
-	"github.com/OpenHands/eval-images/internal/build/native"
 	"github.com/OpenHands/eval-images/internal/engine"
-	"github.com/OpenHands/eval-images/internal/plan"
-	"github.com/OpenHands/eval-images/internal/sdk"
 )
 
 // preflight makes sure, before the first build, that builder and registry will take it.
@@ -39,20 +35,4 @@ func (r *run) useBuilder(ctx context.Context) (engine.Builder, error) {
 	}
 	defer docker.Close()
 	return buildx.Adopt(ctx, docker, r.config.Builder)
-}
-
-// build makes what is missing. From the inside out: the SDK's build, a look whether its push arrived, a look whether it
-// is needed, a slot, and a record of however it ended.
-func (r *run) build(ctx context.Context, pool *sdk.Pool, missing []plan.Target) {
-	var b build.Builder = &native.Builder{Workers: pool, Request: r.request(), Workspace: r.workspace, Logs: r.logs}
-	b = build.NewConfirmer(b, r.registry)
-	if !r.config.ForceBuild {
-		b = build.NewSkipper(b, r.registry)
-	}
-	b = build.NewLimiter(b, r.config.MaxWorkers, r.console.Started)
-	b = build.NewRecorder(b, r.record)
-	r.phase("build", func() error {
-		build.All(ctx, b, missing)
-		return nil
-	})
 }

@@ -46,7 +46,21 @@ func (c *Console) Finished(o build.Outcome) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.progress.finish(o)
-	c.print(fmt.Sprintf("[%*d/%d] %s", len(fmt.Sprint(c.progress.total)), c.progress.finished(), c.progress.total, finishedLine(o)))
+	c.print(c.position() + " " + finishedLine(o))
+}
+
+// Waiting is told of each target whose attempt has failed and that will be tried again after wait.
+func (c *Console) Waiting(t plan.Target, attempt int, err error, wait time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.progress.pause(t.InstanceID)
+	c.print(fmt.Sprintf("%*s retry    %s  attempt %d failed, the next one comes in %s  %s: %s", len(c.position()), "", t.InstanceID, attempt,
+		duration(wait.Seconds()), build.ClassOf(err), oneLine(err.Error(), reasonInLog)))
+}
+
+// position is where the run is: "[ 3/12]".
+func (c *Console) position() string {
+	return fmt.Sprintf("[%*d/%d]", len(fmt.Sprint(c.progress.total)), c.progress.finished(), c.progress.total)
 }
 
 // Run prints the heartbeat until ctx is done or the console is closed.

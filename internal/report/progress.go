@@ -18,19 +18,31 @@ type progress struct {
 	total, workers         int
 	built, skipped, failed int
 	running                map[string]time.Time // start by instance
+	waiting                map[string]bool      // instances between two attempts
 	first                  time.Time            // start of the first build
 	making                 time.Duration        // spent on the built images, all added up
 }
 
 func (p *progress) start(instance string, now time.Time) {
 	p.running[instance] = now
+	delete(p.waiting, instance)
 	if p.first.IsZero() {
 		p.first = now
 	}
 }
 
+// pause is an image that is tried again later; it holds no worker until then.
+func (p *progress) pause(instance string) {
+	delete(p.running, instance)
+	if p.waiting == nil {
+		p.waiting = map[string]bool{}
+	}
+	p.waiting[instance] = true
+}
+
 func (p *progress) finish(o build.Outcome) {
 	delete(p.running, o.Target.InstanceID)
+	delete(p.waiting, o.Target.InstanceID)
 	switch o.Status() {
 	case build.Built:
 		p.built++
@@ -80,8 +92,12 @@ func (p *progress) left(now time.Time) string {
 }
 
 func (p *progress) runningNow(now time.Time) string {
+	waiting := ""
+	if len(p.waiting) > 0 {
+		waiting = fmt.Sprintf("; %d waiting to be tried again", len(p.waiting))
+	}
 	if len(p.running) == 0 {
-		return "none running"
+		return "none running" + waiting
 	}
 	type image struct {
 		instance string
@@ -102,5 +118,5 @@ func (p *progress) runningNow(now time.Time) string {
 	if more := len(images) - len(names); more > 0 {
 		line += fmt.Sprintf(" +%d more", more)
 	}
-	return line
+	return line + waiting
 }

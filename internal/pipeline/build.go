@@ -1,0 +1,41 @@
+package pipeline
+
+import (
+	"context"
+
+	"github.com/OpenHands/eval-images/internal/build"
+	"github.com/OpenHands/eval-images/internal/build/native"
+	"github.com/OpenHands/eval-images/internal/plan"
+	"github.com/OpenHands/eval-images/internal/sdk"
+)
+
+// build makes what is missing. From the inside out: the SDK's build, a look whether its push arrived, a look whether it
+// is needed, a slot, further attempts, a guard against what fails for all, and a record of however it ended.
+func (r *run) build(ctx context.Context, pool *sdk.Pool, missing []plan.Target) {
+	var b build.Builder = &native.Builder{
+		Workers: pool, Request: r.request(), Workspace: r.workspace, Logs: r.logs, OwnStages: r.ownStages(),
+	}
+	b = build.NewConfirmer(b, r.registry)
+	if !r.config.ForceBuild {
+		b = build.NewSkipper(b, r.registry)
+	}
+	b = build.NewLimiter(b, r.config.MaxWorkers, r.console.Started)
+	retrier := build.NewRetrier(b, r.config.MaxRetries)
+	retrier.Waiting = r.console.Waiting
+	vanguard := build.NewVanguard(retrier)
+	b = build.NewRecorder(vanguard, r.record)
+	r.phase("build", func() error {
+		vanguard.Ahead(ctx, b, missing)
+		return nil
+	})
+}
+
+// ownStages are the stages that fail for one image alone. Without the Dockerfile none is known, and each image meets the
+// failure of a shared stage by itself.
+func (r *run) ownStages() []string {
+	dockerfile, err := r.checkout.Dockerfile()
+	if err != nil {
+		r.warn("A failure of a stage that all images share cannot be told from another: " + err.Error())
+	}
+	return native.OwnStages(dockerfile)
+}
