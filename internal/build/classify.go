@@ -20,8 +20,11 @@ var signs = []struct {
 		`no such container: buildx_buildkit_`, `container [0-9a-f]{12,} is not running`, `buildkitd\.sock: connect:`, `failed to list workers`)},
 	// Docker Hub says the first, Harbor the second, Artifactory and Quay the third.
 	{ClassQuota, say(`reached your .*pull rate limit`, `exceed the configured upper limit`, `quota.{0,20} exceeded|exceeded.{0,20} quota`)},
-	// 403 with "secondary rate limit" is GitHub's way to say 429.
-	{ClassRateLimit, say(status("429"), `too ?many ?requests`, `secondary rate limit`, `rate limit exceeded`)},
+	// 403 with "secondary rate limit" is GitHub's way to say 429; where the answer has no body, as for a HEAD, only the bare
+	// status is left. The right to push was probed before the first build, and without it ghcr.io says "denied"
+	// (docker/build-push-action#463 and #687: pushes that worked when they were made again).
+	{ClassRateLimit, say(status("429"), `too ?many ?requests`, `secondary rate limit`, `rate limit exceeded`,
+		`ghcr\.io/\S+: .*\b403 forbidden$`)},
 	// Docker Hub does not tell a repository that is missing from one that is private: the first.
 	{ClassBaseMissing, say(`pull access denied`, `failed to resolve source metadata for .*(not found|manifest unknown|name unknown)`,
 		`no match for platform in manifest`)},
@@ -62,7 +65,7 @@ func Classify(message string, otherwise Class) Class {
 
 // retryAfter is what ghcr.io says in the text of a refusal: "retry-after: 352.829µs, allowed: 44000/minute". BuildKit
 // passes on that text, and not the header.
-var retryAfter = regexp.MustCompile(`(?i)retry-after: *([0-9.]+[a-zµ]*)`)
+var retryAfter = regexp.MustCompile(`(?i)retry-after: *([0-9][0-9a-zµ.]*)`)
 
 // RetryAfter finds how long a registry asks to wait, in any unit, seconds where there is none. It is 0 where the
 // message does not say.

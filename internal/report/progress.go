@@ -57,8 +57,19 @@ func (p *progress) finish(o build.Outcome) {
 func (p *progress) finished() int { return p.built + p.skipped + p.failed }
 
 func (p *progress) String(now time.Time) string {
-	return fmt.Sprintf("%d of %d done: %d built, %d skipped, %d failed; %s; %s; %s",
-		p.finished(), p.total, p.built, p.skipped, p.failed, p.throughput(now), p.left(now), p.runningNow(now))
+	return fmt.Sprintf("%d of %d done: %s; %s; %s; %s", p.finished(), p.total, p.counts(), p.throughput(now), p.left(now), p.runningNow(now))
+}
+
+// rows say the same around and below a bar.
+func (p *progress) rows(now time.Time) rows {
+	return rows{
+		before: fmt.Sprintf("%d of %d", p.finished(), p.total), after: p.left(now),
+		below: fmt.Sprintf("%s; %s; %s", p.counts(), p.throughput(now), p.runningNow(now)),
+	}
+}
+
+func (p *progress) counts() string {
+	return fmt.Sprintf("%d built, %d skipped, %d failed", p.built, p.skipped, p.failed)
 }
 
 func (p *progress) throughput(now time.Time) string {

@@ -1,0 +1,107 @@
+package report
+
+import (
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+	"golang.org/x/term"
+)
+
+// Screen is where a run prints whole lines. On a terminal it keeps a progress bar below them while there is one; anywhere
+// else the lines are all. It is safe for use by many goroutines.
+type Screen struct {
+	out      io.Writer
+	terminal bool
+
+	mu  sync.Mutex
+	bar *bar
+}
+
+// NewScreen prints to out. getenv tells of what writes escape sequences into a file: a runner, another CI, a terminal
+// that is none.
+func NewScreen(out io.Writer, getenv func(name string) string) *Screen {
+	return &Screen{out: out, terminal: takesBar(out, getenv)}
+}
+
+// narrowest is the width in columns below which a bar says nothing; terminals of unknown size have 0.
+const narrowest = 40
+
+func takesBar(out io.Writer, getenv func(string) string) bool {
+	file, isFile := out.(*os.File)
+	if !isFile || getenv("GITHUB_ACTIONS") == "true" || getenv("CI") != "" || getenv("TERM") == "" || getenv("TERM") == "dumb" {
+		return false
+	}
+	width, _, err := term.GetSize(int(file.Fd()))
+	return err == nil && width >= narrowest
+}
+
+// Write prints text, which ends with a line break, above the bar.
+func (s *Screen) Write(text []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.bar != nil {
+		if n, err := s.bar.container.Write(text); err == nil {
+			return n, nil
+		}
+	}
+	return s.out.Write(text)
+}
+
+// show begins a bar of total images, or returns nil where there is no terminal.
+func (s *Screen) show(total int) *bar {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.terminal || s.bar != nil || total == 0 {
+		return s.bar
+	}
+	s.bar = newBar(s.out, total)
+	return s.bar
+}
+
+// hide takes the bar away and leaves the terminal as it was, with the lines.
+func (s *Screen) hide() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.bar == nil {
+		return
+	}
+	s.bar.row.Abort(true)
+	s.bar.container.Wait()
+	s.bar = nil
+}
+
+// bar is a row with the bar itself, and one with the rest. What it shows is set from outside, never asked for while it is
+// drawn: a line being printed waits for the drawing.
+type bar struct {
+	container *mpb.Progress
+	row       *mpb.Bar
+	shown     atomic.Pointer[rows]
+}
+
+// rows are the texts around and below a bar.
+type rows struct{ before, after, below string }
+
+func newBar(out io.Writer, total int) *bar {
+	b := &bar{container: mpb.New(mpb.WithOutput(out))}
+	b.shown.Store(&rows{})
+	b.row = b.container.AddBar(int64(total), mpb.BarRemoveOnComplete(),
+		mpb.PrependDecorators(decor.Any(func(decor.Statistics) string { return b.shown.Load().before })),
+		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return b.shown.Load().after })),
+		mpb.BarExtender(mpb.BarFillerFunc(func(w io.Writer, s decor.Statistics) error {
+			_, err := io.WriteString(w, oneLine(b.shown.Load().below, max(1, s.AvailableWidth))+"\n")
+			return err
+		}), false))
+	return b
+}
+
+// set shows how far the run is.
+func (b *bar) set(done int, shown rows) {
+	shown.before, shown.after = oneLine(shown.before, narrowest)+" ", " "+strings.TrimSpace(shown.after)
+	b.shown.Store(&shown)
+	b.row.SetCurrent(int64(done))
+}
