@@ -103,6 +103,11 @@ func (r *run) findMissing(ctx context.Context) (missing []plan.Target, err error
 			return refused
 		}
 		for _, outcome := range done {
+			// A question that got no answer now is asked again before the build, as often as max-retries allows.
+			if r.config.MaxRetries > 0 && build.Retryable(outcome.Err) {
+				missing = append(missing, outcome.Target)
+				continue
+			}
 			r.record(outcome)
 		}
 		return nil
