@@ -64,7 +64,7 @@ func (p *progress) String(now time.Time) string {
 func (p *progress) rows(now time.Time) rows {
 	return rows{
 		before: fmt.Sprintf("%d of %d", p.finished(), p.total), after: p.left(now),
-		below: fmt.Sprintf("%s; %s; %s", p.counts(), p.throughput(now), p.runningNow(now)),
+		below: [2]string{p.counts() + "; " + p.throughput(now), p.runningNow(now)},
 	}
 }
 

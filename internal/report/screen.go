@@ -3,7 +3,6 @@ package report
 import (
 	"io"
 	"os"
-	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -75,7 +74,7 @@ func (s *Screen) hide() {
 	s.bar = nil
 }
 
-// bar is a row with the bar itself, and one with the rest. What it shows is set from outside, never asked for while it is
+// bar is a row with the bar itself, and two with the rest. What it shows is set from outside, never asked for while it is
 // drawn: a line being printed waits for the drawing.
 type bar struct {
 	container *mpb.Progress
@@ -84,7 +83,10 @@ type bar struct {
 }
 
 // rows are the texts around and below a bar.
-type rows struct{ before, after, below string }
+type rows struct {
+	before, after string
+	below         [2]string
+}
 
 func newBar(out io.Writer, total int) *bar {
 	b := &bar{container: mpb.New(mpb.WithOutput(out))}
@@ -92,16 +94,20 @@ func newBar(out io.Writer, total int) *bar {
 	b.row = b.container.AddBar(int64(total), mpb.BarRemoveOnComplete(),
 		mpb.PrependDecorators(decor.Any(func(decor.Statistics) string { return b.shown.Load().before })),
 		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return b.shown.Load().after })),
-		mpb.BarExtender(mpb.BarFillerFunc(func(w io.Writer, s decor.Statistics) error {
-			_, err := io.WriteString(w, oneLine(b.shown.Load().below, max(1, s.AvailableWidth))+"\n")
-			return err
-		}), false))
+		mpb.BarBtmExtender(b.below(0), b.below(1))) // mpb counts one row for each, whatever it writes
 	return b
+}
+
+// below is the nth row below the bar, cut to the terminal's width: a row that wraps would stay when the next is drawn.
+func (b *bar) below(n int) mpb.BarFiller {
+	return mpb.BarFillerFunc(func(w io.Writer, s decor.Statistics) error {
+		_, err := io.WriteString(w, oneLine(b.shown.Load().below[n], max(1, s.AvailableWidth))+"\n")
+		return err
+	})
 }
 
 // set shows how far the run is.
 func (b *bar) set(done int, shown rows) {
-	shown.before, shown.after = oneLine(shown.before, narrowest)+" ", " "+strings.TrimSpace(shown.after)
 	b.shown.Store(&shown)
 	b.row.SetCurrent(int64(done))
 }
