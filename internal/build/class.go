@@ -1,6 +1,10 @@
 package build
 
-import "time"
+import (
+	"maps"
+	"slices"
+	"time"
+)
 
 // Class groups failures by what helps against them.
 type Class string
@@ -93,6 +97,12 @@ func Hint(c Class) string {
 	}
 	return policies[ClassUnknown].hint
 }
+
+// Classes are all classes of failure, sorted.
+func Classes() []Class { return slices.Sorted(maps.Keys(policies)) }
+
+// Further is how many attempts may follow a failure of this class where max-retries allows so many.
+func Further(c Class, maxRetries int) int { return min(policies[c].most, maxRetries) }
 
 // Retryable tells whether trying again can help at all.
 func Retryable(err error) bool { return policies[ClassOf(err)].most > never }

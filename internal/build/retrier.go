@@ -40,7 +40,7 @@ func (r *Retrier) Build(ctx context.Context, t plan.Target) (Result, error) {
 		begun = begun || result.Attempts > 0
 		class := ClassOf(err)
 		failed[class]++
-		if err == nil || ctx.Err() != nil || len(sum.Tries) > r.further || failed[class] > policies[class].most {
+		if err == nil || ctx.Err() != nil || len(sum.Tries) > r.further || failed[class] > Further(class, r.further) {
 			return sum, err
 		}
 		wait, worth := backOff(class, failed[class], err)
