@@ -1,11 +1,13 @@
 package report
 
 import (
+	"bytes"
 	"io"
 	"os"
 	"sync"
 	"sync/atomic"
 
+	"github.com/vbauerster/cupwriter"
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
 	"golang.org/x/term"
@@ -58,7 +60,7 @@ func (s *Screen) show(total int) *bar {
 	if !s.terminal || s.bar != nil || total == 0 {
 		return s.bar
 	}
-	s.bar = newBar(s.out, total)
+	s.bar = newBar(s.out.(*os.File), total)
 	return s.bar
 }
 
@@ -88,14 +90,33 @@ type rows struct {
 	below         [2]string
 }
 
-func newBar(out io.Writer, total int) *bar {
-	b := &bar{container: mpb.New(mpb.WithOutput(out))}
+func newBar(out *os.File, total int) *bar {
+	b := &bar{container: mpb.New(mpb.WithConsoleWriter(fromTheMargin(out)))}
 	b.shown.Store(&rows{})
 	b.row = b.container.AddBar(int64(total), mpb.BarRemoveOnComplete(),
 		mpb.PrependDecorators(decor.Any(func(decor.Statistics) string { return b.shown.Load().before })),
 		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return b.shown.Load().after })),
 		mpb.BarBtmExtender(b.below(0), b.below(1))) // mpb counts one row for each, whatever it writes
 	return b
+}
+
+// fromTheMargin has the bar be erased from the first column on. mpb trusts the cursor to be there, but a terminal shows
+// what is typed, and with Ctrl-C a "^C": the bar's first two characters would stay for good.
+func fromTheMargin(out *os.File) mpb.ConsoleWriter {
+	w := cupwriter.New(margin{out}, false)
+	w.SetTermFd(int(out.Fd()))
+	return w
+}
+
+type margin struct{ out io.Writer }
+
+func (m margin) Write(text []byte) (int, error) {
+	if bytes.HasPrefix(text, []byte("\x1b[")) {
+		if _, err := m.out.Write([]byte("\r")); err != nil {
+			return 0, err
+		}
+	}
+	return m.out.Write(text)
 }
 
 // below is the nth row below the bar, cut to the terminal's width: a row that wraps would stay when the next is drawn.

@@ -150,6 +150,8 @@ func runOnTerminal(t *testing.T, columns uint16) string {
 	there.shows(t, "none running; 1 waiting")
 	c.Started(target("a__b-2"))
 	there.shows(t, "running: a__b-2 (")
+	// What a terminal shows of Ctrl-C.
+	there.Write([]byte("^C"))
 	c.Finished(skipped("a__b-3"))
 	c.Close()
 	fmt.Fprintln(screen, "the summary")
@@ -192,25 +194,30 @@ func TestBarFits(t *testing.T) {
 }
 
 // screenAfter is what a terminal shows after text, of which it understands what a bar needs: line breaks, carriage
-// returns, cursor up by n with "erase to the end".
+// returns, and cursor up by n with "erase to the end".
 func screenAfter(t *testing.T, text string) string {
 	t.Helper()
-	lines := []string{""}
+	lines, row, column := []string{""}, 0, 0
 	for text != "" {
 		var up int
 		switch n, _ := fmt.Sscanf(text, "\x1b[%dA\x1b[J", &up); {
 		case n == 1:
 			text = text[strings.IndexByte(text, 'J')+1:]
-			lines = append(lines[:max(0, len(lines)-1-up)], "")
+			row = max(0, row-up)
+			lines = lines[:row+1]
+			lines[row] = lines[row][:min(column, len(lines[row]))]
 		case text[0] == '\x1b':
 			t.Fatalf("a sequence that is not expected: %q", text[:min(20, len(text))])
 		case text[0] == '\n':
-			lines, text = append(lines, ""), text[1:]
+			if row++; row == len(lines) {
+				lines = append(lines, "")
+			}
+			text = text[1:]
 		case text[0] == '\r':
-			text = text[1:]
+			column, text = 0, text[1:]
 		default:
-			lines[len(lines)-1] += text[:1]
-			text = text[1:]
+			lines[row] = lines[row][:min(column, len(lines[row]))] + text[:1] + lines[row][min(column+1, len(lines[row])):]
+			column, text = column+1, text[1:]
 		}
 	}
 	return strings.Join(lines, "\n")
