@@ -15,7 +15,7 @@ var signs = []struct {
 }{
 	{ClassDisk, say(`no space left on device`, `disk quota exceeded`)},
 	{ClassEngine, say(
-		`cannot connect to the docker daemon`, `is the docker daemon running`,
+		`cannot connect to the docker daemon`, `failed to connect to the docker API`, `no builder "\S+" found`, `is the docker daemon running`,
 		`error reading from server: EOF`, `code = Unavailable`, `transport is closing`, `listing workers for Build`,
 		`no such container: buildx_buildkit_`, `container [0-9a-f]{12,} is not running`, `buildkitd\.sock: connect:`, `failed to list workers`)},
 	// Docker Hub says the first, Harbor the second, Artifactory and Quay the third.

@@ -43,7 +43,7 @@ func (v *Vanguard) Settled() bool {
 func (v *Vanguard) inVain() error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.proved {
+	if v.proved { // by another that was under way when something shared failed
 		return nil
 	}
 	return v.broken
@@ -56,7 +56,7 @@ func (v *Vanguard) learn(t plan.Target, result Result, err error) {
 	switch {
 	case err == nil && !result.Skipped: // An image that was there already proves nothing of this builder.
 		v.proved = true
-	case v.broken == nil && errors.As(err, &failure) && failure.Shared != "":
+	case !v.proved && v.broken == nil && errors.As(err, &failure) && failure.Shared != "":
 		v.broken = &Error{Class: ClassShared, Shared: failure.Shared, Err: fmt.Errorf(
 			"not tried: %s failed in %s, which all images share (%s)", t.InstanceID, failure.Shared, failure.Class)}
 	}

@@ -125,6 +125,47 @@ func TestVanguardWaitsForTheRetries(t *testing.T) {
 	})
 }
 
+// When three have failed alone, the others go together; a shared stage's failure among them stops what has not begun,
+// unless another has been built meanwhile.
+func TestSharedFailureAmongMany(t *testing.T) {
+	own := &build.Error{Class: build.ClassBaseMissing, Err: errors.New("not found")}
+	shared := &build.Error{Class: build.ClassShared, Shared: "stage builder", Err: errors.New("npm")}
+	target := func(i int) plan.Target { return targets(9)[i] }
+	cases := []struct {
+		name   string
+		second error // what becomes of the second of those that are under way together
+		want   bool  // whether the next is tried
+	}{
+		{"nothing was built", own, false},
+		{"one was built after it", nil, true},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				next := build.Func(func(_ context.Context, target plan.Target) (build.Result, error) {
+					switch target.InstanceID {
+					case "repo__name-0":
+						time.Sleep(time.Second)
+						return build.Result{Attempts: 1}, shared
+					case "repo__name-1":
+						time.Sleep(2 * time.Second)
+						return build.Result{Attempts: 1, Tags: target.Tags}, c.second
+					}
+					return build.Result{Attempts: 1, Tags: target.Tags}, nil
+				})
+				v := build.NewVanguard(next)
+				go v.Build(t.Context(), target(0))
+				go v.Build(t.Context(), target(1))
+				time.Sleep(3 * time.Second)
+				result, _ := v.Build(t.Context(), target(2))
+				if tried := result.Attempts > 0; tried != c.want {
+					t.Errorf("the next was tried: %v, want %v", tried, c.want)
+				}
+			})
+		})
+	}
+}
+
 // What was not tried says so, and because of what.
 func TestNotTried(t *testing.T) {
 	first := build.Func(func(context.Context, plan.Target) (build.Result, error) {

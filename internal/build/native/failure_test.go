@@ -40,8 +40,8 @@ func samples(t *testing.T) map[build.Class][]string {
 func baseOf(output string) string {
 	base := ""
 	for _, image := range metadata.FindAllStringSubmatch(output, -1) {
-		if base == "" || strings.Contains(image[1], "/swebench/") {
-			base = image[1]
+		if name := strings.TrimSuffix(image[1], ":"); base == "" || strings.Contains(name, "/swebench/") {
+			base = name
 		}
 	}
 	return base
