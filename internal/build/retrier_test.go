@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,6 +19,7 @@ import (
 // attempts answers one call after the other, each after a minute; the last one is for all further calls.
 type attempts struct {
 	answers []attempt
+	mu      sync.Mutex
 	calls   int
 	started []time.Time
 }
@@ -28,9 +30,11 @@ type attempt struct {
 }
 
 func (a *attempts) Build(ctx context.Context, t plan.Target) (build.Result, error) {
+	a.mu.Lock()
 	answer := a.answers[min(a.calls, len(a.answers)-1)]
 	a.calls++
 	a.started = append(a.started, time.Now())
+	a.mu.Unlock()
 	select {
 	case <-time.After(time.Minute):
 	case <-ctx.Done():

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -110,14 +111,14 @@ func TestVanguardWaitsForTheRetries(t *testing.T) {
 			{build.Result{Attempts: 1}, &build.Error{Class: build.ClassShared, Shared: "stage builder", Err: errors.New("npm")}}, working(),
 		}}
 		v := build.NewVanguard(build.NewRetrier(next, 2))
-		failed := 0
+		var failed atomic.Int32
 		v.Ahead(t.Context(), build.NewRecorder(v, func(o build.Outcome) {
 			if o.Err != nil {
-				failed++
+				failed.Add(1)
 			}
 		}), targets(3))
-		if failed != 0 || next.calls != 4 {
-			t.Errorf("%d failed in %d attempts, want none in 4", failed, next.calls)
+		if failed.Load() != 0 || next.calls != 4 {
+			t.Errorf("%d failed in %d attempts, want none in 4", failed.Load(), next.calls)
 		}
 		if wait := next.started[2].Sub(next.started[1]); wait != time.Minute {
 			t.Errorf("the second image began %v after the first one's last attempt, want a minute", wait)

@@ -42,7 +42,7 @@ var inputs = []Input{
 	{Name: "max-workers", Default: "8 for swebench, 4 for swtbench", Description: "Images built at once."},
 	{Name: "max-retries", Default: defaultMaxRetries, Description: "Further attempts at an image that failed for a cause that may pass, 0 for none."},
 	{Name: "cache-mode", Default: defaultCacheMode, Description: "Registry cache that BuildKit exports with each image, off, min or max."},
-	{Name: "image-timeout", Default: defaultImageTimeout.String(), Description: "Longest time for one image, such as 90s, 30m or 1h."},
+	{Name: "image-timeout", Default: defaultImageTimeout.String(), Description: "Longest time for one attempt at an image, such as 90s, 30m or 1h."},
 	{Name: "builder", Description: "Name of a buildx builder to adopt (the name output of docker/setup-buildx-action), " +
 		"or the unix:// or tcp:// address of a buildkitd. Required in this version."},
 	{Name: "registry-username", Default: "anonymous", Description: "User name at the registry of image."},

@@ -61,6 +61,9 @@ func TestFailuresKeepTheirClass(t *testing.T) {
 	}{
 		{&sdk.BuildFailure{ReturnCode: 7, Tail: "ERROR: no"}, build.Error{Class: build.ClassBuild, ReturnCode: 7, Tail: "ERROR: no"}},
 		{&sdk.SDKError{Type: "ValueError", Traceback: "at x"}, build.Error{Class: build.ClassSDK, Tail: "at x"}},
+		{&sdk.SDKError{Type: "OSError", Message: "[Errno 28] No space left on device: '/x'"}, build.Error{Class: build.ClassDisk}},
+		{&sdk.OptionError{Problems: []string{"x"}}, build.Error{Class: build.ClassSDK}},
+		{&sdk.SetupError{Doing: "importing", Cause: "the worker process died (signal: killed)"}, build.Error{Class: build.ClassWorkerDied}},
 		{&sdk.WorkerDied{How: "signal: killed", Tail: "last"}, build.Error{Class: build.ClassWorkerDied, Tail: "last"}},
 		{sdk.ErrTimeout, build.Error{Class: build.ClassTimeout}},
 		{context.Canceled, build.Error{Class: build.ClassCancelled}},
