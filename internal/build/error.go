@@ -16,6 +16,8 @@ type Error struct {
 	// Shared names what failed where every image of the run needs it: `stage "builder"`. Empty where the failure is this
 	// image's own, or where that cannot be told.
 	Shared string
+	// NotTried says that nothing was begun, and that to try again is no use.
+	NotTried bool
 	// RetryAfter is what a registry asks to wait, or 0.
 	RetryAfter time.Duration
 	Err        error

@@ -44,7 +44,7 @@ func (r *Retrier) Build(ctx context.Context, t plan.Target) (Result, error) {
 			return sum, err
 		}
 		wait, worth := backOff(class, failed[class], err)
-		if !worth {
+		if !worth || notTried(err) {
 			return sum, err
 		}
 		if r.Waiting != nil {
@@ -70,7 +70,7 @@ func (r Result) plus(next Result, err error, begun bool) Result {
 	case next.Skipped && begun:
 		// It is this run's own push, which an earlier attempt had made before it failed.
 		sum.Skipped, sum.Attempts = false, len(sum.Tries)
-	case next.Skipped, next.Attempts == 0 && ClassOf(err) == ClassCancelled:
+	case next.Skipped, next.Attempts == 0 && (ClassOf(err) == ClassCancelled || notTried(err)):
 		sum.Tries, sum.Attempts = r.Tries, r.Attempts
 	default:
 		sum.Attempts = len(sum.Tries)
@@ -81,6 +81,11 @@ func (r Result) plus(next Result, err error, begun bool) Result {
 		sum.Strategy, sum.LogPath, sum.Telemetry = r.Strategy, r.LogPath, r.Telemetry
 	}
 	return sum
+}
+
+func notTried(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.NotTried
 }
 
 // cutOff is the failure of a target that would have been tried again, had the run not been cancelled. It is the

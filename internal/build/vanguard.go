@@ -9,7 +9,8 @@ import (
 	"github.com/OpenHands/eval-images/internal/plan"
 )
 
-// Vanguard keeps what fails for all images from being met by each of them. It belongs outside of the Retrier. Until one
+// Vanguard keeps what fails for all images from being met by each of them. It belongs outside of the Retrier, and has a
+// part that belongs inside of the Limiter. Until one
 // image is built, nothing proves that the stages which all share can be: a failure there, after its attempts, is then the
 // failure of every target that comes after, and those are not tried.
 type Vanguard struct {
@@ -20,8 +21,14 @@ type Vanguard struct {
 	broken error // the first failure of something shared, while nothing was proved
 }
 
-// NewVanguard wraps next.
-func NewVanguard(next Builder) *Vanguard { return &Vanguard{next: next} }
+// NewVanguard makes one; Wrap says what it builds with.
+func NewVanguard() *Vanguard { return &Vanguard{} }
+
+// Wrap sets what v builds with, of which Inside is a part, and gives v.
+func (v *Vanguard) Wrap(next Builder) *Vanguard {
+	v.next = next
+	return v
+}
 
 // Build builds, unless it is known to be in vain.
 func (v *Vanguard) Build(ctx context.Context, t plan.Target) (Result, error) {
@@ -31,6 +38,16 @@ func (v *Vanguard) Build(ctx context.Context, t plan.Target) (Result, error) {
 	result, err := v.next.Build(ctx, t)
 	v.learn(t, result, err)
 	return result, err
+}
+
+// Inside is v's part that belongs inside of the Limiter: a target that waited for a slot looks again before it begins.
+func (v *Vanguard) Inside(next Builder) Builder {
+	return Func(func(ctx context.Context, t plan.Target) (Result, error) {
+		if err := v.inVain(); err != nil {
+			return Result{}, err
+		}
+		return next.Build(ctx, t)
+	})
 }
 
 // Settled tells whether there is nothing more to learn by trying one image alone.
@@ -57,7 +74,7 @@ func (v *Vanguard) learn(t plan.Target, result Result, err error) {
 	case err == nil && !result.Skipped: // An image that was there already proves nothing of this builder.
 		v.proved = true
 	case !v.proved && v.broken == nil && errors.As(err, &failure) && failure.Shared != "":
-		v.broken = &Error{Class: ClassShared, Shared: failure.Shared, Err: fmt.Errorf(
+		v.broken = &Error{Class: ClassShared, Shared: failure.Shared, NotTried: true, Err: fmt.Errorf(
 			"not tried: %s failed in %s, which all images share (%s)", t.InstanceID, failure.Shared, failure.Class)}
 	}
 }

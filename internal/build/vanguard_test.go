@@ -80,7 +80,8 @@ func TestVanguard(t *testing.T) {
 				}
 				var mu sync.Mutex
 				got, begin := map[build.Class]int{}, time.Now()
-				v := build.NewVanguard(build.NewRetrier(build.NewLimiter(f, 10, nil), 0))
+				v := build.NewVanguard()
+				v.Wrap(build.NewRetrier(build.NewLimiter(v.Inside(f), 10, nil), 0))
 				v.Ahead(t.Context(), build.NewRecorder(v, func(o build.Outcome) {
 					mu.Lock()
 					defer mu.Unlock()
@@ -110,7 +111,7 @@ func TestVanguardWaitsForTheRetries(t *testing.T) {
 		next := &attempts{answers: []attempt{
 			{build.Result{Attempts: 1}, &build.Error{Class: build.ClassShared, Shared: "stage builder", Err: errors.New("npm")}}, working(),
 		}}
-		v := build.NewVanguard(build.NewRetrier(next, 2))
+		v := build.NewVanguard().Wrap(build.NewRetrier(next, 2))
 		var failed atomic.Int32
 		v.Ahead(t.Context(), build.NewRecorder(v, func(o build.Outcome) {
 			if o.Err != nil {
@@ -154,7 +155,7 @@ func TestSharedFailureAmongMany(t *testing.T) {
 					}
 					return build.Result{Attempts: 1, Tags: target.Tags}, nil
 				})
-				v := build.NewVanguard(next)
+				v := build.NewVanguard().Wrap(next)
 				go v.Build(t.Context(), target(0))
 				go v.Build(t.Context(), target(1))
 				time.Sleep(3 * time.Second)
@@ -167,13 +168,53 @@ func TestSharedFailureAmongMany(t *testing.T) {
 	}
 }
 
+// Targets that wait for a slot look again when they get it.
+func TestWaitingTargetsLookAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &field{answers: map[string]error{}}
+		for i, t := range targets(20) {
+			f.answers[t.InstanceID] = &build.Error{Class: build.ClassShared, Shared: "stage builder", Err: errors.New("npm")}
+			if i < 3 {
+				f.answers[t.InstanceID] = &build.Error{Class: build.ClassBaseMissing, Err: errors.New("not found")}
+			}
+		}
+		var mu sync.Mutex
+		notTried := 0
+		v := build.NewVanguard()
+		v.Wrap(build.NewRetrier(build.NewLimiter(v.Inside(f), 1, nil), 0))
+		v.Ahead(t.Context(), build.NewRecorder(v, func(o build.Outcome) {
+			mu.Lock()
+			defer mu.Unlock()
+			if o.Result.Attempts == 0 && len(o.Result.Tries) == 0 && strings.HasPrefix(o.Err.Error(), "not tried: ") {
+				notTried++
+			}
+		}), targets(20))
+		// Three fail alone, and the first of those that go together meets the shared stage.
+		if notTried != 16 || len(f.begun) != 4 {
+			t.Errorf("%d were not tried, %d builds begun; want 16 and 4", notTried, len(f.begun))
+		}
+	})
+}
+
+// What is in vain is not tried again either.
+func TestNotTriedIsNotRetried(t *testing.T) {
+	calls := 0
+	r := build.NewRetrier(build.Func(func(context.Context, plan.Target) (build.Result, error) {
+		calls++
+		return build.Result{}, &build.Error{Class: build.ClassShared, NotTried: true, Err: errors.New("not tried")}
+	}), 5)
+	if result, _ := r.Build(t.Context(), targets(1)[0]); calls != 1 || result.Attempts != 0 {
+		t.Errorf("%d calls, %d attempts; want 1 and 0", calls, result.Attempts)
+	}
+}
+
 // What was not tried says so, and because of what.
 func TestNotTried(t *testing.T) {
 	first := build.Func(func(context.Context, plan.Target) (build.Result, error) {
 		return build.Result{Attempts: 1}, &build.Error{Class: build.ClassNetwork, Shared: "stage acp-providers", Err: errors.New("EAI_AGAIN")}
 	})
 	var last build.Outcome
-	v := build.NewVanguard(first)
+	v := build.NewVanguard().Wrap(first)
 	v.Ahead(t.Context(), build.NewRecorder(v, func(o build.Outcome) { last = o }), targets(2))
 	const want = "not tried: repo__name-0 failed in stage acp-providers, which all images share (network)"
 	if last.Err == nil || last.Err.Error() != want || last.Result.Attempts != 0 || build.ClassOf(last.Err) != build.ClassShared {
@@ -187,7 +228,7 @@ func TestVanguardEndsWithTheRun(t *testing.T) {
 	cancel()
 	var outcomes []string
 	var mu sync.Mutex
-	v := build.NewVanguard(build.NewLimiter(&field{}, 1, nil))
+	v := build.NewVanguard().Wrap(build.NewLimiter(&field{}, 1, nil))
 	v.Ahead(ctx, build.NewRecorder(v, func(o build.Outcome) {
 		mu.Lock()
 		defer mu.Unlock()

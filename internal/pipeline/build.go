@@ -19,11 +19,12 @@ func (r *run) build(ctx context.Context, pool *sdk.Pool, missing []plan.Target) 
 	if !r.config.ForceBuild {
 		b = build.NewSkipper(b, r.registry)
 	}
+	vanguard := build.NewVanguard()
+	b = vanguard.Inside(b)
 	b = build.NewLimiter(b, r.config.MaxWorkers, r.console.Started)
 	retrier := build.NewRetrier(b, r.config.MaxRetries)
 	retrier.Waiting = r.console.Waiting
-	vanguard := build.NewVanguard(retrier)
-	b = build.NewRecorder(vanguard, r.record)
+	b = build.NewRecorder(vanguard.Wrap(retrier), r.record)
 	r.phase("build", func() error {
 		vanguard.Ahead(ctx, b, missing)
 		return nil
