@@ -40,3 +40,16 @@ func (r *run) ownStages() []string {
 	}
 	return native.OwnStages(dockerfile)
 }
+
+// askedAgain parts the targets of which the registry did not say whether they exist, but may when it is asked again, from
+// the outcomes that are final. The question comes again with each attempt at a build.
+func askedAgain(done []build.Outcome, maxRetries int) (again []plan.Target, final []build.Outcome) {
+	for _, outcome := range done {
+		if maxRetries > 0 && build.Retryable(outcome.Err) {
+			again = append(again, outcome.Target)
+		} else {
+			final = append(final, outcome)
+		}
+	}
+	return again, final
+}
