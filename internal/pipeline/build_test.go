@@ -12,7 +12,9 @@ import (
 
 // A registry that did not answer once is asked again; what it refuses is not.
 func TestAskedAgain(t *testing.T) {
-	outcome := func(id string, err error) build.Outcome { return build.Outcome{Target: plan.Target{InstanceID: id}, Err: err} }
+	outcome := func(id string, err error) build.Outcome {
+		return build.Outcome{Target: plan.Target{InstanceID: id}, Err: err}
+	}
 	done := []build.Outcome{
 		outcome("there", nil),
 		outcome("502", &build.Error{Class: build.ClassRegistry, Err: errors.New("502")}),
