@@ -24,7 +24,7 @@ var signs = []struct {
 	// status is left. The right to push was probed before the first build, and without it ghcr.io says "denied"
 	// (docker/build-push-action#463 and #687: pushes that worked when they were made again).
 	{ClassRateLimit, say(status("429"), `too ?many ?requests`, `secondary rate limit`, `rate limit exceeded`,
-		`ghcr\.io/\S+: .*\b403 forbidden$`)},
+		`failed to push ghcr\.io/\S+: .*\b403 forbidden$`)},
 	// Docker Hub does not tell a repository that is missing from one that is private: the first.
 	{ClassBaseMissing, say(`pull access denied`, `failed to resolve source metadata for .*(not found|manifest unknown|name unknown)`,
 		`no match for platform in manifest`)},

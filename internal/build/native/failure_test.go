@@ -115,6 +115,7 @@ func TestOnlyTheEndingCounts(t *testing.T) {
 			build.ClassBaseMissing, ""},
 		{"numbers in names are no status", "ERROR: failed to solve: failed to push r/django-429/x-503:403-a: something new", build.ClassBuild, ""},
 		{"ghcr.io, without a word", "ERROR: failed to build: failed to solve: failed to push ghcr.io/o/i:t: unexpected status from HEAD request to https://ghcr.io/v2/o/i/blobs/sha256:aa: 403 Forbidden", build.ClassRateLimit, ""},
+		{"no right to a base at ghcr.io", "ERROR: failed to build: failed to solve: swebench/x: failed to resolve source metadata for docker.io/swebench/x:latest: failed to authorize: failed to fetch anonymous token: unexpected status from GET request to https://ghcr.io/token?scope=repository%3Ax: 403 Forbidden", build.ClassAuth, ""},
 		{"nothing at all", "", build.ClassBuild, ""},
 	}
 	for _, c := range cases {
