@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/OpenHands/eval-images/internal/build"
 )
 
 // The README's tables say what action.yml says; config's own test holds action.yml to the program.
@@ -24,6 +26,21 @@ func TestReadmeHasEveryInputAndOutput(t *testing.T) {
 	for _, d := range declared {
 		if row := "| `" + d[1] + "` | " + d[2] + " |"; !strings.Contains(string(readme), row) {
 			t.Errorf("README.md lacks the row\n%s", row)
+		}
+	}
+}
+
+// The README's table of failures says what the program does and hints at.
+func TestReadmeHasEveryClassOfFailure(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := map[int]string{0: "no", 1: "once", 5: "yes"}
+	for _, class := range build.Classes() {
+		row := regexp.MustCompile("(?m)^\\| `" + string(class) + "` \\| .+ \\| (.+) \\| (.+) \\|$").FindSubmatch(readme)
+		if row == nil || string(row[1]) != again[build.Further(class, 5)] || string(row[2]) != build.Hint(class) {
+			t.Errorf("README.md has not the row of %s, tried again: %s, what to do: %s", class, again[build.Further(class, 5)], build.Hint(class))
 		}
 	}
 }

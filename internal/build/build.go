@@ -3,7 +3,6 @@ package build
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/OpenHands/eval-images/internal/plan"
@@ -47,15 +46,26 @@ type Result struct {
 	Strategy string
 	// LogPath is the image's log, relative to the workspace; empty when nothing was run.
 	LogPath string
-	// Attempts counts the builds that were begun.
+	// Attempts counts how often the image was tried; 0 when it was there already, or never begun.
 	Attempts int
-	// Check is the time spent asking the registry; Making the time in the SDK's build.
-	Check, Making time.Duration
+	// Tries are those attempts, in their order, where a Retrier made them.
+	Tries []Try
+	// Check is the time spent asking the registry; Making the time in the SDK's build; Waited the time between attempts.
+	// All three are sums over the attempts.
+	Check, Making, Waited time.Duration
 	// Telemetry holds the SDK's own figures by the SDK's own names (build_context_seconds, ...). They are sums over
-	// concurrent BuildKit steps, not wall time. Absent where the SDK gave none.
+	// concurrent BuildKit steps, not wall time. Absent where the SDK gave none. They are those of the last build.
 	Telemetry map[string]float64
 	// SdistBuilds counts the `uv build --sdist` runs that this image caused: 0 when the run's own sdist was used.
 	SdistBuilds int
+}
+
+// Try is one attempt at an image.
+type Try struct {
+	// Err is why it failed, or nil.
+	Err error
+	// Took is the time in it, without the wait for a slot.
+	Took time.Duration
 }
 
 // Outcome is a target together with what came of it.
@@ -76,51 +86,5 @@ func (o Outcome) Status() Status {
 		return Skipped
 	default:
 		return Built
-	}
-}
-
-// Class groups failures by what helps against them.
-type Class string
-
-// The classes of failure.
-const (
-	ClassRegistry   Class = "registry"     // the registry did not answer a question about the image
-	ClassBuild      Class = "build-failed" // the SDK's docker build ended with a return code other than 0
-	ClassSDK        Class = "sdk-error"    // the SDK's Python code raised
-	ClassTimeout    Class = "timeout"      // the image took longer than image-timeout
-	ClassWorkerDied Class = "worker-died"  // the worker process ended in the middle of the build
-	ClassCancelled  Class = "cancelled"    // the run was cancelled before the image was done
-	ClassUnknown    Class = "unknown"
-)
-
-// Error is a failed build: a class, and what the SDK left of it.
-type Error struct {
-	Class Class
-	// ReturnCode is the failed command's, or 0 where no command failed.
-	ReturnCode int
-	// Tail holds the last lines of output.
-	Tail string
-	Err  error
-}
-
-func (e *Error) Error() string { return e.Err.Error() }
-
-// Unwrap gives the cause.
-func (e *Error) Unwrap() error { return e.Err }
-
-// ClassOf names the class of err: of the first Error in its chain, or what its context says.
-func ClassOf(err error) Class {
-	var e *Error
-	switch {
-	case err == nil:
-		return ""
-	case errors.As(err, &e):
-		return e.Class
-	case errors.Is(err, context.Canceled):
-		return ClassCancelled
-	case errors.Is(err, context.DeadlineExceeded):
-		return ClassTimeout
-	default:
-		return ClassUnknown
 	}
 }

@@ -218,3 +218,46 @@ func TestConfirmer(t *testing.T) {
 		t.Errorf("lost after the push: %v; want a registry error", err)
 	}
 }
+
+// asking is a registry's refusal that asks to wait.
+type asking struct{ error }
+
+func (asking) RetryAfter() time.Duration { return 7 * time.Second }
+
+// What the registry's answer means decides whether it is asked again.
+func TestUnansweredQuestions(t *testing.T) {
+	cases := []struct {
+		err  error
+		want build.Error
+	}{
+		{errors.New("asking for r/i:0: 502 Bad Gateway: x"), build.Error{Class: build.ClassRegistry}},
+		{errors.New("asking for r/i:0: 401, not allowed: x"), build.Error{Class: build.ClassAuth}},
+		{errors.New("asking for r/i:0: 429, too many requests: x"), build.Error{Class: build.ClassRateLimit}},
+		{asking{errors.New("asking for r/i:0: 403 Forbidden, asked to wait 7s: x")}, build.Error{Class: build.ClassRateLimit, RetryAfter: 7 * time.Second}},
+		{errors.New("asking for r/i:0: dial tcp: lookup r: no such host"), build.Error{Class: build.ClassNetwork}},
+		{errors.New("something new"), build.Error{Class: build.ClassRegistry}},
+	}
+	for _, c := range cases {
+		t.Run(c.err.Error(), func(t *testing.T) {
+			target := targets(1)[0]
+			_, err := build.NewSkipper(nil, answers{target.Tags[0]: fmt.Errorf("asking: %w", c.err)}).Build(t.Context(), target)
+			var got *build.Error
+			if !errors.As(err, &got) || got.Class != c.want.Class || got.RetryAfter != c.want.RetryAfter {
+				t.Errorf("%+v; want %s after %v", got, c.want.Class, c.want.RetryAfter)
+			}
+		})
+	}
+}
+
+// Every class says what to do, and a class of another version does, too.
+func TestHints(t *testing.T) {
+	for _, class := range []build.Class{
+		build.ClassBaseMissing, build.ClassAuth, build.ClassQuota, build.ClassRateLimit, build.ClassRegistry, build.ClassNetwork, build.ClassEngine,
+		build.ClassDisk, build.ClassTimeout, build.ClassBuild, build.ClassShared, build.ClassWorkerDied, build.ClassSDK, build.ClassCancelled,
+		build.ClassUnknown, "of tomorrow",
+	} {
+		if build.Hint(class) == "" {
+			t.Errorf("%s has no hint", class)
+		}
+	}
+}

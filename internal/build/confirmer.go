@@ -3,7 +3,6 @@ package build
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/OpenHands/eval-images/internal/plan"
@@ -34,7 +33,7 @@ func (c *Confirmer) Build(ctx context.Context, t plan.Target) (Result, error) {
 		err = errors.New("the build ended well, but its tags are not all there on one digest")
 	}
 	if err != nil {
-		return result, &Error{Class: ClassRegistry, Err: fmt.Errorf("confirming the push: %w", err)}
+		return result, unanswered("confirming the push", err)
 	}
 	result.Digest = digest
 	return result, nil

@@ -2,6 +2,7 @@ package build
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -48,12 +49,25 @@ func check(ctx context.Context, registry Registry, t plan.Target) (Result, bool,
 		if ctx.Err() != nil {
 			return result, false, notStarted(ctx)
 		}
-		return result, false, &Error{Class: ClassRegistry, Err: fmt.Errorf("asking the registry whether the image exists: %w", err)}
+		return result, false, unanswered("asking the registry whether the image exists", err)
 	}
 	if present {
 		result.Skipped, result.Tags, result.Digest = true, t.Tags, digest
 	}
 	return result, present, nil
+}
+
+// unanswered is a question to the registry that got no yes or no.
+func unanswered(doing string, err error) error {
+	failed := &Error{Class: Classify(err.Error(), ClassRegistry), Err: fmt.Errorf("%s: %w", doing, err)}
+	var asks interface{ RetryAfter() time.Duration }
+	if errors.As(err, &asks) {
+		failed.RetryAfter = asks.RetryAfter()
+		if failed.Class == ClassAuth { // "forbidden, for now"
+			failed.Class = ClassRateLimit
+		}
+	}
+	return failed
 }
 
 // checksAtOnce bounds the registry questions under way; they are small, and a registry answers many at once.

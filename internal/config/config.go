@@ -38,6 +38,8 @@ type Config struct {
 	ForceBuild bool
 	// MaxWorkers is the number of images built at once, at least 1.
 	MaxWorkers int
+	// MaxRetries is how many attempts at an image may follow the first one, at least 0.
+	MaxRetries int
 	// BatchSize is the number of finished images after which disk and cache are looked at, at least 1.
 	BatchSize int
 	// CacheMode is what BuildKit exports as registry cache: "off", "min" or "max".

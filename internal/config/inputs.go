@@ -44,10 +44,11 @@ var inputs = []Input{
 	{Name: "strategy", Description: "How images are made. Only native, the default, in this version."},
 	{Name: "force-build", Default: "false", Description: "true builds also the images that the registry has.", boolean: true},
 	{Name: "max-workers", Default: "8 for swebench, 4 for swtbench", Description: "Images built at once."},
+	{Name: "max-retries", Default: defaultMaxRetries, Description: "Further attempts at an image that failed for a cause that may pass, 0 for none."},
 	{Name: "batch-size", Default: strconv.Itoa(defaultBatchSize),
 		Description: "Images after which the engine's disk and the builder's cache are looked at, while builds go on."},
 	{Name: "cache-mode", Default: defaultCacheMode, Description: "Registry cache that BuildKit exports with each image, off, min or max."},
-	{Name: "image-timeout", Default: defaultImageTimeout.String(), Description: "Longest time for one image, such as 90s, 30m or 1h."},
+	{Name: "image-timeout", Default: defaultImageTimeout.String(), Description: "Longest time for one attempt at an image, such as 90s, 30m or 1h."},
 	{Name: "builder", Default: "one of this run's own, removed at its end",
 		Description: "Name of a buildx builder to adopt (the name output of docker/setup-buildx-action), " +
 			"or the unix:// or tcp:// address of a buildkitd."},

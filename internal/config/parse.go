@@ -38,6 +38,7 @@ func Parse(get func(name string) string) (Config, error) {
 		Strategy:          p.strategy(),
 		ForceBuild:        p.boolean("force-build"),
 		MaxWorkers:        p.maxWorkers(benchmark),
+		MaxRetries:        p.maxRetries(),
 		BatchSize:         p.whole("batch-size", defaultBatchSize, 1, 10_000),
 		CacheMode:         p.choice("cache-mode", defaultCacheMode, "off", "min", "max"),
 		ImageTimeout:      p.imageTimeout(),

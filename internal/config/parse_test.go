@@ -31,7 +31,7 @@ func least() Config {
 		Image:             "ghcr.io/openhands/eval-agent-server",
 		BaseImageTemplate: "docker.io/swebench/sweb.eval.{arch}.{repo}_1776_{name}:latest",
 		CustomTagTemplate: "{sdk_dockerfile_sha7}-{instance_tag}",
-		Target:            "source-minimal", Strategy: "native", MaxWorkers: 8, CacheMode: "off",
+		Target:            "source-minimal", Strategy: "native", MaxWorkers: 8, MaxRetries: 2, CacheMode: "off",
 		ImageTimeout: 2000 * time.Second, Builder: "builder-1", BuildDir: "builds",
 		BatchSize: 15, KeepStorageGB: 60, PruneThreshold: 60,
 	}
@@ -50,6 +50,7 @@ func TestParse(t *testing.T) {
 			c.Benchmark.MaxWorkers, c.MaxWorkers = 4, 4
 		}},
 		"a given value wins over the preset": {map[string]string{"benchmark": "swebench", "max-workers": " 3\n"}, func(c *Config) { c.MaxWorkers = 3 }},
+		"no retries":                         {map[string]string{"max-retries": "0"}, func(c *Config) { c.MaxRetries = 0 }},
 		"options enter the default tag": {
 			map[string]string{"sdk-options": "install_acp_providers=\r\n\n  image_flavor = a=b \n"},
 			func(c *Config) {
@@ -178,6 +179,8 @@ func TestMistakes(t *testing.T) {
 		{"max-workers", "0", `"0" is not a whole number of at least 1`, "1 or more"},
 		{"max-workers", "-2", "at least 1", "1 or more"},
 		{"max-workers", "2.5", "whole number", "1 or more"},
+		{"max-retries", "-1", `"-1" is not a whole number from 0 to 20`, "from 0 to 20"},
+		{"max-retries", "21", "from 0 to 20", "from 0 to 20"},
 		{"cache-mode", "full", `"full" is unknown`, "off, min or max"},
 		{"image-timeout", "2000", `"2000" has no unit`, "30m"},
 		{"image-timeout", "soon", `"soon" is not a duration`, "30m"},

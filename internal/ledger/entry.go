@@ -22,13 +22,13 @@ type Entry struct {
 	Status    build.Status `json:"status"`
 
 	SkipReason   Text `json:"skip_reason"`
-	AttemptCount int  `json:"attempt_count"` // 0 when no build was begun
+	AttemptCount int  `json:"attempt_count"` // 0 when the image was there already, or never begun
 
 	// StartedAt is when work on the image began: the wait for a slot comes before it.
 	StartedAt  *time.Time `json:"started_at"`
 	FinishedAt *time.Time `json:"finished_at"`
 
-	// DurationSeconds is the time that the image took, again without the wait for a slot.
+	// DurationSeconds is the time that the image took in all its attempts and between them, without the wait for a slot.
 	DurationSeconds    *float64 `json:"duration_seconds"`
 	RemoteCheckSeconds *float64 `json:"remote_check_seconds"`
 	BuildSeconds       *float64 `json:"build_seconds"`
@@ -43,8 +43,17 @@ type Entry struct {
 	ErrorOutput     Text   `json:"error_output"` // the last lines that the failed command printed
 	SdistBuilds     int    `json:"sdist_builds"`
 
-	// Phases are the wall seconds of the image's time in this run by name: queued, check, build.
+	// Phases are the wall seconds of the image's time in this run by name: queued, check, build, backoff.
 	Phases map[string]float64 `json:"phases"`
+	// Attempts are what the sums above are made of. Telemetry alone is the last build's.
+	Attempts []Attempt `json:"attempts"`
+}
+
+// Attempt is one try at an image.
+type Attempt struct {
+	Class   Text    `json:"class"` // null when it worked, like Error
+	Error   Text    `json:"error"`
+	Seconds float64 `json:"seconds"`
 }
 
 // FromOutcome is the entry of a target that has ended.
@@ -56,9 +65,10 @@ func FromOutcome(o build.Outcome) Entry {
 		Status: o.Status(), AttemptCount: o.Result.Attempts, FinishedAt: &finished,
 		RemoteCheckSeconds: known(o.Result.Check), BuildSeconds: known(o.Result.Making), DurationSeconds: known(worked),
 		Telemetry: telemetry(o.Result.Telemetry), InstanceID: o.Target.InstanceID, Strategy: Text(o.Result.Strategy),
-		SdistBuilds: o.Result.SdistBuilds,
+		SdistBuilds: o.Result.SdistBuilds, Attempts: attempts(o.Result.Tries),
 		Phases: map[string]float64{
 			"queued": round(queued.Seconds()), "check": round(o.Result.Check.Seconds()), "build": round(o.Result.Making.Seconds()),
+			"backoff": round(o.Result.Waited.Seconds()),
 		},
 	}
 	if worked > 0 {
@@ -83,8 +93,7 @@ func (e *Entry) blame(err error) {
 		e.Error, e.ErrorClass = "the build ended well, but named no tag", Text(build.ClassUnknown)
 		return
 	}
-	// In one line: the benchmarks repository prints it as it is, and a line of its own could be a runner's command.
-	e.Error, e.ErrorClass = Text(strings.Join(strings.Fields(err.Error()), " ")), Text(build.ClassOf(err))
+	e.Error, e.ErrorClass = inOneLine(err), Text(build.ClassOf(err))
 	var failed *build.Error
 	if errors.As(err, &failed) {
 		e.ErrorOutput = Text(last(failed.Tail, maxErrorOutput))
@@ -92,6 +101,22 @@ func (e *Entry) blame(err error) {
 			e.ErrorReturnCode = &failed.ReturnCode
 		}
 	}
+}
+
+// inOneLine is an error without line breaks: the benchmarks repository prints it as it is, and a line of its own could be
+// a runner's command.
+func inOneLine(err error) Text { return Text(strings.Join(strings.Fields(err.Error()), " ")) }
+
+func attempts(tries []build.Try) []Attempt {
+	made := []Attempt{}
+	for _, try := range tries {
+		a := Attempt{Seconds: round(try.Took.Seconds())}
+		if try.Err != nil {
+			a.Class, a.Error = Text(build.ClassOf(try.Err)), inOneLine(try.Err)
+		}
+		made = append(made, a)
+	}
+	return made
 }
 
 // maxErrorOutput bounds what a line of the ledger repeats of an image's log, in bytes.
@@ -109,7 +134,7 @@ func last(s string, n int) string {
 // durations splits the time since the target was handed in into work on it and the wait for a slot, which an Outcome
 // does not tell apart by itself: a full run hands in all targets at once.
 func durations(o build.Outcome) (worked, queued time.Duration) {
-	worked = o.Result.Check + o.Result.Making
+	worked = o.Result.Check + o.Result.Making + o.Result.Waited
 	if o.Started.IsZero() {
 		return worked, 0
 	}

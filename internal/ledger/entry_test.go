@@ -48,7 +48,11 @@ func outcomes() []build.Outcome {
 	skipped := build.Result{Skipped: true, Tags: []string{"ghcr.io/openhands/eval-agent-server:1234567-abcdef0-y-source-minimal"}, Digest: "sha256:" + strings.Repeat("b", 64), Check: 120 * time.Millisecond}
 	lostPush := builtResult(1, 40*time.Second)
 	broken := builtResult(2, 12*time.Second)
-	broken.Tags, broken.SdistBuilds = nil, 2
+	broken.Tags, broken.SdistBuilds, broken.Waited = nil, 2, 6*time.Second
+	broken.Tries = []build.Try{
+		{Err: &build.Error{Class: build.ClassNetwork, Err: errors.New("lookup r:\nno such host")}, Took: 5250 * time.Millisecond},
+		{Err: &build.Error{Class: build.ClassBuild, Err: errors.New("no such base")}, Took: 7 * time.Second},
+	}
 	return []build.Outcome{
 		outcome("django__django-11333", 48.4504, builtResult(1, 48200400*time.Microsecond), nil),
 		outcome("django__django-11334", 1.2, skipped, nil),
@@ -164,8 +168,14 @@ func TestFromOutcome(t *testing.T) {
 		of   build.Outcome
 		want any
 	}{
-		{"the wait for a slot is no work", func(e Entry) any { return e.Phases["queued"] }, all[2], 47.75},
-		{"work starts after the wait", func(e Entry) any { return e.StartedAt.Format("15:04:05.000") }, all[2], "12:00:47.750"},
+		{"the wait for a slot is no work", func(e Entry) any { return e.Phases["queued"] }, all[2], 41.75},
+		{"the wait between attempts is a phase of its own", func(e Entry) any { return e.Phases["backoff"] }, all[2], 6.0},
+		{"and a part of the image's time", func(e Entry) any { return *e.DurationSeconds }, all[2], 18.25},
+		{"work starts after the wait", func(e Entry) any { return e.StartedAt.Format("15:04:05.000") }, all[2], "12:00:41.750"},
+		{"each attempt has its class", func(e Entry) any { return e.Attempts }, all[2], []Attempt{
+			{Class: "network", Error: "lookup r: no such host", Seconds: 5.25}, {Class: "build-failed", Error: "no such base", Seconds: 7},
+		}},
+		{"what was not tried has none", func(e Entry) any { return e.Attempts }, all[4], []Attempt{}},
 		{"what never started has no start", func(e Entry) any { return e.StartedAt == nil && e.DurationSeconds == nil }, all[4], true},
 		{"floats have milliseconds", func(e Entry) any { return *e.BuildContextSeconds }, all[0], 2.612},
 		{"a telemetry of 0 is not absent", func(e Entry) any { return *e.CacheImportSeconds }, all[0], 0.0},

@@ -26,8 +26,9 @@ import (
 // begin reads what the user asked for and makes the run's folders. Mistakes are a refusal, all that can be found without
 // the SDK at once; the run that comes with an error can only refuse.
 func begin(p Process) (*run, error) {
-	r := &run{environ: p.Environ, stdout: p.Stdout, workspace: p.Dir}
-	r.actions = actions.New(p.Stdout, r.getenv)
+	r := &run{environ: p.Environ, workspace: p.Dir}
+	r.stdout = report.NewScreen(p.Stdout, r.getenv)
+	r.actions = actions.New(r.stdout, r.getenv)
 	for _, secret := range []string{"registry-password", "base-registry-password"} {
 		r.actions.Mask(r.actions.Input(secret))
 	}
@@ -121,7 +122,7 @@ func (r *run) makeFolders() (err error) {
 		Summary: ledger.Text(r.relative(filepath.Join(r.folder, ledger.SummaryFileName))),
 		Logs:    ledger.Text(r.relative(r.logs)),
 	}
-	r.console = report.NewConsole(r.actions.Info, len(r.targets), r.config.MaxWorkers)
+	r.console = report.NewConsole(r.actions.Info, r.stdout, len(r.targets), r.config.MaxWorkers)
 	r.saveForPost()
 	return r.logIn()
 }

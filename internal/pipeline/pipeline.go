@@ -102,7 +102,9 @@ func (r *run) findMissing(ctx context.Context) (missing []plan.Target, err error
 		if refused := refusedAll(done, len(missing), r.config.Image); refused != nil && ctx.Err() == nil {
 			return refused
 		}
-		for _, outcome := range done {
+		again, final := askedAgain(done, r.config.MaxRetries)
+		missing = append(missing, again...)
+		for _, outcome := range final {
 			r.record(outcome)
 		}
 		return nil

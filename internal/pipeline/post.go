@@ -6,6 +6,7 @@ import (
 
 	"github.com/OpenHands/eval-images/internal/actions"
 	"github.com/OpenHands/eval-images/internal/engine"
+	"github.com/OpenHands/eval-images/internal/report"
 )
 
 // PostName is the name under which the program is the action's post step: the runner passes no argument that would tell
@@ -16,8 +17,9 @@ const PostName = "eval-images-post"
 // and removes the builder that the run has left; else there is nothing to do. It never fails a job: the result is always
 // ExitOK.
 func Post(ctx context.Context, p Process) int {
-	r := &run{environ: p.Environ, stdout: p.Stdout, workspace: p.Dir}
-	r.actions = actions.New(p.Stdout, r.getenv)
+	r := &run{environ: p.Environ, workspace: p.Dir}
+	r.stdout = report.NewScreen(p.Stdout, r.getenv)
+	r.actions = actions.New(r.stdout, r.getenv)
 	if err := r.reportForKilled(); err != nil {
 		r.actions.Info("no summary of the run that was killed: " + err.Error())
 	}

@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"fmt"
-	"io"
 	"os"
 	"sync"
 	"time"
@@ -21,7 +20,7 @@ import (
 type run struct {
 	actions *actions.Runner
 	environ []string
-	stdout  io.Writer
+	stdout  *report.Screen
 	config  config.Config
 	targets []plan.Target // with tags once the SDK has named them
 
@@ -96,6 +95,10 @@ func (r *run) record(outcome build.Outcome) {
 	}
 	// A cancel says itself why what it cut off has failed.
 	if class := build.ClassOf(outcome.Err); outcome.Status() == build.Failed && class != build.ClassCancelled {
-		r.actions.Error(entry.InstanceID, fmt.Sprintf("%s: %v\nlog: %s", class, outcome.Err, outcome.Result.LogPath))
+		message := fmt.Sprintf("%s: %v\nhint: %s", class, outcome.Err, build.Hint(class))
+		if outcome.Result.LogPath != "" {
+			message += "\nlog: " + outcome.Result.LogPath
+		}
+		r.actions.Error(entry.InstanceID, message)
 	}
 }

@@ -29,7 +29,7 @@ type Client struct {
 // New makes a client that identifies itself by keychain and sends through t. What passes by itself (408, 429, 5xx, a cut
 // connection) is asked again twice by the library, 1 s and 3 s later (go-containerregistry, remote/options.go).
 func New(keychain authn.Keychain, t http.RoundTripper, options ...remote.Option) *Client {
-	options = append([]remote.Option{remote.WithAuthFromKeychain(keychain), remote.WithTransport(t)}, options...)
+	options = append([]remote.Option{remote.WithAuthFromKeychain(keychain), remote.WithTransport(listening{t})}, options...)
 	return &Client{keychain: keychain, transport: t, options: options}
 }
 
@@ -64,13 +64,14 @@ func (c *Client) Digest(ctx context.Context, reference string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	ctx, asked := listen(ctx)
 	descriptor, err := puller.Head(ctx, ref)
 	if status(err) == http.StatusNotFound {
 		return "", nil
 	}
 	if err != nil {
 		c.forget(puller)
-		return "", explain(fmt.Sprintf("asking for %s", ref), err)
+		return "", asked.refusal(fmt.Sprintf("asking for %s", ref), err)
 	}
 	return descriptor.Digest.String(), nil
 }

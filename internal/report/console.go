@@ -14,22 +14,27 @@ import (
 // heartbeat is how often a run that may be silent for many minutes says that it lives.
 const heartbeat = 60 * time.Second
 
-// Console is the live view of a run in a log: a line for each image as it ends, and a heartbeat. It is safe for use by
-// many goroutines.
+// redrawn is how often the bar on a terminal is brought up to date.
+const redrawn = time.Second
+
+// Console is the live view of a run: a line for each image as it ends, with a heartbeat in a log, or a bar on a
+// terminal. It is safe for use by many goroutines.
 type Console struct {
-	print func(line string)
+	print  func(line string)
+	screen *Screen
 
 	mu       sync.Mutex
 	progress progress
 	closed   bool
+	bar      *bar // on a terminal, while the run is on
 	done     chan struct{}
 }
 
-// NewConsole shows a run of total images, of which at most workers are built at once. print writes one line, and makes
-// it safe: lines repeat what builds say. It is never called twice at the same time.
-func NewConsole(print func(line string), total, workers int) *Console {
+// NewConsole shows a run of total images, of which at most workers are built at once. print writes one line to screen,
+// and makes it safe: lines repeat what builds say. It is never called twice at the same time.
+func NewConsole(print func(line string), screen *Screen, total, workers int) *Console {
 	return &Console{
-		print: print, done: make(chan struct{}),
+		print: print, screen: screen, done: make(chan struct{}),
 		progress: progress{total: total, workers: workers, running: map[string]time.Time{}},
 	}
 }
@@ -39,6 +44,7 @@ func (c *Console) Started(t plan.Target) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.progress.start(t.InstanceID, time.Now())
+	c.redraw()
 }
 
 // Finished is told of each target that has ended, also of one that never started.
@@ -46,12 +52,32 @@ func (c *Console) Finished(o build.Outcome) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.progress.finish(o)
-	c.print(fmt.Sprintf("[%*d/%d] %s", len(fmt.Sprint(c.progress.total)), c.progress.finished(), c.progress.total, finishedLine(o)))
+	c.print(c.position() + " " + finishedLine(o))
+	c.redraw()
 }
 
-// Run prints the heartbeat until ctx is done or the console is closed.
+// Waiting is told of each target whose attempt has failed and that will be tried again after wait.
+func (c *Console) Waiting(t plan.Target, attempt int, err error, wait time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.progress.pause(t.InstanceID)
+	c.print(fmt.Sprintf("%*s retry    %s  attempt %d failed, the next one comes in %s  %s: %s", len(c.position()), "", t.InstanceID, attempt,
+		duration(wait.Seconds()), build.ClassOf(err), oneLine(err.Error(), reasonInLog)))
+	c.redraw()
+}
+
+// position is where the run is: "[ 3/12]".
+func (c *Console) position() string {
+	return fmt.Sprintf("[%*d/%d]", len(fmt.Sprint(c.progress.total)), c.progress.finished(), c.progress.total)
+}
+
+// Run prints the heartbeat, or keeps a bar, until ctx is done or the console is closed.
 func (c *Console) Run(ctx context.Context) {
-	ticker := time.NewTicker(heartbeat)
+	every := heartbeat
+	if c.begin() {
+		every = redrawn
+	}
+	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	for {
 		select {
@@ -65,21 +91,45 @@ func (c *Console) Run(ctx context.Context) {
 	}
 }
 
+// begin shows the bar where there can be one.
+func (c *Console) begin() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return false
+	}
+	c.bar = c.screen.show(c.progress.total)
+	c.redraw()
+	return c.bar != nil
+}
+
+// redraw brings the bar up to date, where there is one.
+func (c *Console) redraw() {
+	if c.bar != nil {
+		c.bar.set(c.progress.finished(), c.progress.rows(time.Now()))
+	}
+}
+
 func (c *Console) beat() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.closed {
+	switch {
+	case c.closed:
+	case c.bar != nil:
+		c.redraw()
+	default:
 		c.print(c.progress.String(time.Now()))
 	}
 }
 
-// Close ends the heartbeat; once it has returned there is no further one.
+// Close ends heartbeat or bar; once it has returned there is nothing further of them.
 func (c *Console) Close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.closed {
-		c.closed = true
+		c.closed, c.bar = true, nil
 		close(c.done)
+		c.screen.hide()
 	}
 }
 

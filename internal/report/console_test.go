@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"sync"
 	"testing"
@@ -23,7 +24,8 @@ type console struct {
 
 func newConsole(total, workers int) *console {
 	c := &console{}
-	c.Console = NewConsole(func(line string) { c.lines = append(c.lines, line) }, total, workers)
+	screen := NewScreen(io.Discard, func(string) string { return "" })
+	c.Console = NewConsole(func(line string) { c.lines = append(c.lines, line) }, screen, total, workers)
 	return c
 }
 

@@ -3,6 +3,7 @@ package report
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,7 +20,7 @@ var failureHeader = []string{"Instance", "Class", "Code", "Tries", "Reason and l
 
 // failures lists the images that failed, then those that the end of the run stopped, in at most room bytes.
 func failures(s ledger.Summary, room int) string {
-	const frame = 2000 // headings, table headers, notes
+	const frame = 8000 // headings, table headers, notes, a hint for each class
 	var failed, cancelled []ledger.FailedBuild
 	for _, f := range s.FailedBuilds {
 		if f.Class == build.ClassCancelled {
@@ -33,7 +34,7 @@ func failures(s ledger.Summary, room int) string {
 	names, _ := fitting(cancelled, room, func(f ledger.FailedBuild) string { return code(f.InstanceID, shortValue) })
 	first := min(failuresInSight, len(rows))
 	return join([]string{
-		section("Failed images", note(s), failureTable(rows[:first]),
+		section("Failed images", note(s), hints(s.FailuresByClass), failureTable(rows[:first]),
 			folded(fmt.Sprintf("%d more failed images", len(rows)-first), failureTable(rows[first:])),
 			more(len(failed)-len(rows), s.Run.Files)),
 		folded(plural(len(cancelled), "image was", "images were")+" cancelled",
@@ -100,12 +101,23 @@ func note(s ledger.Summary) string {
 }
 
 func byClass(counts map[build.Class]int) []string {
-	var classes []string
-	for class, n := range counts {
-		if class != build.ClassCancelled {
-			classes = append(classes, fmt.Sprintf("%s %d", text(string(class), shortValue), n))
-		}
+	var shown []string
+	for _, class := range classes(counts) {
+		shown = append(shown, fmt.Sprintf("%s %d", text(string(class), shortValue), counts[class]))
 	}
-	slices.Sort(classes)
-	return classes
+	return shown
+}
+
+// classes are the failures' classes, sorted; a cancel explains itself.
+func classes(counts map[build.Class]int) []build.Class {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(counts)), func(c build.Class) bool { return c == build.ClassCancelled })
+}
+
+// hints say once for each class what to do.
+func hints(counts map[build.Class]int) string {
+	var said []string
+	for _, class := range classes(counts) {
+		said = append(said, fmt.Sprintf("- What to do about %s: %s.\n", text(string(class), shortValue), text(build.Hint(class), longValue)))
+	}
+	return strings.Join(said, "")
 }

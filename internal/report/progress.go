@@ -18,19 +18,31 @@ type progress struct {
 	total, workers         int
 	built, skipped, failed int
 	running                map[string]time.Time // start by instance
+	waiting                map[string]bool      // instances between two attempts
 	first                  time.Time            // start of the first build
 	making                 time.Duration        // spent on the built images, all added up
 }
 
 func (p *progress) start(instance string, now time.Time) {
 	p.running[instance] = now
+	delete(p.waiting, instance)
 	if p.first.IsZero() {
 		p.first = now
 	}
 }
 
+// pause is an image that is tried again later; it holds no worker until then.
+func (p *progress) pause(instance string) {
+	delete(p.running, instance)
+	if p.waiting == nil {
+		p.waiting = map[string]bool{}
+	}
+	p.waiting[instance] = true
+}
+
 func (p *progress) finish(o build.Outcome) {
 	delete(p.running, o.Target.InstanceID)
+	delete(p.waiting, o.Target.InstanceID)
 	switch o.Status() {
 	case build.Built:
 		p.built++
@@ -45,8 +57,19 @@ func (p *progress) finish(o build.Outcome) {
 func (p *progress) finished() int { return p.built + p.skipped + p.failed }
 
 func (p *progress) String(now time.Time) string {
-	return fmt.Sprintf("%d of %d done: %d built, %d skipped, %d failed; %s; %s; %s",
-		p.finished(), p.total, p.built, p.skipped, p.failed, p.throughput(now), p.left(now), p.runningNow(now))
+	return fmt.Sprintf("%d of %d done: %s; %s; %s; %s", p.finished(), p.total, p.counts(), p.throughput(now), p.left(now), p.runningNow(now))
+}
+
+// rows say the same around and below a bar.
+func (p *progress) rows(now time.Time) rows {
+	return rows{
+		before: fmt.Sprintf("%d of %d", p.finished(), p.total), after: p.left(now),
+		below: [2]string{p.counts() + "; " + p.throughput(now), p.runningNow(now)},
+	}
+}
+
+func (p *progress) counts() string {
+	return fmt.Sprintf("%d built, %d skipped, %d failed", p.built, p.skipped, p.failed)
 }
 
 func (p *progress) throughput(now time.Time) string {
@@ -80,8 +103,12 @@ func (p *progress) left(now time.Time) string {
 }
 
 func (p *progress) runningNow(now time.Time) string {
+	waiting := ""
+	if len(p.waiting) > 0 {
+		waiting = fmt.Sprintf("; %d waiting to be tried again", len(p.waiting))
+	}
 	if len(p.running) == 0 {
-		return "none running"
+		return "none running" + waiting
 	}
 	type image struct {
 		instance string
@@ -102,5 +129,5 @@ func (p *progress) runningNow(now time.Time) string {
 	if more := len(images) - len(names); more > 0 {
 		line += fmt.Sprintf(" +%d more", more)
 	}
-	return line
+	return line + waiting
 }

@@ -30,7 +30,7 @@ import time
 import traceback
 from pathlib import Path
 
-TAIL = 2000  # characters of a failed command's output that go into the record; the log has all of it
+TAIL = 16_000  # characters kept of a failed command's output: the last step's own, and its instruction, which may be long
 GRACE = 2  # seconds that what we started has between SIGINT and SIGKILL
 
 # Fields of BuildOptions that the parent decides. The user cannot set them: images, tags and content would no longer be

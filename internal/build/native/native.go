@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/OpenHands/eval-images/internal/build"
@@ -29,6 +31,12 @@ type Builder struct {
 	Request sdk.Request
 	// Workspace is the folder that log paths are told relative to; Logs, below it, gets a log for each image.
 	Workspace, Logs string
+	// OwnStages are the stages of the SDK's Dockerfile that are built from the target's base image. Without them nothing
+	// is known, and no failure counts as one of all images.
+	OwnStages []string
+
+	mu       sync.Mutex
+	attempts map[string]int // builds begun, by log
 }
 
 // Build makes one image. What the SDK said of a failure comes back as a *build.Error.
@@ -37,15 +45,34 @@ func (b *Builder) Build(ctx context.Context, t plan.Target) (build.Result, error
 	request := b.Request
 	request.BaseImage, request.CustomTag, request.LogPath = t.BaseImage, t.CustomTag, log
 	begin := time.Now()
+	b.announce(log, begin)
 	response, err := b.Workers.Build(ctx, request)
 	result := build.Result{
 		Strategy: Strategy, Attempts: 1, Making: time.Since(begin), LogPath: b.relative(log),
 		Tags: response.Tags, Telemetry: response.Telemetry, SdistBuilds: response.SdistBuilds,
 	}
 	if err != nil {
-		return withFailure(result, err), classified(err)
+		return withFailure(result, err), classified(err, t.BaseImage, b.OwnStages)
 	}
 	return result, nil
+}
+
+// announce begins an attempt's part of the image's log. The file may also hold an earlier run's attempts. That it cannot
+// be written is the build's to say, which needs it more.
+func (b *Builder) announce(log string, now time.Time) {
+	b.mu.Lock()
+	if b.attempts == nil {
+		b.attempts = map[string]int{}
+	}
+	b.attempts[log]++
+	attempt := b.attempts[log]
+	b.mu.Unlock()
+	file, err := os.OpenFile(log, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
+	if err != nil {
+		return
+	}
+	defer file.Close()
+	fmt.Fprintf(file, "[eval-images] ======== attempt %d, %s ========\n", attempt, now.UTC().Format(time.RFC3339))
 }
 
 // withFailure adds what the SDK measured of a build until it failed.
@@ -78,26 +105,4 @@ func LogName(instance string) string {
 		return '-'
 	}, instance)
 	return strings.TrimLeft(safe, ".-") + ".log"
-}
-
-// classified turns a worker's failure into the words of the build package.
-func classified(err error) error {
-	var failed *sdk.BuildFailure
-	var raised *sdk.SDKError
-	var died *sdk.WorkerDied
-	wrapped := fmt.Errorf("building with the SDK: %w", err)
-	switch {
-	case errors.As(err, &failed):
-		return &build.Error{Class: build.ClassBuild, ReturnCode: failed.ReturnCode, Tail: failed.Tail, Err: wrapped}
-	case errors.As(err, &raised):
-		return &build.Error{Class: build.ClassSDK, Tail: raised.Traceback, Err: wrapped}
-	case errors.As(err, &died):
-		return &build.Error{Class: build.ClassWorkerDied, Tail: died.Tail, Err: wrapped}
-	case errors.Is(err, sdk.ErrTimeout):
-		return &build.Error{Class: build.ClassTimeout, Err: wrapped}
-	case errors.Is(err, context.Canceled):
-		return &build.Error{Class: build.ClassCancelled, Err: wrapped}
-	default:
-		return &build.Error{Class: build.ClassUnknown, Err: wrapped}
-	}
 }

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
 	"testing"
 	"time"
 
@@ -58,6 +61,9 @@ func TestFailuresKeepTheirClass(t *testing.T) {
 	}{
 		{&sdk.BuildFailure{ReturnCode: 7, Tail: "ERROR: no"}, build.Error{Class: build.ClassBuild, ReturnCode: 7, Tail: "ERROR: no"}},
 		{&sdk.SDKError{Type: "ValueError", Traceback: "at x"}, build.Error{Class: build.ClassSDK, Tail: "at x"}},
+		{&sdk.SDKError{Type: "OSError", Message: "[Errno 28] No space left on device: '/x'"}, build.Error{Class: build.ClassDisk}},
+		{&sdk.OptionError{Problems: []string{"x"}}, build.Error{Class: build.ClassSDK}},
+		{&sdk.SetupError{Doing: "importing", Cause: "the worker process died (signal: killed)"}, build.Error{Class: build.ClassWorkerDied}},
 		{&sdk.WorkerDied{How: "signal: killed", Tail: "last"}, build.Error{Class: build.ClassWorkerDied, Tail: "last"}},
 		{sdk.ErrTimeout, build.Error{Class: build.ClassTimeout}},
 		{context.Canceled, build.Error{Class: build.ClassCancelled}},
@@ -83,7 +89,7 @@ func TestFailuresKeepTheirClass(t *testing.T) {
 
 func TestFailureKeepsItsTelemetry(t *testing.T) {
 	w := &workers{err: &sdk.BuildFailure{ReturnCode: 1, Telemetry: map[string]float64{"cleanup_seconds": 2}, SdistBuilds: 1}}
-	result, _ := (&Builder{Workers: w}).Build(t.Context(), target)
+	result, _ := (&Builder{Workers: w, Logs: t.TempDir()}).Build(t.Context(), target)
 	if result.Telemetry["cleanup_seconds"] != 2 || result.SdistBuilds != 1 {
 		t.Errorf("result %+v lacks what the SDK measured", result)
 	}
@@ -100,5 +106,25 @@ func TestLogName(t *testing.T) {
 		if got := LogName(instance); got != want {
 			t.Errorf("LogName(%q) = %q, want %q", instance, got, want)
 		}
+	}
+}
+
+// An image's log tells its attempts apart, and those of another run that wrote it before.
+func TestLogTellsAttemptsApart(t *testing.T) {
+	logs := t.TempDir()
+	for range 2 { // runs
+		b := &Builder{Workers: &workers{}, Workspace: logs, Logs: logs}
+		for range 2 {
+			b.Build(t.Context(), target)
+		}
+	}
+	text, err := os.ReadFile(filepath.Join(logs, LogName(target.InstanceID)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := regexp.MustCompile(`\d{4}-\S+Z`).ReplaceAllString(string(text), "TIME")
+	once := "[eval-images] ======== attempt 1, TIME ========\n[eval-images] ======== attempt 2, TIME ========\n"
+	if diff := cmp.Diff(once+once, got); diff != "" {
+		t.Error(diff)
 	}
 }

@@ -74,6 +74,7 @@ type line struct {
 	Error      string   `json:"error"`
 	LogPath    string   `json:"log_path"`
 	ReturnCode int      `json:"error_return_code"`
+	Attempts   int      `json:"attempt_count"`
 }
 
 // ledger reads the ledger that the outputs name, by instance.

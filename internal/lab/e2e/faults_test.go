@@ -3,6 +3,8 @@ package e2e
 import (
 	"cmp"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -88,7 +90,7 @@ func deathOf(t *testing.T, container string) <-chan death {
 	return ended
 }
 
-// TestWorkerDies kills a worker in the middle of its build: that costs its one image.
+// TestWorkerDies kills a worker in the middle of its build: that costs its one image another attempt.
 func TestWorkerDies(t *testing.T) {
 	s := step(t, repository(t), instances(t, 4), map[string]string{"max-workers": "1"})
 	run := start(t, s)
@@ -100,18 +102,21 @@ for path in glob.glob("/proc/[0-9]*/comm"):
         os.kill(int(path.split("/")[2]), 9)`
 	docker(t, "exec", run.Container, "python3", "-c", kill)
 	got := run.Wait()
-	ended(t, got, 1, map[string]string{"built": "3", "failed": "1"})
 	if strings.Contains(got.Log, "Workers are not forked") {
 		t.Error("the seed was lost with its worker")
 	}
-	died := 0
-	for _, line := range ledger(t, s.Workspace, got) {
-		if line.ErrorClass == "worker-died" {
-			died++
-		}
+	ended(t, got, 0, map[string]string{"built": "4", "failed": "0", "retried": "1"})
+	if !strings.Contains(got.Log, "attempt 1 failed, the next one comes in") || !strings.Contains(got.Log, "worker-died: ") {
+		t.Error("the log does not tell of the attempt that failed, and why")
 	}
-	if died != 1 {
-		t.Errorf("%d images failed because their worker died, want 1", died)
+	for id, line := range ledger(t, s.Workspace, got) {
+		if line.Attempts == 1 {
+			continue
+		}
+		log, err := os.ReadFile(filepath.Join(s.Workspace, line.LogPath))
+		if parts := strings.Count(string(log), "[eval-images] ======== attempt "); err != nil || line.Attempts != 2 || parts != 2 {
+			t.Errorf("%s took %d attempts, and its log has %d (%v); want 2", id, line.Attempts, parts, err)
+		}
 	}
 }
 
@@ -120,8 +125,8 @@ func TestTimeout(t *testing.T) {
 	s := step(t, repository(t), []string{id}, map[string]string{"image-timeout": "1s"})
 	got := start(t, s).Wait()
 	ended(t, got, 1, map[string]string{"failed": "1"})
-	if line := ledger(t, s.Workspace, got)[id]; line.ErrorClass != "timeout" || !strings.Contains(line.Error, "image-timeout") {
-		t.Errorf("class %q, error %q; want timeout and the input's name", line.ErrorClass, line.Error)
+	if line := ledger(t, s.Workspace, got)[id]; line.ErrorClass != "timeout" || line.Attempts != 2 || !strings.Contains(line.Error, "image-timeout") {
+		t.Errorf("class %q, %d attempts, error %q; want timeout, 2, and the input's name", line.ErrorClass, line.Attempts, line.Error)
 	}
 }
 

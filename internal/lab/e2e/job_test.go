@@ -37,7 +37,7 @@ func TestMainJob(t *testing.T) {
 			"failed-instances": fmt.Sprintf("[%q]", withoutBase), "seam": "native-field", "strategy": "native",
 		})
 		lost := ledger(t, s.Workspace, first)[withoutBase]
-		if lost.Status != "failed" || lost.ErrorClass != "build-failed" || lost.ReturnCode == 0 || !strings.Contains(lost.Error, "not found") {
+		if lost.Status != "failed" || lost.ErrorClass != "base-missing" || lost.Attempts != 1 || lost.ReturnCode == 0 || !strings.Contains(lost.Error, "not found") {
 			t.Errorf("the image without a base: %+v; want its class, return code and reason", lost)
 		}
 		if log, err := os.ReadFile(filepath.Join(s.Workspace, lost.LogPath)); err != nil || !strings.Contains(string(log), "not found") {

@@ -103,7 +103,7 @@ def build(options):
     subprocess.run(["sh", "-c", "echo said by a child; echo said by a child, loudly >&2"])
     match options.base_image:
         case "fails":
-            error = "x" * 3000 + "\nsecond but last\nlast words\n"
+            error = "x" * 20_000 + "\nsecond but last\nlast words\n"
             raise BuildCommandError(3, ["docker", "buildx", "build"], output="", stderr=error)
         case "raises":
             raise FileNotFoundError("no such catalog")

@@ -1,0 +1,73 @@
+package registry
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+)
+
+func TestRetryAfter(t *testing.T) {
+	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	cases := map[string]time.Duration{
+		"":                              0,
+		"7":                             7 * time.Second,
+		"0.5":                           500 * time.Millisecond,
+		"352.829µs":                     352829 * time.Nanosecond, // ghcr.io
+		"300ms":                         300 * time.Millisecond,
+		"Mon, 23 Nov 2026 12:02:00 GMT": 2 * time.Minute,
+		"Mon, 23 Nov 2026 11:00:00 GMT": 0,
+		"-3":                            0,
+		"1e300":                         0,
+		"soon":                          0,
+	}
+	for header, want := range cases {
+		if got := retryAfter(header, now); got != want {
+			t.Errorf("retryAfter(%q) = %v, want %v", header, got, want)
+		}
+	}
+}
+
+// What a registry asks for reaches the caller, and a 403 that asks to wait is no refusal for good.
+func TestBusy(t *testing.T) {
+	cases := []struct {
+		name, header  string
+		status        int
+		after         time.Duration
+		busy, refused bool
+	}{
+		{"too many requests", "7", http.StatusTooManyRequests, 7 * time.Second, true, false},
+		{"a secondary rate limit", "60", http.StatusForbidden, time.Minute, true, false},
+		{"no right", "", http.StatusForbidden, 0, false, true},
+		{"too many requests, without a word", "", http.StatusTooManyRequests, 0, false, false},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/v2/" {
+					return
+				}
+				if c.header != "" {
+					w.Header().Set("Retry-After", c.header)
+				}
+				w.WriteHeader(c.status)
+			}))
+			defer server.Close()
+			client := New(authn.DefaultKeychain, http.DefaultTransport, remote.WithRetryBackoff(remote.Backoff{Duration: 1, Steps: 1}))
+			_, err := client.Digest(t.Context(), strings.TrimPrefix(server.URL, "http://")+"/a/b:c")
+			var busy *Busy
+			var refused *Refused
+			if isBusy := errors.As(err, &busy); isBusy != c.busy || isBusy && busy.RetryAfter() != c.after {
+				t.Errorf("%v, busy: %v; want %v after %v", err, isBusy, c.busy, c.after)
+			}
+			if got := errors.As(err, &refused); got != c.refused {
+				t.Errorf("%v, refused: %v; want %v", err, got, c.refused)
+			}
+		})
+	}
+}
