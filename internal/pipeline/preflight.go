@@ -41,10 +41,11 @@ func (r *run) useBuilder(ctx context.Context) (engine.Builder, error) {
 	return buildx.Adopt(ctx, docker, r.config.Builder)
 }
 
-// build makes what is missing. From the inside out: the SDK's build, a look whether its push arrived, a look whether it
-// is needed, a slot, and a record of however it ended.
+// build makes what is missing. From the inside out: the SDK's build, before it the wrap of a base image that needs one, a
+// look whether the push arrived, a look whether it is needed, a slot, and a record of however it ended.
 func (r *run) build(ctx context.Context, pool *sdk.Pool, missing []plan.Target) {
 	var b build.Builder = &native.Builder{Workers: pool, Request: r.request(), Workspace: r.workspace, Logs: r.logs}
+	b = r.wrapping(b)
 	b = build.NewConfirmer(b, r.registry)
 	if !r.config.ForceBuild {
 		b = build.NewSkipper(b, r.registry)
