@@ -74,6 +74,8 @@ type line struct {
 	Error      string   `json:"error"`
 	LogPath    string   `json:"log_path"`
 	ReturnCode int      `json:"error_return_code"`
+	BaseImage  string   `json:"base_image"`
+	Wrapped    string   `json:"wrapped"`
 }
 
 // ledger reads the ledger that the outputs name, by instance.
