@@ -112,6 +112,19 @@ func TestTimeoutCoversBoth(t *testing.T) {
 	}
 }
 
+// TestEndsInGoodOrder lets docker tell BuildKit that nobody waits for the image any more.
+func TestEndsInGoodOrder(t *testing.T) {
+	h := newHouse(t, `trap 'echo "#1 canceled"; exit 130' INT; sleep 60 & wait`)
+	h.Timeout = 300 * time.Millisecond
+	target, _ := h.target(t, "sphinx-doc__sphinx-1", sphinx)
+	if _, err := h.Build(t.Context(), target); build.ClassOf(err) != build.ClassTimeout {
+		t.Errorf("error %v, want a time-out", err)
+	}
+	if log := h.log(t, target.InstanceID); !strings.Contains(log, "#1 canceled") {
+		t.Errorf("docker was not interrupted: its log is %q", log)
+	}
+}
+
 // TestEndsTheWholeGroup has a docker command that leaves a child behind which does not care for SIGINT.
 func TestEndsTheWholeGroup(t *testing.T) {
 	h := newHouse(t, `(trap "" INT; echo $$ >group; sh -c 'echo $$ >child; exec sleep 60') & wait`)
