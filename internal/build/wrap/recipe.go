@@ -18,9 +18,10 @@ const platform = "linux/amd64"
 
 // dockerfile is the whole recipe. Its one command is in exec form, so that a SHELL of the base image has no say, and it
 // sets nothing: SHELL, USER or ENV would stay in the image and change the SDK's own stages, which are built upon it.
+// -I keeps Python from importing what lies in the base image's working directory, /testbed: the code under evaluation.
 // What the base image has already and is not too new stays as it is, dependencies included: the tests were made for it.
 func dockerfile(base, requirements string) string {
-	command := append([]string{testbedPython, "-m", "pip", "install", "--no-cache-dir", "--no-deps"}, strings.Fields(requirements)...)
+	command := append([]string{testbedPython, "-I", "-m", "pip", "install", "--no-cache-dir", "--no-deps"}, strings.Fields(requirements)...)
 	return "FROM " + base + "\nRUN " + array(command) + "\n"
 }
 

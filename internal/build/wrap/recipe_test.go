@@ -12,7 +12,7 @@ const sphinx = "docutils<0.21 roman"
 
 func TestDockerfile(t *testing.T) {
 	const want = `FROM hub:5000/a/b:latest@sha256:0123
-RUN ["/opt/miniconda3/envs/testbed/bin/python","-m","pip","install","--no-cache-dir","--no-deps","docutils<0.21","roman"]
+RUN ["/opt/miniconda3/envs/testbed/bin/python","-I","-m","pip","install","--no-cache-dir","--no-deps","docutils<0.21","roman"]
 `
 	got := dockerfile("hub:5000/a/b:latest@sha256:0123", sphinx)
 	if diff := cmp.Diff(want, got); diff != "" {
