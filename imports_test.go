@@ -11,11 +11,12 @@ import (
 // here has no place in the house yet: give it one.
 var arrows = map[string]string{
 	".":        "pipeline",
-	"pipeline": "actions build build/native config dataset engine ledger plan registry report sdk",
+	"pipeline": "actions build build/native build/wrap config dataset engine ledger plan registry report sdk",
 
 	"report":       "build ledger plan",
 	"ledger":       "build plan",
 	"build/native": "build plan sdk",
+	"build/wrap":   "build plan sdk",
 	"build":        "plan",
 	"plan":         "config",
 

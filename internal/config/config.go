@@ -78,6 +78,8 @@ type Benchmark struct {
 	Dataset, Split string
 	// BaseImageTemplate and CustomTagTemplate are the evaluation's own rules.
 	BaseImageTemplate, CustomTagTemplate string
+	// Wraps say whose base images get Python packages more before the SDK builds upon them.
+	Wraps []Wrap
 	// MaxWorkers is the benchmark workflow's default.
 	MaxWorkers int
 }

@@ -25,6 +25,7 @@ func least() Config {
 			Name: "swebench", Title: "SWE-Bench image build", Dataset: "princeton-nlp/SWE-bench_Verified", Split: "test",
 			BaseImageTemplate: "docker.io/swebench/sweb.eval.{arch}.{repo}_1776_{name}:latest",
 			CustomTagTemplate: "{sdk_dockerfile_sha7}-{instance_tag}", MaxWorkers: 8,
+			Wraps: []Wrap{{"sphinx-doc", "docutils<0.21 roman"}},
 		},
 		SDKRepository:     "https://github.com/OpenHands/software-agent-sdk.git",
 		SDKRef:            "v1.58.2",

@@ -14,12 +14,14 @@ var presets = []Benchmark{
 		Name: "swebench", Title: "SWE-Bench image build",
 		Dataset: "princeton-nlp/SWE-bench_Verified", Split: "test",
 		BaseImageTemplate: sweBenchBaseImage, CustomTagTemplate: phasedTag,
+		Wraps:      sphinxWrap,
 		MaxWorkers: 8,
 	},
 	{
 		Name: "swtbench", Title: "SWT-Bench image build",
 		Dataset: "eth-sri/SWT-bench_Verified_bm25_27k_zsp", Split: "test",
 		BaseImageTemplate: sweBenchBaseImage, CustomTagTemplate: phasedTag,
+		Wraps:      sphinxWrap,
 		MaxWorkers: 4,
 	},
 }

@@ -42,6 +42,7 @@ type Entry struct {
 	ErrorReturnCode *int   `json:"error_return_code"`
 	ErrorOutput     Text   `json:"error_output"` // the last lines that the failed command printed
 	SdistBuilds     int    `json:"sdist_builds"`
+	Wrapped         Text   `json:"wrapped"` // what the base image was wrapped with for this build, in pip's words
 
 	// Phases are the wall seconds of the image's time in this run by name: queued, check, build, backoff.
 	Phases map[string]float64 `json:"phases"`
@@ -81,6 +82,8 @@ func FromOutcome(o build.Outcome) Entry {
 		return e
 	case build.Skipped:
 		e.SkipReason = build.SkipRemoteExists
+	default:
+		e.Wrapped = Text(o.Target.Wrap)
 	}
 	// A failed target's tags are not shown: what is under them now, if anything, is not this image for certain.
 	e.Tags, e.Digest = append(e.Tags, o.Result.Tags...), Text(o.Result.Digest)

@@ -48,7 +48,9 @@ type Summary struct {
 	BuildPercentiles map[string]float64 `json:"build_seconds_percentiles"`
 	// SdistBuilds counts all `uv build --sdist` runs: the run's own and those that images had to make.
 	SdistBuilds int `json:"sdist_builds"`
-	Run         Run `json:"run"`
+	// Wrapped counts the built images whose base image was wrapped before, by what it was wrapped with.
+	Wrapped map[Text]int `json:"wrapped"`
+	Run     Run          `json:"run"`
 }
 
 // SlowBuild is one of the images that took longest.
@@ -83,7 +85,7 @@ func Summarize(run Run, entries []Entry) Summary {
 		WallClockSeconds: round(run.Finished.Sub(run.Started).Seconds()),
 		Totals:           totals(entries),
 		StatusCounts:     map[build.Status]int{}, SkipReasons: map[Text]int{}, FailuresByClass: map[build.Class]int{},
-		SlowestBuilds: []SlowBuild{}, FailedBuilds: []FailedBuild{},
+		SlowestBuilds: []SlowBuild{}, FailedBuilds: []FailedBuild{}, Wrapped: map[Text]int{},
 		Run: run,
 	}
 	if run.Sdist.SHA256 != "" || run.Sdist.Error != "" {
@@ -109,6 +111,9 @@ func (s *Summary) count(e Entry) {
 	switch e.Status {
 	case build.Built:
 		s.Built++
+		if e.Wrapped != "" {
+			s.Wrapped[e.Wrapped]++
+		}
 	case build.Skipped:
 		s.Skipped++
 		s.SkipReasons[e.SkipReason]++

@@ -9,13 +9,14 @@ import (
 	"github.com/OpenHands/eval-images/internal/sdk"
 )
 
-// build makes what is missing. From the inside out: the SDK's build, a look whether its push arrived, a look whether it
-// is needed, a slot, further attempts, a guard against what fails for all, and a record of however it ended.
+// build makes what is missing. From the inside out: the SDK's build, before it the wrap of a base image that needs one, a
+// look whether the push arrived, a look whether it is needed, a slot, further attempts, a guard against what fails for
+// all, and a record of however it ended.
 func (r *run) build(ctx context.Context, pool *sdk.Pool, missing []plan.Target) {
 	var b build.Builder = &native.Builder{
 		Workers: pool, Request: r.request(), Workspace: r.workspace, Logs: r.logs, OwnStages: r.ownStages(),
 	}
-	b = build.NewConfirmer(b, r.registry)
+	b = build.NewConfirmer(r.wrapping(b), r.registry)
 	if !r.config.ForceBuild {
 		b = build.NewSkipper(b, r.registry)
 	}

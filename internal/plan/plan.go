@@ -29,6 +29,7 @@ func New(cfg config.Config, ids []string) ([]Target, error) {
 	slices.SortFunc(targets, func(a, b Target) int {
 		return cmp.Or(cmp.Compare(a.BaseImage, b.BaseImage), cmp.Compare(a.InstanceID, b.InstanceID))
 	})
+	wrap(targets, cfg.Benchmark)
 	found.shareBaseImage(targets)
 	found.customTags(fill(targets, cfg.CustomTagTemplate, anyDockerfile(cfg.SDKOptions)), cfg.Target)
 	if err := found.joined(); err != nil {

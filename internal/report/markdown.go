@@ -26,7 +26,7 @@ const (
 func Markdown(s ledger.Summary) string {
 	head := []string{"## " + text(cmp.Or(s.Run.Title, "Image build"), shortValue) + "\n", verdict(s) + "\n", setupError(s), counts(s)}
 	tail := []string{
-		warnings(s.Run.Warnings), evaluation(s), setup(s), timing(s), pruned(s.Run), slowest(s), settings(s.Run), telemetry(s.Totals), files(s.Run.Files),
+		warnings(s.Run.Warnings), evaluation(s), setup(s), timing(s), pruned(s.Run), slowest(s), settings(s), telemetry(s.Totals), files(s.Run.Files),
 	}
 	left := maxMarkdown - len(join(head)) - len(join(tail))
 	return join(slices.Concat(head, []string{failures(s, left)}, tail))
@@ -125,7 +125,8 @@ func evaluation(s ledger.Summary) string {
 }
 
 // settings is how the images were made.
-func settings(run ledger.Run) string {
+func settings(s ledger.Summary) string {
+	run := s.Run
 	options := make([]string, 0, len(run.Options))
 	for _, name := range slices.Sorted(maps.Keys(run.Options)) {
 		options = append(options, code(name+"="+run.Options[name], shortValue))
@@ -144,6 +145,7 @@ func settings(run ledger.Run) string {
 		{"SDK ref", ref},
 		{"SDK options", strings.Join(options, " ")},
 		{"Strategy", text(run.Strategy, shortValue)},
+		{"Base images wrapped first", wrapped(s.Wrapped)},
 		{"How the sdist reaches the SDK", text(string(run.Seam), shortValue)},
 		{"Builder", code(run.Builder, shortValue)},
 		{"Cache mode", text(run.CacheMode, shortValue)},

@@ -75,6 +75,8 @@ type line struct {
 	LogPath    string   `json:"log_path"`
 	ReturnCode int      `json:"error_return_code"`
 	Attempts   int      `json:"attempt_count"`
+	BaseImage  string   `json:"base_image"`
+	Wrapped    string   `json:"wrapped"`
 }
 
 // ledger reads the ledger that the outputs name, by instance.

@@ -1,0 +1,116 @@
+// Package wrap gives the base images of some instances the Python packages that their evaluation needs, before the SDK
+// builds upon them. OpenHands/benchmarks adds them to the finished image, under the tag that it has already: when that
+// fails half-way, an image without them is left, and is skipped ever after. Here nothing is done to an image that has
+// its final tag.
+package wrap
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/OpenHands/eval-images/internal/build"
+	"github.com/OpenHands/eval-images/internal/plan"
+	"github.com/OpenHands/eval-images/internal/sdk"
+)
+
+// Registry tells digests; a *registry.Client does.
+type Registry interface {
+	// Digest gives the manifest digest behind a reference, or "" when the registry does not have it.
+	Digest(ctx context.Context, reference string) (string, error)
+}
+
+// Builder wraps the base image of each target that needs it, and hands the target on with the wrapped one as its base.
+type Builder struct {
+	Next     build.Builder
+	Registry Registry
+	// Image is the repository that images are pushed to; wrapped bases get tags of their own there.
+	Image string
+	// Environ is the docker command's whole environment; DOCKER_CONFIG and BUILDX_BUILDER in it say how to build.
+	Environ []string
+	// Timeout bounds wrap and build of one image together; 0 is no bound.
+	Timeout time.Duration
+	// Force makes wrapped bases anew that the registry has already.
+	Force bool
+	// LogPath is the path of an instance's log, and Relative that path as the record tells it.
+	LogPath, Relative func(string) string
+}
+
+// Build makes sure of the wrapped base, then of the image. A failed wrap comes back as a *build.Error.
+func (b *Builder) Build(ctx context.Context, t plan.Target) (build.Result, error) {
+	if t.Wrap == "" {
+		return b.Next.Build(ctx, t)
+	}
+	if b.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, b.Timeout, sdk.ErrTimeout)
+		defer cancel()
+	}
+	begin := time.Now()
+	wrapped, err := b.wrap(ctx, t)
+	took := time.Since(begin)
+	if err != nil {
+		err = fmt.Errorf("wrapping the base image %s with %s: %w", t.BaseImage, t.Wrap, err)
+		return build.Result{Attempts: 1, Making: took, LogPath: b.Relative(b.LogPath(t.InstanceID))}, classified(err)
+	}
+	t.BaseImage = wrapped
+	result, err := b.Next.Build(ctx, t)
+	result.Making += took
+	return result, err
+}
+
+// wrap gives the reference of the target's wrapped base, which it makes when the registry does not have it.
+func (b *Builder) wrap(ctx context.Context, t plan.Target) (string, error) {
+	base, key := t.BaseImage, ""
+	switch digest, err := b.Registry.Digest(ctx, t.BaseImage); {
+	case ctx.Err() != nil:
+		return "", ended(ctx)
+	case err != nil:
+		// The builder may reach a registry that this process does not. It is then asked each time: under a name alone
+		// the base may have become another one since.
+		b.note(t, fmt.Sprintf("the digest of %s is not known: %v", t.BaseImage, err))
+	case digest != "":
+		base, key = t.BaseImage+"@"+digest, digest
+	}
+	reference := b.Image + ":" + tag(cmp.Or(key, base), t.Wrap)
+	if key != "" && !b.Force {
+		switch digest, err := b.Registry.Digest(ctx, reference); {
+		case ctx.Err() != nil:
+			return "", ended(ctx)
+		case err != nil:
+			return "", &build.Error{Class: build.ClassRegistry, Err: fmt.Errorf("asking the registry for %s: %w", reference, err)}
+		case digest != "":
+			b.note(t, fmt.Sprintf("the base image is there with %s: %s", t.Wrap, reference))
+			return reference, nil
+		}
+	}
+	return reference, b.buildx(ctx, b.LogPath(t.InstanceID), reference, dockerfile(base, t.Wrap))
+}
+
+// note adds a line to the image's log. That the log cannot be written is the build's to say, which needs it more.
+func (b *Builder) note(t plan.Target, text string) {
+	if log, err := openLog(b.LogPath(t.InstanceID)); err == nil {
+		defer log.Close()
+		fmt.Fprintf(log, "[eval-images] %s\n", text)
+	}
+}
+
+// classified says in the words of the build package why a wrap failed.
+func classified(err error) error {
+	var known *build.Error
+	var failed *sdk.BuildFailure
+	switch {
+	case errors.As(err, &known):
+		return err
+	case errors.As(err, &failed):
+		return &build.Error{Class: build.ClassBuild, ReturnCode: failed.ReturnCode, Tail: failed.Tail, Err: err}
+	case errors.Is(err, sdk.ErrTimeout):
+		return &build.Error{Class: build.ClassTimeout, Err: err}
+	case errors.Is(err, context.Canceled):
+		return &build.Error{Class: build.ClassCancelled, Err: err}
+	default:
+		return &build.Error{Class: build.ClassUnknown, Err: err}
+	}
+}

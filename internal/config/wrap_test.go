@@ -1,0 +1,31 @@
+package config
+
+import "testing"
+
+func TestWrap(t *testing.T) {
+	const sphinx = "docutils<0.21 roman"
+	cases := map[string]string{
+		"sphinx-doc__sphinx-10449":                            sphinx,
+		"sphinx-doc__sphinx-8595":                             sphinx,
+		"django__django-11333":                                "",
+		"sphinx-docs__sphinx-1":                               "",
+		"my-sphinx-doc__sphinx-1":                             "",
+		"sphinx-doc_sphinx-1":                                 "",
+		"sweb.eval.x86_64.sphinx-doc_1776_sphinx-10449":       "",
+		"docker.io/swebench/sphinx-doc__sphinx-10449":         "",
+		"scikit-learn__sphinx-doc__sphinx-1":                  "",
+		"pydata__xarray-2905; requires sphinx-doc__sphinx-10": "",
+	}
+	for _, b := range presets {
+		for id, want := range cases {
+			t.Run(b.Name+"/"+id, func(t *testing.T) {
+				if got := b.Wrap(id); got != want {
+					t.Errorf("wrapped with %q, want %q", got, want)
+				}
+			})
+		}
+	}
+	if got := (Benchmark{}).Wrap("sphinx-doc__sphinx-10449"); got != "" {
+		t.Errorf("a benchmark without wraps wraps with %q", got)
+	}
+}
