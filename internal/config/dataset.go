@@ -131,3 +131,12 @@ func (c Config) Columns() []string {
 	}
 	return columns
 }
+
+// Datasets names the presets' datasets.
+func Datasets() []string {
+	var names []string
+	for _, b := range presets {
+		names = append(names, b.Dataset)
+	}
+	return names
+}
