@@ -23,6 +23,6 @@ func main() {
 		os.Exit(pipeline.ExitSetup)
 	}
 	os.Exit(pipeline.Run(ctx, pipeline.Process{
-		Args: os.Args[1:], Environ: os.Environ(), Stdout: os.Stdout, Dir: dir,
+		Args: os.Args[1:], Environ: os.Environ(), Stdout: os.Stdout, Stderr: os.Stderr, Dir: dir,
 	}))
 }

@@ -105,6 +105,20 @@ func (p *parser) shard() Shard {
 // FormatFlag is a flag of the command line alone: a workflow reads a dry run's outputs and summary.
 const FormatFlag = "format"
 
+// PrintsJSON tells a command line that asks for JSON before anything of it is checked.
+func PrintsJSON(args []string) bool {
+	for i, arg := range args {
+		name, value, ok := strings.Cut(strings.TrimLeft(arg, "-"), "=")
+		if !ok && i+1 < len(args) {
+			value = args[i+1]
+		}
+		if name == FormatFlag && strings.HasPrefix(arg, "-") && value == "json" {
+			return true
+		}
+	}
+	return false
+}
+
 func (p *parser) format(dryRun bool) string {
 	v := p.choice(FormatFlag, "text", "text", "json")
 	if v == "json" && !dryRun {

@@ -140,6 +140,8 @@ func settings(run ledger.Run) string {
 	rows := [][]string{
 		{"Dataset", text(run.Dataset, shortValue)},
 		{"Split", text(run.Split, shortValue)},
+		{"Instances read from", text(string(run.InstancesFrom), shortValue)},
+		{"Shard", shard(run)},
 		{"SDK", code(run.SDKRepository, shortValue)},
 		{"SDK ref", ref},
 		{"SDK options", strings.Join(options, " ")},
@@ -151,6 +153,14 @@ func settings(run ledger.Run) string {
 	}
 	rows = slices.DeleteFunc(rows, func(row []string) bool { return row[1] == "" })
 	return folded("Settings of this run", table([]string{"What", "Value"}, rows))
+}
+
+// shard is the part of a plan that a run had.
+func shard(run ledger.Run) string {
+	if run.Shard == "" {
+		return ""
+	}
+	return fmt.Sprintf("%s of %s", text(string(run.Shard), shortValue), plural(run.PlannedTotal, "image", "images"))
 }
 
 func files(f ledger.Files) string {
