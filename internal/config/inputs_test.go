@@ -161,3 +161,15 @@ func TestFormatIsAFlagAlone(t *testing.T) {
 		}
 	}
 }
+
+func TestPrintsJSON(t *testing.T) {
+	cases := map[string]bool{
+		"--dry-run --format json": true, "--format=json": true, "-format=json": true, "-format json": true,
+		"--format text": false, "--format": false, "": false, "--title format json": false, "--formatx=json": false,
+	}
+	for args, want := range cases {
+		if got := PrintsJSON(strings.Fields(args)); got != want {
+			t.Errorf("PrintsJSON(%q) = %v", args, got)
+		}
+	}
+}

@@ -55,8 +55,8 @@ type PlannedImage struct {
 
 // Work is what is left to do.
 type Work struct {
-	// Builds are the images to build; an image of which the registry did not say whether it is there is not one: a run
-	// asks again.
+	// Builds are the images to build. One of which the registry did not say whether it is there is among them only when
+	// builds are forced: else a run asks again.
 	Builds int `json:"builds"`
 	// Requests are a run's own questions to the registry, before and after these builds. BuildKit's are not among them.
 	Requests int `json:"requests"`
@@ -108,7 +108,7 @@ func (p *Plan) count(image PlannedImage, force bool) {
 	if !force {
 		p.Work.Requests += first
 	}
-	if image.Problem == "" && (force || !*image.Present) {
+	if force || image.Problem == "" && !*image.Present {
 		p.Work.Builds++
 		// Once more when the image's turn has come, and for each tag when it was pushed.
 		p.Work.Requests += len(image.Tags)
