@@ -11,17 +11,8 @@ import (
 	"github.com/OpenHands/eval-images/internal/config"
 )
 
-// errDamaged is a parquet file that cannot be read.
-var errDamaged = errors.New("the parquet file is damaged")
-
 // readParquet reads the instance ids and the named columns of a parquet file, and nothing else of it.
-func readParquet(file io.ReaderAt, size int64, dataset string, columns []string) (rows []Row, err error) {
-	// A damaged file makes the library panic in more than one place.
-	defer func() {
-		if p := recover(); p != nil {
-			rows, err = nil, fmt.Errorf("%w: %v", errDamaged, p)
-		}
-	}()
+func readParquet(file io.ReaderAt, size int64, dataset string, columns []string) ([]Row, error) {
 	f, err := parquet.OpenFile(file, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true), parquet.SkipMagicBytes(true),
 		parquet.ReadBufferSize(readBuffer))
 	if err != nil {
@@ -31,7 +22,7 @@ func readParquet(file io.ReaderAt, size int64, dataset string, columns []string)
 	if err != nil {
 		return nil, err
 	}
-	rows = make([]Row, len(ids))
+	rows := make([]Row, len(ids))
 	for i, id := range ids {
 		if id == nil {
 			return nil, noID(dataset, i)
@@ -74,7 +65,7 @@ func readColumn(f *parquet.File, dataset, column string) ([]*string, error) {
 			return nil, fmt.Errorf("reading column %s: %w", column, err)
 		}
 		if read := int64(len(values) - before); read != group.NumRows() {
-			return nil, fmt.Errorf("%w: column %s has %d of %d rows", errDamaged, column, read, group.NumRows())
+			return nil, fmt.Errorf("the parquet file is damaged: column %s has %d of %d rows", column, read, group.NumRows())
 		}
 	}
 	return values, nil
