@@ -136,6 +136,22 @@ func TestBestRecordCounts(t *testing.T) {
 	}
 }
 
+// Shards that run one after the other take the time from the first build to the last; their phases are no measure.
+func TestThroughputOfShards(t *testing.T) {
+	top := t.TempDir()
+	for i := range 2 {
+		run := Run{Shard: Text(fmt.Sprintf("%d/2", i+1)), PlannedTotal: 2, Planned: 1, Started: noon, Phases: []Phase{{"import", float64(5 + i)}, {BuildPhase, 60}}}
+		leave(t, filepath.Join(top, fmt.Sprint(i)), run, []Entry{took(fmt.Sprint(i), 60, float64(60+540*i))})
+	}
+	s, _ := merged(t, top)
+	if s.BuildWallClockSeconds != 600 || s.ImagesPerHour != 12 {
+		t.Errorf("%.0f images per hour over %.0f s, want 12 over 600 s", s.ImagesPerHour, s.BuildWallClockSeconds)
+	}
+	if diff := cmp.Diff([]Phase{{"import", 6}}, s.Run.Phases); diff != "" {
+		t.Errorf("phases (-want +got):\n%s", diff)
+	}
+}
+
 func TestWhatWentWrongInAShardIsTold(t *testing.T) {
 	top := t.TempDir()
 	for i := 1; i <= 2; i++ {
