@@ -26,6 +26,8 @@ var arrows = map[string]string{
 	"engine":   "",
 	"registry": "",
 	"sdk":      "",
+
+	"dataset/hubtest": "",
 }
 
 func TestImportsGoOneWay(t *testing.T) {

@@ -28,6 +28,6 @@ func main() {
 		program = pipeline.Post
 	}
 	os.Exit(program(ctx, pipeline.Process{
-		Args: os.Args[1:], Environ: os.Environ(), Stdout: os.Stdout, Dir: dir,
+		Args: os.Args[1:], Environ: os.Environ(), Stdout: os.Stdout, Stderr: os.Stderr, Dir: dir,
 	}))
 }

@@ -6,6 +6,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/OpenHands/eval-images/internal/dataset"
+	"github.com/OpenHands/eval-images/internal/dataset/hubtest"
 	"github.com/OpenHands/eval-images/internal/pipeline"
 )
 
@@ -15,12 +17,24 @@ func TestMain(m *testing.M) {
 
 // TestScripts holds the command's contract: what it prints, which files it writes, with which code it ends.
 func TestScripts(t *testing.T) {
+	hub := hubtest.New(t)
+	for _, name := range []string{"princeton-nlp/SWE-bench_Verified", "eth-sri/SWT-bench_Verified_bm25_27k_zsp"} {
+		ids, err := dataset.Embedded(name, "test")
+		if err != nil {
+			t.Fatal(err)
+		}
+		hub.Add(name, hubtest.Whole(t, "test", ids))
+	}
+	hub.Add("a/renamed", hubtest.Whole(t, "test", []string{"x__y-2", "x__y-1"}))
+	hub.Rename("a/renamed", "a/b")
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(e *testscript.Env) error {
 			// Temporary folders must be gone at the end of a script, so each has a place of its own for them.
 			e.Setenv("TMPDIR", e.WorkDir+"/tmp")
 			e.Setenv("HOME", e.WorkDir)
+			e.Setenv("HF_ENDPOINT", hub.URL)
+			e.Setenv("HF_DATASETS_SERVER", hub.ServerURL)
 			return os.MkdirAll(e.WorkDir+"/tmp", 0o755)
 		},
 	})

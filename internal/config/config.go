@@ -17,9 +17,15 @@ type Config struct {
 	// SDKOptions are fields of the SDK's BuildOptions, in the order given. The SDK checks names and values.
 	SDKOptions []Option
 
+	// Dataset and Split name the instance list: on the hub or, where Dataset is a file (LocalDataset), in the workspace.
+	Dataset, Split string
 	// InstanceIDs and InstancesFile choose from the dataset; the ids win over the file. Both empty means everything.
 	InstanceIDs   []string
 	InstancesFile string
+	// Limit is how many of them a run takes, by the evaluation's own sampling; 0 is all. With InstanceIDs it is 0.
+	Limit int
+	// Shard is the part of the plan that this run has.
+	Shard Shard
 
 	// Image is the repository that images are pushed to, without a tag.
 	Image string
@@ -36,6 +42,10 @@ type Config struct {
 
 	// ForceBuild builds also what the registry has.
 	ForceBuild bool
+	// DryRun prints the plan and builds nothing. SDKRef and Builder may then be empty.
+	DryRun bool
+	// Format is how a dry run prints on a command line: "text" or "json".
+	Format string
 	// MaxWorkers is the number of images built at once, at least 1.
 	MaxWorkers int
 	// MaxRetries is how many attempts at an image may follow the first one, at least 0.
@@ -58,8 +68,16 @@ type Config struct {
 	// Registry and BaseRegistry are the credentials for Image's host and for the base images' host.
 	Registry, BaseRegistry Credentials
 
+	// HFToken is the hub's; empty means anonymous.
+	HFToken string
+
 	// BuildDir is where ledger, logs and summaries go, relative to the workspace.
 	BuildDir string
+	// Title heads the step summary.
+	Title string
+
+	// limitUnused says that n-limit was given, but not used.
+	limitUnused bool
 }
 
 // Option is one field of the SDK's BuildOptions.
@@ -82,4 +100,10 @@ type Benchmark struct {
 	Wraps []Wrap
 	// MaxWorkers is the benchmark workflow's default.
 	MaxWorkers int
+	// Selection names the list of those instances of Dataset and Split that an evaluation uses when none are chosen;
+	// empty means all.
+	Selection string
+	// Filled is a column of the dataset; an instance in which it is blank has no image. The instances are dropped after
+	// sampling, as OpenHands/benchmarks does. Empty means none.
+	Filled string
 }

@@ -12,7 +12,12 @@ import (
 // themselves. For --help it writes the table of inputs to help and returns flag.ErrHelp.
 func ParseArgs(args []string, input func(name string) string, help io.Writer) (Config, error) {
 	if len(args) == 0 {
-		return Parse(input)
+		return Parse(func(name string) string {
+			if name == FormatFlag {
+				return ""
+			}
+			return input(name)
+		})
 	}
 	line := &commandLine{values: map[string]string{}}
 	if line.read(args) {
@@ -57,7 +62,7 @@ func (l *commandLine) read(args []string) (help bool) {
 func (l *commandLine) flags() *flag.FlagSet {
 	flags := flag.NewFlagSet("eval-images", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
-	for _, in := range inputs {
+	for _, in := range allFlags() {
 		set := func(v string) error {
 			old, twice := l.values[in.Name]
 			if twice && !in.lines {
@@ -99,17 +104,18 @@ func (l *commandLine) refuse(err error, arg string, rest []string) []string {
 }
 
 func inputNames() []string {
-	names := make([]string, len(inputs))
-	for i, in := range inputs {
-		names[i] = in.Name
+	var names []string
+	for _, in := range allFlags() {
+		names = append(names, in.Name)
 	}
 	return names
 }
 
 func printHelp(w io.Writer) {
 	fmt.Fprint(w, "eval-images makes sure that every evaluation image exists in a registry for one ref of the SDK.\n\n"+
-		"Without arguments it is a GitHub action and reads its inputs from INPUT_ variables; else from these flags:\n\n")
-	for _, in := range inputs {
+		"Without arguments it is a GitHub action and reads its inputs from INPUT_ variables; else from these flags.\n"+
+		"eval-images merge DIR... adds up what the shards of one run have left in folders.\n\n")
+	for _, in := range allFlags() {
 		value := " VALUE"
 		if in.boolean {
 			value = ""

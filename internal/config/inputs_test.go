@@ -44,7 +44,7 @@ func TestDefaultsAreThoseOfTheTable(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(least(), got); diff != "" {
+			if diff := cmp.Diff(least(), got, unexported); diff != "" {
 				t.Errorf("the default given outright (-default +given):\n%s", diff)
 			}
 		})
@@ -54,7 +54,7 @@ func TestDefaultsAreThoseOfTheTable(t *testing.T) {
 func TestEveryInputIsRead(t *testing.T) {
 	asked := map[string]bool{}
 	Parse(func(name string) string { asked[name] = true; return "" })
-	for _, in := range Inputs() {
+	for _, in := range allFlags() {
 		if !asked[in.Name] {
 			t.Errorf("%s is in the table but never read", in.Name)
 		}
@@ -72,7 +72,7 @@ func TestParseArgs(t *testing.T) {
 	want.SDKOptions = []Option{{"a", "1"}, {"b", ""}}
 	want.InstanceIDs = []string{"a__a-1", "b__b-2"}
 	want.CustomTagTemplate = "{sdk_dockerfile_sha7}-{options_sha7}-{instance_tag}"
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(want, got, unexported); diff != "" {
 		t.Errorf("config (-want +got):\n%s", diff)
 	}
 }
@@ -82,7 +82,7 @@ func TestParseArgsWithoutArgumentsReadsInputs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(least(), got); diff != "" {
+	if diff := cmp.Diff(least(), got, unexported); diff != "" {
 		t.Errorf("config (-want +got):\n%s", diff)
 	}
 }
@@ -141,10 +141,35 @@ func TestHelp(t *testing.T) {
 		if !errors.Is(err, flag.ErrHelp) {
 			t.Errorf("%s: error is %v, want flag.ErrHelp", args, err)
 		}
-		for _, in := range Inputs() {
+		for _, in := range allFlags() {
 			if !strings.Contains(out.String(), "--"+in.Name) || !strings.Contains(out.String(), in.Text()) {
 				t.Errorf("%s: help lacks %s", args, in.Name)
 			}
+		}
+	}
+}
+
+// A workflow's input of that name would be no input, but an environment variable of somebody else's.
+func TestFormatIsAFlagAlone(t *testing.T) {
+	inputs := inputsOf(map[string]string{FormatFlag: "yaml"})
+	if c, err := ParseArgs(nil, inputs, nil); err != nil || c.Format != "text" {
+		t.Errorf("as an action the format is %q, error %v", c.Format, err)
+	}
+	for _, in := range Inputs() {
+		if in.Name == FormatFlag {
+			t.Error("the action declares it")
+		}
+	}
+}
+
+func TestPrintsJSON(t *testing.T) {
+	cases := map[string]bool{
+		"--dry-run --format json": true, "--format=json": true, "-format=json": true, "-format json": true,
+		"--format text": false, "--format": false, "": false, "--title format json": false, "--formatx=json": false,
+	}
+	for args, want := range cases {
+		if got := PrintsJSON(strings.Fields(args)); got != want {
+			t.Errorf("PrintsJSON(%q) = %v", args, got)
 		}
 	}
 }

@@ -22,21 +22,27 @@ const (
 // comes with it has zero values where the mistakes are, so that a caller can look for more of them in the rest.
 func Parse(get func(name string) string) (Config, error) {
 	p := &parser{get: get, unusable: map[string]bool{}}
-	benchmark := p.benchmark()
+	benchmark, dryRun := p.benchmark(), p.boolean("dry-run")
 	c := Config{
 		Benchmark:         benchmark,
-		SDKRef:            p.unlessPath("sdk-ref", p.ref),
+		Dataset:           p.dataset(benchmark),
+		Split:             p.split(benchmark),
+		SDKRef:            p.unlessPath("sdk-ref", func() string { return p.ref(dryRun) }),
 		SDKRepository:     p.unlessPath("sdk-repository", p.repository),
 		SDKPath:           p.given("sdk-path"),
 		SDKOptions:        p.options(),
 		InstanceIDs:       p.instanceIDs(),
 		InstancesFile:     p.given("instances-file"),
+		Limit:             p.limit(),
+		Shard:             p.shard(),
 		Image:             p.image(),
 		BaseImageTemplate: p.baseImageTemplate(benchmark),
 		CustomTagTemplate: p.template("custom-tag-template", TagPlaceholders),
 		Target:            p.target(),
 		Strategy:          p.strategy(),
 		ForceBuild:        p.boolean("force-build"),
+		DryRun:            dryRun,
+		Format:            p.format(dryRun),
 		MaxWorkers:        p.maxWorkers(benchmark),
 		MaxRetries:        p.maxRetries(),
 		BatchSize:         p.whole("batch-size", defaultBatchSize, 1, 10_000),
@@ -48,7 +54,12 @@ func Parse(get func(name string) string) (Config, error) {
 		PruneThreshold:    p.whole("prune-threshold-percent", defaultPruneThreshold, 1, 100),
 		Registry:          p.credentials("registry"),
 		BaseRegistry:      p.credentials("base-registry"),
+		HFToken:           p.given("hf-token"),
 		BuildDir:          p.buildDir(),
+		Title:             p.or("title", benchmark.Title),
+	}
+	if len(c.InstanceIDs) > 0 && c.Limit > 0 {
+		c.Limit, c.limitUnused = 0, true
 	}
 	c.TagTemplateGiven = c.CustomTagTemplate != ""
 	if !c.TagTemplateGiven {
@@ -80,6 +91,9 @@ func (c Config) Warnings() []string {
 	}
 	if len(c.InstanceIDs) > 0 && c.InstancesFile != "" {
 		warnings = append(warnings, fmt.Sprintf("instances-file %s is not read, because instance-ids is given", Quote(c.InstancesFile)))
+	}
+	if c.limitUnused {
+		warnings = append(warnings, "n-limit is not used, because instance-ids is given")
 	}
 	return warnings
 }
@@ -123,6 +137,13 @@ func (p *parser) or(input, otherwise string) string {
 		return v
 	}
 	return otherwise
+}
+
+func (p *parser) requiredUnless(exempt bool, input, fix string) string {
+	if exempt {
+		return p.given(input)
+	}
+	return p.required(input, fix)
 }
 
 func (p *parser) required(input, fix string) string {

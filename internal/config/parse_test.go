@@ -19,6 +19,9 @@ func inputsOf(changes map[string]string) func(string) string {
 	}
 }
 
+// unexported lets go-cmp see all of a Config.
+var unexported = cmp.AllowUnexported(Config{})
+
 func least() Config {
 	return Config{
 		Benchmark: Benchmark{
@@ -27,6 +30,7 @@ func least() Config {
 			CustomTagTemplate: "{sdk_dockerfile_sha7}-{instance_tag}", MaxWorkers: 8,
 			Wraps: []Wrap{{"sphinx-doc", "docutils<0.21 roman"}},
 		},
+		Dataset: "princeton-nlp/SWE-bench_Verified", Split: "test", Title: "SWE-Bench image build", Format: "text",
 		SDKRepository:     "https://github.com/OpenHands/software-agent-sdk.git",
 		SDKRef:            "v1.58.2",
 		Image:             "ghcr.io/openhands/eval-agent-server",
@@ -48,6 +52,7 @@ func TestParse(t *testing.T) {
 		"swtbench brings its dataset, title and workers": {map[string]string{"benchmark": "swtbench"}, func(c *Config) {
 			c.Benchmark.Name, c.Benchmark.Title = "swtbench", "SWT-Bench image build"
 			c.Benchmark.Dataset = "eth-sri/SWT-bench_Verified_bm25_27k_zsp"
+			c.Dataset, c.Title = c.Benchmark.Dataset, c.Benchmark.Title
 			c.Benchmark.MaxWorkers, c.MaxWorkers = 4, 4
 		}},
 		"a given value wins over the preset": {map[string]string{"benchmark": "swebench", "max-workers": " 3\n"}, func(c *Config) { c.MaxWorkers = 3 }},
@@ -77,6 +82,21 @@ func TestParse(t *testing.T) {
 				c.Builder, c.BuildkitdConfig = "", "[registry.\"r:5000\"]\n\thttp = true"
 				c.BatchSize, c.KeepStorageGB, c.PruneThreshold = 1, 0, 100
 			}},
+		"ids win over a limit": {map[string]string{"instance-ids": "a__a-1", "n-limit": "5"}, func(c *Config) {
+			c.InstanceIDs, c.limitUnused = []string{"a__a-1"}, true
+		}},
+		"a limit of 0 is all": {map[string]string{"n-limit": "0"}, func(*Config) {}},
+		"a dry run needs neither SDK nor builder": {map[string]string{"dry-run": "true", "sdk-ref": "", "builder": "", "format": "json"}, func(c *Config) {
+			c.DryRun, c.Format, c.SDKRef, c.Builder = true, "json", "", ""
+		}},
+		"a dataset of the workspace": {map[string]string{"dataset": "./data/a.jsonl", "base-image-template": "docker.io/x/y:{column:tag}"}, func(c *Config) {
+			c.Dataset, c.BaseImageTemplate = "data/a.jsonl", "docker.io/x/y:{column:tag}"
+		}},
+		"what the preset brings, overridden": {
+			map[string]string{"dataset": "a/b.C-d", "split": "dev", "n-limit": "7", "shard": "2/4", "title": "Mine", "hf-token": "t"},
+			func(c *Config) {
+				c.Dataset, c.Split, c.Limit, c.Shard, c.Title, c.HFToken = "a/b.C-d", "dev", 7, Shard{2, 4}, "Mine", "t"
+			}},
 		"everything else": {
 			map[string]string{
 				"sdk-repository": "file:///srv/sdk.git", "sdk-ref": "refs/tags/v1.58.2", "instances-file": "ids.txt",
@@ -102,7 +122,7 @@ func TestParse(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(want, got); diff != "" {
+			if diff := cmp.Diff(want, got, unexported); diff != "" {
 				t.Errorf("config (-want +got):\n%s", diff)
 			}
 		})
@@ -137,7 +157,7 @@ func each(t *testing.T, err error) []*Mistake {
 func TestMistakes(t *testing.T) {
 	cases := []struct{ input, value, says, hint string }{
 		{"benchmark", "swebenhc", `"swebenhc" is unknown`, "did you mean swebench?"},
-		{"benchmark", "gaia", `"gaia" is unknown`, "swebench or swtbench"},
+		{"benchmark", "gaia", `"gaia" is unknown`, "swebench, swtbench, swebench-multimodal, swebench-multilingual, swegym or swesmith"},
 		{"sdk-ref", "", "is required", "v1.58.2"},
 		{"sdk-ref", "--upload-pack=x", `"--upload-pack=x" cannot be the name of a git ref`, "tag"},
 		{"sdk-ref", "HEAD~1", "cannot be the name", "SHA"},
@@ -158,6 +178,26 @@ func TestMistakes(t *testing.T) {
 		{"sdk-options", "a=1\nb=2\n a = 3", `"a" is given twice`, "once"},
 		{"instance-ids", ", ,\n,", "names no instance", "leave it empty"},
 		{"instances-file", "a\x00b", "control character", "one line"},
+		{"dataset", "/srv/a.jsonl", `"/srv/a.jsonl" is not inside the workspace`, "data/instances.jsonl"},
+		{"dataset", "../a.json", "is not inside the workspace", "data/instances.jsonl"},
+		{"dataset", "https://huggingface.co/datasets/a/b", "is not a dataset's name", "princeton-nlp/SWE-bench_Verified"},
+		{"dataset", "a/../b", "is not a dataset's name", ".jsonl or .json"},
+		{"split", "test[:10]", `"test[:10]" is not a split's name`, "n-limit"},
+		{"split", "../x", "is not a split's name", "test"},
+		{"n-limit", "-1", `"-1" is not a whole number`, "0 for all"},
+		{"n-limit", "5%", "is not a whole number", "0 for all"},
+		{"shard", "0/4", `"0/4" is none of 1/n to n/n`, "counted from 1"},
+		{"shard", "5/4", "is none of 1/n", "2/4"},
+		{"shard", "1/0", "is none of 1/n", "2/4"},
+		{"shard", "1/100000", "with n from 1 to 1000", "2/4"},
+		{"shard", "2", `"2" is not a part of a whole`, "2/4"},
+		{"shard", "-1/4", "is not a part", "2/4"},
+		{"dry-run", "maybe", "is not a boolean", "true or false"},
+		{"format", "yaml", `"yaml" is unknown`, "text or json"},
+		{"format", "json", `"json" needs a dry run`, "--dry-run"},
+		{"hf-token", "s3cret\nx", "the value holds a line break", "one line"},
+		{"base-image-template", "x/{column:}", "unknown placeholder {column:}", "{column:NAME}"},
+		{"base-image-template", "x/{column:a b}", "unknown placeholder", "{column:NAME}"},
 		{"image", "ghcr.io/o/x:latest", `"ghcr.io/o/x:latest" has a tag or a digest`, "tags come from the SDK"},
 		{"image", "ghcr.io/o/x@sha256:" + strings.Repeat("a", 64), "has a tag or a digest", "tags come from the SDK"},
 		{"image", "localhost:5000", "names no registry", "host"},
@@ -167,7 +207,7 @@ func TestMistakes(t *testing.T) {
 		{"image", "ghcr.io/o//x", "is not a repository's name", "ghcr.io/"},
 		{"image", "ghcr.io/o/x/", "is not a repository's name", "ghcr.io/"},
 		{"image", "ghcr.io/o/{name}", "is not a repository's name", "ghcr.io/"},
-		{"base-image-template", "x/{instanceid}", "unknown placeholder {instanceid}", "did you mean {instance_id}? the placeholders are {instance_id} {repo} {name} {arch}"},
+		{"base-image-template", "x/{instanceid}", "unknown placeholder {instanceid}", "did you mean {instance_id}? the placeholders are {instance_id} {repo} {name} {arch}, and {column:NAME}"},
 		{"base-image-template", "x/{instance_id", "a brace that belongs to no placeholder", "{arch}"},
 		{"base-image-template", "x/{instance_id}@sha256:" + strings.Repeat("a", 64), "has a digest", "by tag"},
 		{"base-image-template", "X/{instance_id}", "does not make an image's name", "sweb.eval"},
@@ -232,7 +272,7 @@ func TestAllMistakesAtOnce(t *testing.T) {
 		got = append(got, m.Input)
 	}
 	want := []string{"benchmark", "sdk-ref", "image", "custom-tag-template", "custom-tag-template", "max-workers", "registry-username"}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(want, got, unexported); diff != "" {
 		t.Errorf("inputs with mistakes (-want +got):\n%s", diff)
 	}
 }
@@ -250,8 +290,9 @@ func TestWarnings(t *testing.T) {
 		"options with the default tags": {map[string]string{"sdk-options": "a=1"}, nil},
 		"pruning where none can be": {map[string]string{"builder": "tcp://h:1", "keep-storage-gb": "9", "prune-threshold-percent": "9"},
 			[]string{"keep-storage-gb,"}},
-		"an address":     {map[string]string{"builder": "tcp://h:1"}, nil},
-		"ids and a file": {map[string]string{"instance-ids": "a__a-1", "instances-file": "f"}, []string{"instances-file"}},
+		"an address":      {map[string]string{"builder": "tcp://h:1"}, nil},
+		"ids and a file":  {map[string]string{"instance-ids": "a__a-1", "instances-file": "f"}, []string{"instances-file"}},
+		"ids and a limit": {map[string]string{"instance-ids": "a__a-1", "n-limit": "5"}, []string{"n-limit"}},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -35,9 +35,9 @@ func (p *parser) benchmark() Benchmark {
 // an option.
 var refName = regexp.MustCompile(`^[^-\s~^:?*\[\\][^\s~^:?*\[\\]*$`)
 
-func (p *parser) ref() string {
+func (p *parser) ref(dryRun bool) string {
 	const input, fix = "sdk-ref", "write a branch, a tag or a commit SHA of sdk-repository, such as v1.58.2; or give sdk-path"
-	v := p.required(input, fix)
+	v := p.requiredUnless(dryRun, input, fix)
 	if v != "" && (!refName.MatchString(v) || strings.Contains(v, "..") || strings.Contains(v, "@{")) {
 		p.wrong(input, fix, "%s cannot be the name of a git ref", Quote(v))
 	}
@@ -144,7 +144,7 @@ func (p *parser) image() string {
 
 func (p *parser) baseImageTemplate(b Benchmark) string {
 	const input = "base-image-template"
-	v := p.template(input, BasePlaceholders)
+	v := p.template(input, BasePlaceholders, columnPlaceholder)
 	if v == "" {
 		return b.BaseImageTemplate
 	}
@@ -152,6 +152,9 @@ func (p *parser) baseImageTemplate(b Benchmark) string {
 		return v
 	}
 	sample := map[string]string{"instance_id": "owner__name-1", "repo": "owner", "name": "name-1", "arch": "x86_64"}
+	for _, column := range Columns(v) {
+		sample[columnPlaceholder+column] = "column"
+	}
 	switch _, err := name.ParseReference(Fill(v, sample)); {
 	case strings.Contains(v, "@"):
 		p.wrong(input, "name base images by tag: the tags of the images that are built come from it", "%s has a digest", Quote(v))

@@ -7,26 +7,54 @@ import (
 	"strings"
 )
 
-// lists holds the ids of the default datasets; data/README.md says where they are from.
+// Row is an instance, with the columns that were asked for beside its id.
+type Row struct {
+	ID      string
+	Columns map[string]string
+}
+
+// IDs are the rows' ids, in their order.
+func IDs(rows []Row) []string {
+	ids := make([]string, len(rows))
+	for i, row := range rows {
+		ids[i] = row.ID
+	}
+	return ids
+}
+
+func rowsOf(ids []string) []Row {
+	rows := make([]Row, len(ids))
+	for i, id := range ids {
+		rows[i].ID = id
+	}
+	return rows
+}
+
+// lists holds the ids of the default datasets and the presets' selections; data/README.md says where they are from.
 //
 //go:embed data/*.txt
 var lists embed.FS
 
 // embedded names each list as the hub does: dataset and split.
 var embedded = map[[2]string]string{
-	{"princeton-nlp/SWE-bench_Verified", "test"}:        "data/swe-bench-verified-test.txt",
-	{"eth-sri/SWT-bench_Verified_bm25_27k_zsp", "test"}: "data/swt-bench-verified-test.txt",
+	{"princeton-nlp/SWE-bench_Verified", "test"}:        "swe-bench-verified-test",
+	{"eth-sri/SWT-bench_Verified_bm25_27k_zsp", "test"}: "swt-bench-verified-test",
 }
 
 // Embedded gives the instance ids of one of the default datasets, in the dataset's order.
 func Embedded(name, split string) ([]string, error) {
-	file, ok := embedded[[2]string{name, split}]
+	list, ok := embedded[[2]string{name, split}]
 	if !ok {
 		return nil, fmt.Errorf("finding the instances of %s, split %s: this version has no list of it", name, split)
 	}
-	text, err := lists.ReadFile(file)
+	return Selection(list)
+}
+
+// Selection gives the ids of a list by its name, such as a preset's selection.
+func Selection(list string) ([]string, error) {
+	text, err := lists.ReadFile("data/" + list + ".txt")
 	if err != nil {
-		return nil, fmt.Errorf("reading the instances of %s: %w", name, err)
+		return nil, fmt.Errorf("reading the list of instances %s: %w", list, err)
 	}
 	return strings.Fields(string(text)), nil
 }

@@ -17,6 +17,44 @@ const (
 	fileInput = "instances-file"
 )
 
+// SelectRows is Select for rows.
+func SelectRows(rows []Row, ids []string, file string, read func(name string) ([]byte, error)) ([]Row, error) {
+	chosen, err := Select(IDs(rows), ids, file, read)
+	if err != nil {
+		return nil, err
+	}
+	return among(rows, chosen), nil
+}
+
+// SelectList chooses the rows of one of the lists in this version by its name, such as a preset's selection.
+func SelectList(rows []Row, list string) ([]Row, error) {
+	ids, err := Selection(list)
+	if err != nil {
+		return nil, err
+	}
+	chosen, err := choose(IDs(rows), ids, "dataset")
+	if err != nil {
+		return nil, err
+	}
+	return among(rows, chosen), nil
+}
+
+func among(rows []Row, ids []string) []Row {
+	chosen := make(map[string]bool, len(ids))
+	for _, id := range ids {
+		chosen[id] = true
+	}
+	return slices.DeleteFunc(slices.Clone(rows), func(row Row) bool { return !chosen[row.ID] })
+}
+
+// Filled gives the rows in which a column is not blank; without a column, all.
+func Filled(rows []Row, column string) []Row {
+	if column == "" {
+		return rows
+	}
+	return slices.DeleteFunc(slices.Clone(rows), func(row Row) bool { return strings.TrimSpace(row.Columns[column]) == "" })
+}
+
 // Select chooses from all instances those of ids or, when there are no ids, those of file; when there is no file
 // either, it chooses all. The result is in the dataset's order, each id once, and never empty. The error joins one
 // *config.Mistake for each id that the dataset does not have. read gives a file's content, as os.ReadFile does.
@@ -76,6 +114,7 @@ func noSuch(id string, all []string, input string) error {
 var separators = map[string]string{
 	idsInput:  "separate them by commas, blanks or line breaks",
 	fileInput: "write one a line",
+	"dataset": "this version of eval-images has a list of instances that the dataset lacks; give instances-file or instance-ids",
 }
 
 // parse reads a file of one id a line. Editors leave behind what is harmless and is passed over here: a byte order

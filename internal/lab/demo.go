@@ -32,7 +32,7 @@ func demo(ctx context.Context, e *engine.Engine, out io.Writer) error {
 	}
 	step := runner.Step{
 		Image: lab["LAB_ACTION_IMAGE"], Network: lab["LAB_NETWORK"], ActionFile: filepath.Join(e.Checkout, "action.yml"),
-		Workspace: workspace, Log: out,
+		Workspace: workspace, Log: out, Env: runner.NoHub,
 		Inputs: map[string]string{
 			"sdk-repository":      lab["LAB_SDK_REPOSITORY_INSIDE"],
 			"sdk-ref":             lab["LAB_SDK_REF"],

@@ -11,6 +11,16 @@ type Run struct {
 	Benchmark string `json:"benchmark"`
 	Dataset   string `json:"dataset"`
 	Split     string `json:"split"`
+	// InstancesFrom says in words where the list of instances was read.
+	InstancesFrom Text `json:"instances_from"`
+	// Shard is this run's part of the plan, "2/4"; empty where it had all of it. PlannedTotal is how many images all parts
+	// have together.
+	Shard        Text `json:"shard"`
+	PlannedTotal int  `json:"planned_total"`
+	// MergedFrom counts the runs that a summary was merged from, and MissingShards are the parts of the plan that none of
+	// them had. A run's own summary has none of both.
+	MergedFrom    int    `json:"merged_from"`
+	MissingShards []Text `json:"missing_shards"`
 
 	SDKRepository string `json:"sdk_repository"`
 	SDKRef        string `json:"sdk_ref"`
@@ -85,6 +95,7 @@ func (r Run) normal() Run {
 		pruned[i] = Pruning{At: moment(p.At), DiskUsedPercent: round(p.DiskUsedPercent), FreedBytes: p.FreedBytes}
 	}
 	r.Pruned = pruned
+	r.MissingShards = append([]Text{}, r.MissingShards...)
 	options := map[string]string{}
 	maps.Copy(options, r.Options)
 	r.Options = options

@@ -21,6 +21,7 @@ func entries(outcomes []build.Outcome) []Entry {
 func exampleRun() Run {
 	return Run{
 		Title: "SWE-Bench image build", Benchmark: "swebench", Dataset: "princeton-nlp/SWE-bench_Verified", Split: "test",
+		InstancesFrom: "the hub's parquet files", Shard: "2/3", PlannedTotal: 36,
 		SDKRepository: "https://github.com/OpenHands/software-agent-sdk.git", SDKRef: "v1.58.2", SDKSHA: Text(strings.Repeat("1", 40)),
 		SDKVersion: "1.58.2", Seam: "intercept", Strategy: "native", Image: "ghcr.io/openhands/eval-agent-server", ImageTagPrefix: "1111111-abcdef0",
 		Builder: "lab", CacheMode: "off", Workers: 2, Options: map[string]string{"install_acp_providers": ""},
@@ -80,7 +81,7 @@ func TestSummarize(t *testing.T) {
 		{"cut off: without a record", cutOff.NotStarted, 6},
 		{"sums have no binary dust", Summarize(Run{}, many).Totals.RemoteCheckSeconds, 51.96},
 		{"a failed sdist was a run of uv too", Summarize(Run{Sdist: Sdist{Error: "x"}}, nil).SdistBuilds, 1},
-		{"no list is null in JSON", Summarize(Run{}, nil).Run, Run{Options: map[string]string{}, Phases: []Phase{}, Warnings: []string{}, Pruned: []Pruning{}}},
+		{"no list is null in JSON", Summarize(Run{}, nil).Run, Run{Options: map[string]string{}, Phases: []Phase{}, Warnings: []string{}, Pruned: []Pruning{}, MissingShards: []Text{}}},
 		{"seconds have milliseconds", Summarize(Run{Phases: []Phase{{"x", 1.23456}}}, nil).Run.Phases[0].Seconds, 1.235},
 		{"nothing at all", Summarize(Run{}, nil).Total, 0},
 	}

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -17,7 +18,6 @@ import (
 	"github.com/OpenHands/eval-images/internal/config"
 	"github.com/OpenHands/eval-images/internal/dataset"
 	"github.com/OpenHands/eval-images/internal/ledger"
-	"github.com/OpenHands/eval-images/internal/plan"
 	"github.com/OpenHands/eval-images/internal/registry"
 	"github.com/OpenHands/eval-images/internal/report"
 	"github.com/OpenHands/eval-images/internal/sdk"
@@ -25,70 +25,66 @@ import (
 
 // begin reads what the user asked for and makes the run's folders. Mistakes are a refusal, all that can be found without
 // the SDK at once; the run that comes with an error can only refuse.
-func begin(p Process) (*run, error) {
+func begin(ctx context.Context, p Process) (*run, error) {
 	r := &run{environ: p.Environ, workspace: p.Dir}
 	r.stdout = report.NewScreen(p.Stdout, r.getenv)
-	r.actions = actions.New(r.stdout, r.getenv)
-	for _, secret := range []string{"registry-password", "base-registry-password"} {
+	r.actions = actions.New(r.logOf(p), r.getenv)
+	r.actions.Mask(r.getenv("HF_TOKEN"))
+	for _, secret := range []string{"registry-password", "base-registry-password", "hf-token"} {
 		r.actions.Mask(r.actions.Input(secret))
 	}
 	if given := r.getenv("GITHUB_WORKSPACE"); given != "" && r.actions.InActions() {
 		r.workspace = given
 	}
 	r.facts.Started = time.Now()
-	if err := r.configure(p.Args, p.Stdout); err != nil {
+	if err := r.configure(ctx, p.Args, p.Stdout); err != nil || r.config.DryRun {
 		return r, err
 	}
 	return r, writing(r.makeFolders())
 }
 
-func (r *run) configure(args []string, help io.Writer) error {
+func (r *run) configure(ctx context.Context, args []string, help io.Writer) error {
 	c, err := config.ParseArgs(args, r.actions.Input, help)
 	if errors.Is(err, flag.ErrHelp) {
 		return err
 	}
-	r.facts.Title = cmp.Or(c.Benchmark.Title, "eval-images")
-	targets, planErr := r.plan(c, err)
-	if err = errors.Join(err, r.checkPath(c), planErr); err != nil {
-		return refusal{err}
-	}
-	r.config, r.targets = c, targets
-	r.builder.name = r.builderName()
+	r.facts.Title = cmp.Or(c.Title, "eval-images")
 	r.actions.Mask(c.Registry.Password)
 	r.actions.Mask(c.BaseRegistry.Password)
+	r.actions.Mask(c.HFToken)
+	known := r.facts
+	if err == nil {
+		r.config = c
+		r.builder.name = r.builderName()
+		r.describe(c)
+	}
+	planErr := r.plan(ctx, c, err)
+	var unreachable *dataset.Unreachable
+	switch {
+	case errors.As(planErr, &unreachable) && err == nil:
+		return planErr
+	case errors.As(planErr, &unreachable):
+		planErr = nil // it is told when the mistakes are mended
+	}
+	if err = errors.Join(err, r.checkPath(c), planErr); err != nil {
+		r.facts = known
+		return refusal{err}
+	}
+	return nil
+}
+
+// describe tells the report what the run was asked for.
+func (r *run) describe(c config.Config) {
 	options := map[string]string{}
 	for _, o := range c.SDKOptions {
 		options[o.Name] = o.Value
 	}
 	sdkRepository, sdkRef := c.SDKSource()
 	r.facts = ledger.Run{
-		Title: c.Benchmark.Title, Benchmark: c.Benchmark.Name, Dataset: c.Benchmark.Dataset, Split: c.Benchmark.Split,
+		Title: c.Title, Benchmark: c.Benchmark.Name, Dataset: c.Dataset, Split: c.Split, Shard: ledger.Text(c.Shard.String()),
 		SDKRepository: sdkRepository, SDKRef: sdkRef, Strategy: c.Strategy, Image: c.Image, Builder: c.Builder,
-		CacheMode: c.CacheMode, Workers: c.MaxWorkers, Options: options, Planned: len(targets), Started: r.facts.Started,
+		CacheMode: c.CacheMode, Workers: c.MaxWorkers, Options: options, Started: r.facts.Started,
 	}
-	return nil
-}
-
-// plan chooses the instances and names their base images. It goes as far as a Config with mistakes allows, so that wrong
-// ids are told together with them.
-func (r *run) plan(c config.Config, mistakes error) ([]plan.Target, error) {
-	if blames(mistakes, "benchmark") {
-		return nil, nil
-	}
-	all, err := dataset.Embedded(c.Benchmark.Dataset, c.Benchmark.Split)
-	if err != nil {
-		return nil, err
-	}
-	ids, err := dataset.Select(all, c.InstanceIDs, c.InstancesFile, func(name string) ([]byte, error) {
-		if !filepath.IsAbs(name) {
-			name = filepath.Join(r.workspace, name)
-		}
-		return os.ReadFile(name)
-	})
-	if err != nil || blames(mistakes, "image", "target", "base-image-template", "custom-tag-template", "sdk-options") {
-		return nil, err
-	}
-	return plan.New(c, ids)
 }
 
 // blames tells whether one of the mistakes is in one of the inputs.
@@ -101,19 +97,14 @@ func blames(mistakes error, inputs ...string) bool {
 
 // makeFolders makes the ledger's folder in the workspace, and one for what nobody needs after the run.
 func (r *run) makeFolders() (err error) {
-	b := r.config.Benchmark
-	r.folder = filepath.Join(r.workspace, r.config.BuildDir, b.Dataset, b.Split)
+	r.folder = filepath.Join(r.workspace, r.config.BuildDir, r.config.Dataset, r.config.Split)
 	r.logs = filepath.Join(r.folder, "logs")
 	if err := os.MkdirAll(r.logs, 0o755); err != nil {
 		return fmt.Errorf("making the folder for logs: %w", err)
 	}
-	if r.temporary, err = os.MkdirTemp("", "eval-images-"); err != nil {
-		return fmt.Errorf("making a temporary folder: %w", err)
+	if err := r.makeTemporary(); err != nil {
+		return err
 	}
-	if r.setupLog, err = os.Create(filepath.Join(r.logs, "set-up.log")); err != nil {
-		return fmt.Errorf("making the set-up's log: %w", err)
-	}
-	r.commands = sdk.Commands{Environ: r.environ, Log: r.setupLog, LogPath: r.relative(r.setupLog.Name())}
 	if r.ledger, err = ledger.Open(r.folder); err != nil {
 		return err
 	}
@@ -124,6 +115,18 @@ func (r *run) makeFolders() (err error) {
 	}
 	r.console = report.NewConsole(r.actions.Info, r.stdout, len(r.targets), r.config.MaxWorkers)
 	r.saveForPost()
+	return nil
+}
+
+// makeTemporary makes what the run's commands need.
+func (r *run) makeTemporary() (err error) {
+	if r.temporary, err = os.MkdirTemp("", "eval-images-"); err != nil {
+		return fmt.Errorf("making a temporary folder: %w", err)
+	}
+	if r.setupLog, err = os.Create(filepath.Join(r.logs, "set-up.log")); err != nil {
+		return fmt.Errorf("making the set-up's log: %w", err)
+	}
+	r.commands = sdk.Commands{Environ: r.environ, Log: r.setupLog, LogPath: r.relative(r.setupLog.Name())}
 	return r.logIn()
 }
 
@@ -142,7 +145,9 @@ func (r *run) logIn() error {
 			logins = append(logins, registry.Login{Reference: reference, Username: c.Username, Password: c.Password})
 		}
 	}
-	add(r.targets[0].BaseImage, r.config.BaseRegistry)
+	if len(r.targets) > 0 { // a shard may have none
+		add(r.targets[0].BaseImage, r.config.BaseRegistry)
+	}
 	add(r.config.Image, r.config.Registry)
 	keychain, err := registry.WriteConfig(folder, r.inheritedDockerConfig(), logins)
 	if err != nil {

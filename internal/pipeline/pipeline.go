@@ -28,7 +28,8 @@ type Process struct {
 	Args    []string // without the program's name
 	Environ []string
 	Stdout  io.Writer
-	Dir     string // the working directory; paths are relative to it outside of a runner
+	Stderr  io.Writer // gets the log where stdout is for a document
+	Dir     string    // the working directory; paths are relative to it outside of a runner
 }
 
 // reportWithin is how long after a cancel the report waits for builds to end. A runner kills 10 s after its first signal
@@ -38,13 +39,18 @@ const reportWithin = 5 * time.Second
 // Run is one whole run; its result is the program's exit code. The end of ctx cancels: running builds are ended, and
 // ledger, summary and outputs are written all the same.
 func Run(ctx context.Context, p Process) int {
-	r, err := begin(p)
+	if len(p.Args) > 0 && p.Args[0] == mergeCommand {
+		return merge(p)
+	}
+	r, err := begin(ctx, p)
 	defer r.clean(ctx)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		return ExitOK
 	case err != nil:
 		return r.finish(ctx, err)
+	case r.config.DryRun:
+		return r.dryRun(ctx)
 	}
 	return r.finish(ctx, r.phases(ctx))
 }
@@ -71,6 +77,9 @@ func (r *run) phases(ctx context.Context) error {
 
 // everything is the program, top to bottom.
 func (r *run) everything(ctx context.Context) error {
+	if len(r.targets) == 0 { // as in the last of more shards than there are images
+		return nil
+	}
 	pool, err := r.setUpSDK(ctx)
 	if err != nil {
 		return err

@@ -36,13 +36,17 @@ func (r *run) setUpSDK(ctx context.Context) (*sdk.Pool, error) {
 		return nil, err
 	}
 	pool := sdk.NewPool(sdk.PoolOptions{
-		Checkout: r.checkout, Environment: environment, Size: r.config.MaxWorkers,
+		Checkout: r.checkout, Environment: environment, Size: r.workers(),
 		Dir: filepath.Join(r.temporary, "w"), Environ: r.buildEnviron(),
 		CacheMode: r.config.CacheMode, LogPath: filepath.Join(r.logs, "workers.log"),
 		Fork: true, Warn: r.warn,
 	})
 	pool.Start(ctx)
-	if err := r.importBesideSdist(ctx, pool); err != nil {
+	prepare := r.importBesideSdist
+	if r.config.DryRun { // which only asks for names
+		prepare = r.importSDK
+	}
+	if err := prepare(ctx, pool); err != nil {
 		pool.Close()
 		return nil, err
 	}
@@ -57,16 +61,7 @@ const sdistFolder = "sdist"
 func (r *run) importBesideSdist(ctx context.Context, pool *sdk.Pool) error {
 	var imported error
 	var both sync.WaitGroup
-	both.Go(func() {
-		imported = r.phase("import", func() error {
-			description, err := pool.Describe(ctx)
-			r.learn(func(f *ledger.Run) {
-				f.SDKVersion, f.Seam = ledger.Text(description.SDKVersion), ledger.Text(description.Seam)
-			})
-			r.description = description
-			return err
-		})
-	})
+	both.Go(func() { imported = r.importSDK(ctx, pool) })
 	err := r.phase("sdist", func() (err error) {
 		r.sdist, err = r.checkout.Sdist(ctx, r.commands, filepath.Join(r.temporary, sdistFolder))
 		return err
@@ -88,6 +83,26 @@ func (r *run) importBesideSdist(ctx context.Context, pool *sdk.Pool) error {
 	return nil
 }
 
+// importSDK waits for the first worker's import.
+func (r *run) importSDK(ctx context.Context, pool *sdk.Pool) error {
+	return r.phase("import", func() error {
+		description, err := pool.Describe(ctx)
+		r.learn(func(f *ledger.Run) {
+			f.SDKVersion, f.Seam = ledger.Text(description.SDKVersion), ledger.Text(description.Seam)
+		})
+		r.description = description
+		return err
+	})
+}
+
+// workers is how many Python processes the run has at most.
+func (r *run) workers() int {
+	if r.config.DryRun {
+		return 1
+	}
+	return r.config.MaxWorkers
+}
+
 // reportSeam says what this SDK lacks of what the run would use.
 func (r *run) reportSeam() {
 	if r.description.Seam == sdk.SeamNone {
@@ -106,9 +121,6 @@ func (r *run) nameTargets(ctx context.Context, pool *sdk.Pool) error {
 	})
 	if err != nil {
 		return refusal{err}
-	}
-	for _, warning := range r.config.Warnings() {
-		r.warn(warning)
 	}
 	requests := make([]sdk.Request, len(targets))
 	for i, t := range targets {

@@ -18,17 +18,26 @@ const baseTemplate, tagTemplate = "base-image-template", "custom-tag-template"
 // New plans one target for each instance, sorted by base image as OpenHands/benchmarks sorts its list. Their tags
 // hold the hash of the SDK's Dockerfile, which is known only when the SDK is there: WithTags adds them. What will be
 // wrong with a tag whatever that hash is, and with base images, New says already. The error joins *config.Mistake.
-func New(cfg config.Config, ids []string) ([]Target, error) {
+func New(cfg config.Config, ids []string) ([]Target, error) { return NewWithColumns(cfg, ids, nil) }
+
+// NewWithColumns is New for a template with columns of the dataset, whose values are by id and column.
+//
+// A column may name one image for many instances (SWE-smith has under 200 for 50,000). It is made once, under the first
+// of their ids.
+func NewWithColumns(cfg config.Config, ids []string, columns map[string]map[string]string) ([]Target, error) {
 	targets := make([]Target, 0, len(ids))
 	var found mistakes
 	for _, id := range ids {
-		if image := found.baseImage(cfg, id); image != "" {
+		if image := found.baseImage(cfg, id, columns[id]); image != "" {
 			targets = append(targets, Target{InstanceID: id, BaseImage: image})
 		}
 	}
 	slices.SortFunc(targets, func(a, b Target) int {
 		return cmp.Or(cmp.Compare(a.BaseImage, b.BaseImage), cmp.Compare(a.InstanceID, b.InstanceID))
 	})
+	if len(config.Columns(cfg.BaseImageTemplate)) > 0 {
+		targets = slices.CompactFunc(targets, func(a, b Target) bool { return a.BaseImage == b.BaseImage })
+	}
 	wrap(targets, cfg.Benchmark)
 	found.shareBaseImage(targets)
 	found.customTags(fill(targets, cfg.CustomTagTemplate, anyDockerfile(cfg.SDKOptions)), cfg.Target)
@@ -39,15 +48,27 @@ func New(cfg config.Config, ids []string) ([]Target, error) {
 }
 
 // baseImage follows OpenHands/benchmarks' get_official_docker_image: the default rule lower-cases, a template of the
-// user's own is taken as it is, and repo and name are the two sides of the id's only "__". It gives "" for a mistake.
-func (m *mistakes) baseImage(cfg config.Config, id string) string {
+// user's own is taken as it is, and repo and name are the two sides of the id's only "__". A column that names an image
+// may leave out Docker Hub's name. It gives "" for a mistake.
+func (m *mistakes) baseImage(cfg config.Config, id string, columns map[string]string) string {
 	repo, instance, _ := strings.Cut(id, "__")
 	if config.Uses(cfg.BaseImageTemplate, "repo", "name") && strings.Count(id, "__") != 1 {
 		m.add(baseTemplate, "use {instance_id} instead of {repo} and {name}",
 			"%s has not exactly one __ between {repo} and {name}", config.Quote(id))
 		return ""
 	}
-	image := config.Fill(cfg.BaseImageTemplate, map[string]string{"instance_id": id, "repo": repo, "name": instance, "arch": arch})
+	named := config.Columns(cfg.BaseImageTemplate)
+	for _, column := range named {
+		if strings.TrimSpace(columns[column]) == "" {
+			m.add(baseTemplate, "use a column that every instance has", "column %s of %s is empty", column, config.Quote(id))
+			return ""
+		}
+	}
+	values := map[string]string{"instance_id": id, "repo": repo, "name": instance, "arch": arch}
+	image := config.Fill(cfg.BaseImageTemplate, config.ColumnValues(values, columns))
+	if len(named) > 0 {
+		image = withHost(strings.TrimSpace(image))
+	}
 	if cfg.BaseImageTemplate == cfg.Benchmark.BaseImageTemplate {
 		image = strings.ToLower(image)
 	}
@@ -62,6 +83,15 @@ func (m *mistakes) baseImage(cfg config.Config, id string) string {
 		return ""
 	}
 	return image
+}
+
+// withHost writes out the registry that Docker means when an image's name has none.
+func withHost(image string) string {
+	host, _, ok := strings.Cut(image, "/")
+	if ok && (strings.ContainsAny(host, ".:") || host == "localhost") {
+		return image
+	}
+	return "docker.io/" + image
 }
 
 // shareBaseImage finds sorted targets with one base image. Their images would have one tag too, or twice the content.

@@ -141,6 +141,8 @@ func settings(s ledger.Summary) string {
 	rows := [][]string{
 		{"Dataset", text(run.Dataset, shortValue)},
 		{"Split", text(run.Split, shortValue)},
+		{"Instances read from", text(string(run.InstancesFrom), shortValue)},
+		{"Shard", shard(run)},
 		{"SDK", code(run.SDKRepository, shortValue)},
 		{"SDK ref", ref},
 		{"SDK options", strings.Join(options, " ")},
@@ -153,6 +155,14 @@ func settings(s ledger.Summary) string {
 	}
 	rows = slices.DeleteFunc(rows, func(row []string) bool { return row[1] == "" })
 	return folded("Settings of this run", table([]string{"What", "Value"}, rows))
+}
+
+// shard is the part of a plan that a run had.
+func shard(run ledger.Run) string {
+	if run.Shard == "" {
+		return ""
+	}
+	return fmt.Sprintf("%s of %s", text(string(run.Shard), shortValue), plural(run.PlannedTotal, "image", "images"))
 }
 
 func files(f ledger.Files) string {

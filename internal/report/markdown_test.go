@@ -46,6 +46,7 @@ const sha = "0a1b2c3d4e5f60718293a4b5c6d7e8f901234567"
 func exampleRun(planned int) ledger.Run {
 	return ledger.Run{
 		Title: "SWE-Bench image build", Benchmark: "swebench", Dataset: "princeton-nlp/SWE-bench_Verified", Split: "test",
+		InstancesFrom: "the hub's parquet files", Shard: "2/3", PlannedTotal: 36,
 		SDKRepository: "https://github.com/OpenHands/software-agent-sdk.git", SDKRef: "v1.58.2", SDKSHA: sha, SDKVersion: "1.58.2",
 		Seam: "intercept", Strategy: "native", Image: "ghcr.io/openhands/eval-agent-server", ImageTagPrefix: "0a1b2c3-9f8e7d6",
 		Builder: "builder-5f3a", CacheMode: "off", Workers: 4, Options: map[string]string{"install_acp_providers": ""},

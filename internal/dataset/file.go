@@ -1,0 +1,73 @@
+package dataset
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/OpenHands/eval-images/internal/config"
+)
+
+// fromFile reads a file of JSON objects, one a line or one after the other (.jsonl), or one array of them (.json). It has
+// no splits.
+func (r Reader) fromFile(q *query) ([]Row, error) {
+	text, err := r.ReadFile(q.name)
+	if err != nil {
+		return nil, &config.Mistake{Input: "dataset", Problem: oneLine(err),
+			Fix: "the path starts at the workspace; check out the repository, or write the file, in a step before this one"}
+	}
+	decoder := json.NewDecoder(bytes.NewReader(bytes.TrimPrefix(text, []byte("\ufeff"))))
+	objects, err := decodeObjects(decoder, text)
+	if err != nil {
+		return nil, &config.Mistake{Input: "dataset", Problem: fmt.Sprintf("%s is not JSON at byte %d: %s", config.Quote(q.name), decoder.InputOffset(), oneLine(err)),
+			Fix: "write one JSON object a line, such as {\"instance_id\": \"django__django-11333\"}, or one array of them"}
+	}
+	var rows []Row
+	for i, fields := range objects {
+		// Objects need not have all fields, as the fields of an array of rows have.
+		if _, ok := fields[idColumn]; !ok && i > 0 {
+			return nil, noID(q.name, i)
+		}
+		for _, column := range q.columns {
+			if _, ok := fields[column]; !ok && i > 0 {
+				fields[column] = json.RawMessage("null")
+			}
+		}
+		row, err := newRow(q, fields, nil, i)
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, row)
+	}
+	return rows, nil
+}
+
+func decodeObjects(decoder *json.Decoder, text []byte) (objects []map[string]json.RawMessage, err error) {
+	if bytes.HasPrefix(bytes.TrimLeft(bytes.TrimPrefix(text, []byte("\ufeff")), " \t\r\n"), []byte("[")) {
+		if err := decoder.Decode(&objects); err != nil {
+			return nil, err
+		}
+		if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+			return nil, errors.New("something follows the array")
+		}
+		if slices.ContainsFunc(objects, func(o map[string]json.RawMessage) bool { return o == nil }) {
+			return nil, errors.New("null is no object")
+		}
+		return objects, nil
+	}
+	for {
+		var object map[string]json.RawMessage
+		switch err := decoder.Decode(&object); {
+		case errors.Is(err, io.EOF):
+			return objects, nil
+		case err != nil:
+			return nil, err
+		case object == nil:
+			return nil, errors.New("null is no object")
+		}
+		objects = append(objects, object)
+	}
+}

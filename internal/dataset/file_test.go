@@ -1,0 +1,86 @@
+package dataset
+
+import (
+	"errors"
+	"io/fs"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/OpenHands/eval-images/internal/config"
+)
+
+func fileReader(content string) Reader {
+	return Reader{ReadFile: func(name string) ([]byte, error) {
+		if name != "data/x.jsonl" {
+			return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+		}
+		return []byte(content), nil
+	}}
+}
+
+func TestFile(t *testing.T) {
+	plain := []Row{{ID: "b__b-2"}, {ID: "a__a-1"}}
+	cases := map[string]struct {
+		content string
+		columns []string
+		want    []Row
+	}{
+		"lines":               {`{"instance_id": "b__b-2"}` + "\n" + `{"repo": "a/a", "instance_id": "a__a-1"}`, nil, plain},
+		"CRLF, blank lines":   {"\r\n" + `{"instance_id": "b__b-2"}` + "\r\n\r\n" + `{"instance_id": "a__a-1"}` + "\r\n", nil, plain},
+		"a byte order mark":   {"\ufeff" + `{"instance_id": "b__b-2"} {"instance_id": "a__a-1"}`, nil, plain},
+		"an array":            {"\n" + `[{"instance_id": "b__b-2"}, {"instance_id": "a__a-1"}]` + "\n", nil, plain},
+		"a mark and an array": {"\ufeff" + `[{"instance_id": "b__b-2"}, {"instance_id": "a__a-1"}]`, nil, plain},
+		"columns, one not in every object": {`{"instance_id": "b__b-2", "image": "x/y"}` + "\n" + `{"instance_id": "a__a-1"}`, []string{"image"},
+			[]Row{{"b__b-2", map[string]string{"image": "x/y"}}, {ID: "a__a-1"}}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			list, err := fileReader(tc.content).Read(t.Context(), "data/x.jsonl", "no such split", tc.columns)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tc.want, list.Rows); diff != "" || list.From != "data/x.jsonl" {
+				t.Errorf("from %s (-want +got):\n%s", list.From, diff)
+			}
+		})
+	}
+}
+
+func TestFileMistakes(t *testing.T) {
+	cases := map[string]struct {
+		content    string
+		says, hint string
+	}{
+		"empty":              {"", "has no rows", "every row"},
+		"an empty array":     {"[]", "has no rows", "every row"},
+		"a list of ids":      {"django__django-11333\n", `"data/x.jsonl" is not JSON at byte`, "one JSON object a line"},
+		"cut":                {`{"instance_id": "a__a-1"}` + "\n" + `{"instance_id": "a__`, "is not JSON at byte 25: unexpected EOF", "one JSON object"},
+		"null":               {"null", "null is no object", "one JSON object"},
+		"null in an array":   {`[{"instance_id": "a__a-1"}, null]`, "null is no object", "one JSON object"},
+		"more than an array": {`[{"instance_id": "a__a-1"}] x`, "something follows the array", "one JSON object"},
+		"no ids":             {`{"name": "x", "id": "y"}`, "has no column instance_id", "this one has id, name"},
+		"no id later":        {`{"instance_id": "a__a-1"}` + "\n" + `{"name": "x"}`, "no instance_id in row 2", "every row"},
+		"a null id":          {`{"instance_id": null}`, "no instance_id in row 1", "every row"},
+		"a number":           {`{"instance_id": 7}`, "is not text in row 1", "choose"},
+		"twice":              {`{"instance_id": "a__a-1"} {"instance_id": "a__a-1"}`, "twice, in rows 1 and 2", "of its own"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			_, err := fileReader(tc.content).Read(t.Context(), "data/x.jsonl", "test", nil)
+			var mistake *config.Mistake
+			if !errors.As(err, &mistake) || mistake.Input != "dataset" {
+				t.Fatalf("error is %v", err)
+			}
+			if !strings.Contains(mistake.Problem, tc.says) || !strings.Contains(mistake.Fix, tc.hint) {
+				t.Errorf("says %q, hint %q; want %q and %q in them", mistake.Problem, mistake.Fix, tc.says, tc.hint)
+			}
+		})
+	}
+	_, err := fileReader("").Read(t.Context(), "absent.json", "test", nil)
+	var mistake *config.Mistake
+	if !errors.As(err, &mistake) || !strings.Contains(mistake.Fix, "the path starts at the workspace") {
+		t.Errorf("a missing file: %v", err)
+	}
+}

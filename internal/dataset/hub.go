@@ -1,0 +1,132 @@
+package dataset
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/OpenHands/eval-images/internal/config"
+)
+
+// jsonLimit bounds an answer in JSON: a page of SWT-bench's rows, with the text of whole files, has 11 MB.
+const jsonLimit = 64 << 20
+
+func (c *client) getJSON(ctx context.Context, address string, into any) (answer, error) {
+	got, err := c.get(ctx, address, nil, jsonLimit)
+	if err != nil {
+		return got, err
+	}
+	if err := json.Unmarshal(got.body, into); err != nil {
+		return got, fmt.Errorf("reading the answer of %s: %w", shown(got.address), err)
+	}
+	return got, nil
+}
+
+// fromHub reads the hub's parquet files of a dataset, in the order in which the hub lists them, which is the dataset's.
+// A dataset that has another name now gets it in q.
+func (r Reader) fromHub(ctx context.Context, c *client, q *query) ([]Row, error) {
+	addresses, err := r.parquetFiles(ctx, c, q)
+	if err != nil {
+		return nil, mistaken(err, q.name, c.token != "")
+	}
+	q.exists = true
+	var rows []Row
+	for _, address := range addresses {
+		// A dataset too large to be converted has the files of its beginning, and they are called so.
+		if strings.Contains(address, "/partial-") {
+			return nil, fmt.Errorf("the hub has only a part of %s, split %s, as parquet", q.name, q.split)
+		}
+		file, err := c.openRemote(ctx, address)
+		if err != nil {
+			return nil, err
+		}
+		more, err := readParquet(file, file.size, q.name, q.columns)
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, more...)
+	}
+	return rows, nil
+}
+
+// parquetFiles lists the files' addresses. Nearly every dataset has one configuration, "default"; only where that is not
+// so, or the split is unknown, the hub is asked what there is.
+func (r Reader) parquetFiles(ctx context.Context, c *client, q *query) ([]string, error) {
+	base := r.Hub.JoinPath("api", "datasets", q.name, "parquet")
+	var files []string
+	got, err := c.getJSON(ctx, base.JoinPath(defaultConfiguration, q.split).String(), &files)
+	if err == nil && len(files) > 0 {
+		q.rename(got.address)
+		return files, nil
+	}
+	var answered *statusError
+	if err != nil && (!errors.As(err, &answered) || answered.Status != http.StatusNotFound && answered.Status != http.StatusBadRequest) {
+		return nil, err
+	}
+	var all map[string]map[string][]string
+	if got, err = c.getJSON(ctx, base.String(), &all); err != nil {
+		return nil, err
+	}
+	q.rename(got.address)
+	splits := map[string][]string{}
+	for configuration, files := range all {
+		splits[configuration] = slices.Collect(maps.Keys(files))
+	}
+	configuration, err := q.choose(splits)
+	if err != nil {
+		return nil, err
+	}
+	return all[configuration][q.split], nil
+}
+
+const defaultConfiguration = "default"
+
+// choose picks the configuration as Python's datasets library does: the only one, or else the default one. It has to have
+// the split.
+func (q *query) choose(splits map[string][]string) (string, error) {
+	configuration := defaultConfiguration
+	if names := slices.Sorted(maps.Keys(splits)); len(names) == 1 {
+		configuration = names[0]
+	} else if !slices.Contains(names, configuration) {
+		return "", &config.Mistake{Input: "dataset",
+			Problem: fmt.Sprintf("%s has %d configurations and none is the default: %s", config.Quote(q.name), len(names), strings.Join(names, ", ")),
+			Fix:     "choose a dataset with one configuration"}
+	}
+	known := splits[configuration]
+	if !slices.Contains(known, q.split) {
+		slices.Sort(known)
+		fix := "its splits are " + strings.Join(known, ", ")
+		if near := config.Nearest(q.split, known); near != "" {
+			fix = "did you mean " + near + "? " + fix
+		}
+		return "", &config.Mistake{Input: "split", Problem: fmt.Sprintf("%s has no split %s", config.Quote(q.name), config.Quote(q.split)), Fix: fix}
+	}
+	return configuration, nil
+}
+
+// rename takes over the name that the hub has redirected to: .../api/datasets/NAME/parquet/...
+func (q *query) rename(address *url.URL) {
+	_, path, ok := strings.Cut(address.Path, "/api/datasets/")
+	if !ok {
+		return
+	}
+	name := path
+	if end := strings.LastIndex(path, "/parquet"); end >= 0 {
+		name = path[:end]
+	}
+	q.renameTo(name)
+}
+
+func (q *query) renameTo(name string) {
+	if name == q.name || name == "" {
+		return
+	}
+	q.warnings = append(q.warnings, fmt.Sprintf("The dataset %s is called %s on the hub now.", config.Quote(q.name), config.Quote(name)))
+	q.name = name
+}

@@ -1,0 +1,188 @@
+package dataset
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"time"
+
+	"github.com/OpenHands/eval-images/internal/config"
+)
+
+// idColumn is the column of the instances' ids, in every one of these datasets.
+const idColumn = "instance_id"
+
+// Reader reads what a dataset holds.
+type Reader struct {
+	// Hub and Server are the bases of the Hugging Face hub and of its dataset server.
+	Hub, Server *url.URL
+	// Token is for these two alone; empty means anonymous.
+	Token string
+	// ReadFile gives a file of the workspace.
+	ReadFile func(name string) ([]byte, error)
+
+	// transport and wait are the tests' to set.
+	transport http.RoundTripper
+	wait      func(context.Context, time.Duration) error
+}
+
+// List is a dataset as far as a run needs it.
+type List struct {
+	// Rows are in the dataset's own order.
+	Rows []Row
+	// From says in words where they are from.
+	From string
+	// Warnings say what was not as it should be.
+	Warnings []string
+}
+
+// query is what to read. The name changes with what the hub calls the dataset now.
+type query struct {
+	name, split string
+	columns     []string
+	warnings    []string
+	exists      bool // dataset and split do, as one of the sources has said
+}
+
+func (q *query) reads(column string) bool {
+	return column == idColumn || slices.Contains(q.columns, column)
+}
+
+func (r *Row) set(column, value string) {
+	if r.Columns == nil {
+		r.Columns = map[string]string{}
+	}
+	r.Columns[column] = value
+}
+
+// Read gives a dataset's rows, with their ids and the named columns: of a file of the workspace, of the hub's parquet
+// files, of its dataset server or, for the default datasets, of the list that comes with this version. The error is a
+// *config.Mistake, or *Unreachable.
+func (r Reader) Read(ctx context.Context, name, split string, columns []string) (List, error) {
+	q := &query{name: name, split: split, columns: columns}
+	if !config.LocalDataset(name) {
+		return r.remote(ctx, q)
+	}
+	rows, err := r.fromFile(q)
+	if err == nil {
+		err = check(q.name, rows)
+	}
+	return List{Rows: rows, From: name}, err
+}
+
+// maxPatience is the hub's window for counting requests (huggingface/hub-docs, docs/hub/rate-limits.md): who waits that
+// long is served. It is too long where there is something else to turn to.
+const (
+	maxPatience   = 5*time.Minute + 10*time.Second
+	shortPatience = time.Minute
+)
+
+func (r Reader) remote(ctx context.Context, q *query) (List, error) {
+	asked, split := q.name, q.split
+	known, unknown := Embedded(asked, split)
+	if len(q.columns) > 0 {
+		known, unknown = nil, errors.New("the lists have ids only")
+	}
+	last := maxPatience
+	if unknown == nil {
+		last = shortPatience
+	}
+	var problems []error
+	for _, source := range []struct {
+		from     string
+		read     func(context.Context, *client, *query) ([]Row, error)
+		patience time.Duration
+	}{
+		{"the hub's parquet files", r.fromHub, shortPatience},
+		{"the hub's dataset server", r.fromServer, last},
+	} {
+		rows, err := source.read(ctx, r.client(source.patience), q)
+		if err == nil {
+			err = check(q.name, rows)
+		}
+		if err == nil {
+			for _, problem := range problems {
+				q.warnings = append(q.warnings, fmt.Sprintf("%s is read from %s: %v", asked, source.from, problem))
+			}
+			return List{Rows: rows, From: source.from, Warnings: q.warnings}, nil
+		}
+		if ctx.Err() != nil {
+			return List{}, &Unreachable{Dataset: asked, Err: context.Cause(ctx)}
+		}
+		problems = append(problems, err)
+		if conclusive(err) {
+			break
+		}
+	}
+	if unknown == nil {
+		warning := fmt.Sprintf("The instances of %s are those that this version of eval-images knows: %v", asked, problems[0])
+		return List{Rows: rowsOf(known), From: "the list in this version of eval-images", Warnings: append(q.warnings, warning)}, nil
+	}
+	return List{}, blame(asked, q.exists, problems)
+}
+
+// conclusive tells a mistake about which no other source will say anything else.
+func conclusive(err error) bool {
+	var maybe inconclusive
+	var mistake *config.Mistake
+	return !errors.As(err, &maybe) && errors.As(err, &mistake)
+}
+
+// blame picks the error to tell: a conclusive mistake; one that a source told of, if no other knew better; else that the
+// hub gave no list.
+func blame(dataset string, exists bool, problems []error) error {
+	var mistake *config.Mistake
+	for _, err := range slices.Backward(problems) {
+		if conclusive(err) && errors.As(err, &mistake) {
+			return mistake
+		}
+	}
+	for _, err := range problems {
+		if !exists && errors.As(err, &mistake) {
+			return mistake
+		}
+	}
+	return &Unreachable{Dataset: dataset, Err: errors.Join(problems...)}
+}
+
+func (r Reader) client(patience time.Duration) *client {
+	c := &client{http: newHTTP(r.transport), token: r.Token, own: []*url.URL{r.Hub, r.Server}, patience: patience, wait: r.wait}
+	if r.transport == nil {
+		c.http.Transport = sharedTransport
+	}
+	if c.wait == nil {
+		c.wait = sleep
+	}
+	return c
+}
+
+var sharedTransport = newTransport()
+
+// idShape is what an instance's id has to look like: it becomes a part of images' and of files' names.
+var idShape = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.+-]*$`)
+
+// check refuses what cannot be a list of instances.
+func check(dataset string, rows []Row) error {
+	wrong := func(problem string, args ...any) error {
+		return &config.Mistake{Input: "dataset", Problem: config.Quote(dataset) + " " + fmt.Sprintf(problem, args...),
+			Fix: "choose a dataset in which every row has an " + idColumn + " of its own, such as django__django-11333"}
+	}
+	if len(rows) == 0 {
+		return wrong("has no rows")
+	}
+	first := make(map[string]int, len(rows))
+	for i, row := range rows {
+		if !idShape.MatchString(row.ID) {
+			return wrong("has the %s %s in row %d, which cannot become a part of an image's name", idColumn, config.Quote(row.ID), i+1)
+		}
+		if earlier, taken := first[row.ID]; taken {
+			return wrong("has the %s %s twice, in rows %d and %d", idColumn, row.ID, earlier+1, i+1)
+		}
+		first[row.ID] = i
+	}
+	return nil
+}

@@ -1,0 +1,261 @@
+package ledger
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/OpenHands/eval-images/internal/build"
+)
+
+// leave writes what a run leaves into a folder.
+func leave(t *testing.T, dir string, run Run, entries []Entry) {
+	t.Helper()
+	w := open(t, dir)
+	for _, e := range entries {
+		if err := w.Append(e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := WriteJSON(filepath.Join(dir, SummaryFileName), Summarize(run, entries)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// whole is a plan's one run; the entries tell when it built, and none of its files is named.
+func whole() (Run, []Entry) {
+	run := exampleRun()
+	run.Shard, run.PlannedTotal, run.Phases, run.Files, run.Sdist = "", 7, run.Phases[:2], Files{}, Sdist{}
+	return run, entries(outcomes())
+}
+
+// shardOfWhole is part i of n of it.
+func shardOfWhole(i, n int) (Run, []Entry) {
+	run, all := whole()
+	run.Shard, run.Planned = Text(fmt.Sprintf("%d/%d", i, n)), 0
+	var part []Entry
+	for j := i - 1; j < run.PlannedTotal; j += n {
+		run.Planned++
+		if j < len(all) { // the last of the plan has no record
+			part = append(part, all[j])
+		}
+	}
+	return run, part
+}
+
+func merged(t *testing.T, dirs ...string) (Summary, []Entry) {
+	t.Helper()
+	parts, unended, err := ReadParts(dirs)
+	if err != nil || len(unended) != 0 {
+		t.Fatal(unended, err)
+	}
+	s, entries, err := Merge(parts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, entries
+}
+
+// Two shards merged equal one run; so do three, found below one folder, one of which ran twice, and has a copy.
+func TestShardsMergedEqualOneRun(t *testing.T) {
+	run, all := whole()
+	want := Summarize(run, all)
+	alone := t.TempDir()
+	leave(t, alone, run, all)
+	all, err := Read(filepath.Join(alone, FileName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []int{1, 2, 3} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			top := t.TempDir()
+			for i := 1; i <= n; i++ {
+				run, part := shardOfWhole(i, n)
+				leave(t, filepath.Join(top, fmt.Sprint(i), "builds", "test"), run, part)
+			}
+			copied, part := shardOfWhole(n, n)
+			leave(t, filepath.Join(top, "copy"), copied, part)
+			got, gotEntries := merged(t, top)
+			but := cmp.Options{
+				cmpopts.IgnoreFields(Summary{}, "ManifestFiles"), cmpopts.IgnoreFields(Run{}, "MergedFrom"),
+				cmpopts.SortSlices(func(a, b Entry) bool { return a.InstanceID < b.InstanceID }),
+			}
+			if diff := cmp.Diff(want, got, but); diff != "" {
+				t.Errorf("summary (-one run +merged):\n%s", diff)
+			}
+			if diff := cmp.Diff(all, gotEntries, but); diff != "" {
+				t.Errorf("entries (-one run +merged):\n%s", diff)
+			}
+			if got.ManifestFiles != n || got.Run.MergedFrom != n {
+				t.Errorf("merged from %d files, %d runs, want %d", got.ManifestFiles, got.Run.MergedFrom, n)
+			}
+		})
+	}
+}
+
+func TestMissingShards(t *testing.T) {
+	top := t.TempDir()
+	for _, i := range []int{4, 2} {
+		run, part := shardOfWhole(i, 5)
+		leave(t, filepath.Join(top, fmt.Sprint(i)), run, part)
+	}
+	s, entries := merged(t, top)
+	if diff := cmp.Diff([]Text{"1/5", "3/5", "5/5"}, s.Run.MissingShards); diff != "" {
+		t.Error(diff)
+	}
+	// Parts 2 and 4 of 7 images have the 2nd, the 7th and the 4th, and the 7th has no record.
+	if s.Total != 7 || len(entries) != 2 || s.NotStarted != 5 {
+		t.Errorf("%d of %d images are not started, with %d entries", s.NotStarted, s.Total, len(entries))
+	}
+	if said := strings.Join(s.Run.Warnings, "\n"); !strings.Contains(said, "Shards 1/5, 3/5, 5/5 are missing") {
+		t.Errorf("warnings are %q", said)
+	}
+}
+
+// An image that is there counts as there, whichever run made it; of two equal records the later one counts.
+func TestBestRecordCounts(t *testing.T) {
+	failed := func(id string, end float64) Entry {
+		return FromOutcome(outcome(id, end, build.Result{Attempts: 1, Making: time.Second}, errors.New(fmt.Sprint("at ", end))))
+	}
+	run := Run{PlannedTotal: 3, Planned: 3, Started: noon}
+	first, second := t.TempDir(), t.TempDir()
+	leave(t, first, run, []Entry{took("built then failed", 1, 10), failed("failed then built", 11), failed("failed twice", 12)})
+	run.Started = noon.Add(time.Minute)
+	leave(t, second, run, []Entry{failed("built then failed", 70), took("failed then built", 1, 71), failed("failed twice", 72)})
+	for _, dirs := range [][]string{{first, second}, {second, first}} {
+		s, _ := merged(t, dirs...)
+		if s.Total != 3 || s.Built != 2 || s.Failed != 1 || s.FailedBuilds[0].InstanceID != "failed twice" || s.FailedBuilds[0].Error != "at 72" {
+			t.Errorf("merged to %d built, failed %+v", s.Built, s.FailedBuilds)
+		}
+	}
+}
+
+// Shards that run one after the other take the time from the first build to the last; their phases are no measure.
+func TestThroughputOfShards(t *testing.T) {
+	top := t.TempDir()
+	for i := range 2 {
+		run := Run{Shard: Text(fmt.Sprintf("%d/2", i+1)), PlannedTotal: 2, Planned: 1, Started: noon, Phases: []Phase{{"import", float64(5 + i)}, {BuildPhase, 60}}}
+		leave(t, filepath.Join(top, fmt.Sprint(i)), run, []Entry{took(fmt.Sprint(i), 60, float64(60+540*i))})
+	}
+	s, _ := merged(t, top)
+	if s.BuildWallClockSeconds != 600 || s.ImagesPerHour != 12 {
+		t.Errorf("%.0f images per hour over %.0f s, want 12 over 600 s", s.ImagesPerHour, s.BuildWallClockSeconds)
+	}
+	if diff := cmp.Diff([]Phase{{"import", 6}}, s.Run.Phases); diff != "" {
+		t.Errorf("phases (-want +got):\n%s", diff)
+	}
+}
+
+func TestWhatWentWrongInAShardIsTold(t *testing.T) {
+	top := t.TempDir()
+	for i := 1; i <= 2; i++ {
+		run, part := shardOfWhole(i, 2)
+		if i == 2 {
+			run.SetupError, run.SDKSHA, part = "the registry is down", "", nil
+		}
+		run.Warnings = []string{"the same", fmt.Sprint("only ", i)}
+		run.Sdist = Sdist{SHA256: "x"}
+		leave(t, filepath.Join(top, fmt.Sprint(i)), run, part)
+	}
+	s, _ := merged(t, top)
+	if s.Run.SetupError != "shard 2/2: the registry is down" || s.Run.SDKSHA == "" {
+		t.Errorf("the set-up's error is %q, the SDK's SHA %q", s.Run.SetupError, s.Run.SDKSHA)
+	}
+	if diff := cmp.Diff([]string{"the same", "only 1", "only 2"}, s.Run.Warnings); diff != "" {
+		t.Error(diff)
+	}
+	one, _ := shardOfWhole(1, 2)
+	_, part := shardOfWhole(1, 2)
+	if want := 1 + Summarize(one, part).SdistBuilds + 1; s.SdistBuilds != want {
+		t.Errorf("%d sdist builds, want %d", s.SdistBuilds, want)
+	}
+}
+
+func TestNotMergeable(t *testing.T) {
+	cases := map[string]struct {
+		change func(*Run)
+		says   string
+	}{
+		"another dataset":        {func(r *Run) { r.Dataset = "x" }, `differ in dataset: "princeton-nlp/SWE-bench_Verified" and "x"`},
+		"another SDK":            {func(r *Run) { r.SDKSHA = "2" }, "differ in SDK commit"},
+		"another image":          {func(r *Run) { r.Image = "x" }, "differ in image"},
+		"other options":          {func(r *Run) { r.Options = nil }, "differ in sdk-options"},
+		"another plan":           {func(r *Run) { r.PlannedTotal = 8 }, `differ in number of images in all shards: "7" and "8"`},
+		"another number of them": {func(r *Run) { r.Shard = "2/3" }, `differ in number of shards: "2" and "3"`},
+		"no shard":               {func(r *Run) { r.Shard = "" }, "differ in number of shards"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			top := t.TempDir()
+			for i := 1; i <= 2; i++ {
+				run, part := shardOfWhole(i, 2)
+				if i == 2 {
+					tc.change(&run)
+				}
+				leave(t, filepath.Join(top, fmt.Sprint(i)), run, part)
+			}
+			parts, _, err := ReadParts([]string{top})
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, _, err = Merge(parts)
+			var wrong *NotMergeable
+			if !errors.As(err, &wrong) || !strings.Contains(wrong.Problem, tc.says) || wrong.Hint() == "" {
+				t.Errorf("error is %v, want %q", err, tc.says)
+			}
+		})
+	}
+	if _, _, err := Merge(nil); err == nil {
+		t.Error("nothing was merged")
+	}
+}
+
+func TestReadParts(t *testing.T) {
+	top := t.TempDir()
+	run, part := shardOfWhole(1, 2)
+	leave(t, filepath.Join(top, "good"), run, part)
+	killed := open(t, filepath.Join(top, "killed"))
+	if err := killed.Append(part[0]); err != nil {
+		t.Fatal(err)
+	}
+	run.MergedFrom = 2
+	leave(t, filepath.Join(top, "merged"), run, part)
+	parts, unended, err := ReadParts([]string{top})
+	if err != nil || len(parts) != 1 || len(unended) != 1 || filepath.Base(parts[0].Dir) != "good" || filepath.Base(unended[0]) != "killed" {
+		t.Errorf("%d parts, unended %q, error %v", len(parts), unended, err)
+	}
+	cases := map[string]struct {
+		dirs []string
+		says string
+	}{
+		"a folder without a run": {[]string{t.TempDir()}, "there is no build-summary.json in "},
+		"the same one twice":     {[]string{top, filepath.Join(top, "good")}, "or it was found already"},
+		"no such folder":         {[]string{filepath.Join(top, "nothing")}, "no such file or directory"},
+	}
+	broken, bare := t.TempDir(), t.TempDir()
+	write(t, filepath.Join(broken, SummaryFileName), "{")
+	write(t, filepath.Join(bare, SummaryFileName), "{}")
+	cases["a broken summary"] = struct {
+		dirs []string
+		says string
+	}{[]string{broken}, "unexpected end of JSON input"}
+	cases["no ledger"] = struct {
+		dirs []string
+		says string
+	}{[]string{bare}, "reading the ledger"}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			_, _, err := ReadParts(tc.dirs)
+			var wrong *NotMergeable
+			if !errors.As(err, &wrong) || !strings.Contains(wrong.Problem, tc.says) || wrong.Hint() == "" {
+				t.Errorf("error is %v, want %q", err, tc.says)
+			}
+		})
+	}
+}

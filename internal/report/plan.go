@@ -1,0 +1,229 @@
+package report
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/OpenHands/eval-images/internal/build"
+	"github.com/OpenHands/eval-images/internal/ledger"
+	"github.com/OpenHands/eval-images/internal/plan"
+)
+
+// Plan is what a run would do: the word of a dry run.
+type Plan struct {
+	Title         string      `json:"title"`
+	Benchmark     string      `json:"benchmark"`
+	Dataset       string      `json:"dataset"`
+	Split         string      `json:"split"`
+	InstancesFrom ledger.Text `json:"instances_from"`
+	Shard         ledger.Text `json:"shard"`
+	PlannedTotal  int         `json:"planned_total"`
+
+	SDKRef         ledger.Text `json:"sdk_ref"`
+	SDKSHA         ledger.Text `json:"sdk_sha"`
+	SDKVersion     ledger.Text `json:"sdk_version"`
+	Image          string      `json:"image"`
+	ImageTagPrefix ledger.Text `json:"image_tag_prefix"`
+	Strategy       string      `json:"strategy"`
+
+	// Total counts Images. Where tags are known, it is Present and Unknown and the images that are missing.
+	Total  int            `json:"total"`
+	Images []PlannedImage `json:"images"`
+
+	// Present are the images that the registry has, Unknown those of which it did not say. Work is null without tags.
+	Present  int      `json:"present"`
+	Unknown  int      `json:"unknown"`
+	Work     *Work    `json:"work"`
+	Warnings []string `json:"warnings"`
+}
+
+// PlannedImage is one image of a Plan.
+type PlannedImage struct {
+	InstanceID string `json:"instance_id"`
+	BaseImage  string `json:"base_image"`
+	// Tags are as the SDK will make them; there are none without sdk-ref.
+	Tags []string `json:"tags"`
+	// Present is null where it is not known, for the reason in Problem.
+	Present *bool       `json:"present"`
+	Digest  ledger.Text `json:"digest"`
+	Problem ledger.Text `json:"problem"`
+}
+
+// Work is what is left to do.
+type Work struct {
+	// Builds are the images to build. One of which the registry did not say whether it is there is among them only when
+	// builds are forced: else a run asks again.
+	Builds int `json:"builds"`
+	// Requests are a run's own questions to the registry, before and after these builds. BuildKit's are not among them.
+	Requests int `json:"requests"`
+}
+
+// NewPlan makes a plan of a run's targets. found are those of which something came out when the registry was asked; the
+// others are missing, where tags are known. With force what is there is built all the same.
+func NewPlan(run ledger.Run, targets []plan.Target, found []build.Outcome, force bool) Plan {
+	named := run.SDKSHA != ""
+	p := Plan{
+		Title: run.Title, Benchmark: run.Benchmark, Dataset: run.Dataset, Split: run.Split, InstancesFrom: run.InstancesFrom,
+		Shard: run.Shard, PlannedTotal: run.PlannedTotal, SDKRef: ledger.Text(run.SDKRef), SDKSHA: run.SDKSHA,
+		SDKVersion: run.SDKVersion, Image: run.Image, ImageTagPrefix: run.ImageTagPrefix, Strategy: run.Strategy,
+		Total: len(targets), Images: []PlannedImage{}, Warnings: append([]string{}, run.Warnings...),
+	}
+	outcomes := map[string]build.Outcome{}
+	for _, o := range found {
+		outcomes[o.Target.InstanceID] = o
+	}
+	if named {
+		p.Work = &Work{}
+	}
+	for _, t := range targets {
+		image := PlannedImage{InstanceID: t.InstanceID, BaseImage: t.BaseImage, Tags: append([]string{}, t.Tags...)}
+		if outcome, ok := outcomes[t.InstanceID]; named && (!ok || outcome.Err == nil) {
+			image.Present, image.Digest = &ok, ledger.Text(outcome.Result.Digest)
+		} else if named {
+			image.Problem = ledger.Text(oneLine(outcome.Err.Error(), longValue))
+		}
+		p.count(image, force)
+		p.Images = append(p.Images, image)
+	}
+	return p
+}
+
+func (p *Plan) count(image PlannedImage, force bool) {
+	if p.Work == nil {
+		return
+	}
+	// A run asks for each tag of each image, but for no more when one is missing.
+	first := 1
+	switch {
+	case image.Problem != "":
+		p.Unknown++
+	case *image.Present:
+		p.Present++
+		first = len(image.Tags)
+	}
+	if !force {
+		p.Work.Requests += first
+	}
+	if force || image.Problem == "" && !*image.Present {
+		p.Work.Builds++
+		// Once more when the image's turn has come, and for each tag when it was pushed.
+		p.Work.Requests += len(image.Tags)
+		if !force {
+			p.Work.Requests++
+		}
+	}
+}
+
+// JSON writes a plan as JSON.
+func (p Plan) JSON(w io.Writer) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(p)
+}
+
+// noTags is why a plan without sdk-ref ends where it does.
+const noTags = "Tags need sdk-ref: without it, it is not known which images these are, nor which exist already."
+
+// Lines are a plan for people, one line each.
+func (p Plan) Lines() []string {
+	lines := []string{p.headline()}
+	for _, image := range p.Images {
+		lines = append(lines, image.InstanceID+"  "+image.BaseImage)
+		for _, tag := range image.Tags {
+			lines = append(lines, "    "+tag)
+		}
+		if p.Work != nil {
+			lines = append(lines, "    "+image.state())
+		}
+	}
+	return append(lines, p.workLeft())
+}
+
+func (p Plan) headline() string {
+	head := fmt.Sprintf("Plan: %s of %s, split %s", plural(p.Total, "image", "images"), p.Dataset, p.Split)
+	if p.Shard != "" {
+		head += fmt.Sprintf(", shard %s of %d", p.Shard, p.PlannedTotal)
+	}
+	return head
+}
+
+func (i PlannedImage) state() string {
+	switch {
+	case i.Problem != "":
+		return "unknown: " + string(i.Problem)
+	case *i.Present:
+		return "exists: " + cmp.Or(string(i.Digest), "yes")
+	default:
+		return "missing"
+	}
+}
+
+func (p Plan) workLeft() string {
+	switch {
+	case p.Total == 0:
+		return "No image is in this part of the plan."
+	case p.Work == nil:
+		return noTags
+	}
+	text := fmt.Sprintf("Work left: %s and %s to the registry; %d of %s there already", plural(p.Work.Builds, "build", "builds"),
+		plural(p.Work.Requests, "request", "requests"), p.Present, plural(p.Total, "image is", "images are"))
+	if p.Unknown > 0 {
+		text += fmt.Sprintf("; of %d the registry did not say", p.Unknown)
+	}
+	return text + "."
+}
+
+// Markdown is a plan as a step summary.
+func (p Plan) Markdown() string {
+	rows := [][]string{
+		{"Dataset", text(p.Dataset, shortValue)},
+		{"Split", text(p.Split, shortValue)},
+		{"Instances read from", text(string(p.InstancesFrom), shortValue)},
+		{"Shard", text(string(p.Shard), shortValue)},
+		{"SDK ref", code(string(p.SDKRef), shortValue)},
+		{"SDK commit", code(string(p.SDKSHA), shortValue)},
+		{"Image", code(p.Image, shortValue)},
+		{code("IMAGE_TAG_PREFIX", shortValue), code(string(p.ImageTagPrefix), shortValue)},
+	}
+	rows = slices.DeleteFunc(rows, func(row []string) bool { return row[1] == "" })
+	head := join([]string{
+		"## " + text(cmp.Or(p.Title, "Image build"), shortValue) + ": plan\n",
+		"🔎 **Dry run, nothing was built.** " + text(p.workLeft(), longValue) + "\n",
+		warnings(p.Warnings), section("What a run would make sure of", table([]string{"What", "Value"}, rows)),
+	})
+	header := []string{"Instance", "Base image"}
+	if p.Work != nil {
+		header = append(header, "Tags", "In the registry")
+	}
+	var images [][]string
+	left := maxMarkdown - len(head)
+	for _, image := range p.Images {
+		row := image.row(p.Work != nil)
+		if left -= len(strings.Join(row, " | ")) + 10; left < 1000 {
+			break
+		}
+		images = append(images, row)
+	}
+	rest := ""
+	if cut := len(p.Images) - len(images); cut > 0 {
+		rest = fmt.Sprintf("\n… and %d more\n", cut)
+	}
+	return join([]string{head, folded(plural(p.Total, "image", "images"), table(header, images)+rest)})
+}
+
+func (i PlannedImage) row(named bool) []string {
+	row := []string{code(i.InstanceID, shortValue), code(i.BaseImage, shortValue)}
+	if !named {
+		return row
+	}
+	var tags []string
+	for _, tag := range i.Tags {
+		tags = append(tags, code(tag[strings.LastIndexByte(tag, '/')+1:], shortValue))
+	}
+	return append(row, strings.Join(tags, " "), text(i.state(), shortValue))
+}
