@@ -184,6 +184,16 @@ func TestSteps(t *testing.T) {
 		if action.TimeoutMinutes == nil || action.TimeoutMinutes.Value > job.TimeoutMinutes.Value-10 {
 			t.Errorf("%s: no time is left for the upload", benchmark)
 		}
+		for _, name := range []string{"dataset", "split", "n-limit", "instance-ids", "force-build", "max-workers", "max-retries", "batch-size", "cache-mode"} {
+			if got := with(action, name); got != "${{ inputs."+name+" }}" {
+				t.Errorf("%s: the action's %s is %s", benchmark, name, got)
+			}
+		}
+		credentials := with(action, "registry-username") + " " + with(action, "registry-password")
+		if credentials != "${{ vars.EVAL_IMAGES_REGISTRY_USERNAME || github.actor }} "+
+			"${{ secrets.EVAL_IMAGES_REGISTRY_PASSWORD || secrets.GITHUB_TOKEN }}" {
+			t.Errorf("%s pushes with %s", benchmark, credentials)
+		}
 		at := slices.Index(job.Steps, upload)
 		for _, step := range []*actionlint.Step{job.Steps[at-1], upload} {
 			if step.If == nil || !strings.HasPrefix(step.If.Value, "always()") {
