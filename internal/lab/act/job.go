@@ -216,14 +216,19 @@ func (r Result) Step(job, name string) Step {
 	return Step{}
 }
 
+// uploaded also lists what no upload has put there, with its own name.
 func uploaded(dir string) (map[string]string, error) {
-	paths, err := filepath.Glob(filepath.Join(dir, "*", "*"))
+	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, fmt.Errorf("looking for uploads: %w", err)
 	}
 	found := map[string]string{}
-	for _, path := range paths {
-		found[filepath.Base(filepath.Dir(path))] = path
+	for _, entry := range entries {
+		path := filepath.Join(dir, entry.Name())
+		if files, err := os.ReadDir(path); err == nil && len(files) == 1 {
+			path = filepath.Join(path, files[0].Name())
+		}
+		found[entry.Name()] = path
 	}
 	return found, nil
 }

@@ -55,28 +55,12 @@ func TestWorkflows(t *testing.T) {
 
 	t.Run("called from another repository", func(t *testing.T) { calledFromAnother(t, forge, theirs, ids) })
 
-	t.Run("a missing base image", func(t *testing.T) {
-		const hostile = "`touch /fake-uploads/owned`$(touch /fake-uploads/owned)\"; touch /fake-uploads/owned; #"
-		got := runJob(t, forge, act.Job{Repository: forge.Sources, Workflow: "build-swebench-images.yml", Event: "workflow_dispatch",
-			Inputs: map[string]string{"sdk-commit": lab["LAB_SDK_REF"], "instance-ids": strings.Join(append(ids[:2:2], withoutBase), " "),
-				"max-workers": "2", "extensions-ref": hostile, "benchmarks-commit": hostile}}, ours)
-		if got.ExitCode == 0 || got.Step("", building).Result != "failure" {
-			t.Errorf("act ended with %d: an image that failed does not fail the job", got.ExitCode)
-		}
-		built(t, forge, got, "", map[string]string{"total": "3", "built": "0", "skipped": "2", "failed": "1"})
-		record := recordOf(t, got, "swebench")
-		locked(t, ours, record, ids[:2])
-		if ledger := string(one(record, "manifest.jsonl")); !strings.Contains(ledger, withoutBase) {
-			t.Errorf("the uploaded ledger does not have the image that failed:\n%s", ledger)
-		}
-		for _, name := range []string{"extensions-ref", "benchmarks-commit"} {
-			if said := got.Step("", notes).Summary; !strings.Contains(said, "`"+name+"` was accepted and changes nothing") {
-				t.Errorf("the summary does not say that %s changes nothing:\n%s", name, said)
-			}
-		}
-		if len(got.Uploads) != 1 {
-			t.Errorf("an input was run as a program: %v", got.Uploads)
-		}
+	missing := append(ids[:2:2], withoutBase)
+	t.Run("a missing base image, swebench", func(t *testing.T) {
+		missingBase(t, forge, "swebench", ours, missing, "extensions-ref", "benchmarks-commit")
+	})
+	t.Run("a missing base image, swtbench", func(t *testing.T) {
+		missingBase(t, forge, "swtbench", ours, missing, "extensions-ref", "eval-image-prefix", "eval-env-build-batch-size")
 	})
 
 	t.Run("build-eval-env", func(t *testing.T) {
@@ -91,33 +75,14 @@ func TestWorkflows(t *testing.T) {
 	})
 }
 
-// calledFromAnother calls the swtbench workflow from a repository that has an action of its own, which must not run.
+// calledFromAnother calls both workflows from a repository that has an action of its own, which must not run.
 func calledFromAnother(t *testing.T, forge *act.Forge, repo string, ids []string) {
 	dir := t.TempDir()
 	if err := os.MkdirAll(filepath.Join(dir, ".github/workflows"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	write(t, "name: another\ndescription: Not to be run.\nruns: {using: composite, steps: [{shell: bash, run: exit 1}]}\n", dir, "action.yml")
-	write(t, fmt.Sprintf(`on: push
-jobs:
-  images:
-    permissions: {contents: read, packages: write}
-    uses: %s/.github/workflows/build-swtbench-images.yml@%s
-    with:
-      sdk-commit: %s
-      instance-ids: %s
-      benchmarks-ref: main
-    secrets:
-      EVAL_IMAGES_REGISTRY_PASSWORD: ${{ secrets.EVAL_IMAGES_REGISTRY_PASSWORD }}
-  evaluation:
-    needs: images
-    runs-on: ubuntu-24.04
-    steps:
-      - name: Read the outputs
-        env:
-          OUTPUTS: ${{ needs.images.outputs.built }} of ${{ needs.images.outputs.total }} ${{ needs.images.outputs.sdk-sha }}
-        run: echo "read=$OUTPUTS" >>"$GITHUB_OUTPUT"
-`, act.Name, act.Release, lab["LAB_SDK_REF"], strings.Join(ids, ", ")), dir, ".github/workflows/evaluation.yml")
+	write(t, evaluation(ids), dir, ".github/workflows/evaluation.yml")
 	if err := forge.Push(t.Context(), "someone/evaluation", dir); err != nil {
 		t.Fatal(err)
 	}
@@ -125,14 +90,80 @@ jobs:
 	if got.ExitCode != 0 {
 		t.Errorf("act ended with %d", got.ExitCode)
 	}
-	built(t, forge, got, "images/", map[string]string{"total": "3", "built": "3", "skipped": "0", "failed": "0"})
-	locked(t, repo, recordOf(t, got, "swtbench"), ids)
-	if said := got.Step("images/", notes).Summary; !strings.Contains(said, "`benchmarks-ref` was accepted and changes nothing") {
-		t.Errorf("the summary does not say that benchmarks-ref changes nothing:\n%s", said)
+	// Which one is first is act's choice; the other one finds the same images.
+	first, second := "swebench", "swtbench"
+	if got.Step("swtbench/", building).Outputs["built"] == "3" {
+		first, second = second, first
+	}
+	built(t, forge, got, first+"/", map[string]string{"total": "3", "built": "3", "skipped": "0", "failed": "0"})
+	built(t, forge, got, second+"/", map[string]string{"total": "3", "built": "0", "skipped": "3", "failed": "0"})
+	for _, benchmark := range []string{first, second} {
+		locked(t, repo, recordOf(t, got, benchmark), ids)
+		changesNothing(t, got.Step(benchmark+"/", notes), "benchmarks-ref")
 	}
 	_, sha := phasedPrefix(t)
-	if read := got.Step("", "Read the outputs").Outputs["read"]; read != "3 of 3 "+sha {
+	if read := got.Step("evaluation.yml/", "Read the outputs").Outputs["read"]; read != "3 "+sha+" 3 "+sha {
 		t.Errorf("the caller reads the outputs %q", read)
+	}
+}
+
+// evaluation is a workflow that calls both, and reads their outputs.
+func evaluation(ids []string) string {
+	call := func(benchmark string) string {
+		return fmt.Sprintf(`  %s:
+    permissions: {contents: read, packages: write}
+    uses: %s/.github/workflows/build-%[1]s-images.yml@%[3]s
+    with:
+      sdk-commit: %[4]s
+      instance-ids: %[5]s
+      benchmarks-ref: main
+    secrets:
+      EVAL_IMAGES_REGISTRY_PASSWORD: ${{ secrets.EVAL_IMAGES_REGISTRY_PASSWORD }}
+`, benchmark, act.Name, act.Release, lab["LAB_SDK_REF"], strings.Join(ids, ", "))
+	}
+	return "on: push\njobs:\n" + call("swebench") + call("swtbench") + `  evaluation:
+    needs: [swebench, swtbench]
+    runs-on: ubuntu-24.04
+    steps:
+      - name: Read the outputs
+        env:
+          SWEBENCH: ${{ needs.swebench.outputs.total }} ${{ needs.swebench.outputs.sdk-sha }}
+          SWTBENCH: ${{ needs.swtbench.outputs.total }} ${{ needs.swtbench.outputs.sdk-sha }}
+        run: echo "read=$SWEBENCH $SWTBENCH" >>"$GITHUB_OUTPUT"
+`
+}
+
+// missingBase starts a workflow by hand for two images that are there and one that cannot be built, with inputs that
+// change nothing and would harm where they came into a script's text.
+func missingBase(t *testing.T, forge *act.Forge, benchmark, repo string, ids []string, unused ...string) {
+	inputs := map[string]string{"sdk-commit": lab["LAB_SDK_REF"], "instance-ids": strings.Join(ids, " "), "max-workers": "2"}
+	for _, name := range unused {
+		inputs[name] = "`touch /fake-uploads/owned`$(touch /fake-uploads/owned)\"; touch /fake-uploads/owned; #"
+	}
+	got := runJob(t, forge, act.Job{Repository: forge.Sources, Workflow: "build-" + benchmark + "-images.yml",
+		Event: "workflow_dispatch", Inputs: inputs}, repo)
+	if got.ExitCode == 0 || got.Step("", building).Result != "failure" {
+		t.Errorf("act ended with %d: an image that failed does not fail the job", got.ExitCode)
+	}
+	built(t, forge, got, "", map[string]string{"total": "3", "built": "0", "skipped": "2", "failed": "1"})
+	record := recordOf(t, got, benchmark)
+	locked(t, repo, record, ids[:2])
+	if ledger := string(one(record, "manifest.jsonl")); !strings.Contains(ledger, withoutBase) {
+		t.Errorf("the uploaded ledger does not have the image that failed:\n%s", ledger)
+	}
+	changesNothing(t, got.Step("", notes), unused...)
+	if len(got.Uploads) != 1 {
+		t.Errorf("an input was run as a program: %v", got.Uploads)
+	}
+}
+
+// changesNothing checks that a summary says so of each input.
+func changesNothing(t *testing.T, step act.Step, inputs ...string) {
+	t.Helper()
+	for _, name := range inputs {
+		if !strings.Contains(step.Summary, "`"+name+"` was accepted and changes nothing") {
+			t.Errorf("%s: the summary does not say that %s changes nothing:\n%s", step.Job, name, step.Summary)
+		}
 	}
 }
 
