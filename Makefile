@@ -17,8 +17,9 @@ demo: lab ## set up everything and run the main job as a runner would: 6 images,
 test: ## set up everything and run every test
 	$(call step,make test,$(MAKE) --no-print-directory unit lab e2e)
 
+# The cache of test results does not see the workflows: they are outside of that module.
 unit: packages lint ## unit and contract tests, with the race detector; no Docker
-	$(call step,unit and contract tests,go test -race -short ./...)
+	$(call step,unit and contract tests,go test -race -short ./...; go test -C internal/lab/act/tools -count=1 ./...)
 
 e2e: lab ## the action on the lab, as a runner runs it
 	$(call step,end-to-end tests,go test -count=1 -p 1 -timeout 60m -v ./internal/lab/...)
@@ -29,8 +30,11 @@ lab: ## bring up the real parts on loopback
 down: ## stop the lab; its cache stays
 	$(call step,lab down,go run ./internal/lab down)
 
-lint: ## formatting and go vet
-	$(call step,lint,test -z "$$(gofmt -l .)" || { gofmt -l .; echo "hint: gofmt -w ."; exit 1; }; go vet ./...)
+# actionlint's version is in its module, and it is compiled when that has changed. What it would hand to other programs
+# is left out: they are on some machines only.
+lint: ## formatting, go vet and actionlint
+	$(call step,lint,test -z "$$(gofmt -l .)" || { gofmt -l .; echo "hint: gofmt -w ."; exit 1; }; go vet ./...; \
+		go tool -modfile=internal/lab/act/tools/go.mod actionlint -shellcheck= -pyflakes=)
 
 # The race detector needs a C compiler, and the worker's tests a Python; a fresh machine may have neither.
 packages:

@@ -24,8 +24,8 @@ func ownBuilder(t *testing.T, ids []string, more map[string]string) runner.Step 
 	return step(t, repository(t), ids, inputs)
 }
 
-// built gives the name of the builder that a run says it makes.
-func built(t *testing.T, log string) string {
+// builderOf gives the name of the builder that a run says it makes.
+func builderOf(t *testing.T, log string) string {
 	t.Helper()
 	_, rest, found := strings.Cut(log, "making builder ")
 	name, _, _ := strings.Cut(rest, " ")
@@ -68,7 +68,7 @@ func TestOwnBuilder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	name := built(t, said)
+	name := builderOf(t, said)
 	network := docker(t, "inspect", "--format", "{{.HostConfig.NetworkMode}}", "buildx_buildkit_"+name+"0")
 	if network != lab["LAB_NETWORK"] {
 		t.Errorf("the builder is on network %s, and the action's container on %s", network, lab["LAB_NETWORK"])
@@ -97,7 +97,7 @@ func TestOwnBuilderIsRemoved(t *testing.T) {
 	t.Run("a failed build", func(t *testing.T) {
 		got := start(t, ownBuilder(t, []string{withoutBase}, nil)).Wait()
 		ended(t, got, 1, map[string]string{"failed": "1"})
-		nothingLeft(t, built(t, got.Log))
+		nothingLeft(t, builderOf(t, got.Log))
 	})
 	t.Run("a configuration that BuildKit refuses", func(t *testing.T) {
 		got := start(t, ownBuilder(t, []string{withoutBase}, map[string]string{"buildkitd-config-inline": "debug = [\n"})).Wait()
@@ -105,7 +105,7 @@ func TestOwnBuilderIsRemoved(t *testing.T) {
 		if !strings.Contains(got.Log, "hint: check buildkitd-config-inline") {
 			t.Error("the log does not say what to check")
 		}
-		nothingLeft(t, built(t, got.Log))
+		nothingLeft(t, builderOf(t, got.Log))
 	})
 	t.Run("a cancel in the middle of a build", func(t *testing.T) {
 		run := start(t, ownBuilder(t, instances(t, 1), nil))
@@ -123,7 +123,7 @@ func TestOwnBuilderIsRemoved(t *testing.T) {
 		if _, err := run.Post(t.Context()); err != nil {
 			t.Error(err)
 		}
-		nothingLeft(t, built(t, got.Log))
+		nothingLeft(t, builderOf(t, got.Log))
 	})
 }
 
@@ -134,7 +134,7 @@ func TestPostStep(t *testing.T) {
 		run := start(t, ownBuilder(t, instances(t, 1), nil))
 		waitFor(t, run, "the registry takes pushes")
 		docker(t, "kill", "--signal", "KILL", run.Container)
-		name := built(t, run.Wait().Log)
+		name := builderOf(t, run.Wait().Log)
 		t.Cleanup(func() {
 			command("docker", "rm", "--force", "buildx_buildkit_"+name+"0")
 			command("docker", "volume", "rm", "--force", "buildx_buildkit_"+name+"0_state")
@@ -180,7 +180,7 @@ func aliveBuilder(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	name := built(t, said)
+	name := builderOf(t, said)
 	t.Cleanup(func() {
 		run.Cancel()
 		run.Post(t.Context())

@@ -1,0 +1,118 @@
+// Package act runs this repository's workflows under nektos/act on the lab: real jobs in containers, with the action
+// built from its Dockerfile. What a job finds in GitHub's place is a forge; three actions that only GitHub has are fakes.
+//
+// act is laxer than a runner: it knows no permissions, no concurrency and no timeout-minutes of jobs, and /github/* is
+// not there. Package runner has the rules of a container action.
+package act
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"github.com/OpenHands/eval-images/internal/lab/engine"
+)
+
+const (
+	// Name is this repository's on GitHub, and Release the tag that its workflows run by default.
+	Name    = "OpenHands/eval-images"
+	Release = "v1"
+
+	machine = "eval-images-lab/act-machine" // what jobs run in
+	label   = "eval-images.act"             // of the action's image, with the forge's mark
+)
+
+// Forge has what jobs find in GitHub's place.
+type Forge struct {
+	Sources string // a working copy of this repository as it is now, committed or not
+	Mark    string // in the label of the action's image, when it is built from Sources
+
+	checkout, dir, act, network string
+}
+
+// NewForge lays one out in an empty folder, and compiles act. builder is the name that the fake of setup-buildx-action
+// gives.
+func NewForge(ctx context.Context, checkout, dir, network, builder string) (*Forge, error) {
+	checkout, err := filepath.Abs(checkout)
+	if err != nil {
+		return nil, fmt.Errorf("finding the checkout: %w", err)
+	}
+	f := &Forge{Sources: filepath.Join(dir, "eval-images"), Mark: engine.Key(dir), checkout: checkout, dir: dir, network: network}
+	for _, folder := range []string{f.Sources, f.github(), f.home()} {
+		if err := os.MkdirAll(folder, 0o755); err != nil {
+			return nil, fmt.Errorf("making the forge: %w", err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(f.github(), "builder"), []byte(builder+"\n"), 0o644); err != nil {
+		return nil, fmt.Errorf("making the forge: %w", err)
+	}
+	if err := f.copySources(ctx); err != nil {
+		return nil, fmt.Errorf("copying the sources: %w", err)
+	}
+	if err := f.Push(ctx, Name, f.Sources); err != nil {
+		return nil, err
+	}
+	if f.act, err = f.run(ctx, checkout, "go", "tool", "-modfile=internal/lab/act/tools/go.mod", "-n", "act"); err != nil {
+		return nil, fmt.Errorf("compiling act: %w", err)
+	}
+	_, err = f.run(ctx, checkout, "docker", "build", "--quiet", "--tag", machine, "internal/lab/act/image")
+	return f, err
+}
+
+func (f *Forge) github() string { return filepath.Join(f.dir, "github") }
+func (f *Forge) home() string   { return filepath.Join(f.dir, "home") }
+
+// copySources takes the files that git has or would add, and marks the Dockerfile: act hides that a build was refused,
+// and runs the image of an earlier one.
+func (f *Forge) copySources(ctx context.Context) error {
+	list, err := f.run(ctx, f.checkout, "git", "ls-files", "--cached", "--others", "--exclude-standard", "-z")
+	if err != nil {
+		return err
+	}
+	for name := range strings.SplitSeq(strings.TrimSuffix(list, "\x00"), "\x00") {
+		from, to := filepath.Join(f.checkout, name), filepath.Join(f.Sources, name)
+		content, err := os.ReadFile(from)
+		if os.IsNotExist(err) {
+			continue // removed, and not committed yet
+		}
+		if err != nil {
+			return err
+		}
+		if name == "Dockerfile" {
+			content = fmt.Appendf(content, "LABEL %s=%s\n", label, f.Mark)
+		}
+		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(to, content, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Push makes a folder a git repository with one commit, and has the forge serve it under a name, with the tag Release.
+func (f *Forge) Push(ctx context.Context, name, dir string) error {
+	for _, args := range [][]string{
+		{"init", "--quiet", "--initial-branch=main"},
+		{"add", "--all", "--force"},
+		{"-c", "user.name=lab", "-c", "user.email=lab@localhost", "commit", "--quiet", "--message=as it is"},
+		{"tag", Release},
+		{"remote", "add", "origin", "https://github.com/" + name},
+		{"clone", "--quiet", "--bare", ".", filepath.Join(f.github(), name+".git")},
+	} {
+		if _, err := f.run(ctx, dir, "git", args...); err != nil {
+			return fmt.Errorf("making the repository %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func (f *Forge) run(ctx context.Context, dir, name string, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir = dir
+	return engine.Run(cmd, nil)
+}

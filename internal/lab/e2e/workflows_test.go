@@ -1,0 +1,280 @@
+package e2e
+
+import (
+	"archive/tar"
+	"compress/gzip"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/OpenHands/eval-images/internal/lab/act"
+)
+
+// The steps of the build workflows that the tests look at.
+const (
+	building  = "Build the images"
+	notes     = "Say which inputs change nothing"
+	uploading = "Upload them"
+)
+
+// TestWorkflows runs the workflows as users do, under act, on three instances each.
+func TestWorkflows(t *testing.T) {
+	forge, err := act.NewForge(t.Context(), root, t.TempDir(), lab["LAB_NETWORK"], lab["LAB_BUILDER"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { command("docker", "rmi", "--force", "act-dockeraction:latest") })
+	ours, theirs := repository(t)+"-ours", repository(t)+"-theirs"
+	ids := instances(t, 3)
+
+	t.Run("validate", func(t *testing.T) {
+		got := runJob(t, forge, act.Job{Repository: forge.Sources, Workflow: "validate.yml", Event: "workflow_dispatch",
+			Inputs: map[string]string{"sdk-commit": lab["LAB_SDK_REF"], "instance-ids": strings.Join(ids, ",")}}, ours)
+		if got.ExitCode != 0 || got.Step("validate/outputs", "Check the outputs").Result != "success" {
+			t.Errorf("act ended with %d; want 0, and the outputs checked", got.ExitCode)
+		}
+		built(t, forge, got, "swebench/", map[string]string{"total": "3", "built": "3", "skipped": "0", "failed": "0"})
+		built(t, forge, got, "swtbench/", map[string]string{"total": "3", "built": "0", "skipped": "3", "failed": "0"})
+		for _, benchmark := range []string{"swebench", "swtbench"} {
+			record := recordOf(t, got, benchmark)
+			locked(t, ours, record, ids)
+			names := strings.Join(slices.Sorted(maps.Keys(record)), "\n")
+			if one(record, "manifest.jsonl") == nil || one(record, "build-summary.json") == nil || !strings.Contains(names, "/logs/") {
+				t.Errorf("the record of %s lacks ledger, summary or logs:\n%s", benchmark, names)
+			}
+		}
+	})
+
+	t.Run("called from another repository", func(t *testing.T) { calledFromAnother(t, forge, theirs, ids) })
+
+	missing := append(ids[:2:2], withoutBase)
+	t.Run("a missing base image, swebench", func(t *testing.T) {
+		missingBase(t, forge, "swebench", ours, missing, "extensions-ref", "benchmarks-commit")
+	})
+	t.Run("a missing base image, swtbench", func(t *testing.T) {
+		missingBase(t, forge, "swtbench", ours, missing, "extensions-ref", "eval-image-prefix", "eval-env-build-batch-size")
+	})
+
+	t.Run("build-eval-env", func(t *testing.T) {
+		got := runJob(t, forge, act.Job{Repository: forge.Sources, Workflow: "build-swtbench-images.yml", Event: "workflow_dispatch",
+			Inputs: map[string]string{"sdk-commit": lab["LAB_SDK_REF"], "instance-ids": ids[0], "build-eval-env": "true"}}, ours)
+		if got.ExitCode == 0 || !strings.Contains(got.Log, "cannot be built yet") {
+			t.Errorf("act ended with %d; want a failure that says not yet", got.ExitCode)
+		}
+		if step := got.Step("", building); step.Result != "" || len(got.Uploads) != 0 {
+			t.Errorf("the run did not end at once: %+v, uploads %v", step, got.Uploads)
+		}
+	})
+}
+
+// calledFromAnother calls both workflows from a repository that has an action of its own, which must not run.
+func calledFromAnother(t *testing.T, forge *act.Forge, repo string, ids []string) {
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, ".github/workflows"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write(t, "name: another\ndescription: Not to be run.\nruns: {using: composite, steps: [{shell: bash, run: exit 1}]}\n", dir, "action.yml")
+	write(t, evaluation(ids), dir, ".github/workflows/evaluation.yml")
+	if err := forge.Push(t.Context(), "someone/evaluation", dir); err != nil {
+		t.Fatal(err)
+	}
+	got := runJob(t, forge, act.Job{Repository: dir, Workflow: "evaluation.yml", Event: "push"}, repo)
+	if got.ExitCode != 0 {
+		t.Errorf("act ended with %d", got.ExitCode)
+	}
+	// Which one is first is act's choice; the other one finds the same images.
+	first, second := "swebench", "swtbench"
+	if got.Step("swtbench/", building).Outputs["built"] == "3" {
+		first, second = second, first
+	}
+	built(t, forge, got, first+"/", map[string]string{"total": "3", "built": "3", "skipped": "0", "failed": "0"})
+	built(t, forge, got, second+"/", map[string]string{"total": "3", "built": "0", "skipped": "3", "failed": "0"})
+	for _, benchmark := range []string{first, second} {
+		locked(t, repo, recordOf(t, got, benchmark), ids)
+		changesNothing(t, got.Step(benchmark+"/", notes), "benchmarks-ref")
+	}
+	_, sha := phasedPrefix(t)
+	if read := got.Step("evaluation.yml/", "Read the outputs").Outputs["read"]; read != "3 "+sha+" 3 "+sha {
+		t.Errorf("the caller reads the outputs %q", read)
+	}
+}
+
+// evaluation is a workflow that calls both, and reads their outputs.
+func evaluation(ids []string) string {
+	call := func(benchmark string) string {
+		return fmt.Sprintf(`  %s:
+    permissions: {contents: read, packages: write}
+    uses: %s/.github/workflows/build-%[1]s-images.yml@%[3]s
+    with:
+      sdk-commit: %[4]s
+      instance-ids: %[5]s
+      benchmarks-ref: main
+    secrets:
+      EVAL_IMAGES_REGISTRY_PASSWORD: ${{ secrets.EVAL_IMAGES_REGISTRY_PASSWORD }}
+`, benchmark, act.Name, act.Release, lab["LAB_SDK_REF"], strings.Join(ids, ", "))
+	}
+	return "on: push\njobs:\n" + call("swebench") + call("swtbench") + `  evaluation:
+    needs: [swebench, swtbench]
+    runs-on: ubuntu-24.04
+    steps:
+      - name: Read the outputs
+        env:
+          SWEBENCH: ${{ needs.swebench.outputs.total }} ${{ needs.swebench.outputs.sdk-sha }}
+          SWTBENCH: ${{ needs.swtbench.outputs.total }} ${{ needs.swtbench.outputs.sdk-sha }}
+        run: echo "read=$SWEBENCH $SWTBENCH" >>"$GITHUB_OUTPUT"
+`
+}
+
+// missingBase starts a workflow by hand for two images that are there and one that cannot be built, with inputs that
+// change nothing and would harm where they came into a script's text.
+func missingBase(t *testing.T, forge *act.Forge, benchmark, repo string, ids []string, unused ...string) {
+	inputs := map[string]string{"sdk-commit": lab["LAB_SDK_REF"], "instance-ids": strings.Join(ids, " "), "max-workers": "2"}
+	for _, name := range unused {
+		inputs[name] = "`touch /fake-uploads/owned`$(touch /fake-uploads/owned)\"; touch /fake-uploads/owned; #"
+	}
+	got := runJob(t, forge, act.Job{Repository: forge.Sources, Workflow: "build-" + benchmark + "-images.yml",
+		Event: "workflow_dispatch", Inputs: inputs}, repo)
+	if got.ExitCode == 0 || got.Step("", building).Result != "failure" {
+		t.Errorf("act ended with %d: an image that failed does not fail the job", got.ExitCode)
+	}
+	built(t, forge, got, "", map[string]string{"total": "3", "built": "0", "skipped": "2", "failed": "1"})
+	record := recordOf(t, got, benchmark)
+	locked(t, repo, record, ids[:2])
+	if ledger := string(one(record, "manifest.jsonl")); !strings.Contains(ledger, withoutBase) {
+		t.Errorf("the uploaded ledger does not have the image that failed:\n%s", ledger)
+	}
+	changesNothing(t, got.Step("", notes), unused...)
+	if len(got.Uploads) != 1 {
+		t.Errorf("an input was run as a program: %v", got.Uploads)
+	}
+}
+
+// changesNothing checks that a summary says so of each input.
+func changesNothing(t *testing.T, step act.Step, inputs ...string) {
+	t.Helper()
+	for _, name := range inputs {
+		if !strings.Contains(step.Summary, "`"+name+"` was accepted and changes nothing") {
+			t.Errorf("%s: the summary does not say that %s changes nothing:\n%s", step.Job, name, step.Summary)
+		}
+	}
+}
+
+// runJob sets what differs by installation as an installation does, by variables and secrets.
+func runJob(t *testing.T, forge *act.Forge, job act.Job, repo string) act.Result {
+	t.Helper()
+	job.Variables = map[string]string{
+		"EVAL_IMAGES_IMAGE":               lab["LAB_REGISTRY_INSIDE"] + "/" + repo,
+		"EVAL_IMAGES_SDK_REPOSITORY":      lab["LAB_SDK_REPOSITORY_INSIDE"],
+		"EVAL_IMAGES_SDK_OPTIONS":         lab["LAB_SDK_OPTIONS"],
+		"EVAL_IMAGES_BASE_IMAGE_TEMPLATE": lab["LAB_BASE_IMAGE_TEMPLATE"],
+		"EVAL_IMAGES_REGISTRY_USERNAME":   "lab",
+	}
+	job.Secrets = map[string]string{"EVAL_IMAGES_REGISTRY_PASSWORD": "pa55-of-the-lab"}
+	got, err := forge.Run(t.Context(), job, t.Output())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(got.Log, "pa55-of-the-lab") {
+		t.Error("the log has the password")
+	}
+	return got
+}
+
+// built checks the action's step in a job: outputs, summary, and that what ran was built from these sources.
+func built(t *testing.T, forge *act.Forge, got act.Result, job string, outputs map[string]string) {
+	t.Helper()
+	step := got.Step(job, building)
+	for name, want := range outputs {
+		if step.Outputs[name] != want {
+			t.Errorf("%s: output %s is %q, want %q", job, name, step.Outputs[name], want)
+		}
+	}
+	if !strings.Contains(step.Summary, "image build") || !strings.Contains(step.Summary, lab["LAB_SDK_REF"]) {
+		t.Errorf("%s: the step summary is\n%s", job, step.Summary)
+	}
+	if got.Action != forge.Mark {
+		t.Errorf("%s: the action that ran has the mark %q, want %q: it was not built from these sources", job, got.Action, forge.Mark)
+	}
+	if upload := got.Step(job, uploading); upload.Result != "success" {
+		t.Errorf("%s: the upload's result is %q", job, upload.Result)
+	}
+}
+
+// recordOf unpacks the one upload of a benchmark's workflow: the content of each file, by its name.
+func recordOf(t *testing.T, got act.Result, benchmark string) map[string][]byte {
+	t.Helper()
+	var names []string
+	for name := range got.Uploads {
+		if strings.HasPrefix(name, "build-record-"+benchmark+"-") {
+			names = append(names, name)
+		}
+	}
+	if len(names) != 1 {
+		t.Fatalf("%d uploads of %s in %v, want one", len(names), benchmark, got.Uploads)
+	}
+	file, err := os.Open(got.Uploads[names[0]])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	unzipped, err := gzip.NewReader(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	record := map[string][]byte{}
+	for archive := tar.NewReader(unzipped); ; {
+		header, err := archive.Next()
+		if errors.Is(err, io.EOF) {
+			return record
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if record[header.Name], err = io.ReadAll(archive); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// one finds a file of a record by its last name.
+func one(record map[string][]byte, name string) []byte {
+	for found, content := range record {
+		if path.Base(found) == name {
+			return content
+		}
+	}
+	return nil
+}
+
+// locked asks the registry for every tag of an uploaded lock file, which has these instances and no other.
+func locked(t *testing.T, repo string, record map[string][]byte, ids []string) {
+	t.Helper()
+	var lock struct {
+		Images map[string]struct {
+			Tags   []string
+			Digest string
+		}
+	}
+	if err := json.Unmarshal(one(record, "images.lock.json"), &lock); err != nil {
+		t.Fatalf("reading the lock file: %v", err)
+	}
+	if got := slices.Sorted(maps.Keys(lock.Images)); !slices.Equal(got, slices.Sorted(slices.Values(ids))) {
+		t.Errorf("the lock file has %v, want %v", got, ids)
+	}
+	for id, image := range lock.Images {
+		for _, reference := range image.Tags {
+			_, tag, _ := strings.Cut(strings.TrimPrefix(reference, lab["LAB_REGISTRY_INSIDE"]), ":")
+			if digest := digestInRegistry(t, repo, tag); digest == "" || digest != image.Digest {
+				t.Errorf("%s: the registry has %q under %s, the lock file %q", id, digest, tag, image.Digest)
+			}
+		}
+	}
+}
