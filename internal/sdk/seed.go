@@ -33,8 +33,8 @@ type seed struct {
 type seedRequest struct {
 	ID     int     `json:"id"`
 	Op     string  `json:"op"`
-	Images []image `json:"images,omitempty"` // of "names"
-	Dir    string  `json:"dir,omitempty"`    // of "fork": the worker's own folder
+	Images []image `json:"images"`        // of "names"
+	Dir    string  `json:"dir,omitempty"` // of "fork": the worker's own folder
 }
 
 // seedMessage is an answer (ID) or the end of a worker (WaitStatus).

@@ -66,7 +66,7 @@ var traps = [36]trap{
 		"sdk/pool_test.go:TestWorkerEnvironment"},
 	21: {"a fork beside Rich's live view, or any second thread, can hang (OpenHands/benchmarks#459, #476, #486, #487)",
 		"forks come only from a process that has one thread and never builds; else workers are spawned, which is said",
-		"sdk/seed_test.go:TestThreadsForbidForks sdk/seed_test.go:TestForkedWorkersBuildMany sdk/real_test.go:testMany"},
+		"sdk/seed_test.go:TestThreadsForbidForks sdk/seed_test.go:TestForkedWorkersBuildMany sdk/real_workers_test.go:testMany"},
 	22: {"sdists built at once share UNKNOWN.egg-info in the SDK's root, and read a stale one after a change of ref",
 		"one is built ahead in a fresh clone; those that images have to make take turns, where _run can be answered (in all releases)",
 		"sdk/worker_test.go:TestSdistBuildsTakeTurns"},

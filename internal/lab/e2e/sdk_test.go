@@ -16,12 +16,12 @@ func TestRealSDK(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building the tests: %v\n%s", err, out)
 	}
-	sources, err := filepath.Abs(filepath.Join(root, "internal", "sdk"))
+	sources, err := filepath.Abs(filepath.Join(root, "internal"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	run := exec.CommandContext(t.Context(), "docker", "run", "--rm", "--network", lab["LAB_NETWORK"], "--init",
-		"--volume", binary+":/sdk.test:ro", "--volume", sources+":/sdk:ro", "--workdir", "/sdk", "--entrypoint", "/sdk.test",
+		"--volume", binary+":/sdk.test:ro", "--volume", sources+":/internal:ro", "--workdir", "/internal/sdk", "--entrypoint", "/sdk.test",
 		"--tmpfs", "/small:size=256k", "--env", "EVAL_IMAGES_SMALL_DISK=/small",
 		"--env", "EVAL_IMAGES_REAL_SDK=1", "--env", "CI=true", "--env", "LAB_SDK_REFS="+lab["LAB_SDK_REFS"],
 		"--env", "LAB_SDK_REPOSITORY_INSIDE="+lab["LAB_SDK_REPOSITORY_INSIDE"], lab["LAB_ACTION_IMAGE"], "-test.v", "-test.count=1")
