@@ -59,6 +59,26 @@ func nothingLeft(t *testing.T, builder string) {
 	others(t)
 }
 
+// waitForBuild waits until a run's own builder has something in its cache, which is in the middle of the first build, and
+// gives the builder's name.
+func waitForBuild(t *testing.T, run *runner.Run) string {
+	t.Helper()
+	waitFor(t, run, "the registry takes pushes")
+	said, err := command("docker", "logs", run.Container)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := builderOf(t, said)
+	for range 300 {
+		if cacheSize(t, name) > 1_000_000 {
+			return name
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+	t.Fatalf("builder %s does not begin to build", name)
+	return ""
+}
+
 // TestOwnBuilder builds a whole image with a builder that the run makes, on its own network and with its own mirrors.
 func TestOwnBuilder(t *testing.T) {
 	s := ownBuilder(t, instances(t, 1), nil)
@@ -109,7 +129,7 @@ func TestOwnBuilderIsRemoved(t *testing.T) {
 	})
 	t.Run("a cancel in the middle of a build", func(t *testing.T) {
 		run := start(t, ownBuilder(t, instances(t, 1), nil))
-		waitFor(t, run, "the registry takes pushes")
+		waitForBuild(t, run)
 		ended := deathOf(t, run.Container)
 		begin := time.Now()
 		run.Cancel()
@@ -132,7 +152,7 @@ func TestPostStep(t *testing.T) {
 	kill := func(t *testing.T) (*runner.Run, string) {
 		t.Helper()
 		run := start(t, ownBuilder(t, instances(t, 1), nil))
-		waitFor(t, run, "the registry takes pushes")
+		waitForBuild(t, run)
 		docker(t, "kill", "--signal", "KILL", run.Container)
 		name := builderOf(t, run.Wait().Log)
 		t.Cleanup(func() {
@@ -174,13 +194,8 @@ func TestPostStep(t *testing.T) {
 // aliveBuilder has a run that goes on until the test has ended, with a builder of its own, and gives that one's name.
 func aliveBuilder(t *testing.T) string {
 	t.Helper()
-	run := start(t, ownBuilder(t, instances(t, 1), nil))
-	waitFor(t, run, "the registry takes pushes")
-	said, err := command("docker", "logs", run.Container)
-	if err != nil {
-		t.Fatal(err)
-	}
-	name := builderOf(t, said)
+	run := start(t, ownBuilder(t, instances(t, 12), nil)) // more than it gets to
+	name := waitForBuild(t, run)
 	t.Cleanup(func() {
 		run.Cancel()
 		run.Post(t.Context())
