@@ -43,44 +43,57 @@ const (
 	always = 1 << 20 // as often as max-retries allows
 )
 
-// policies say for each class why trying again helps, or why it does not. testdata/samples has output of the real tools
-// for each class that is told by its text.
+// policies say for each class why trying again helps, or why it does not. native/testdata/samples has what real tools print
+// in each class that is told by its text.
 var policies = map[Class]policy{
 	// Nobody pushes the base image while the run is on.
-	ClassBaseMissing: {never, 0, "check that the base image exists (base-image-template) and, where it is not public, base-registry-username " +
-		"and base-registry-password; a later run builds only what is missing"},
+	ClassBaseMissing: {never, 0,
+		"check that the base image exists (base-image-template) and, where it is not public, base-registry-" +
+			"username and base-registry-password; a later run builds only what is missing"},
 	// Credentials do not get better by themselves, and some registries lock out who insists.
-	ClassAuth: {never, 0, "check registry-username and registry-password (write access to image) and, when it is about a base image, " +
-		"base-registry-username and base-registry-password; a token may have expired during the run"},
+	ClassAuth: {never, 0,
+		"check registry-username and registry-password (write access to image) and, when it is about a base " +
+			"image, base-registry-username and base-registry-password; a token may have expired during the run"},
 	// Docker Hub counts pulls over six hours, and a full storage stays full: to try again would only fail more slowly.
-	ClassQuota: {never, 0, "set base-registry-username and base-registry-password (a login has a greater pull quota), use a mirror, or wait " +
-		"until the quota is renewed; when it is the storage of image, delete old versions there"},
+	ClassQuota: {never, 0,
+		"set base-registry-username and base-registry-password (a login has a greater pull quota), use a " +
+			"mirror, or wait until the quota is renewed; when it is the storage of image, delete old versions " +
+			"there"},
 	// "Slow down" is the registry's own promise that it will answer later. GitHub asks for "a few minutes" after a
 	// secondary rate limit (docs.github.com, rate limits for the REST API), hence the long first wait.
 	ClassRateLimit: {always, time.Minute, "run it again with a smaller max-workers: the registry asked to slow down"},
 	// 5xx and unclear answers come from restarts, failovers and overload.
-	ClassRegistry: {always, 5 * time.Second, "run it again; when it persists, look at the status page of the registry"},
+	ClassRegistry: {always, 5 * time.Second,
+		"run it again; when it persists, look at the status page of the registry"},
 	// A name server, a route or a connection that was lost is back in seconds, mostly.
-	ClassNetwork: {always, 5 * time.Second, "run it again; when it persists, check that builder and runner reach the host named in the error " +
-		"(proxy, firewall, DNS)"},
+	ClassNetwork: {always, 5 * time.Second,
+		"run it again; when it persists, check that builder and runner reach the host named in the error " +
+			"(proxy, firewall, DNS)"},
 	// dockerd and buildkitd are started again by their supervisors; what was built is still in their cache.
-	ClassEngine: {always, 15 * time.Second, "check that the builder still runs (docker buildx inspect) and why it ended: its log, and the " +
-		"runner's memory"},
+	ClassEngine: {always, 15 * time.Second,
+		"check that the builder still runs (docker buildx inspect) and why it ended: its log, and the " +
+			"runner's memory"},
 	// Once, after room was made: what is still full then stays full.
 	ClassDisk: {once, time.Second, "free disk space, take a runner with a larger disk, or lower max-workers"},
 	// A second attempt finds the finished steps in BuildKit's cache. More would hold a slot for too long.
-	ClassTimeout: {once, time.Second, "raise image-timeout, or lower max-workers: images that are built at once share CPU, disk and network"},
+	ClassTimeout: {once, time.Second,
+		"raise image-timeout, or lower max-workers: images that are built at once share CPU, disk and network"},
 	// Steps fetch packages, and a mirror that is being updated fails them without a word that would tell it from a real
 	// fault; the second attempt costs only the step that failed, as the others are in the cache.
-	ClassBuild: {once, 5 * time.Second, "read the image's log: a step of the SDK's Dockerfile failed on this base image"},
+	ClassBuild: {once, 5 * time.Second,
+		"read the image's log: a step of the SDK's Dockerfile failed on this base image"},
 	// As above, but all images hang on it, and no other is begun meanwhile.
-	ClassShared: {always, 10 * time.Second, "read the log of the image that was tried: a stage or an image that all images need has failed, " +
-		"so the others were not tried; run it again when the cause is mended"},
+	ClassShared: {always, 10 * time.Second,
+		"read the log of the image that was tried: a stage or an image that all images need has failed, so " +
+			"the others were not tried; run it again when the cause is mended"},
 	// The kernel kills a process for memory that others may have given back meanwhile.
-	ClassWorkerDied: {always, time.Second, "lower max-workers when the runner was short of memory; workers.log and the image's log have the " +
-		"worker's last words"},
+	ClassWorkerDied: {always, time.Second,
+		"lower max-workers when the runner was short of memory; workers.log and the image's log have the " +
+			"worker's last words"},
 	// Python code that raised raises again.
-	ClassSDK: {never, 0, "read the image's log: the SDK's own code raised an exception; another sdk-ref, or other sdk-options, may not"},
+	ClassSDK: {never, 0,
+		"read the image's log: the SDK's own code raised an exception; another sdk-ref, or other sdk-options," +
+			" may not"},
 	// The run is over.
 	ClassCancelled: {never, 0, "run it again: it builds only what is missing"},
 	// What is not understood is not repeated.

@@ -18,17 +18,20 @@ var signs = []struct {
 		`cannot connect to the docker daemon`, `failed to connect to the docker API`, `no builder "\S+" found`, `is the docker daemon running`,
 		`error reading from server: EOF`, `code = Unavailable`, `transport is closing`, `listing workers for Build`,
 		`no such container: buildx_buildkit_`, `container [0-9a-f]{12,} is not running`, `buildkitd\.sock: connect:`, `failed to list workers`)},
-	// Docker Hub says the first, Harbor the second, Artifactory and Quay the third.
-	{ClassQuota, say(`reached your .*pull rate limit`, `exceed the configured upper limit`, `quota.{0,20} exceeded|exceeded.{0,20} quota`)},
+	// Docker Hub says the first, Harbor the second.
+	{ClassQuota, say(`reached your .*pull rate limit`, `exceed the configured upper limit`,
+		`quota.{0,20} exceeded|exceeded.{0,20} quota`)},
 	// 403 with "secondary rate limit" is GitHub's way to say 429; where the answer has no body, as for a HEAD, only the bare
 	// status is left. The right to push was probed before the first build, and without it ghcr.io says "denied"
 	// (docker/build-push-action#463 and #687: pushes that worked when they were made again).
 	{ClassRateLimit, say(status("429"), `too ?many ?requests`, `secondary rate limit`, `rate limit exceeded`,
 		`failed to push ghcr\.io/\S+: .*\b403 forbidden$`)},
 	// Docker Hub does not tell a repository that is missing from one that is private: the first.
-	{ClassBaseMissing, say(`pull access denied`, `failed to resolve source metadata for .*(not found|manifest unknown|name unknown)`,
+	{ClassBaseMissing, say(`pull access denied`,
+		`failed to resolve source metadata for .*(not found|manifest unknown|name unknown)`,
 		`no match for platform in manifest`)},
-	{ClassAuth, say(status("401"), status("403"), `unauthorized:`, `authentication required`, `\bdenied:`, `insufficient_scope`)},
+	{ClassAuth, say(status("401"), status("403"),
+		`unauthorized:`, `authentication required`, `\bdenied:`, `insufficient_scope`)},
 	{ClassRegistry, say(status("5[0-9][0-9]"), `blob upload (unknown|invalid)`, `manifest (blob )?(unknown|invalid)`)},
 	{ClassNetwork, connection},
 }
