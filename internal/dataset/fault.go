@@ -111,7 +111,8 @@ func mistaken(err error, dataset string, withToken bool) error {
 		m.Problem = fmt.Sprintf("the hub does not show the dataset %s to this token (%d)", config.Quote(dataset), answered.Status)
 		m.Fix = "check that the token is valid and may read the dataset, and that the dataset exists"
 	case answered.Status == http.StatusUnauthorized, answered.Status == http.StatusForbidden:
-		m.Problem = fmt.Sprintf("the hub does not show %s (%d): there is no such dataset, or it is not public", config.Quote(dataset), answered.Status)
+		m.Problem = fmt.Sprintf("the hub does not show %s (%d): there is no such dataset, or it is not public",
+			config.Quote(dataset), answered.Status)
 		m.Fix = "check its name; for a private or gated one give hf-token"
 	case answered.Status == http.StatusNotFound:
 		m.Problem = "the hub has no instances of " + config.Quote(dataset)

@@ -22,8 +22,9 @@ func (r Reader) fromFile(q *query) ([]Row, error) {
 	decoder := json.NewDecoder(bytes.NewReader(bytes.TrimPrefix(text, []byte("\ufeff"))))
 	objects, err := decodeObjects(decoder, text)
 	if err != nil {
-		return nil, &config.Mistake{Input: "dataset", Problem: fmt.Sprintf("%s is not JSON at byte %d: %s", config.Quote(q.name), decoder.InputOffset(), oneLine(err)),
-			Fix: "write one JSON object a line, such as {\"instance_id\": \"django__django-11333\"}, or one array of them"}
+		return nil, &config.Mistake{Input: "dataset",
+			Problem: fmt.Sprintf("%s is not JSON at byte %d: %s", config.Quote(q.name), decoder.InputOffset(), oneLine(err)),
+			Fix:     "write one JSON object a line, such as {\"instance_id\": \"django__django-11333\"}, or one array of them"}
 	}
 	var rows []Row
 	for i, fields := range objects {

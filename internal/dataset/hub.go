@@ -66,7 +66,8 @@ func (r Reader) parquetFiles(ctx context.Context, c *client, q *query) ([]string
 		return files, nil
 	}
 	var answered *statusError
-	if err != nil && (!errors.As(err, &answered) || answered.Status != http.StatusNotFound && answered.Status != http.StatusBadRequest) {
+	known := errors.As(err, &answered) && (answered.Status == http.StatusNotFound || answered.Status == http.StatusBadRequest)
+	if err != nil && !known {
 		return nil, err
 	}
 	var all map[string]map[string][]string
@@ -95,8 +96,9 @@ func (q *query) choose(splits map[string][]string) (string, error) {
 		configuration = names[0]
 	} else if !slices.Contains(names, configuration) {
 		return "", &config.Mistake{Input: "dataset",
-			Problem: fmt.Sprintf("%s has %d configurations and none is the default: %s", config.Quote(q.name), len(names), strings.Join(names, ", ")),
-			Fix:     "choose a dataset with one configuration"}
+			Problem: fmt.Sprintf("%s has %d configurations and none is the default: %s",
+				config.Quote(q.name), len(names), strings.Join(names, ", ")),
+			Fix: "choose a dataset with one configuration"}
 	}
 	known := splits[configuration]
 	if !slices.Contains(known, q.split) {
@@ -105,7 +107,8 @@ func (q *query) choose(splits map[string][]string) (string, error) {
 		if near := config.Nearest(q.split, known); near != "" {
 			fix = "did you mean " + near + "? " + fix
 		}
-		return "", &config.Mistake{Input: "split", Problem: fmt.Sprintf("%s has no split %s", config.Quote(q.name), config.Quote(q.split)), Fix: fix}
+		problem := fmt.Sprintf("%s has no split %s", config.Quote(q.name), config.Quote(q.split))
+		return "", &config.Mistake{Input: "split", Problem: problem, Fix: fix}
 	}
 	return configuration, nil
 }
@@ -127,6 +130,7 @@ func (q *query) renameTo(name string) {
 	if name == q.name || name == "" {
 		return
 	}
-	q.warnings = append(q.warnings, fmt.Sprintf("The dataset %s is called %s on the hub now.", config.Quote(q.name), config.Quote(name)))
+	warning := fmt.Sprintf("The dataset %s is called %s on the hub now.", config.Quote(q.name), config.Quote(name))
+	q.warnings = append(q.warnings, warning)
 	q.name = name
 }

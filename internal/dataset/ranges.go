@@ -57,7 +57,8 @@ func (c *client) openRemote(ctx context.Context, address string) (*remoteFile, e
 		}
 		from, to, now, err := contentRange(part)
 		if err == nil && (from != at || to != at+length-1 || now != size) {
-			err = fmt.Errorf("%s answered with bytes %d to %d of %d, not with %d to %d of %d", shown(part.address), from, to, now, at, at+length-1, size)
+			err = fmt.Errorf("%s answered with bytes %d to %d of %d, not with %d to %d of %d",
+				shown(part.address), from, to, now, at, at+length-1, size)
 		}
 		return part.body, err
 	}}, nil

@@ -19,7 +19,8 @@ func Merge(parts []Part) (Summary, []Entry, error) {
 		return Summary{}, nil, &NotMergeable{"there is no run to merge", "name folders that runs of the shards have left"}
 	}
 	parts = slices.SortedFunc(slices.Values(parts), func(a, b Part) int {
-		return cmp.Or(cmp.Compare(shardOf(a).index, shardOf(b).index), a.Summary.StartedAt.Compare(b.Summary.StartedAt), cmp.Compare(a.Dir, b.Dir))
+		return cmp.Or(cmp.Compare(shardOf(a).index, shardOf(b).index),
+			a.Summary.StartedAt.Compare(b.Summary.StartedAt), cmp.Compare(a.Dir, b.Dir))
 	})
 	for _, part := range parts[1:] {
 		if err := sameRun(parts[0], part); err != nil {
@@ -91,7 +92,8 @@ func together(parts []Part) Run {
 	for _, part := range parts {
 		one := part.Summary.Run
 		run.PlannedTotal = max(run.PlannedTotal, one.PlannedTotal)
-		run.SDKSHA, run.SDKVersion, run.Seam = cmp.Or(run.SDKSHA, one.SDKSHA), cmp.Or(run.SDKVersion, one.SDKVersion), cmp.Or(run.Seam, one.Seam)
+		run.SDKSHA, run.SDKVersion = cmp.Or(run.SDKSHA, one.SDKSHA), cmp.Or(run.SDKVersion, one.SDKVersion)
+		run.Seam = cmp.Or(run.Seam, one.Seam)
 		run.ImageTagPrefix = cmp.Or(run.ImageTagPrefix, one.ImageTagPrefix)
 		run.Started, run.Finished = earlier(run.Started, one.Started), later(run.Finished, one.Finished)
 		run.Cancelled = run.Cancelled || one.Cancelled

@@ -65,7 +65,8 @@ func (r *run) choose(ctx context.Context, c config.Config) ([]dataset.Row, error
 		return nil, err
 	}
 	drawn := dataset.Filled(dataset.Sample(chosen, c.Limit), c.Benchmark.Filled)
-	r.actions.Info(fmt.Sprintf("%d of %d instances of %s, split %s, read from %s", len(drawn), len(list.Rows), c.Dataset, c.Split, list.From))
+	r.actions.Info(fmt.Sprintf("%d of %d instances of %s, split %s, read from %s",
+		len(drawn), len(list.Rows), c.Dataset, c.Split, list.From))
 	if len(drawn) == 0 {
 		return nil, &config.Mistake{Input: "n-limit", Problem: "none of the chosen instances has an image",
 			Fix: fmt.Sprintf("choose others: column %s of all of these is blank", c.Benchmark.Filled)}

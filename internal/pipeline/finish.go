@@ -19,7 +19,7 @@ import (
 
 // finish writes the report of a run, however it ended, and gives the exit code.
 func (r *run) finish(ctx context.Context, err error) int {
-	if ctx.Err() != nil {
+	if ctx.Err() != nil && r.ledger != nil {
 		r.recordUnfinished(ctx)
 	}
 	r.mu.Lock()

@@ -16,11 +16,10 @@ import (
 // mergeCommand is the one word that a command line may begin with in place of a flag.
 const mergeCommand = "merge"
 
-const mergeHelp = `eval-images merge DIR... adds up what the runs of one plan's shards have left in folders.
-
-It prints a summary in Markdown, which in a runner becomes the step summary, and writes ` +
-	ledger.SummaryFileName + ", " + ledger.FileName + " and\n" + ledger.LockFileName + ` of the whole into the working directory. Its exit code is 1 where an image is not there.
-`
+const mergeHelp = "eval-images merge DIR... adds up what the runs of one plan's shards have left in folders.\n\n" +
+	"It prints a summary in Markdown, which in a runner becomes the step summary, and writes " + ledger.SummaryFileName + ",\n" +
+	ledger.FileName + " and " + ledger.LockFileName + " of the whole into the working directory.\n" +
+	"Its exit code is 1 where an image is not there.\n"
 
 // merge makes one report of those of several runs.
 func merge(p Process) int {
@@ -53,13 +52,16 @@ func merge(p Process) int {
 }
 
 func (r *run) merge(dirs []string) (ledger.Summary, error) {
+	mistaken := func(problem string) (ledger.Summary, error) {
+		return ledger.Summary{}, &config.Mistake{Input: mergeCommand, Problem: problem, Fix: "write eval-images merge DIR..."}
+	}
 	if len(dirs) == 0 {
-		return ledger.Summary{}, &config.Mistake{Input: mergeCommand, Problem: "no folder is given", Fix: "write eval-images merge DIR..."}
+		return mistaken("no folder is given")
 	}
 	absolute := make([]string, len(dirs))
 	for i, dir := range dirs {
 		if strings.HasPrefix(dir, "-") {
-			return ledger.Summary{}, &config.Mistake{Input: mergeCommand, Problem: config.Quote(dir) + " is no folder, and merge has no flags", Fix: "write eval-images merge DIR..."}
+			return mistaken(config.Quote(dir) + " is no folder, and merge has no flags")
 		}
 		absolute[i] = dir
 		if !filepath.IsAbs(dir) {
@@ -71,8 +73,8 @@ func (r *run) merge(dirs []string) (ledger.Summary, error) {
 		return ledger.Summary{}, err
 	}
 	if slices.ContainsFunc(parts, func(part ledger.Part) bool { return part.Dir == r.workspace }) {
-		return ledger.Summary{}, &ledger.NotMergeable{Problem: "the working directory is one of the folders to merge, and the merge would replace its files",
-			Fix: "run it in another folder"}
+		return ledger.Summary{}, &ledger.NotMergeable{Fix: "run it in another folder",
+			Problem: "the working directory is one of the folders to merge, and the merge would replace its files"}
 	}
 	summary, entries, err := ledger.Merge(parts)
 	if err != nil {

@@ -219,9 +219,10 @@ func (h *Hub) serveServer(w http.ResponseWriter, r *http.Request) {
 	case renamed != "":
 		Refuse(w, http.StatusNotFound, "RenamedDatasetError", "The dataset has been renamed. Please use the current dataset name.")
 	case !ok:
-		Refuse(w, http.StatusUnauthorized, "ExternalUnauthenticatedError", "The dataset does not exist, or is not accessible without authentication.")
+		Refuse(w, http.StatusUnauthorized, "ExternalUnauthenticatedError", "The dataset does not exist, or is not accessible.")
 	case r.URL.Path == "/splits":
-		reply(w, http.StatusOK, map[string]any{"splits": []map[string]string{{"dataset": ask.Get("dataset"), "config": d.Config, "split": d.Split}}})
+		split := map[string]string{"dataset": ask.Get("dataset"), "config": d.Config, "split": d.Split}
+		reply(w, http.StatusOK, map[string]any{"splits": []map[string]string{split}})
 	case r.URL.Path != "/rows" || ask.Get("config") != d.Config || ask.Get("split") != d.Split:
 		Refuse(w, http.StatusNotFound, "ResponseNotFound", "Not found.")
 	default:
