@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit e2e lab down lint packages
+.PHONY: help demo test bench unit e2e lab down lint packages
 
 # $(call step,NAME,COMMAND) says what it does and how long it took.
 step = @begin=$$SECONDS; echo "==> $(1)"; $(2); echo "==> $(1): done in $$((SECONDS - begin)) s"
@@ -16,6 +16,9 @@ demo: lab ## set up everything and run the main job as a runner would: 6 images,
 
 test: ## set up everything and run every test
 	$(call step,make test,$(MAKE) --no-print-directory unit lab e2e)
+
+bench: lab ## measure the main job: ratios of one run, about half an hour
+	$(call step,bench,go run ./internal/lab bench)
 
 # The cache of test results does not see the workflows: they are outside of that module.
 unit: packages lint ## unit and contract tests, with the race detector; no Docker

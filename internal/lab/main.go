@@ -4,6 +4,7 @@
 //	go run ./internal/lab up    make everything as it should be; what is so already is left alone
 //	go run ./internal/lab env   print the LAB_ variables as shell assignments
 //	go run ./internal/lab demo  run the main job on them as a runner would
+//	go run ./internal/lab bench measure it, against what people ran before and for what it costs
 //	go run ./internal/lab down  stop everything; what was slow to make stays in the cache
 package main
 
@@ -33,9 +34,9 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
-	commands := map[string]func(context.Context, *engine.Engine, io.Writer) error{"up": up, "env": env, "down": down, "demo": demo}
+	commands := map[string]func(context.Context, *engine.Engine, io.Writer) error{"up": up, "env": env, "down": down, "demo": demo, "bench": runBench}
 	if len(args) != 1 || commands[args[0]] == nil {
-		return errors.New("usage: go run ./internal/lab up | env | down | demo")
+		return errors.New("usage: go run ./internal/lab up | env | down | demo | bench")
 	}
 	checkout, err := checkout()
 	if err != nil {

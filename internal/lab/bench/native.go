@@ -1,0 +1,131 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/OpenHands/eval-images/internal/lab/runner"
+)
+
+// againstBefore builds the same images three times, each time at a new commit on the same warm builder: by the action,
+// and by the SDK's own command line with and without an sdist made ahead.
+func (b *bench) againstBefore(ctx context.Context) (table, error) {
+	t := table{header: []string{"Variant", "Whole run", "Of it builds", "Takes, the action being 1"}}
+	if err := b.warm(ctx); err != nil {
+		return t, err
+	}
+	commit, err := b.sdk.next(ctx)
+	if err != nil {
+		return t, err
+	}
+	started, err := b.step(commit, "action", b.Instances).Start(ctx)
+	if err != nil {
+		return t, err
+	}
+	begin := time.Now()
+	c := watch(ctx, started)
+	took, got := time.Since(begin), started.Wait()
+	if err := checkBuilt(got, images); err != nil {
+		return t, err
+	}
+	b.last = commit
+	phases, err := summaryPhases(b.Workspace, got)
+	if err != nil {
+		return t, err
+	}
+	t.row("the action", seconds(took), seconds(phases["build"]), "1")
+	t.note("Set-up of the action: checkout %s, environment %s, then import %s beside sdist %s, names %s.",
+		seconds(phases["checkout"]), seconds(phases["environment"]), seconds(phases["import"]), seconds(phases["sdist"]), seconds(phases["names"]))
+	t.note("The orchestrator took %s of processor time, %.2f %% of the run, and %.0f MiB at its peak.",
+		seconds(c.cpu), 100*c.cpu.Seconds()/took.Seconds(), float64(c.peakKB)/1024)
+	for _, variant := range []struct {
+		name  string
+		sdist bool
+	}{{"SDK's command line, xargs -P2, no sdist made ahead", false}, {"the same, with one sdist made ahead", true}} {
+		if commit, err = b.sdk.next(ctx); err != nil {
+			return t, err
+		}
+		parts, before, err := b.before(ctx, commit, fmt.Sprintf("before-%t", variant.sdist), variant.sdist)
+		if err != nil {
+			return t, err
+		}
+		t.row(variant.name, seconds(before), seconds(parts[len(parts)-1].took), times(before, took))
+	}
+	t.note("%d images, %d at once, each variant at a new commit of equal content on one warm builder.", images, workers)
+	return t, nil
+}
+
+// warm builds one image, so that builder and package cache are warm for whichever variant is first.
+func (b *bench) warm(ctx context.Context) error {
+	commit, err := b.sdk.next(ctx)
+	if err != nil {
+		return err
+	}
+	_, _, err = b.run(ctx, b.step(commit, "warm", b.Instances[:1]), 1)
+	return err
+}
+
+// rerun asks again for the images that the action has just built.
+func (b *bench) rerun(ctx context.Context) (table, error) {
+	t := table{header: []string{"What", "Count"}}
+	since := time.Now()
+	started, err := b.step(b.last, "action", b.Instances).Start(ctx)
+	if err != nil {
+		return t, err
+	}
+	c := watch(ctx, started)
+	took, got := time.Since(since), started.Wait()
+	if got.ExitCode != 0 || got.Outputs["skipped"] != fmt.Sprint(images) {
+		return t, fmt.Errorf("the rerun ended with %d, %s images skipped", got.ExitCode, got.Outputs["skipped"])
+	}
+	requests, err := b.requests(ctx, since, "action")
+	if err != nil {
+		return t, err
+	}
+	tags, err := lockedTags(b.Workspace, got)
+	if err != nil {
+		return t, err
+	}
+	t.row("images present", got.Outputs["skipped"])
+	t.row("their SHA tags", fmt.Sprint(tags))
+	t.row("HEAD requests for them", fmt.Sprint(requests["HEAD"]))
+	for _, method := range []string{"GET", "POST", "PUT", "PATCH"} {
+		t.row(method+" requests", fmt.Sprint(requests[method]))
+	}
+	t.row("worker processes", fmt.Sprint(len(c.workers)))
+	t.note("It took %s, by the registry's own access log and the container's process list.", seconds(took))
+	return t, nil
+}
+
+// summaryPhases are the phases of a run by name, as its build-summary.json has them.
+func summaryPhases(workspace string, got runner.Result) (map[string]time.Duration, error) {
+	var summary struct {
+		Run struct {
+			Phases []struct {
+				Name    string
+				Seconds float64
+			}
+		}
+	}
+	if err := readJSON(workspace, got.Outputs["summary"], &summary); err != nil {
+		return nil, err
+	}
+	phases := map[string]time.Duration{}
+	for _, p := range summary.Run.Phases {
+		phases[p.Name] = time.Duration(p.Seconds * float64(time.Second))
+	}
+	return phases, nil
+}
+
+// lockedTags counts the tags of all images in a run's images.lock.json.
+func lockedTags(workspace string, got runner.Result) (n int, err error) {
+	var lock struct {
+		Images map[string]struct{ Tags []string }
+	}
+	err = readJSON(workspace, got.Outputs["lock-file"], &lock)
+	for _, image := range lock.Images {
+		n += len(image.Tags)
+	}
+	return n, err
+}

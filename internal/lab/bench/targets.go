@@ -1,0 +1,129 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os/exec"
+	"strings"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/random"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+)
+
+// fakeDocker stands in for the docker command: it builds nothing and takes a second for it, so that the orchestrator has
+// 500 builds to run, and the machine can.
+const fakeDocker = `#!/bin/sh
+case "$*" in
+*inspect*) echo "Name: lab"; echo "Driver: docker-container"; echo "BuildKit version: v0"; echo "Status: running";;
+*" build "*) sleep 1;;
+esac
+`
+
+// manyTargets measures the orchestrator alone with the whole benchmark: all 500 images are "built" by a docker command
+// that does nothing, and found in the registry under their tags, where one small image has been put before.
+func (b *bench) manyTargets(ctx context.Context) (table, error) {
+	t := table{header: []string{"Images", "Workers", "Peak memory of the orchestrator", "Its processor time", "Of the run"}}
+	commit, err := b.sdk.next(ctx)
+	if err != nil {
+		return t, err
+	}
+	image, err := b.stubbed(ctx)
+	if err != nil {
+		return t, err
+	}
+	step := b.step(commit, "many", nil)
+	step.Image = image
+	step.Inputs["force-build"], step.Inputs["max-workers"], step.Inputs["max-retries"] = "true", "8", "0"
+	total, err := b.tagAll(ctx, step.Inputs)
+	if err != nil {
+		return t, err
+	}
+	started, err := step.Start(ctx)
+	if err != nil {
+		return t, err
+	}
+	begin := time.Now()
+	c := watch(ctx, started)
+	took, got := time.Since(begin), started.Wait()
+	if err := checkBuilt(got, total); err != nil {
+		return t, err
+	}
+	t.row(fmt.Sprint(total), "8", mebibytes(c.peakKB), seconds(c.cpu), fmt.Sprintf("%.2f %% of %s", 100*c.cpu.Seconds()/took.Seconds(), seconds(took)))
+	t.note("Each build takes a second here; a real one takes about a minute, so that the share of the processor is that much smaller.")
+	return t, nil
+}
+
+// stubbed is the action's image with the fake docker command.
+func (b *bench) stubbed(ctx context.Context) (string, error) {
+	const image = "eval-images-lab/bench-action"
+	if err := b.write("fake-docker", fakeDocker); err != nil {
+		return "", err
+	}
+	if err := b.write("Dockerfile", "FROM "+b.Values["LAB_ACTION_IMAGE"]+"\nCOPY fake-docker /usr/bin/docker\n"); err != nil {
+		return "", err
+	}
+	if err := b.write(".dockerignore", "*\n!fake-docker\n"); err != nil {
+		return "", err
+	}
+	cmd := exec.CommandContext(ctx, "docker", "build", "--quiet", "--tag", image, b.Workspace)
+	cmd.Env = append(cmd.Environ(), "DOCKER_BUILDKIT=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("building the image with the fake docker command: %w: %s", err, out)
+	}
+	return image, nil
+}
+
+// tagAll puts one small image under every tag that the SDK names for the run, as the action's dry run lists them.
+func (b *bench) tagAll(ctx context.Context, inputs map[string]string) (total int, err error) {
+	args := []string{"run", "--rm", "--network", b.Values["LAB_NETWORK"], "--volume", b.Workspace + ":" + workspaceInside,
+		"--workdir", workspaceInside, "--entrypoint", "/eval-images"}
+	for variable, value := range environment() {
+		args = append(args, "--env", variable+"="+value)
+	}
+	args = append(args, b.Values["LAB_ACTION_IMAGE"], "--dry-run", "--format=json")
+	for _, input := range []string{"sdk-repository", "sdk-ref", "sdk-options", "image", "base-image-template"} {
+		args = append(args, "--"+input+"="+inputs[input])
+	}
+	cmd := exec.CommandContext(ctx, "docker", args...)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, b.Log
+	if err := cmd.Run(); err != nil {
+		return 0, fmt.Errorf("planning: %w", err)
+	}
+	var plan struct{ Images []struct{ Tags []string } }
+	if err := json.Unmarshal(out.Bytes(), &plan); err != nil {
+		return 0, fmt.Errorf("reading the plan: %w", err)
+	}
+	var tags []string
+	for _, image := range plan.Images {
+		tags = append(tags, image.Tags...)
+	}
+	return len(plan.Images), b.push(ctx, tags)
+}
+
+// push puts one small image under all tags, by the address that the registry has on the host.
+func (b *bench) push(ctx context.Context, tags []string) error {
+	small, err := random.Image(1024, 1)
+	if err != nil {
+		return fmt.Errorf("making a small image: %w", err)
+	}
+	for i, tag := range tags {
+		ref, err := name.NewTag(strings.Replace(tag, b.Values["LAB_REGISTRY_INSIDE"], b.Values["LAB_REGISTRY"], 1))
+		if err != nil {
+			return fmt.Errorf("parsing a tag of the plan: %w", err)
+		}
+		if i == 0 {
+			err = remote.Write(ref, small, remote.WithContext(ctx))
+		} else {
+			err = remote.Tag(ref, small, remote.WithContext(ctx))
+		}
+		if err != nil {
+			return fmt.Errorf("tagging %s: %w", ref, err)
+		}
+	}
+	return nil
+}
