@@ -39,9 +39,11 @@ lint: ## formatting, go vet and actionlint
 	$(call step,lint,test -z "$$(gofmt -l .)" || { gofmt -l .; echo "hint: gofmt -w ."; exit 1; }; go vet ./...; \
 		go tool -modfile=internal/lab/act/tools/go.mod actionlint -shellcheck= -pyflakes=)
 
-# The race detector needs a C compiler, and the worker's tests a Python; a fresh machine may have neither.
+# The race detector needs a C compiler, the worker's tests a Python, and an engine's list of a container's processes ps; a
+# fresh machine may have none of them.
 packages:
 	@missing=; command -v cc >/dev/null || missing="gcc libc6-dev"; command -v python3 >/dev/null || missing="$$missing python3"; \
+	command -v ps >/dev/null || missing="$$missing procps"; \
 	[ -n "$$missing" ] || exit 0; echo "==> installing $$missing"; \
 	{ [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; } || { echo "hint: install $$missing"; exit 1; }; \
 	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends $$missing >/dev/null

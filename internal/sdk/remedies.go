@@ -45,7 +45,7 @@ var remedies = []struct {
 		"check the runner's network and proxy, and for the package index UV_DEFAULT_INDEX"},
 	{regexp.MustCompile(`(?i)repository '.*' (not found|does not exist)|does not appear to be a git repository`),
 		"check sdk-repository; a private one looks as if it were not there"},
-	{regexp.MustCompile(`died \(signal: killed`), "the machine may be short of memory, each worker takes 260 MB: lower max-workers"},
+	{regexp.MustCompile(`died \(signal: killed`), "the machine may be short of memory: the SDK alone takes 260 MB, and each build more; lower max-workers"},
 	{regexp.MustCompile(`ModuleNotFoundError|ImportError|SyntaxError`),
 		"this SDK does not import in its own locked environment: try another sdk-ref (1.1.0 is the oldest that works)"},
 }

@@ -93,7 +93,7 @@ func (b *bench) rerun(ctx context.Context) (table, error) {
 	for _, method := range []string{"GET", "POST", "PUT", "PATCH"} {
 		t.row(method+" requests", fmt.Sprint(requests[method]))
 	}
-	t.row("worker processes", fmt.Sprint(len(c.workers)))
+	t.row("processes with the SDK imported", fmt.Sprint(len(c.workers)))
 	t.note("It took %s, by the registry's own access log and the container's process list.", seconds(took))
 	return t, nil
 }

@@ -2,8 +2,8 @@
 
     python3 sampler.py
 
-Peak resident memory and processor time of the orchestrator; resident, private and shared memory of each worker process,
-from smaps_rollup, which costs the kernel a walk and is therefore read at every fifth line only.
+Peak resident memory and processor time of the orchestrator; resident, private and shared memory of each process
+with the SDK imported, from smaps_rollup, which costs the kernel a walk and is therefore read at every fifth line only.
 """
 
 import json
@@ -36,7 +36,7 @@ def sample(whole):
                     "peak_kb": kilobytes(read(f"/proc/{pid}/status"), "VmHWM"),
                     "cpu_seconds": (int(fields[11]) + int(fields[12])) / TICKS,
                 }
-        elif any(word.endswith("/worker.py") for word in argv):
+        elif any(word.endswith(("/seed.py", "/worker.py")) for word in argv):
             memory = read(f"/proc/{pid}/smaps_rollup") if whole else ""
             found["workers"][pid] = {
                 "rss_kb": kilobytes(memory, "Rss"),
