@@ -140,17 +140,21 @@ func sharedStage(vertex string, own []string) string {
 // asking is the vertex of an image that BuildKit asks a registry about: a stage's, or the Dockerfile front end.
 var asking = regexp.MustCompile(`^(?:\[internal\] load metadata for|resolve image config for docker-image://|resolve image config for) *(\S+)$`)
 
-// unresolved is such an image in the message. A front end that runs as an image of its own (`# syntax`) leaves out the
-// words around the name.
-var unresolved = regexp.MustCompile(`failed to resolve source metadata for (\S+):(?: |$)|failed to solve: (\S+[/:]\S+): `)
+// unresolved is such an image in the message: with the words that say so, or, from some front ends, without them.
+var unresolved = []*regexp.Regexp{
+	regexp.MustCompile(`failed to resolve source metadata for (\S+):(?: |$)`),
+	regexp.MustCompile(`failed to solve: (\S+[/:]\S+): `),
+}
 
 // image names the image that could not be had: the target's base, one of a stage that all images share, or the front end.
 func (e ending) image() string {
 	if found := asking.FindStringSubmatch(e.vertex); found != nil {
 		return found[1]
 	}
-	if found := unresolved.FindStringSubmatch(e.message); found != nil {
-		return found[1] + found[2]
+	for _, named := range unresolved {
+		if found := named.FindStringSubmatch(e.message); found != nil {
+			return found[1]
+		}
 	}
 	return ""
 }
