@@ -54,18 +54,24 @@ func diskOr(otherwise build.Class, message string) build.Class {
 func commandFailed(failed *sdk.BuildFailure, wrapped error, baseImage string, own []string) error {
 	e := &build.Error{Class: build.ClassBuild, ReturnCode: failed.ReturnCode, Tail: failed.Tail, Err: wrapped}
 	said := read(failed.Tail)
-	if connecting.MatchString(said.vertex) {
+	e.Shared = sharedStage(said.vertex, own)
+	switch image := said.image(); {
+	case connecting.MatchString(said.vertex):
 		e.Class = build.ClassEngine
-	} else if stepFailed.MatchString(said.message) {
+	case stepFailed.MatchString(said.message):
 		// Only what a machine's fault looks like in any program: a step's own "not found" or "403" may mean anything.
 		if class := build.Classify(said.step, build.ClassBuild); class == build.ClassDisk || class == build.ClassNetwork {
 			e.Class = class
 		}
-		e.Shared = sharedStage(said.vertex, own)
-	} else {
+	default:
 		e.Class = build.Classify(said.message, build.ClassBuild)
-		e.Shared = sharedImage(said.message, baseImage)
 		e.RetryAfter = build.RetryAfter(said.message)
+		if image != "" && e.Class == build.ClassBuild && strings.HasSuffix(said.message, ": not found") {
+			e.Class = build.ClassBaseMissing
+		}
+		if image != "" && familiar(image) != familiar(baseImage) {
+			e.Shared = "image " + image
+		}
 	}
 	if e.Shared != "" && (e.Class == build.ClassBuild || e.Class == build.ClassBaseMissing) {
 		e.Class = build.ClassShared
@@ -131,17 +137,26 @@ func sharedStage(vertex string, own []string) string {
 	return "stage " + found[1]
 }
 
-// unresolved is an image that could not be found or asked for.
-var unresolved = regexp.MustCompile(`failed to resolve source metadata for (\S+):(?: |$)`)
+// asking is the vertex of an image that BuildKit asks a registry about: a stage's, or the Dockerfile front end.
+var asking = regexp.MustCompile(`^(?:\[internal\] load metadata for|resolve image config for docker-image://|resolve image config for) *(\S+)$`)
 
-// sharedImage names an image that could not be had and is not the target's base: a stage's that all images share, or
-// the Dockerfile front end.
-func sharedImage(message, baseImage string) string {
-	found := unresolved.FindStringSubmatch(message)
-	if found == nil || familiar(found[1]) == familiar(baseImage) {
-		return ""
+// unresolved is such an image in the message: with the words that say so, or, from some front ends, without them.
+var unresolved = []*regexp.Regexp{
+	regexp.MustCompile(`failed to resolve source metadata for (\S+):(?: |$)`),
+	regexp.MustCompile(`failed to solve: (\S+[/:]\S+): `),
+}
+
+// image names the image that could not be had: the target's base, one of a stage that all images share, or the front end.
+func (e ending) image() string {
+	if found := asking.FindStringSubmatch(e.vertex); found != nil {
+		return found[1]
 	}
-	return "image " + found[1]
+	for _, named := range unresolved {
+		if found := named.FindStringSubmatch(e.message); found != nil {
+			return found[1]
+		}
+	}
+	return ""
 }
 
 // familiar is an image's name without what may be left out.

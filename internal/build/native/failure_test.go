@@ -116,6 +116,11 @@ func TestOnlyTheEndingCounts(t *testing.T) {
 		{"numbers in names are no status", "ERROR: failed to solve: failed to push r/django-429/x-503:403-a: something new", build.ClassBuild, ""},
 		{"ghcr.io, without a word", "ERROR: failed to build: failed to solve: failed to push ghcr.io/o/i:t: unexpected status from HEAD request to https://ghcr.io/v2/o/i/blobs/sha256:aa: 403 Forbidden", build.ClassRateLimit, ""},
 		{"no right to a base at ghcr.io", "ERROR: failed to build: failed to solve: swebench/x: failed to resolve source metadata for docker.io/swebench/x:latest: failed to authorize: failed to fetch anonymous token: unexpected status from GET request to https://ghcr.io/token?scope=repository%3Ax: 403 Forbidden", build.ClassAuth, ""},
+		{"a base that a front end of its own does not find", "ERROR: failed to solve: docker.io/swebench/x:latest: not found", build.ClassBaseMissing, ""},
+		{"an image that all need, by the vertex", "------\n > [internal] load metadata for ghcr.io/astral-sh/uv:0.13.5:\n------\nERROR: failed to solve: unexpected status: 503 Service Unavailable", build.ClassRegistry, "image ghcr.io/astral-sh/uv:0.13.5"},
+		{"the Dockerfile front end", "------\n > resolve image config for docker-image://docker.io/docker/dockerfile:1.7:\n------\nERROR: failed to solve: docker.io/docker/dockerfile:1.7: not found", build.ClassShared, "image docker.io/docker/dockerfile:1.7"},
+		{"layers of an image that all need", "------\n > [builder 1/9] FROM docker.io/library/python:3.13-bookworm@sha256:aa:\n------\nERROR: failed to solve: failed to copy: read tcp 1.2.3.4:5->6.7.8.9:443: read: connection reset by peer", build.ClassNetwork, "stage builder"},
+		{"a file that the context lacks", "------\n > [source-minimal 2/2] COPY x /x:\n------\nERROR: failed to solve: failed to compute cache key: failed to calculate checksum of ref abc::def: \"/x\": not found", build.ClassBuild, ""},
 		{"nothing at all", "", build.ClassBuild, ""},
 	}
 	for _, c := range cases {
