@@ -32,10 +32,7 @@ func TestDryRun(t *testing.T) {
 	there := plant(t, repo, ids[0])
 	missing := strings.TrimSuffix(there, phasedTag("", ids[0])) + phasedTag("", ids[1])
 	s := step(t, repo, ids, map[string]string{"dry-run": "true", "builder": ""})
-	s.Env = map[string]string{"DOCKER_HOST": "tcp://127.0.0.1:1"}
-	for name, value := range step(t, repo, ids, nil).Env {
-		s.Env[name] = value
-	}
+	s.Image = derived(t, "no-docker", "ENV DOCKER_HOST=tcp://127.0.0.1:1", "RUN rm /usr/bin/docker")
 	got := start(t, s).Wait()
 	ended(t, got, 0, map[string]string{"total": "2", "built": "0", "skipped": "1", "failed": "0", "manifest": "", "seam": "native-field"})
 	for _, tag := range []string{there, missing} {
