@@ -25,6 +25,9 @@ const (
 	uploading = "Upload them"
 )
 
+// withoutBaseInBoth is an instance of both benchmarks that the lab has no base image for.
+const withoutBaseInBoth = "sympy__sympy-23824"
+
 // TestWorkflows runs the workflows as users do, under act, on three instances each.
 func TestWorkflows(t *testing.T) {
 	forge, err := act.NewForge(t.Context(), root, t.TempDir(), lab["LAB_NETWORK"], lab["LAB_BUILDER"])
@@ -55,7 +58,7 @@ func TestWorkflows(t *testing.T) {
 
 	t.Run("called from another repository", func(t *testing.T) { calledFromAnother(t, forge, theirs, ids) })
 
-	missing := append(ids[:2:2], withoutBase)
+	missing := append(ids[:2:2], withoutBaseInBoth)
 	t.Run("a missing base image, swebench", func(t *testing.T) {
 		missingBase(t, forge, "swebench", ours, missing, "extensions-ref", "benchmarks-commit")
 	})
@@ -148,7 +151,7 @@ func missingBase(t *testing.T, forge *act.Forge, benchmark, repo string, ids []s
 	built(t, forge, got, "", map[string]string{"total": "3", "built": "0", "skipped": "2", "failed": "1"})
 	record := recordOf(t, got, benchmark)
 	locked(t, repo, record, ids[:2])
-	if ledger := string(one(record, "manifest.jsonl")); !strings.Contains(ledger, withoutBase) {
+	if ledger := string(one(record, "manifest.jsonl")); !strings.Contains(ledger, ids[2]) {
 		t.Errorf("the uploaded ledger does not have the image that failed:\n%s", ledger)
 	}
 	changesNothing(t, got.Step("", notes), unused...)
