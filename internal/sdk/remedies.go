@@ -19,7 +19,7 @@ var remedies = []struct {
 	{regexp.MustCompile(`(?i)no space left on device|out of diskspace|disk quota exceeded`),
 		"free disk space on the runner; the SDK's checkout and environment take 500 MB where TMPDIR and UV_CACHE_DIR point"},
 	{regexp.MustCompile(`(?i)read-only file system`), "let TMPDIR and UV_CACHE_DIR point to folders that can be written"},
-	{regexp.MustCompile(`(?i)certificate verif|certificate_verify|SSL certificate|peer certificate|certificate locations`),
+	{regexp.MustCompile(`(?i)server verification failed|certificate verif|certificate_verify|SSL:? certificate|peer certificate|certificate locations`),
 		"let SSL_CERT_FILE name a file that has the certificate of the server, or of the proxy between; in a container that file has to be in the workspace"},
 	{regexp.MustCompile(`(?i)could not resolve proxy|CONNECT tunnel failed|proxy CONNECT aborted|from proxy after CONNECT|tunnel error`),
 		"check HTTPS_PROXY, HTTP_PROXY and NO_PROXY: the proxy does not let this through"},

@@ -41,6 +41,8 @@ func TestSetupErrorsSayWhatHelps(t *testing.T) {
 			"and its credentials"},
 		{"package index lacks it", "error: Failed to build `openhands-sdk @ file:///w`\n  cause: Because setuptools was not found in the package registry and you require ...\n",
 			"Failed to build `openhands-sdk @ file:///w`: Because setuptools was not found in the package registry and you require ...", "lacks what the SDK needs"},
+		{"certificate, git 2.47 in Debian 13", "fatal: unable to access 'https://h/x/': server verification failed: certificate signer not trusted. (CAfile: none CRLfile: none)\n",
+			"unable to access 'https://h/x/': server verification failed: certificate signer not trusted. (CAfile: none CRLfile: none)", "SSL_CERT_FILE"},
 		{"proxy", "fatal: unable to access 'https://github.com/x/': CONNECT tunnel failed, response 407\n",
 			"unable to access 'https://github.com/x/': CONNECT tunnel failed, response 407", "check HTTPS_PROXY"},
 		{"disk full for git", "remote: Counting objects\nfatal: write error: No space left on device\nfatal: fetch-pack: invalid index-pack output\n",
