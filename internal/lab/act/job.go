@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/OpenHands/eval-images/internal/lab/runner"
 )
 
 // image is what act calls the image that it builds for `uses: ./`.
@@ -105,7 +107,10 @@ func (f *Forge) args(job Job, uploads string) ([]string, error) {
 		return nil, err
 	}
 	args = append(args, fakes...)
-	for flag, values := range map[string]map[string]string{"--input": job.Inputs, "--var": job.Variables, "--secret": job.Secrets} {
+	settings := map[string]map[string]string{
+		"--input": job.Inputs, "--var": job.Variables, "--secret": job.Secrets, "--env": runner.NoHub,
+	}
+	for flag, values := range settings {
 		for _, name := range slices.Sorted(maps.Keys(values)) {
 			args = append(args, flag, name+"="+values[name])
 		}
