@@ -21,11 +21,12 @@ var arrows = map[string]string{
 	"plan":         "config",
 
 	"actions":  "",
-	"config":   "",
+	"config":   "spelling",
+	"spelling": "",
 	"dataset":  "config",
 	"engine":   "",
 	"registry": "",
-	"sdk":      "",
+	"sdk":      "spelling",
 
 	"dataset/hubtest": "",
 }

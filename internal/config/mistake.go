@@ -3,7 +3,8 @@ package config
 import (
 	"fmt"
 	"strings"
-	"unicode"
+
+	"github.com/OpenHands/eval-images/internal/spelling"
 )
 
 // Mistake is something wrong in what the user gave, together with what to do about it.
@@ -32,40 +33,12 @@ func Quote(value string) string {
 	return fmt.Sprintf("%q", value)
 }
 
-// Nearest gives the known word that takes the fewest edits to make of word, the first of several. It gives "" when
-// even that one differs in more than half: such a guess would only mislead.
+// Nearest gives the known word that was most likely meant by word, or "" where none is like it.
 func Nearest(word string, known []string) string {
-	best, least := "", 0
-	letters := []rune(word)
-	for _, candidate := range known {
-		theirs := []rune(candidate)
-		d := distance(letters, theirs)
-		if 2*d <= max(len(letters), len(theirs)) && (best == "" || d < least) {
-			best, least = candidate, d
-		}
+	if near := spelling.Near(word, known, 1); len(near) > 0 {
+		return near[0]
 	}
-	return best
-}
-
-// distance counts the insertions, deletions and replacements between two words, letter case not counted.
-func distance(a, b []rune) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range a {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range b {
-			replaced := diagonal
-			if unicode.ToLower(a[i]) != unicode.ToLower(b[j]) {
-				replaced++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(replaced, row[j]+1, diagonal+1)
-		}
-	}
-	return row[len(b)]
+	return ""
 }
 
 // listed joins words for a sentence: "a, b or c".

@@ -1,12 +1,13 @@
 package sdk
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/OpenHands/eval-images/internal/spelling"
 )
 
 // RefError is a ref that names no commit, or more than one. It is the user's to correct.
@@ -88,36 +89,9 @@ func nearest(ref string, refs map[string]string) []string {
 	if wholeSHA.MatchString(ref) {
 		return nil
 	}
-	away := map[string]int{}
+	names := map[string]bool{}
 	for full := range refs {
-		name := strings.TrimPrefix(strings.TrimPrefix(full, branches), tags)
-		if d := distance(ref, name); d <= 1+len(ref)/3 {
-			away[name] = d
-		}
+		names[strings.TrimPrefix(strings.TrimPrefix(full, branches), tags)] = true
 	}
-	names := slices.SortedFunc(maps.Keys(away), func(a, b string) int {
-		return cmp.Or(cmp.Compare(away[a], away[b]), strings.Compare(a, b))
-	})
-	return names[:min(3, len(names))]
-}
-
-// distance is Levenshtein's: the fewest insertions, deletions and substitutions that make a of b.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			substituted := diagonal
-			if a[i] != b[j] {
-				substituted++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(substituted, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
+	return spelling.Near(ref, slices.Sorted(maps.Keys(names)), 3)
 }
