@@ -136,10 +136,6 @@ func cloneWorkTree(ctx context.Context, tree WorkTree, dir string, cmds Commands
 	if err := tree.Check(); err != nil {
 		return Checkout{}, err
 	}
-	dir, err := filepath.Abs(dir)
-	if err != nil {
-		return Checkout{}, err
-	}
 	g, err := newGit(cmds, dir)
 	if err != nil {
 		return Checkout{}, err
@@ -165,7 +161,7 @@ func cloneWorkTree(ctx context.Context, tree WorkTree, dir string, cmds Commands
 	if fetched, err := g.commit(ctx, "FETCH_HEAD"); err != nil || fetched != head {
 		return Checkout{}, cmp.Or(err, fmt.Errorf("the work tree went from commit %s to %s meanwhile", head, fetched))
 	}
-	return g.checkOut(ctx, dir, head)
+	return g.checkOut(ctx, head)
 }
 
 // git runs git in the work tree, read only: it neither refreshes the index (GIT_OPTIONAL_LOCKS is off) nor starts the
