@@ -22,7 +22,7 @@ func classified(err error, baseImage string, own []string) error {
 	wrapped := fmt.Errorf("building with the SDK: %w", err)
 	switch {
 	case errors.As(err, &failed):
-		return commandFailed(failed, wrapped, baseImage, own)
+		return CommandFailed(failed, wrapped, baseImage, own)
 	case errors.As(err, &raised):
 		// The SDK unpacks and copies by itself: a full disk is the one fault of the machine that shows as an exception.
 		return &build.Error{Class: diskOr(build.ClassSDK, raised.Message), Tail: raised.Traceback, Err: wrapped}
@@ -49,9 +49,11 @@ func diskOr(otherwise build.Class, message string) build.Class {
 	return otherwise
 }
 
-// commandFailed classifies a docker build by how it ended: its error message and, where that is a step's failure, by
-// what the step said. The rest of the output does not count, whatever it says: a build that works warns, too.
-func commandFailed(failed *sdk.BuildFailure, wrapped error, baseImage string, own []string) error {
+// CommandFailed classifies a docker build by how it ended: its error message and, where that is a step's failure, by
+// what the step said. The rest of the output does not count, whatever it says: a build that works warns, too. wrapped is
+// the error to tell, baseImage the one that was built upon, and own are the stages that are built from it; where none is
+// given, no stage is taken for one that all images share.
+func CommandFailed(failed *sdk.BuildFailure, wrapped error, baseImage string, own []string) error {
 	e := &build.Error{Class: build.ClassBuild, ReturnCode: failed.ReturnCode, Tail: failed.Tail, Err: wrapped}
 	said := read(failed.Tail)
 	e.Shared = sharedStage(said.vertex, own)

@@ -21,6 +21,7 @@ import (
 
 func TestFailures(t *testing.T) {
 	const said = `echo '#5 0.3 No module named pip'; echo 'ERROR: failed to solve: process "python" did not complete' >&2; exit 17`
+	const unreached = `ERROR: failed to solve: failed to do request: Head "https://r.local/v2/b/manifests/1": dial tcp: lookup r.local: no such host`
 	cancelled := errors.New("the runner's signal")
 	cases := []struct {
 		name, script string
@@ -34,6 +35,8 @@ func TestFailures(t *testing.T) {
 		{"a lot is said before", "yes a line | head -n 900; " + said, nil, build.Error{Class: build.ClassBuild, ReturnCode: 17,
 			// 4000 bytes hold the last two lines, and 559 lines of 7 in whole.
 			Tail: strings.Repeat("a line\n", 559) + "#5 0.3 No module named pip\nERROR: failed to solve: process \"python\" did not complete"}, "17"},
+		{"a registry that is not reached", "echo '" + unreached + "' >&2; exit 1", nil,
+			build.Error{Class: build.ClassNetwork, ReturnCode: 1, Tail: unreached}, "no such host"},
 		{"image-timeout", "sleep 60", func(h *house, _ context.CancelCauseFunc) { h.Timeout = 300 * time.Millisecond },
 			build.Error{Class: build.ClassTimeout}, "image-timeout"},
 		{"cancelled", "sleep 60", func(_ *house, cancel context.CancelCauseFunc) {

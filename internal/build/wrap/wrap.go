@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/OpenHands/eval-images/internal/build"
+	"github.com/OpenHands/eval-images/internal/build/native"
 	"github.com/OpenHands/eval-images/internal/plan"
 	"github.com/OpenHands/eval-images/internal/sdk"
 )
@@ -86,7 +87,12 @@ func (b *Builder) wrap(ctx context.Context, t plan.Target) (string, error) {
 			return reference, nil
 		}
 	}
-	return reference, b.buildx(ctx, b.LogPath(t.InstanceID), reference, dockerfile(base, t.Wrap))
+	err := b.buildx(ctx, b.LogPath(t.InstanceID), reference, dockerfile(base, t.Wrap))
+	var failed *sdk.BuildFailure
+	if errors.As(err, &failed) {
+		err = native.CommandFailed(failed, err, base, nil)
+	}
+	return reference, err
 }
 
 // note adds a line to the image's log. That the log cannot be written is the build's to say, which needs it more.
@@ -100,12 +106,9 @@ func (b *Builder) note(t plan.Target, text string) {
 // classified says in the words of the build package why a wrap failed.
 func classified(err error) error {
 	var known *build.Error
-	var failed *sdk.BuildFailure
 	switch {
 	case errors.As(err, &known):
 		return err
-	case errors.As(err, &failed):
-		return &build.Error{Class: build.ClassBuild, ReturnCode: failed.ReturnCode, Tail: failed.Tail, Err: err}
 	case errors.Is(err, sdk.ErrTimeout):
 		return &build.Error{Class: build.ClassTimeout, Err: err}
 	case errors.Is(err, context.Canceled):
