@@ -10,9 +10,8 @@ import (
 )
 
 // Vanguard keeps what fails for all images from being met by each of them. It belongs outside of the Retrier, and has a
-// part that belongs inside of the Limiter. Until one
-// image is built, nothing proves that the stages which all share can be: a failure there, after its attempts, is then the
-// failure of every target that comes after, and those are not tried.
+// part that belongs inside of the Limiter. Until one image is built, nothing proves that the stages which all share can
+// be: a failure there, after its attempts, is then the failure of every target that comes after, and those are not tried.
 type Vanguard struct {
 	next Builder
 

@@ -143,8 +143,8 @@ func (d *disk) complain(ctx context.Context, err error) {
 var errNeverPruned = errors.New("the cache of a buildkitd at an address is not pruned: what shares it is not known")
 
 // Prune makes room on a disk that a build has found full: down to what keep-storage-gb says or to half of what the cache
-// holds, whichever is less, for a disk may be smaller than that. It may be called from many goroutines: who comes while a prune runs waits for
-// that one's end, and begins none. A failed prune is a warning; the error is for the caller alone.
+// holds, whichever is less, for a disk may be smaller than that. It may be called from many goroutines: who comes while a
+// prune runs waits for that one's end, and begins none. A failed prune is a warning; the error is for the caller alone.
 func (d *disk) Prune(ctx context.Context) error {
 	if d.remote {
 		return errNeverPruned
