@@ -1,6 +1,7 @@
 package build
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -77,8 +78,10 @@ func (r Result) plus(next Result, err error, begun bool) Result {
 	}
 	sum.Check, sum.Making, sum.Waited = r.Check+next.Check, r.Making+next.Making, r.Waited+next.Waited
 	sum.SdistBuilds = r.SdistBuilds + next.SdistBuilds
+	// An attempt that did not come to the SDK's build has no strategy, but may have a log.
+	sum.Strategy, sum.LogPath = cmp.Or(next.Strategy, r.Strategy), cmp.Or(next.LogPath, r.LogPath)
 	if next.Strategy == "" {
-		sum.Strategy, sum.LogPath, sum.Telemetry = r.Strategy, r.LogPath, r.Telemetry
+		sum.Telemetry = r.Telemetry
 	}
 	return sum
 }

@@ -276,3 +276,14 @@ func TestCancelEndsTheWait(t *testing.T) {
 		})
 	}
 }
+
+// The log of an attempt that failed before it came to the SDK's build is not lost.
+func TestRetrierKeepsTheLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		early := attempt{result: build.Result{LogPath: "wrap.log", Attempts: 1}, err: &build.Error{Class: build.ClassSDK, Err: errors.New("x")}}
+		result, _ := build.NewRetrier(&attempts{answers: []attempt{early}}, 2).Build(t.Context(), targets(1)[0])
+		if result.LogPath != "wrap.log" {
+			t.Errorf("the log is %q, want wrap.log", result.LogPath)
+		}
+	})
+}
