@@ -17,7 +17,7 @@ demo: lab ## set up everything and run the main job as a runner would: 6 images,
 test: ## set up everything and run every test
 	$(call step,make test,$(MAKE) --no-print-directory unit lab e2e)
 
-bench: lab ## measure the main job: ratios of one run, about half an hour
+bench: lab ## measure the main job: ratios of one run, about a quarter of an hour
 	$(call step,bench,go run ./internal/lab bench)
 
 # The cache of test results does not see the workflows: they are outside of that module.
