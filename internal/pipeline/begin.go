@@ -191,6 +191,14 @@ func (r *run) getenv(name string) string {
 // its records in BUILDX_CONFIG where that is set, and a user's own folder is not to have any of ours.
 func (r *run) buildEnviron() []string {
 	folder := filepath.Join(r.temporary, dockerConfig)
-	return append(r.environ[:len(r.environ):len(r.environ)],
+	return append(slices.DeleteFunc(slices.Clone(r.environ), secret),
 		"DOCKER_CONFIG="+folder, "BUILDX_CONFIG="+filepath.Join(folder, "buildx"), "BUILDX_BUILDER="+r.builder.name)
+}
+
+// secret tells a variable that no build may see: inputs hold passwords, and the runner's own variables its tokens.
+// Builds find credentials in the run's Docker configuration alone.
+func secret(variable string) bool {
+	name, _, _ := strings.Cut(variable, "=")
+	return strings.HasPrefix(name, "INPUT_") || strings.HasPrefix(name, "ACTIONS_") ||
+		strings.HasSuffix(name, "PASSWORD") || strings.HasSuffix(name, "TOKEN")
 }
