@@ -189,9 +189,10 @@ func TestWaitingTargetsLookAgain(t *testing.T) {
 				notTried++
 			}
 		}), targets(20))
-		// Three fail alone, and the first of those that go together meets the shared stage.
-		if notTried != 16 || len(f.begun) != 4 {
-			t.Errorf("%d were not tried, %d builds begun; want 16 and 4", notTried, len(f.begun))
+		// Three fail alone, and the first of those that go together meets the shared stage. It gives its slot back before
+		// the Retrier knows that it was the last attempt, so one more may slip in; never all the seventeen.
+		if n := len(f.begun); n < 4 || n > 5 || notTried != 20-n {
+			t.Errorf("%d were not tried, %d builds begun; want 4 or 5 begun, and no other tried", notTried, n)
 		}
 	})
 }
