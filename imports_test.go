@@ -16,6 +16,7 @@ var arrows = map[string]string{
 	"report":       "build ledger plan",
 	"ledger":       "build plan",
 	"build/native": "build plan sdk",
+	"build/rebase": "build plan registry",
 	"build/wrap":   "build build/native plan sdk",
 	"build":        "plan",
 	"plan":         "config",

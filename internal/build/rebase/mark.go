@@ -1,0 +1,67 @@
+package rebase
+
+import (
+	"strings"
+	"time"
+)
+
+// MarkAnnotation is the annotation of an eval-base's manifest that says that its files were checked when it was made:
+// whether it holds a path, or a user, that the agent layers would land on otherwise than a build's COPY does. Manifest
+// and config cannot show that.
+const MarkAnnotation = "dev.openhands.eval-images.checked"
+
+// A verdict is MarkPlain for an eval-base that can be rebased upon, or else MarkRefused and the reason.
+const (
+	MarkPlain   = "1"
+	MarkRefused = "refused: "
+)
+
+// Mark puts a verdict into an eval-base's manifest, with the base image that it was made of and the time at which, and
+// leaves all else as it is. A manifest that cannot be read is given back unmarked.
+func Mark(img Image, verdict, name, digest string, made time.Time) Image {
+	manifest, err := parseObject(img.Manifest)
+	if err != nil {
+		return img
+	}
+	annotations, err := parseObject(manifest.get("annotations"))
+	if err != nil {
+		return img
+	}
+	annotations = annotations.
+		with(MarkAnnotation, quote(verdict)).
+		with(baseName, quote(name)).
+		with(baseDigest, quote(digest)).
+		with(createdAt, quote(made.UTC().Format(time.RFC3339)))
+	img.Manifest = manifest.with("annotations", annotations.raw()).raw()
+	return img
+}
+
+// Marked is nil for an eval-base that was checked and can be rebased upon, and else a *Refusal with the reason.
+func Marked(manifest []byte) error {
+	switch verdict := annotation(manifest, MarkAnnotation); verdict {
+	case MarkPlain:
+		return nil
+	case "":
+		return refuse("the eval-base was not checked for paths and users that a layer would land on")
+	default:
+		return refuse("the eval-base: %s", strings.TrimPrefix(verdict, MarkRefused))
+	}
+}
+
+// Made gives the time at which a marked eval-base was made, in whole seconds, where its manifest has one.
+func Made(manifest []byte) (time.Time, bool) {
+	made, err := time.Parse(time.RFC3339, annotation(manifest, createdAt))
+	return made, err == nil
+}
+
+func annotation(manifest []byte, name string) string {
+	m, err := parseObject(manifest)
+	if err != nil {
+		return ""
+	}
+	annotations, err := parseObject(m.get("annotations"))
+	if err != nil {
+		return ""
+	}
+	return annotations.text(name)
+}
