@@ -57,19 +57,16 @@ func find(settings []setting, like setting) setting {
 	return setting{field: like.field, key: like.key}
 }
 
-// agreeSetting joins the two sights of one setting; keep is false where it is not theirs in common. A setting that is
-// unchanged fits a change to the value that it has.
+// agreeSetting joins the two sights of one setting; keep is false where it is not theirs in common. One that is unchanged
+// fits a change to what it is, so that what one base shows to be set, or cleared, is so on any.
 func agreeSetting(a, b setting) (s setting, keep bool, err error) {
 	switch {
 	case (a.changed() || b.changed()) && !same(a.after, b.after):
 		return s, false, refuse("the two references contradict each other in %s: %s on one base, %s on the other",
 			a.name(), shown(a), shown(b))
 	case a.changed():
-		// That one base had it says enough: it must be set, or cleared, on any.
-		a.stated = true
 		return a, true, nil
 	case b.changed():
-		b.stated = true
 		return b, true, nil
 	default:
 		return a, a.after != nil && b.after != nil, nil

@@ -40,7 +40,7 @@ func TestAgree(t *testing.T) {
 			a: [2]string{`{}`, `{"Entrypoint":["tini"]}`}, b: [2]string{`{"User":"o"}`, `{"User":"o","Entrypoint":["tini"]}`},
 			base: `{"Cmd":["sh"],"Entrypoint":["e"]}`, want: `{"Entrypoint":["tini"]}`},
 		"CMD that a new entry point came with": {
-			a: [2]string{`{"Cmd":["x"]}`, `{"Entrypoint":["tini"],"Cmd":["x"]}`}, b: [2]string{`{}`, `{"Entrypoint":["tini"],"Cmd":["x"]}`},
+			a: [2]string{`{"Cmd":["x"]}`, `{"Entrypoint":["tini"],"Cmd":["x"]}`}, b: [2]string{`{"Cmd":["x"]}`, `{"Entrypoint":["tini"],"Cmd":["x"]}`},
 			base: `{"Cmd":["sh"]}`, want: `{"Cmd":["x"],"Entrypoint":["tini"]}`},
 		"CMD that stays": {
 			a: [2]string{`{"Cmd":["a"]}`, `{"Cmd":["a"]}`}, b: [2]string{`{"Cmd":["b"]}`, `{"Cmd":["b"]}`},
@@ -52,8 +52,17 @@ func TestAgree(t *testing.T) {
 			a: [2]string{`{"Labels":{"own":"1"},"ExposedPorts":{"80/tcp":{}}}`,
 				`{"Labels":{"own":"1","new":""},"ExposedPorts":{"80/tcp":{},"8000/tcp":{}},"Volumes":{"/v":{}}}`},
 			b:    [2]string{`{"ExposedPorts":{"8000/tcp":{}}}`, `{"Labels":{"new":""},"ExposedPorts":{"8000/tcp":{}},"Volumes":{"/v":{}}}`},
-			base: `{"Labels":{"third":"3"}}`,
-			want: `{"Labels":{"third":"3","new":""},"Volumes":{"/v":{}},"ExposedPorts":{"8000/tcp":{}}}`},
+			base: `{"Labels":{"third":"3"},"Volumes":{"/w":{}}}`,
+			want: `{"Labels":{"third":"3","new":""},"Volumes":{"/w":{},"/v":{}},"ExposedPorts":{"8000/tcp":{}}}`},
+		"the last label removed": {
+			a: [2]string{`{"Labels":{"l":""}}`, `{}`}, b: [2]string{`{}`, `{}`},
+			base: `{"Labels":{"l":"x"},"User":"u"}`, want: `{"User":"u"}`},
+		"a label that holds its old value": {
+			a: [2]string{`{"Labels":{"l":"a=1"}}`, `{"Labels":{"l":"a=12"}}`}, b: [2]string{`{}`, `{"Labels":{"l":"a=12"}}`},
+			base: `{}`, want: `{"Labels":{"l":"a=12"}}`},
+		"numbers beyond a float's": {
+			a: [2]string{`{"N":9007199254740992}`, `{"N":9007199254740993}`}, b: [2]string{`{"N":9007199254740993}`, `{"N":9007199254740993}`},
+			base: `{"N":1}`, want: `{"N":9007199254740993}`},
 		"other fields, known and not": {
 			a:    [2]string{`{"User":"a","New":{"x":[1.0]}}`, `{"User":"o","WorkingDir":"/w","StopSignal":"9","Shell":["s"],"New":{"x":[2]}}`},
 			b:    [2]string{`{"StopSignal":"9"}`, `{"User":"o","WorkingDir":"/w","StopSignal":"9","Shell":["s"],"New":{"x":[2]}}`},
@@ -131,6 +140,7 @@ func TestAgreeOnUnlikeLayers(t *testing.T) {
 	one := []string{"agent"}
 	cases := map[string]struct{ a, b Change }{
 		"other digests":         {learned(one, one, `{"User":"o"}`), learned([]string{"again"}, []string{"again"}, `{"User":"o"}`)},
+		"only digests agree":    {learned(one, one, `{"User":"o"}`), learned(one, []string{"again"}, `{"User":"o"}`)},
 		"only packed otherwise": {learned(one, one, `{"User":"o"}`), learned([]string{"again"}, one, `{"User":"o"}`)},
 		"another order": {
 			learned([]string{"x", "y"}, []string{"x", "y"}, `{"User":"o"}`), learned([]string{"y", "x"}, []string{"y", "x"}, `{"User":"o"}`)},

@@ -25,7 +25,7 @@ func TestApplyKeepsBytes(t *testing.T) {
 	}
 	wantConfig := `{"architecture":"amd64","os":"linux","x-unknown":{"b" :1e3,"a":"<&>"},` +
 		`"config":{"Healthcheck":{"Test":["CMD", "x"],"StartInterval":5000000000},"Env":["A=<\u0041>"],"z":null,"Entrypoint":["tini"]},` +
-		`"created":"2026-10-02T00:00:00Z","history":[{"created":"2026-10-01T00:00:00Z","created_by":"RUN <os>"},` +
+		`"created":"2026-10-04T00:00:00Z","history":[{"created":"2026-10-01T00:00:00Z","created_by":"RUN <os>"},` +
 		strings.Join(sdkHistory, ",") + `],"rootfs":{"type":"layers","diff_ids":["` + tar("os") + `","` + tar("agent") + `"]}}`
 	if diff := cmp.Diff(wantConfig, string(img.Config)); diff != "" {
 		t.Errorf("config (-want +got):\n%s", diff)
@@ -136,5 +136,28 @@ func TestApplyRefuses(t *testing.T) {
 			_, err := tc.change.Apply(tc.base.image(), "n", "d", map[string]string{"SHA": "1"})
 			refusedFor(t, err, tc.want)
 		})
+	}
+}
+
+// TestApplyVariablesOfTwo states a variable of which the references know unlike things.
+func TestApplyVariablesOfTwo(t *testing.T) {
+	const with, without = `{"Env":["SHA=r"]}`, `{"Env":["P=1"]}`
+	base := fixture{layers: []string{"os"}}
+	made := func(a, b string) (Image, error) {
+		c, err := Agree(change(t, a, a), change(t, b, b))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c.Apply(base.image(), "n", "d", map[string]string{"SHA": "1"})
+	}
+	_, err := made(with, with)
+	refusedFor(t, err, "config.Env has no SHA")
+	for _, pair := range [][2]string{{with, without}, {without, with}} {
+		img, err := made(pair[0], pair[1])
+		if err != nil {
+			t.Errorf("it is one base's own, and was missed: %v", err)
+		} else if got := settingsOf(t, img); got != "{}" {
+			t.Errorf("the config is %s", got)
+		}
 	}
 }

@@ -20,6 +20,7 @@ type fixture struct {
 	// layerType is that of all layers; layerMore goes into the last one's descriptor, manifestMore into the manifest, as
 	// JSON with a comma before.
 	layerType, layerMore, manifestMore string
+	created                            string
 	docker                             bool
 }
 
@@ -57,12 +58,15 @@ func (f fixture) image() Image {
 	if f.platform == "" {
 		f.platform = amd64
 	}
+	if f.created == "" {
+		f.created = "2026-10-02T00:00:00Z"
+	}
 	if f.settings == "" {
 		f.settings = "{}"
 	}
 	history = append(history[:len(history):len(history)], f.above...)
-	config := fmt.Sprintf(`{%s%s"config":%s,"created":"2026-10-02T00:00:00Z","history":[%s],"rootfs":{"type":"layers","diff_ids":[%s]}}`,
-		f.platform, f.top, f.settings, strings.Join(history, ","), strings.Join(diffIDs, ","))
+	config := fmt.Sprintf(`{%s%s"config":%s,"created":%q,"history":[%s],"rootfs":{"type":"layers","diff_ids":[%s]}}`,
+		f.platform, f.top, f.settings, f.created, strings.Join(history, ","), strings.Join(diffIDs, ","))
 	manifest := fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"config":{"mediaType":%q,"digest":%q,"size":%d},"layers":[%s]%s}`,
 		mediaType, configType, digestOf([]byte(config)), len(config), strings.Join(layers, ","), f.manifestMore)
 	return Image{MediaType: string(mediaType), Manifest: []byte(manifest), Config: []byte(config)}
@@ -86,6 +90,7 @@ func (f fixture) on(settings string) fixture {
 		}
 	}
 	f.above = sdkHistory
+	f.created = "2026-10-04T00:00:00Z"
 	f.layers = append(f.layers[:len(f.layers):len(f.layers)], "agent")
 	f.settings = settings
 	return f

@@ -82,8 +82,9 @@ func TestLearnRefuses(t *testing.T) {
 			"the base's history accounts for 1 layers of 2"},
 		"a member beside config": {[2]fixture{plainBase, final(func(f *fixture) { f.top = `"moby.buildkit.cache.v0":"x",` })},
 			`another "moby.buildkit.cache.v0"`},
-		"another author":           {[2]fixture{plainBase, final(func(f *fixture) { f.top = `"author":"x",` })}, `another "author"`},
-		"a member spelt otherwise": {both(func(f *fixture) { f.settings = `{"env":["A=1"]}` }), "config.env"},
+		"another author":                 {[2]fixture{plainBase, final(func(f *fixture) { f.top = `"author":"x",` })}, `another "author"`},
+		"a member spelt otherwise":       {both(func(f *fixture) { f.settings = `{"env":["A=1"]}` }), "config.env"},
+		"another member spelt otherwise": {both(func(f *fixture) { f.top = `"OS":"linux",` }), `"OS"`},
 		"a member that stands twice": {both(func(f *fixture) { f.settings = `{"User":"a","User":"b"}` }),
 			`member config has "User" twice`},
 	}
@@ -115,6 +116,8 @@ func TestReadRefuses(t *testing.T) {
 		"another config":      {Image{good.MediaType, good.Manifest, []byte("{}")}, "another digest"},
 		"no image's config":   {swap("vnd.oci.image.config.v1", "vnd.cncf.helm.config.v1"), "helm"},
 		"no config":           {swap(`"config":`, `"gone":`), "no config"},
+		"a broken DiffID":     {reconfigured(good, tar("os"), "sha256:0"), "rootfs.diff_ids[0] is no digest"},
+		"history of words":    {reconfigured(good, `{"created":"2026-10-01T00:00:00Z","created_by":"RUN <os>"}`, `"RUN"`), "history[0] is not a JSON object"},
 		"a broken digest":     {swap(blob("os"), "sha256:0"), "layers[0] cannot be read"},
 		"an encrypted layer":  {swap("tar+gzip", "tar+gzip+encrypted"), "which is foreign"},
 	}
@@ -123,6 +126,27 @@ func TestReadRefuses(t *testing.T) {
 			_, err := read("base", tc.img)
 			refusedFor(t, err, tc.want)
 		})
+	}
+}
+
+// reconfigured replaces something in an image's config, and the config in its manifest.
+func reconfigured(img Image, old, new string) Image {
+	config := strings.Replace(string(img.Config), old, new, 1)
+	manifest := strings.Replace(string(img.Manifest), digestOf(img.Config), digestOf([]byte(config)), 1)
+	return Image{MediaType: img.MediaType, Manifest: []byte(manifest), Config: []byte(config)}
+}
+
+// TestEmptyIsAbsent has an empty value in the base and none on top: nothing that would have to be cleared elsewhere.
+func TestEmptyIsAbsent(t *testing.T) {
+	for _, empty := range []string{"null", `""`, "[]", "{ }", "false", "0"} {
+		base := fixture{layers: []string{"os"}, settings: `{"X":7}`}
+		img, err := change(t, `{"X":`+empty+`}`, "{}").Apply(base.image(), "n", "d", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := settingsOf(t, img); got != `{"X":7}` {
+			t.Errorf("with %s in the reference's base the config is %s", empty, got)
+		}
 	}
 }
 
@@ -164,6 +188,10 @@ func TestLearnLetsPass(t *testing.T) {
 			final.history = []string{`{"created":"2027-01-01T00:00:00Z","created_by":"RUN <os>"}`}
 		},
 		"the same unknown member": func(base, final *fixture) { base.top, final.top = `"x":{"a":1},`, `"x": { "a" : 1 },` },
+		"a layer that is not empty": func(base, final *fixture) {
+			base.history = []string{`{"created_by":"RUN","empty_layer":false}`}
+			final.history = base.history
+		},
 		"null for nothing": func(base, final *fixture) {
 			base.settings, final.settings = `{"Cmd":null,"Labels":null}`, `{"Volumes":{}}`
 		},
