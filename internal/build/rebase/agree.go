@@ -2,9 +2,9 @@ package rebase
 
 import "slices"
 
-// Agree makes one change of two that were learned on unlike bases. One alone does not tell all: a variable that its base
-// held already looks untouched. Where the two contradict each other it gives a *Refusal; where only the layers' digests
-// differ, a *LayersDiffer.
+// Agree makes one change of two that were learned on unlike bases. One alone does not tell all: a variable that its
+// base held already looks untouched. Where the two contradict each other it gives a *Refusal; where only the layers'
+// digests differ, a *LayersDiffer.
 func Agree(a, b Change) (Change, error) {
 	settings, err := agreeSettings(a.settings, b.settings)
 	if err != nil {
@@ -57,8 +57,8 @@ func find(settings []setting, like setting) setting {
 	return setting{field: like.field, key: like.key}
 }
 
-// agreeSetting joins the two sights of one setting; keep is false where it is not theirs in common. One that is unchanged
-// fits a change to what it is, so that what one base shows to be set, or cleared, is so on any.
+// agreeSetting joins the two sights of one setting; keep is false where it is not theirs in common. One that is
+// unchanged fits a change to what it is, so that what one base shows to be set, or cleared, is so on any.
 func agreeSetting(a, b setting) (s setting, keep bool, err error) {
 	switch {
 	case (a.changed() || b.changed()) && !same(a.after, b.after):
@@ -84,8 +84,8 @@ func added(settings []setting) []setting {
 	return slices.DeleteFunc(slices.Clone(settings), func(s setting) bool { return s.before != nil || s.after == nil })
 }
 
-// inOrder sorts the added settings behind the others, in an order that fits both lists: they are parts of one Dockerfile,
-// and an image keeps its variables in the Dockerfile's order.
+// inOrder sorts the added settings behind the others, in an order that fits both lists: they are parts of one
+// Dockerfile, and an image keeps its variables in the Dockerfile's order.
 func inOrder(all, first, second []setting) []setting {
 	order, at := slices.Clone(first), 0
 	for _, s := range second {

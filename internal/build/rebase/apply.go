@@ -19,7 +19,8 @@ const (
 // variables in env get their values where base, or the change, has them: they name the SDK's commit, which is "unknown"
 // in an eval-base. One that neither has is left out, for older SDKs do not set all.
 //
-// The result is OCI's, as BuildKit makes it, whatever base is, and the same bytes each time: its time is the reference's.
+// The result is OCI's, as BuildKit makes it, whatever base is, and the same bytes each time: its time is the
+// reference's.
 func (c Change) Apply(base Image, name, digest string, env map[string]string) (Image, error) {
 	if len(c.Layers) == 0 {
 		return Image{}, refuse("nothing was learned that could be put upon it")

@@ -46,7 +46,8 @@ func (f fixture) image() Image {
 		if i == len(f.layers)-1 {
 			more = f.layerMore
 		}
-		layers = append(layers, fmt.Sprintf(`{"mediaType":%q,"digest":%q,"size":%d%s}`, layerType, blob(name), len(name), more))
+		layers = append(layers,
+			fmt.Sprintf(`{"mediaType":%q,"digest":%q,"size":%d%s}`, layerType, blob(name), len(name), more))
 		history = append(history, fmt.Sprintf(`{"created":"2026-10-01T00:00:00Z","created_by":"RUN <%s>"}`, name))
 	}
 	for _, name := range f.tars {

@@ -31,8 +31,8 @@ type Layer struct {
 	descriptor json.RawMessage
 }
 
-// layerTypes maps the layers' media types that are known to the ones of OCI. Others are refused: the foreign ones, whose
-// blobs may be in no registry, and the encrypted ones.
+// layerTypes maps the layers' media types that are known to the ones of OCI. Others are refused: the foreign ones,
+// whose blobs may be in no registry, and the encrypted ones.
 var layerTypes = map[types.MediaType]types.MediaType{
 	types.OCIUncompressedLayer:    types.OCIUncompressedLayer,
 	types.OCILayer:                types.OCILayer,
@@ -60,7 +60,8 @@ func read(who string, img Image) (contents, error) {
 	}
 	kind := types.MediaType(img.MediaType)
 	if kind != types.OCIManifestSchema1 && kind != types.DockerManifestSchema2 {
-		return contents{}, refuse("the %s's media type is %q, which is no image manifest's of OCI or of Docker's schema 2", who, kind)
+		return contents{}, refuse("the %s's media type is %q, which is no image manifest's of OCI or of Docker's schema 2",
+			who, kind)
 	}
 	if own := manifest.text("mediaType"); own != "" && own != img.MediaType {
 		return contents{}, refuse("the %s's manifest has the mediaType %q, but came as %q", who, own, kind)
@@ -109,7 +110,8 @@ func readConfig(who string, raw []byte) (contents, error) {
 	if c.settings, err = parseObject(c.config.get("config")); err != nil {
 		return c, refuse("the %s's member config %v", who, err)
 	}
-	if name := c.settings.misspelt("Entrypoint", "Cmd", "Env", "OnBuild", "Labels", "ExposedPorts", "Volumes"); name != "" {
+	name := c.settings.misspelt("Entrypoint", "Cmd", "Env", "OnBuild", "Labels", "ExposedPorts", "Volumes")
+	if name != "" {
 		return c, refuse("the %s's config has a member config.%s, of which tools make different things", who, name)
 	}
 	if c.rootfs, err = parseObject(c.config.get("rootfs")); err != nil {
@@ -121,8 +123,8 @@ func readConfig(who string, raw []byte) (contents, error) {
 	return c, nil
 }
 
-// checkPlatform lets linux/amd64 pass, the one platform that there is a base image of for every instance. Its variant v1
-// is the same by another name (containerd's platforms package drops it too).
+// checkPlatform lets linux/amd64 pass, the one platform that there is a base image of for every instance. Its variant
+// v1 is the same by another name (containerd's platforms package drops it too).
 func checkPlatform(who string, config object) error {
 	if os := config.text("os"); os != "linux" {
 		return refuse("the %s's os is %q, not linux", who, os)

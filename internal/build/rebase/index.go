@@ -11,8 +11,8 @@ import (
 func IsIndex(mediaType string) bool { return types.MediaType(mediaType).IsIndex() }
 
 // Pick gives the one image for linux/amd64 out of an index, or a *Refusal where there is none, or more than one. The
-// attestations that BuildKit puts beside an image have the platform unknown/unknown, and so fall out like those of other
-// platforms do. What names no platform is not guessed at.
+// attestations that BuildKit puts beside an image have the platform unknown/unknown, and so fall out like those of
+// other platforms do. What names no platform is not guessed at.
 func Pick(index []byte) (digest, mediaType string, err error) {
 	var list v1.IndexManifest
 	if err := json.Unmarshal(index, &list); err != nil {

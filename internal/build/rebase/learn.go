@@ -15,8 +15,8 @@ type Change struct {
 	settings []setting
 }
 
-// Learn finds what was put upon base to make final. Both must come from the same build, so that the one's layers are the
-// other's too. It refuses (*Refusal) what would not be the same on another base.
+// Learn finds what was put upon base to make final. Both must come from the same build, so that the one's layers are
+// the other's too. It refuses (*Refusal) what would not be the same on another base.
 func Learn(final, base Image) (Change, error) {
 	from, err := readBase(base)
 	if err != nil {
@@ -68,8 +68,8 @@ func layersAbove(final, base []Layer) ([]Layer, error) {
 	return own, nil
 }
 
-// historyAbove is layersAbove for the history. Times may differ: BuildKit gives those of the export to entries that have
-// no layer.
+// historyAbove is layersAbove for the history. Times may differ: BuildKit gives those of the export to entries that
+// have no layer.
 func historyAbove(final, base []json.RawMessage) ([]json.RawMessage, error) {
 	for i, entry := range base {
 		if i >= len(final) || !same(timeless(final[i]), timeless(entry)) {
@@ -117,8 +117,8 @@ func stateCmd(settings []setting) []setting {
 	return settings
 }
 
-// check applies the change to the very base that it was learned on: what does not come out as the final image is nothing
-// that a change can express, such as another order of Env.
+// check applies the change to the very base that it was learned on: what does not come out as the final image is
+// nothing that a change can express, such as another order of Env.
 func (c Change) check(base, final contents) error {
 	made, err := c.configured(base.settings, nil)
 	if err != nil {

@@ -44,13 +44,17 @@ func TestLearnRefuses(t *testing.T) {
 			"config.Env does not follow"},
 		"a variable added before the base's": {[2]fixture{plainBase, env(plainBase.on(""), `"A=1","PATH=/bin"`)},
 			"config.Env does not follow"},
-		"a variable that stands twice": {both(func(f *fixture) { f.settings = `{"Env":["A=1","A=2"]}` }), `config.Env has "A" twice`},
-		"Env that is no list":          {both(func(f *fixture) { f.settings = `{"Env":"A=1"}` }), "config.Env cannot be read"},
+		"a variable that stands twice": {both(func(f *fixture) { f.settings = `{"Env":["A=1","A=2"]}` }),
+			`config.Env has "A" twice`},
+		"Env that is no list": {both(func(f *fixture) { f.settings = `{"Env":"A=1"}` }),
+			"config.Env cannot be read"},
 		"another architecture": {both(func(f *fixture) { f.platform = `"architecture":"arm64","os":"linux",` }),
 			`architecture is "arm64"`},
-		"another architecture on top": {[2]fixture{plainBase, final(func(f *fixture) { f.platform = `"architecture":"arm64","os":"linux",` })},
+		"another architecture on top": {[2]fixture{plainBase,
+			final(func(f *fixture) { f.platform = `"architecture":"arm64","os":"linux",` })},
 			`the final image's architecture is "arm64"`},
-		"another system":  {both(func(f *fixture) { f.platform = `"architecture":"amd64","os":"windows",` }), `os is "windows"`},
+		"another system": {both(func(f *fixture) { f.platform = `"architecture":"amd64","os":"windows",` }),
+			`os is "windows"`},
 		"another variant": {both(func(f *fixture) { f.platform = amd64 + `"variant":"v3",` }), `variant is "v3"`},
 		"no platform":     {both(func(f *fixture) { f.platform = " " }), `os is ""`},
 		"ONBUILD":         {both(func(f *fixture) { f.settings = `{"OnBuild":["RUN x"]}` }), "config.OnBuild"},
@@ -69,7 +73,8 @@ func TestLearnRefuses(t *testing.T) {
 			"rootfs.diff_ids has 2 members for 3 layers"},
 		"a DiffID too many in the base": {both(func(f *fixture) { f.tars = []string{"os", "apt", "more"} }),
 			"rootfs.diff_ids has 3 members for 2 layers"},
-		"a layer that lies elsewhere": {[2]fixture{plainBase, final(func(f *fixture) { f.layerMore = `,"urls":["https://x/y"]` })},
+		"a layer that lies elsewhere": {[2]fixture{plainBase,
+			final(func(f *fixture) { f.layerMore = `,"urls":["https://x/y"]` })},
 			"layers[2] has urls"},
 		"a foreign layer": {both(func(f *fixture) { f.layerType = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip" }),
 			"which is foreign"},
@@ -82,7 +87,8 @@ func TestLearnRefuses(t *testing.T) {
 			"the base's history accounts for 1 layers of 2"},
 		"a member beside config": {[2]fixture{plainBase, final(func(f *fixture) { f.top = `"moby.buildkit.cache.v0":"x",` })},
 			`another "moby.buildkit.cache.v0"`},
-		"another author":                 {[2]fixture{plainBase, final(func(f *fixture) { f.top = `"author":"x",` })}, `another "author"`},
+		"another author": {[2]fixture{plainBase, final(func(f *fixture) { f.top = `"author":"x",` })},
+			`another "author"`},
 		"a member spelt otherwise":       {both(func(f *fixture) { f.settings = `{"env":["A=1"]}` }), "config.env"},
 		"another member spelt otherwise": {both(func(f *fixture) { f.top = `"OS":"linux",` }), `"OS"`},
 		"a member that stands twice": {both(func(f *fixture) { f.settings = `{"User":"a","User":"b"}` }),
@@ -107,9 +113,12 @@ func TestReadRefuses(t *testing.T) {
 		img  Image
 		want string
 	}{
-		"an index":            {Image{MediaType: "application/vnd.oci.image.index.v1+json", Manifest: []byte("{}")}, "no image manifest's"},
-		"schema 1":            {Image{MediaType: "application/vnd.docker.distribution.manifest.v1+prettyjws", Manifest: []byte("{}")}, "no image manifest's"},
-		"a mixed manifest":    {swap(`"application/vnd.oci.image.manifest.v1+json"`, `"application/vnd.docker.distribution.manifest.v2+json"`), "but came as"},
+		"an index": {Image{MediaType: "application/vnd.oci.image.index.v1+json", Manifest: []byte("{}")},
+			"no image manifest's"},
+		"schema 1": {Image{MediaType: "application/vnd.docker.distribution.manifest.v1+prettyjws",
+			Manifest: []byte("{}")}, "no image manifest's"},
+		"a mixed manifest": {swap(`"application/vnd.oci.image.manifest.v1+json"`,
+			`"application/vnd.docker.distribution.manifest.v2+json"`), "but came as"},
 		"no JSON":             {swap("{", "<"), "manifest is not a JSON object"},
 		"cut off":             {swap("]}", ""), "manifest"},
 		"something behind it": {swap("]}", "]}}"), "goes on after its end"},
@@ -117,9 +126,10 @@ func TestReadRefuses(t *testing.T) {
 		"no image's config":   {swap("vnd.oci.image.config.v1", "vnd.cncf.helm.config.v1"), "helm"},
 		"no config":           {swap(`"config":`, `"gone":`), "no config"},
 		"a broken DiffID":     {reconfigured(good, tar("os"), "sha256:0"), "rootfs.diff_ids[0] is no digest"},
-		"history of words":    {reconfigured(good, `{"created":"2026-10-01T00:00:00Z","created_by":"RUN <os>"}`, `"RUN"`), "history[0] is not a JSON object"},
-		"a broken digest":     {swap(blob("os"), "sha256:0"), "layers[0] cannot be read"},
-		"an encrypted layer":  {swap("tar+gzip", "tar+gzip+encrypted"), "which is foreign"},
+		"history of words": {reconfigured(good, `{"created":"2026-10-01T00:00:00Z","created_by":"RUN <os>"}`, `"RUN"`),
+			"history[0] is not a JSON object"},
+		"a broken digest":    {swap(blob("os"), "sha256:0"), "layers[0] cannot be read"},
+		"an encrypted layer": {swap("tar+gzip", "tar+gzip+encrypted"), "which is foreign"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -209,7 +219,8 @@ func TestLearnLetsPass(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			want := []Layer{{MediaType: "application/vnd.oci.image.layer.v1.tar+gzip", Digest: blob("agent"), DiffID: tar("agent"), Size: 5}}
+			want := []Layer{{MediaType: "application/vnd.oci.image.layer.v1.tar+gzip", Digest: blob("agent"),
+				DiffID: tar("agent"), Size: 5}}
 			ignored := cmp.FilterPath(func(p cmp.Path) bool { return p.Last().String() == ".descriptor" }, cmp.Ignore())
 			if diff := cmp.Diff(want, c.Layers, cmp.AllowUnexported(Layer{}), ignored); diff != "" {
 				t.Errorf("agent layers (-want +got):\n%s", diff)

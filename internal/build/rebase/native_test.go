@@ -151,9 +151,9 @@ func (d dice) image(s settings) fixture {
 	return f
 }
 
-// TestApplyEqualsANativeBuild learns from two builds and compares a third, made upon the stage of an unknown commit, with
-// the same build there. The order of added variables counts where one reference shows all of them; two references that
-// hold unlike parts may leave it open.
+// TestApplyEqualsANativeBuild learns from two builds and compares a third, made upon the stage of an unknown commit,
+// with the same build there. The order of added variables counts where one reference shows all of them; two references
+// that hold unlike parts may leave it open.
 func TestApplyEqualsANativeBuild(t *testing.T) {
 	const sha = "0123456789"
 	for seed := range uint64(120) {
@@ -182,20 +182,21 @@ func TestApplyEqualsANativeBuild(t *testing.T) {
 			third.Env = append(third.Env, "OTHER=twice", "A=twice", "A=thrice")
 		}
 		base := d.image(third)
-		got, err := c.Apply(base.image(), "n", "d", map[string]string{"OPENHANDS_BUILD_GIT_SHA": sha, "OPENHANDS_BUILD_GIT_REF": sha})
+		env := map[string]string{"OPENHANDS_BUILD_GIT_SHA": sha, "OPENHANDS_BUILD_GIT_REF": sha}
+		got, err := c.Apply(base.image(), "n", "d", env)
 		if err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
 		want := base.on(s.built(third.atSHA(sha)).json())
 		want.docker = false
-		if diff := cmp.Diff(comparable(t, want.image(), ordered), comparable(t, got, ordered)); diff != "" {
+		if diff := cmp.Diff(compared(t, want.image(), ordered), compared(t, got, ordered)); diff != "" {
 			t.Fatalf("seed %d: (-native +rebased):\n%s", seed, diff)
 		}
 	}
 }
 
-// comparable is all of an image but its times and annotations, and the config's digest and size, which follow from it.
-func comparable(t *testing.T, img Image, ordered bool) map[string]any {
+// compared is all of an image but its times and annotations, and the config's digest and size, which follow from it.
+func compared(t *testing.T, img Image, ordered bool) map[string]any {
 	t.Helper()
 	config, manifest := plain(t, img.Config), plain(t, img.Manifest)
 	delete(config, "created")

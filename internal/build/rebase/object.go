@@ -11,8 +11,8 @@ import (
 )
 
 // object is a JSON object whose members keep their order and their values' bytes. Typed structs would drop what they do
-// not know (go-containerregistry's do so with Healthcheck.StartInterval), and maps the order; sjson would do as well, but
-// takes broken JSON for good and brings four modules.
+// not know (go-containerregistry's do so with Healthcheck.StartInterval), and maps the order; sjson would do as well,
+// but takes broken JSON for good and brings four modules.
 type object []member
 
 type member struct {

@@ -76,8 +76,8 @@ func union(a, b object) []string {
 	return names
 }
 
-// inParts tells the fields of which an instruction changes one part, and keeps the base's others: ENV, LABEL, EXPOSE and
-// VOLUME.
+// inParts tells the fields of which an instruction changes one part, and keeps the base's others: ENV, LABEL, EXPOSE
+// and VOLUME.
 func inParts(field string) bool {
 	return field == "Env" || field == "Labels" || field == "ExposedPorts" || field == "Volumes"
 }
