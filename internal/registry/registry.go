@@ -22,6 +22,19 @@ type Client struct {
 	transport http.RoundTripper
 	options   []remote.Option
 
+	// Copying, if set, is told of the bytes of a blob that had to be copied through this machine, for it could not be
+	// mounted: once before the first byte, about once a second, and at the end, done being size then. size is -1 where it is
+	// not known. It must be safe for concurrent use, and is to be set before the first Mount.
+	Copying func(digest string, done, size int64)
+
+	links    links
+	limiters limiters
+	known    known
+	flights  flights
+	turns    turns
+	probed   sync.Map // repository: whether it refuses a manifest of absent blobs
+	backOff  time.Duration
+
 	mu     sync.Mutex
 	puller *remote.Puller
 }
@@ -30,7 +43,9 @@ type Client struct {
 // connection) is asked again twice by the library, 1 s and 3 s later (go-containerregistry, remote/options.go).
 func New(keychain authn.Keychain, t http.RoundTripper, options ...remote.Option) *Client {
 	options = append([]remote.Option{remote.WithAuthFromKeychain(keychain), remote.WithTransport(listening{t})}, options...)
-	return &Client{keychain: keychain, transport: t, options: options}
+	c := &Client{keychain: keychain, transport: t, options: options, backOff: backOff}
+	c.Limit(GitHub, WritesPerMinute, Burst)
+	return c
 }
 
 // Present reports the digest on which all references are, by one HEAD each. They are not present when one of them is

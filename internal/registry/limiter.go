@@ -1,0 +1,127 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// GitHub is GitHub's container registry.
+const GitHub = "ghcr.io"
+
+// WritesPerMinute and Burst are what one process may write to ghcr.io, which says "allowed: 2000/minute" when it refuses.
+// Runs that share the account, such as the shards of one, share the first.
+const (
+	WritesPerMinute = 1900
+	Burst           = 32
+)
+
+// patience is the longest wait for a registry while a place among the run's workers is held. A longer one is for the
+// caller, as a *Busy.
+const patience = 10 * time.Second
+
+// Limit sets how many writes (POST, PUT, PATCH, DELETE) a minute, and at once, all of the run may send to the registry at
+// host. 0 a minute is no limit. It is to be set before the first write.
+func (c *Client) Limit(host string, perMinute float64, burst int) {
+	c.limiters.of.Store(host, newLimiter(perMinute, burst))
+}
+
+// limiters are those of all registries, by host.
+type limiters struct{ of sync.Map }
+
+func (l *limiters) at(host string) *limiter {
+	found, _ := l.of.LoadOrStore(host, newLimiter(0, 1))
+	return found.(*limiter)
+}
+
+// limiter is a token bucket of writes, and the pauses that the registry asked for.
+type limiter struct {
+	bucket *rate.Limiter
+
+	mu    sync.Mutex
+	until time.Time
+}
+
+func newLimiter(perMinute float64, burst int) *limiter {
+	limit := rate.Inf
+	if perMinute > 0 {
+		limit = rate.Limit(perMinute / time.Minute.Seconds())
+	}
+	return &limiter{bucket: rate.NewLimiter(limit, max(burst, 1))}
+}
+
+// take waits until one write may be sent. It is a *Busy where that is too long to be waited for here.
+func (l *limiter) take(ctx context.Context, host string) error {
+	if err := l.sitOut(ctx, host); err != nil {
+		return err
+	}
+	// Not bucket.Wait, which refuses at once, with an error of its own, where ctx would end before.
+	taken := l.bucket.Reserve()
+	if err := sleep(ctx, taken.Delay()); err != nil {
+		taken.Cancel()
+		return err
+	}
+	return l.sitOut(ctx, host) // a pause may have begun meanwhile
+}
+
+// sitOut waits for the end of the pause, which may be put off while it is waited for.
+func (l *limiter) sitOut(ctx context.Context, host string) error {
+	for {
+		l.mu.Lock()
+		left := time.Until(l.until)
+		l.mu.Unlock()
+		if left <= 0 {
+			return ctx.Err()
+		}
+		if left > patience {
+			return &Busy{after: left, Err: fmt.Errorf("%d, too many requests to %s, which asked to wait: %s are left",
+				http.StatusTooManyRequests, host, left.Round(time.Second))}
+		}
+		if err := sleep(ctx, left); err != nil {
+			return err
+		}
+	}
+}
+
+// pause holds all writes back for a while. What the bucket holds, and what flows in meanwhile, is lost: a burst after the
+// pause would be refused like the one before it.
+func (l *limiter) pause(after time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	end := now.Add(after)
+	if !end.After(l.until) {
+		return
+	}
+	lost := end.Sub(now)
+	if l.until.After(now) {
+		lost = end.Sub(l.until)
+	}
+	l.until = end
+	if l.bucket.Limit() == rate.Inf {
+		return
+	}
+	tokens := max(0, l.bucket.TokensAt(now)) + lost.Seconds()*float64(l.bucket.Limit())
+	for left := int(tokens); left > 0; left -= l.bucket.Burst() {
+		l.bucket.ReserveN(now, min(left, l.bucket.Burst()))
+	}
+}
+
+// sleep waits for d, or gives the error of ctx.
+func sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
