@@ -29,7 +29,8 @@ var arrows = map[string]string{
 	"registry": "",
 	"sdk":      "spelling",
 
-	"dataset/hubtest": "",
+	"dataset/hubtest":       "",
+	"registry/registrytest": "",
 }
 
 func TestImportsGoOneWay(t *testing.T) {
