@@ -2,12 +2,9 @@ package registry
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
-	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
@@ -78,88 +75,4 @@ func (c *Client) askToMount(ctx context.Context, from name.Repository, u upload)
 			return a, err
 		}
 	}
-}
-
-// copyMissing copies the blob, unless an earlier run did.
-func (c *Client) copyMissing(ctx context.Context, from name.Repository, u upload, size int64) error {
-	there, err := c.HasBlob(ctx, u.repository.Name(), u.digest)
-	if err != nil {
-		return err
-	}
-	if there {
-		c.giveUp(ctx, u)
-		return nil
-	}
-	u.doing = fmt.Sprintf("copying the blob %s of %s to %s", u.digest, from, u.repository)
-	return c.upload(ctx, u, func(u upload) error { return c.copy(ctx, from, u, size) })
-}
-
-// giveUp ends an upload that is not needed. The registry does it later where this fails.
-func (c *Client) giveUp(ctx context.Context, u upload) {
-	if u.location == nil {
-		return
-	}
-	_, _ = c.ask(ctx, question{
-		doing: u.doing, method: http.MethodDelete, repository: u.repository, scopes: pushing(u.repository), url: u.location,
-		want: []int{http.StatusNoContent, http.StatusAccepted, http.StatusOK}, once: true,
-	})
-}
-
-func (c *Client) copy(ctx context.Context, from name.Repository, u upload, size int64) error {
-	repo, q, err := getting(from.Name(), u.digest)
-	if err != nil {
-		return err
-	}
-	source, err := c.openBlob(ctx, repo, q, u.digest)
-	if err != nil {
-		return err
-	}
-	defer source.Close()
-	if length := source.response.ContentLength; length >= 0 {
-		size = length
-	}
-	p := &progress{Reader: source, digest: u.digest, size: max(size, -1), tell: c.Copying}
-	if p.size == 0 {
-		p.size = -1
-	}
-	p.say(true)
-	err = c.finish(ctx, u, question{stream: p, size: p.size})
-	if p.err != nil { // the source's fault, of which the connection to the target only says that it was cut
-		err = errors.Join(p.err, err)
-	}
-	if err == nil {
-		p.say(true)
-	}
-	return err
-}
-
-// progress tells how far a copy is.
-type progress struct {
-	io.Reader
-	digest     string
-	done, size int64
-	tell       func(digest string, done, size int64)
-	told       time.Time
-	err        error
-}
-
-// everySecond is how often a copy tells how far it is.
-const everySecond = time.Second
-
-func (p *progress) Read(b []byte) (int, error) {
-	n, err := p.Reader.Read(b)
-	p.done += int64(n)
-	if err != nil && !errors.Is(err, io.EOF) {
-		p.err = err
-	}
-	p.say(false)
-	return n, err
-}
-
-func (p *progress) say(now bool) {
-	if p.tell == nil || !now && time.Since(p.told) < everySecond {
-		return
-	}
-	p.told = time.Now()
-	p.tell(p.digest, p.done, p.size)
 }

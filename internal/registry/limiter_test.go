@@ -1,0 +1,176 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+
+	"github.com/OpenHands/eval-images/internal/registry/registrytest"
+)
+
+// inside answers requests without a network, so that time in a test is that of the test.
+type inside struct{ http.Handler }
+
+func (i inside) RoundTrip(r *http.Request) (*http.Response, error) {
+	recorder := httptest.NewRecorder()
+	server := r.Clone(r.Context())
+	if server.Body == nil {
+		server.Body = http.NoBody
+	}
+	i.ServeHTTP(recorder, server)
+	answer := recorder.Result()
+	answer.Request = r
+	return answer, nil
+}
+
+// 500 images, of three writes each, are not slower than the token bucket allows, and none fails, however small the bursts
+// are that the registry takes.
+func TestFiveHundredImages(t *testing.T) {
+	for _, burst := range []int{100, 32, 5} {
+		t.Run(fmt.Sprint("burst ", burst), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { fiveHundred(t, burst) })
+		})
+	}
+}
+
+func fiveHundred(t *testing.T, burst int) {
+	g := registrytest.New(silent(), 2000, burst)
+	c := New(authn.DefaultKeychain, inside{g})
+	begin := time.Now()
+	images := make(chan string)
+	var workers sync.WaitGroup
+	for range 8 {
+		workers.Go(func() {
+			for config := range images {
+				put(t, c, "ghcr.io/a/b", config)
+				if err := c.PutManifest(t.Context(), "ghcr.io/a/b:"+config, imageOf(t, config)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for i := range 500 {
+		images <- fmt.Sprint(i)
+	}
+	close(images)
+	workers.Wait()
+	took, floor := time.Since(begin), (1500-Burst)*time.Minute/WritesPerMinute
+	if took < floor || took > floor*11/10 {
+		t.Errorf("%v; want %v, and up to a tenth more", took, floor)
+	}
+	if refused := g.Refused(); refused > 1500/10 || burst >= Burst && refused > 0 {
+		t.Errorf("%d writes were refused", refused)
+	}
+}
+
+func TestNoLimitElsewhere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := registrytest.New(silent(), 0, 1)
+		c := New(authn.DefaultKeychain, inside{g})
+		c.Limit("slow.example", 60, 1)
+		for host, want := range map[string]time.Duration{"127.0.0.1:5000": 0, "quay.io": 0, "slow.example": 5 * time.Second, "ghcr.io": 0} {
+			begin := time.Now()
+			put(t, c, host+"/a/b", "1", "2", "3")
+			if took := time.Since(begin); took != want {
+				t.Errorf("six writes to %s took %v, want %v", host, took, want)
+			}
+			for range 100 {
+				if _, err := c.HasBlob(t.Context(), host+"/a/b", digestOf("1")); err != nil {
+					t.Error(err)
+				}
+			}
+			if took := time.Since(begin); took != want {
+				t.Errorf("reads of %s took %v; they are no writes", host, took-want)
+			}
+		}
+	})
+}
+
+func TestPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter(600, 20) // one in 100 ms
+		begin := time.Now()
+		for range 5 { // as five workers are refused at once
+			l.pause(4 * time.Second)
+		}
+		var took []time.Duration
+		for range 3 {
+			if err := l.take(t.Context(), "h"); err != nil {
+				t.Fatal(err)
+			}
+			took = append(took, time.Since(begin).Round(10*time.Millisecond))
+		}
+		for i, got := range took {
+			if want := 4*time.Second + time.Duration(i+1)*100*time.Millisecond; got < 4*time.Second || got > want {
+				t.Errorf("write %d after a pause of 4 s came after %v, want %v: no burst, and one pause only", i, got, want)
+			}
+		}
+		if took[2]-took[0] < 200*time.Millisecond {
+			t.Errorf("a burst after the pause: %v", took)
+		}
+	})
+}
+
+// A pause that begins while a write waits for its token holds for it, too.
+func TestPauseHoldsThoseThatWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter(60, 1)
+		begin := time.Now()
+		if err := l.take(t.Context(), "h"); err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			time.Sleep(500 * time.Millisecond)
+			l.pause(5 * time.Second)
+		}()
+		if err := l.take(t.Context(), "h"); err != nil || time.Since(begin) < 5500*time.Millisecond {
+			t.Errorf("%v after %v", err, time.Since(begin))
+		}
+	})
+}
+
+func TestLongPauseIsNotWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter(0, 1)
+		l.pause(time.Minute)
+		begin := time.Now()
+		err := l.take(t.Context(), "h")
+		if busy, ok := errors.AsType[*Busy](err); !ok || busy.RetryAfter() != time.Minute || time.Since(begin) != 0 {
+			t.Errorf("%v after %v; want *Busy for a minute, at once", err, time.Since(begin))
+		}
+		time.Sleep(time.Minute)
+		if err := l.take(t.Context(), "h"); err != nil {
+			t.Errorf("after the pause: %v", err)
+		}
+	})
+}
+
+func TestLimiterIsCancelled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for name, l := range map[string]*limiter{"bucket": newLimiter(1, 1), "pause": newLimiter(0, 1)} {
+			if err := l.take(t.Context(), "h"); err != nil {
+				t.Fatal(err)
+			}
+			if name == "pause" {
+				l.pause(9 * time.Second)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			begin := time.Now()
+			if err := l.take(ctx, "h"); !errors.Is(err, context.DeadlineExceeded) || time.Since(begin) != time.Second {
+				t.Errorf("%s: %v after %v", name, err, time.Since(begin))
+			}
+			cancel()
+			if name == "bucket" && l.bucket.Tokens() < -0.1 {
+				t.Errorf("a write that was given up kept its token: %v", l.bucket.Tokens())
+			}
+		}
+	})
+}
