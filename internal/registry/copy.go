@@ -2,10 +2,10 @@ package registry
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -42,46 +42,51 @@ func (c *Client) copy(ctx context.Context, from name.Repository, u upload, size 
 		size = -1
 	}
 	p := &progress{Reader: source, digest: u.digest, size: size, tell: c.Copying}
-	p.say(true)
-	err = c.finish(ctx, u, question{stream: p, size: p.size})
-	if p.err != nil { // the source's fault, of which the connection to the target only says that it was cut
-		err = errors.Join(p.err, err)
-	}
-	if err == nil {
-		p.say(true)
-	}
+	p.say(0)
+	err = c.finish(ctx, u, question{stream: p, size: size})
+	p.end(err == nil)
 	return err
 }
 
 // progress tells how far a copy is.
 type progress struct {
 	io.Reader
-	digest     string
-	done, size int64
-	tell       func(digest string, done, size int64)
-	told       time.Time
-	err        error
+	digest string
+	size   int64
+
+	mu   sync.Mutex // a connection may read on for a moment after the answer to the request
+	done int64
+	tell func(digest string, done, size int64)
+	told time.Time
 }
 
-// everySecond is how often a copy tells how far it is.
-const everySecond = time.Second
+// tellEvery is how often a copy tells how far it is.
+const tellEvery = time.Second
 
 func (p *progress) Read(b []byte) (int, error) {
 	n, err := p.Reader.Read(b)
-	p.done += int64(n)
-	if err != nil && !errors.Is(err, io.EOF) {
-		p.err = err
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.done += int64(n); time.Since(p.told) >= tellEvery {
+		p.say(p.done)
 	}
-	p.say(false)
 	return n, err
 }
 
-func (p *progress) say(now bool) {
-	if p.tell == nil || !now && time.Since(p.told) < everySecond {
-		return
+func (p *progress) say(done int64) {
+	if p.told = time.Now(); p.tell != nil {
+		p.tell(p.digest, done, p.size)
 	}
-	p.told = time.Now()
-	p.tell(p.digest, p.done, p.size)
+}
+
+// end tells the end of a whole copy, and nothing any more of one that broke off.
+func (p *progress) end(whole bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if whole {
+		p.say(p.done)
+	}
+	p.tell = nil
 }
 
 // giveUp ends an upload that is not needed. The registry does it later where this fails.

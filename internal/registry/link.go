@@ -2,10 +2,13 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -44,11 +47,13 @@ func (c *Client) link(ctx context.Context, repository name.Repository, scopes []
 }
 
 // rewinding begins each sending of a request at the start of its body: the library sends a request again when its token
-// has expired, and the first sending has read the body. (A body that streams cannot be sent again: the length of what is
-// left, or its digest, is then wrong, and its upload starts anew.)
+// has expired, and the first sending has read the body. One that streams is not sent again: its upload has to start anew.
 type rewinding struct{ next http.RoundTripper }
 
 func (r rewinding) RoundTrip(request *http.Request) (*http.Response, error) {
+	if stream, ok := request.Body.(*streaming); ok && stream.sent.Swap(true) {
+		return nil, errSentBefore
+	}
 	if request.GetBody == nil {
 		return r.next.RoundTrip(request)
 	}
@@ -60,3 +65,13 @@ func (r rewinding) RoundTrip(request *http.Request) (*http.Response, error) {
 	again.Body = body
 	return r.next.RoundTrip(&again)
 }
+
+// streaming is a body that can be sent once. (The connection of the first sending may still be reading it.)
+type streaming struct {
+	io.Reader
+	sent atomic.Bool
+}
+
+func (*streaming) Close() error { return nil }
+
+var errSentBefore = errors.New("the registry wants the blob again, which was read already")

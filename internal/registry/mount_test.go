@@ -211,3 +211,29 @@ func TestCopyBreaks(t *testing.T) {
 		})
 	}
 }
+
+// The upload that a registry begins in place of a mount is of no use once it broke off.
+func TestCopyBeginsAnotherUpload(t *testing.T) {
+	g, host := serve(t)
+	put(t, quick(), host+"/from/it", "x")
+	g.Reset()
+	g.NoMounts = true
+	var uploads []string
+	lost := fault(1, 404, nil, method("PUT", "/uploads/"))
+	g.Fault = func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method == http.MethodPut {
+			uploads = append(uploads, r.URL.Path)
+		}
+		if !lost(w, r) {
+			return false
+		}
+		_, _ = w.Write([]byte(`{"errors":[{"code":"BLOB_UPLOAD_UNKNOWN"}]}`))
+		return true
+	}
+	if err := quick().Mount(t.Context(), host+"/from/it", host+"/to/it", digestOf("x"), 1); err != nil {
+		t.Fatal(err)
+	}
+	if len(uploads) != 2 || uploads[0] == uploads[1] || g.Count("POST", "") != 2 {
+		t.Errorf("%d POST, and PUT to %v; want another upload", g.Count("POST", ""), uploads)
+	}
+}

@@ -134,7 +134,7 @@ func (c *Client) exchange(ctx context.Context, q question, watch *watch) (*http.
 	}
 	switch {
 	case q.stream != nil:
-		request.Body, request.ContentLength = io.NopCloser(watch.over(q.stream)), q.size
+		request.Body, request.ContentLength = &streaming{Reader: watch.over(q.stream)}, q.size
 	case len(q.body) > 0:
 		request.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(q.body)), nil }
 		request.Body, _ = request.GetBody()
@@ -154,8 +154,6 @@ type tries struct{ busy, broken int }
 func (t *tries) worth(ctx context.Context, backOff time.Duration, err error, once bool) bool {
 	busy, asked := errors.AsType[*Busy](err)
 	switch {
-	case ctx.Err() != nil:
-		return false
 	case asked:
 		t.busy++
 		// ghcr.io asks for microseconds at times, after which it refuses again.

@@ -29,7 +29,7 @@ func (g *GitHub) serve(w *noting, r *http.Request) {
 		refuse(w, http.StatusNotFound, "BLOB_UNKNOWN", "blob unknown to registry", nil)
 	default:
 		g.next.ServeHTTP(w, r)
-		if digest != "" && w.status == http.StatusCreated {
+		if digest != "" && w.status() == http.StatusCreated {
 			g.add(repository, digest)
 		}
 	}

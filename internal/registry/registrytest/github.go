@@ -26,7 +26,7 @@ type GitHub struct {
 	bucket *rate.Limiter
 
 	mu    sync.Mutex
-	asked []Request
+	asked []*Request
 	blobs map[string]bool // "repository@digest"
 }
 
@@ -48,12 +48,10 @@ func New(next http.Handler, perMinute float64, burst int) *GitHub {
 
 // ServeHTTP answers as ghcr.io would.
 func (g *GitHub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	noted := &noting{ResponseWriter: w, status: http.StatusOK}
-	defer func() {
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		g.asked = append(g.asked, Request{r.Method, r.URL.Path, noted.status})
-	}()
+	noted := &noting{ResponseWriter: w, mu: &g.mu, request: &Request{r.Method, r.URL.Path, http.StatusOK}}
+	g.mu.Lock() // before the answer: a test may count as soon as it has that
+	g.asked = append(g.asked, noted.request)
+	g.mu.Unlock()
 	switch {
 	case g.Fault != nil && g.Fault(noted, r):
 	case r.Method != http.MethodGet && r.Method != http.MethodHead && !g.admit(noted):
@@ -75,11 +73,15 @@ func (g *GitHub) admit(w http.ResponseWriter) bool {
 	return false
 }
 
-// Requests are all that arrived, in the order of their answers.
+// Requests are all that arrived, in that order.
 func (g *GitHub) Requests() []Request {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return append([]Request(nil), g.asked...)
+	all := make([]Request, len(g.asked))
+	for i, r := range g.asked {
+		all[i] = *r
+	}
+	return all
 }
 
 // Reset forgets the requests, and no blob.
@@ -125,10 +127,19 @@ func (g *GitHub) Refused() int {
 // noting keeps the status of an answer.
 type noting struct {
 	http.ResponseWriter
-	status int
+	mu      *sync.Mutex
+	request *Request
 }
 
 func (n *noting) WriteHeader(status int) {
-	n.status = status
+	n.mu.Lock()
+	n.request.Status = status
+	n.mu.Unlock()
 	n.ResponseWriter.WriteHeader(status)
+}
+
+func (n *noting) status() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.request.Status
 }
