@@ -29,14 +29,18 @@ func (c *Client) Blob(ctx context.Context, repository, digest string) ([]byte, e
 	return a.body, nil
 }
 
-// OpenBlob begins to read a blob of any size. The last read fails where the content does not have the digest; a read fails
-// where nothing arrives for a minute. It is ErrNotFound where the repository does not have the blob.
+// OpenBlob begins to read a blob of any size. The last read fails where the content does not have the digest; a read
+// fails where nothing arrives for a minute. It is ErrNotFound where the repository does not have the blob.
 func (c *Client) OpenBlob(ctx context.Context, repository, digest string) (io.ReadCloser, error) {
 	repo, q, err := getting(repository, digest)
 	if err != nil {
 		return nil, err
 	}
-	return c.openBlob(ctx, repo, q, digest)
+	blob, err := c.openBlob(ctx, repo, q, digest)
+	if err != nil {
+		return nil, err
+	}
+	return blob, nil
 }
 
 func (c *Client) openBlob(ctx context.Context, repo name.Repository, q question, want string) (*blob, error) {

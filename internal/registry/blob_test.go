@@ -45,8 +45,10 @@ func TestOpenBlob(t *testing.T) {
 		readErr string
 	}{
 		{"the blob", func(w http.ResponseWriter) { _, _ = io.WriteString(w, content) }, content, ""},
-		{"another blob", func(w http.ResponseWriter) { _, _ = io.WriteString(w, "x"+content[1:]) }, "", "does not have this digest"},
-		{"half of it", func(w http.ResponseWriter) { _, _ = io.WriteString(w, content[:500]) }, "", "does not have this digest"},
+		{"another blob", func(w http.ResponseWriter) { _, _ = io.WriteString(w, "x"+content[1:]) }, "",
+			"does not have this digest"},
+		{"half of it", func(w http.ResponseWriter) { _, _ = io.WriteString(w, content[:500]) }, "",
+			"does not have this digest"},
 		{"cut off", func(w http.ResponseWriter) {
 			w.Header().Set("Content-Length", "1000000")
 			_, _ = io.WriteString(w, content[:500])
@@ -78,7 +80,9 @@ func TestOpenBlob(t *testing.T) {
 
 func TestBlobIsChecked(t *testing.T) {
 	var answer string
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, answer) }))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, answer)
+	}))
 	defer server.Close()
 	repo := strings.TrimPrefix(server.URL, "http://") + "/a/b"
 	for says, content := range map[string]string{

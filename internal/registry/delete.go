@@ -22,9 +22,9 @@ func (e *Undeletable) Error() string { return e.Err.Error() }
 // Unwrap gives the refusal.
 func (e *Undeletable) Unwrap() error { return e.Err }
 
-// Delete deletes what the reference says and nothing else: a tag, whose manifest and its other tags stay; or, by a digest,
-// a manifest with all tags that are on it. What is not there counts as deleted. It is *Undeletable where the registry does
-// not do that.
+// Delete deletes what the reference says and nothing else: a tag, whose manifest and its other tags stay; or, by a
+// digest, a manifest with all tags that are on it. What is not there counts as deleted. It is *Undeletable where the
+// registry does not do that.
 func (c *Client) Delete(ctx context.Context, reference string) error {
 	ref, err := parse(reference)
 	if err != nil {
@@ -55,7 +55,8 @@ func undeletable(err error, tag bool) bool {
 	}
 	switch status(err) {
 	// 404 without the word that the manifest is unknown: the registry has no such road.
-	case http.StatusMethodNotAllowed, http.StatusNotFound, http.StatusNotImplemented, http.StatusUnauthorized, http.StatusForbidden:
+	case http.StatusMethodNotAllowed, http.StatusNotFound, http.StatusNotImplemented,
+		http.StatusUnauthorized, http.StatusForbidden:
 		return true
 	case http.StatusBadRequest: // registries that delete by digest only read the tag as one
 		return tag || has(err, transport.UnsupportedErrorCode)

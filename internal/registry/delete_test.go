@@ -11,7 +11,7 @@ func TestDelete(t *testing.T) {
 	m := imageOf(t, "{}")
 	cases := []struct {
 		name, reference string
-		answer          func(http.ResponseWriter, *http.Request) bool
+		answer          answers
 		undeletable     bool
 		busy            time.Duration
 		left            []string
@@ -25,7 +25,8 @@ func TestDelete(t *testing.T) {
 		{"no road", ":one", fault(1, 404, nil, method("DELETE", "")), true, 0, nil},
 		{"unsupported", ":one", said(404, "UNSUPPORTED"), true, 0, nil},
 		{"no right", ":one", said(403, "DENIED"), true, 0, nil},
-		{"a rate limit", ":one", fault(9, 403, map[string]string{"Retry-After": "90"}, method("DELETE", "")), false, 90 * time.Second, nil},
+		{"a rate limit", ":one", fault(9, 403, map[string]string{"Retry-After": "90"}, method("DELETE", "")),
+			false, 90 * time.Second, nil},
 		{"out of order", ":one", fault(9, 503, nil, method("DELETE", "")), false, 0, []string{":one"}},
 	}
 	for _, c := range cases {
@@ -61,7 +62,7 @@ func TestDelete(t *testing.T) {
 }
 
 // said answers a DELETE with an error of the registry's protocol.
-func said(status int, code string) func(http.ResponseWriter, *http.Request) bool {
+func said(status int, code string) answers {
 	return func(w http.ResponseWriter, r *http.Request) bool {
 		if r.Method != http.MethodDelete {
 			return false
@@ -73,7 +74,7 @@ func said(status int, code string) func(http.ResponseWriter, *http.Request) bool
 }
 
 func TestProbeManifest(t *testing.T) {
-	answers := func(status int, body string) func(http.ResponseWriter, *http.Request) bool {
+	says := func(status int, body string) answers {
 		return func(w http.ResponseWriter, r *http.Request) bool {
 			if !method("PUT", "/manifests/")(r) {
 				return false
@@ -86,16 +87,16 @@ func TestProbeManifest(t *testing.T) {
 	cases := []struct {
 		name    string
 		lax     bool
-		answer  func(http.ResponseWriter, *http.Request) bool
+		answer  answers
 		refuses bool
 		failed  bool
 	}{
 		{"a registry that looks", false, nil, true, false},
 		{"one that does not", true, nil, false, false},
-		{"in other words", false, answers(400, `{"errors":[{"code":"MANIFEST_INVALID"}]}`), true, false},
-		{"no such project", false, answers(404, `{"errors":[{"code":"NAME_UNKNOWN"}]}`), false, true},
-		{"no right", false, answers(403, ``), false, true},
-		{"out of order", false, answers(503, ``), false, true},
+		{"in other words", false, says(400, `{"errors":[{"code":"MANIFEST_INVALID"}]}`), true, false},
+		{"no such project", false, says(404, `{"errors":[{"code":"NAME_UNKNOWN"}]}`), false, true},
+		{"no right", false, says(403, ``), false, true},
+		{"out of order", false, says(503, ``), false, true},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

@@ -47,7 +47,8 @@ func imageOf(t *testing.T, config string, layers ...string) Manifest {
 		list = append(list, descriptor(types.OCILayer, layer))
 	}
 	raw, err := json.Marshal(map[string]any{
-		"schemaVersion": 2, "mediaType": types.OCIManifestSchema1, "config": descriptor(types.OCIConfigJSON, config), "layers": list,
+		"schemaVersion": 2, "mediaType": types.OCIManifestSchema1,
+		"config": descriptor(types.OCIConfigJSON, config), "layers": list,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -66,8 +67,11 @@ func put(t *testing.T, c *Client, repository string, contents ...string) {
 
 func digestOf(content string) string { return digest.FromString(content).String() }
 
-// fault answers with status to the first n requests that match, and counts all that match.
-func fault(n int, status int, header map[string]string, matches func(*http.Request) bool) func(http.ResponseWriter, *http.Request) bool {
+// answers is a fault, and tells whether it answered in place of the registry.
+type answers = func(w http.ResponseWriter, r *http.Request) bool
+
+// fault answers with status to the first n requests that match.
+func fault(n, status int, header map[string]string, matches func(*http.Request) bool) answers {
 	left := make(chan struct{}, n)
 	for range n {
 		left <- struct{}{}

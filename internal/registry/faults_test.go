@@ -23,7 +23,7 @@ func TestPutBlobAgain(t *testing.T) {
 	soon := map[string]string{"Retry-After": "1.5ms"}
 	cases := []struct {
 		name     string
-		fault    func(http.ResponseWriter, *http.Request) bool
+		fault    answers
 		requests map[string]int
 		says     string
 	}{
@@ -54,7 +54,7 @@ func TestPutBlobAgain(t *testing.T) {
 }
 
 // once is a fault of a shape of its own.
-func once(matches func(*http.Request) bool, answer func(http.ResponseWriter)) func(http.ResponseWriter, *http.Request) bool {
+func once(matches func(*http.Request) bool, answer func(http.ResponseWriter)) answers {
 	did := false // requests of these tests come one after the other
 	return func(w http.ResponseWriter, r *http.Request) bool {
 		if did || !matches(r) {
@@ -103,7 +103,8 @@ func TestBusyForLong(t *testing.T) {
 		}
 		err = c.PutManifest(t.Context(), host+"/c/d:e", imageOf(t, "{}"))
 		busy, ok = errors.AsType[*Busy](err)
-		if !ok || busy.RetryAfter() > time.Minute || busy.RetryAfter() < 50*time.Second || !strings.Contains(err.Error(), "too many requests") {
+		if !ok || busy.RetryAfter() > time.Minute || busy.RetryAfter() < 50*time.Second ||
+			!strings.Contains(err.Error(), "too many requests") {
 			t.Errorf("another write: %v; want *Busy for the rest of the minute", err)
 		}
 		if _, err := c.HasBlob(t.Context(), host+"/a/b", digestOf("x")); err != nil {

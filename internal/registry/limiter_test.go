@@ -76,7 +76,9 @@ func TestNoLimitElsewhere(t *testing.T) {
 		g := registrytest.New(silent(), 0, 1)
 		c := New(authn.DefaultKeychain, inside{g})
 		c.Limit("slow.example", 60, 1)
-		for host, want := range map[string]time.Duration{"127.0.0.1:5000": 0, "quay.io": 0, "slow.example": 5 * time.Second, "ghcr.io": 0} {
+		for host, want := range map[string]time.Duration{
+			"127.0.0.1:5000": 0, "quay.io": 0, "slow.example": 5 * time.Second, "ghcr.io": 0,
+		} {
 			begin := time.Now()
 			put(t, c, host+"/a/b", "1", "2", "3")
 			if took := time.Since(begin); took != want {

@@ -15,7 +15,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
-// links are the clients that have shaken hands with a registry, by registry and scopes: each has a bearer token of its own.
+// links are the clients that have shaken hands with a registry, by registry and scopes: each has a bearer token of its
+// own.
 type links struct{ of sync.Map }
 
 // link gives the client that identifies itself to the repository's registry for the scopes, and gets a new token when the

@@ -67,7 +67,8 @@ func TestManifestIsChecked(t *testing.T) {
 		{"a header of no use", ":tag", "", "application/json", m.MediaType, ""},
 		{"a digest", "@" + m.Digest(), "", m.MediaType, m.MediaType, ""},
 		{"another digest in the header", ":tag", digestOf("x"), m.MediaType, "", "the content has the digest " + m.Digest()},
-		{"another digest than asked for", "@" + digestOf("x"), m.Digest(), m.MediaType, "", "the content has the digest " + m.Digest()},
+		{"another digest than asked for", "@" + digestOf("x"), m.Digest(), m.MediaType, "",
+			"the content has the digest " + m.Digest()},
 		{"no digest", ":tag", "md5:1", m.MediaType, "", "md5:1"},
 	}
 	for _, c := range cases {
@@ -100,7 +101,8 @@ func TestManifestIsChecked(t *testing.T) {
 // A registry that stores something else than was sent has not stored it.
 func TestPutManifestChecksTheAnswer(t *testing.T) {
 	g, host := serve(t)
-	g.Fault = fault(1, http.StatusCreated, map[string]string{"Docker-Content-Digest": digestOf("x")}, method("PUT", "/manifests/"))
+	stored := map[string]string{"Docker-Content-Digest": digestOf("x")}
+	g.Fault = fault(1, http.StatusCreated, stored, method("PUT", "/manifests/"))
 	m := imageOf(t, "{}")
 	err := quick().PutManifest(t.Context(), host+"/a/b:c", m)
 	if err == nil || !strings.Contains(err.Error(), digestOf("x")) || !strings.Contains(err.Error(), m.Digest()) {
@@ -116,15 +118,18 @@ func TestUnknownBlobs(t *testing.T) {
 		want         []string
 		unknown      bool
 	}{
-		{"a string", `{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN","message":"m","detail":"` + one + `"}]}`, 400, []string{one}, true},
-		{"an object", `{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN","detail":{"Digest":"` + one + `"}}]}`, 404, []string{one}, true},
-		{"a list", `{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN","detail":[{"digest":"` + two + `"},"` + one + `","` + one + `"]}]}`, 400,
-			sorted(one, two), true},
-		{"two errors", `{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN","detail":"` + one + `"},{"code":"MANIFEST_BLOB_UNKNOWN","detail":"` + two + `"}]}`,
+		{"a string", `{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN","message":"m","detail":"` + one + `"}]}`, 400,
+			[]string{one}, true},
+		{"an object", `{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN","detail":{"Digest":"` + one + `"}}]}`, 404,
+			[]string{one}, true},
+		{"a list", `{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN","detail":[{"digest":"` + two + `"},"` + one + `","` + one + `"]}]}`,
 			400, sorted(one, two), true},
+		{"two errors", `{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN","detail":"` + one + `"},` +
+			`{"code":"MANIFEST_BLOB_UNKNOWN","detail":"` + two + `"}]}`, 400, sorted(one, two), true},
 		{"the message", `{"errors":[{"code":"BLOB_UNKNOWN","message":"no ` + one + `."}]}`, 404, []string{one}, true},
 		{"nothing named", `{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN"}]}`, 400, nil, true},
-		{"behind another error", `{"errors":[{"code":"UNKNOWN"},{"code":"MANIFEST_BLOB_UNKNOWN","detail":"` + one + `"}]}`, 500, []string{one}, true},
+		{"behind another error", `{"errors":[{"code":"UNKNOWN"},{"code":"MANIFEST_BLOB_UNKNOWN","detail":"` + one + `"}]}`, 500,
+			[]string{one}, true},
 		{"another refusal", `{"errors":[{"code":"MANIFEST_INVALID","detail":"` + one + `"}]}`, 400, nil, false},
 		{"no words", ``, 404, nil, false},
 	}

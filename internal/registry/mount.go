@@ -35,7 +35,8 @@ func (c *Client) Mount(ctx context.Context, from, to, digest string, size int64)
 			return err
 		}
 		defer leave()
-		u := upload{repository: target, digest: digest, doing: fmt.Sprintf("mounting the blob %s of %s in %s", digest, source, target)}
+		doing := fmt.Sprintf("mounting the blob %s of %s in %s", digest, source, target)
+		u := upload{repository: target, digest: digest, doing: doing}
 		if err := c.mount(ctx, source, u, size); err != nil {
 			return err
 		}

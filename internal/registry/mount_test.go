@@ -51,8 +51,9 @@ func TestMount(t *testing.T) {
 			requests: map[string]int{"POST": 1, "HEAD": 1, "GET": 1, "PUT": 1}, copied: copied},
 		{name: "the registry has no mounts", from: same, fault: http.StatusMethodNotAllowed,
 			requests: map[string]int{"POST": 2, "HEAD": 1, "GET": 1, "PUT": 1}, copied: copied},
-		{name: "not mounted, but there", from: same, noMounts: true, requests: map[string]int{"POST": 1, "HEAD": 1, "DELETE": 1},
-			prepare: func(t *testing.T, _ *Client, to string) { put(t, quick(), to, content) }},
+		{name: "not mounted, but there", from: same, noMounts: true,
+			requests: map[string]int{"POST": 1, "HEAD": 1, "DELETE": 1},
+			prepare:  func(t *testing.T, _ *Client, to string) { put(t, quick(), to, content) }},
 		{name: "another registry", from: other, requests: map[string]int{"POST": 1, "HEAD": 1, "PUT": 1}, copied: copied},
 		{name: "another registry, but there", from: other, requests: map[string]int{"HEAD": 1},
 			prepare: func(t *testing.T, _ *Client, to string) { put(t, quick(), to, content) }},
@@ -171,7 +172,7 @@ func TestMountIsNotCancelledForOthers(t *testing.T) {
 // A copy whose source or target fails begins anew, and its error says which of them failed.
 func TestCopyBreaks(t *testing.T) {
 	content := strings.Repeat("layer", 1000)
-	short := func(n int) func(http.ResponseWriter, *http.Request) bool {
+	short := func(n int) answers {
 		var asked atomic.Int32
 		return func(w http.ResponseWriter, r *http.Request) bool {
 			if r.Method != http.MethodGet || !strings.Contains(r.URL.Path, "/blobs/") || int(asked.Add(1)) > n {
@@ -184,13 +185,14 @@ func TestCopyBreaks(t *testing.T) {
 	}
 	cases := []struct {
 		name           string
-		source, target func(http.ResponseWriter, *http.Request) bool
+		source, target answers
 		says           string
 	}{
 		{name: "the source, once", source: short(1)},
 		{name: "the source, always", source: short(99), says: "reading the blob"},
 		{name: "the target, once", target: fault(1, 502, nil, method("PUT", "/uploads/"))},
-		{name: "the target, asked to wait", target: fault(1, 429, map[string]string{"Retry-After": "1ms"}, method("PUT", "/uploads/"))},
+		{name: "the target, asked to wait",
+			target: fault(1, 429, map[string]string{"Retry-After": "1ms"}, method("PUT", "/uploads/"))},
 		{name: "the target, always", target: fault(99, 502, nil, method("PUT", "/uploads/")), says: "502 Bad Gateway"},
 	}
 	for _, c := range cases {
@@ -235,5 +237,35 @@ func TestCopyBeginsAnotherUpload(t *testing.T) {
 	}
 	if len(uploads) != 2 || uploads[0] == uploads[1] || g.Count("POST", "") != 2 {
 		t.Errorf("%d POST, and PUT to %v; want another upload", g.Count("POST", ""), uploads)
+	}
+}
+
+// Who waits does not wait longer than its own context.
+func TestWaitingForAMountIsCancelled(t *testing.T) {
+	g, host := serve(t)
+	put(t, quick(), host+"/from/it", "x")
+	arrived, let := make(chan struct{}), make(chan struct{})
+	var first sync.Once
+	g.Fault = func(_ http.ResponseWriter, r *http.Request) bool {
+		first.Do(func() { close(arrived) })
+		if r.Method == http.MethodPost {
+			<-let
+		}
+		return false
+	}
+	c := quick()
+	done := make(chan error, 1)
+	go func() { done <- c.Mount(t.Context(), host+"/from/it", host+"/to/it", digestOf("x"), 1) }()
+	<-arrived
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, to := range []string{"/to/it", "/to/other"} { // the same mount, and another one of the same digest
+		if err := c.Mount(ctx, host+"/from/it", host+to, digestOf("x"), 1); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: %v; want its cancellation", to, err)
+		}
+	}
+	close(let)
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }

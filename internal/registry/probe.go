@@ -45,7 +45,8 @@ func (c *Client) ProbeManifest(ctx context.Context, repository string) (refuses 
 // probe puts a whole image but for its layer: what a registry has to look at is layers, and not the config alone.
 func (c *Client) probe(ctx context.Context, repository string) (bool, error) {
 	layer := digest.FromString(rand.Text()).String()
-	config := fmt.Sprintf(`{"architecture":"amd64","os":"linux","config":{},"rootfs":{"type":"layers","diff_ids":[%q]}}`, layer)
+	config := fmt.Sprintf(
+		`{"architecture":"amd64","os":"linux","config":{},"rootfs":{"type":"layers","diff_ids":[%q]}}`, layer)
 	d, err := c.PutBlob(ctx, repository, []byte(config))
 	if err != nil {
 		return false, err

@@ -1,4 +1,5 @@
-// Package registry asks container registries about images, and carries the run's credentials to them.
+// Package registry asks container registries about images, reads and writes manifests and blobs, and carries the run's
+// credentials to them.
 package registry
 
 import (

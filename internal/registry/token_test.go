@@ -123,7 +123,8 @@ func TestTokenExpiresInACopy(t *testing.T) {
 	if err := c.Mount(t.Context(), second+"/from/it", host+"/to/it", digestOf(content), int64(len(content))); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := c.Blob(t.Context(), host+"/to/it", digestOf(content)); err != nil || string(got) != content || refused != 1 {
+	got, err := c.Blob(t.Context(), host+"/to/it", digestOf(content))
+	if err != nil || string(got) != content || refused != 1 {
 		t.Errorf("%d bytes, %v, refused %d times", len(got), err, refused)
 	}
 	if opened := source.Count("GET", "/blobs/"); opened != 2 {

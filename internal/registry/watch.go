@@ -11,8 +11,8 @@ import (
 // errStalled ends an exchange in which nothing moved.
 var errStalled = errors.New("no answer")
 
-// watch ends an exchange in which nothing moves for a while. (A time for all of it would be too short for a large blob, or
-// too long for a question.)
+// watch ends an exchange in which nothing moves for a while. (A time for all of it would be too short for a large blob,
+// or too long for a question.)
 type watch struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc

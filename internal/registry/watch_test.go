@@ -28,7 +28,8 @@ func TestNoAnswer(t *testing.T) {
 		c := New(authn.DefaultKeychain, aborting{inside{g}})
 		begin := time.Now()
 		err := c.PutManifest(t.Context(), "quay.io/a/b:c", imageOf(t, "{}"))
-		if err == nil || !strings.Contains(err.Error(), "no answer for 1m0s") || !strings.Contains(err.Error(), "quay.io/a/b:c") {
+		if err == nil || !strings.Contains(err.Error(), "no answer for 1m0s") ||
+			!strings.Contains(err.Error(), "quay.io/a/b:c") {
 			t.Errorf("%v; want what was not answered, and for how long", err)
 		}
 		if took := time.Since(begin).Truncate(10 * time.Second); took != 3*time.Minute {

@@ -55,7 +55,8 @@ func (g *GitHub) manifest(w http.ResponseWriter, r *http.Request, repository str
 	}
 	for _, blob := range m.Layers {
 		if len(blob.URLs) == 0 && !g.Lax && !g.has(repository, blob.Digest) {
-			refuse(w, http.StatusBadRequest, "MANIFEST_BLOB_UNKNOWN", "blob unknown to registry", map[string]string{"digest": blob.Digest})
+			refuse(w, http.StatusBadRequest, "MANIFEST_BLOB_UNKNOWN", "blob unknown to registry",
+				map[string]string{"digest": blob.Digest})
 			return
 		}
 	}
@@ -90,7 +91,9 @@ func (g *GitHub) add(repository, digest string) {
 // split is a path's repository, what is asked of it (manifests, blobs, uploads, or anything else), and its last part.
 func split(path string) (repository, kind, name string) {
 	path = strings.TrimPrefix(path, "/v2/")
-	for _, part := range []struct{ sign, kind string }{{"/blobs/uploads/", "uploads"}, {"/blobs/", "blobs"}, {"/manifests/", "manifests"}} {
+	for _, part := range []struct{ sign, kind string }{
+		{"/blobs/uploads/", "uploads"}, {"/blobs/", "blobs"}, {"/manifests/", "manifests"},
+	} {
 		if repository, name, found := strings.Cut(path, part.sign); found {
 			return repository, part.kind, name
 		}

@@ -36,8 +36,8 @@ type Request struct {
 	Status       int
 }
 
-// New makes a fake that stands in front of next, a whole registry, and takes perMinute writes a minute, of which burst may
-// come at once, as ghcr.io takes 2,000. 0 a minute is no limit.
+// New makes a fake that stands in front of next, a whole registry, and takes perMinute writes a minute, of which burst
+// may come at once; ghcr.io takes 2,000. 0 a minute is no limit.
 func New(next http.Handler, perMinute float64, burst int) *GitHub {
 	limit := rate.Inf
 	if perMinute > 0 {
