@@ -18,6 +18,7 @@ var arrows = map[string]string{
 	"build/native": "build plan sdk",
 	"build/rebase": "build plan registry",
 	"build/wrap":   "build build/native plan sdk",
+	"build/verify": "",
 	"build":        "plan",
 	"plan":         "config",
 

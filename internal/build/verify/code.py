@@ -1,8 +1,8 @@
 """Tells whether two .pyc files hold the same code.
 
 Asked on the standard input: the lengths of both, 4 bytes each, then both. Answers a line each: "same", "other", or why
-it cannot tell. Bytes do not tell: marshal marks objects that were referred to more than once when it wrote them, and
-sets have no order.
+it cannot tell. Bytes do not tell: marshal marks objects that were referred to more than once when it wrote them, by
+whatever else there was in that process.
 """
 import importlib.util
 import marshal
@@ -23,7 +23,7 @@ def plain(value):
         return [plain(getattr(value, name, None)) for name in ATTRIBUTES]
     if isinstance(value, (tuple, list)):
         return [type(value).__name__, [plain(item) for item in value]]
-    if isinstance(value, (frozenset, set)):
+    if isinstance(value, (frozenset, set)):  # Their order depends on how they were made.
         return [type(value).__name__, sorted(repr(plain(item)) for item in value)]
     if isinstance(value, slice):
         return ["slice", plain(value.start), plain(value.stop), plain(value.step)]

@@ -123,8 +123,8 @@ func order(env any) string {
 // secretName is of names of what must not reach a log, and secretInside of values that hold such a thing: an address with
 // a password, an argument.
 var (
-	secretName   = regexp.MustCompile(`(?i)token|secret|passw|passphrase|credential|private_?key|auth$|auth_|authorization|api_?key|access_?key`)
-	secretInside = regexp.MustCompile(`(?i)://[^/\s@]*:[^/\s@]*@|(token|secret|passw(or)?d|credentials?|api_?key)["']?\s*[=:, ]`)
+	secretName   = regexp.MustCompile(`(?i)token|secret|passw|passphrase|credential|auth($|_|orization)|(api|access|private)_?key`)
+	secretInside = regexp.MustCompile(`(?i)://[^/\s@]*:[^/\s@]*@|(token|secret|passw(or)?d|credentials?|api_?key)["']?[=:, ]`)
 )
 
 // shown gives a value as it may be printed.

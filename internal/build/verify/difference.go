@@ -2,7 +2,9 @@ package verify
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // Difference is one thing in which two images differ.
@@ -40,8 +42,8 @@ func short(value string) string {
 	if len(value) > longest {
 		value = strings.ToValidUTF8(value[:longest], "") + fmt.Sprintf("... (%d bytes)", len(value))
 	}
-	if quoted := fmt.Sprintf("%q", value); quoted != `"`+value+`"` {
-		return quoted
+	if !utf8.ValidString(value) || strings.ContainsFunc(value, func(r rune) bool { return !strconv.IsPrint(r) }) {
+		return strconv.Quote(value)
 	}
 	return value
 }

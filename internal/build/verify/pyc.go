@@ -9,8 +9,7 @@ import (
 	"slices"
 )
 
-// held bounds the bytes of .pyc files of one image that are in memory while the other image's are read. Two cold
-// builders leave 131 that differ, of some 20 kB each.
+// held bounds the bytes of .pyc files of one image that are in memory while the other image's are read.
 const held = 16 << 20
 
 // sameCode tells which of the .pyc files hold the same code. It reads the agent layers again for them, and so as often
@@ -29,6 +28,9 @@ func (c *comparison) sameCode(ctx context.Context, t *tree, compiled map[string]
 				break
 			}
 			part[pending[0]] = nil
+		}
+		if len(part) == 0 {
+			break // All that was left is too large.
 		}
 		if err := c.contents(ctx, want, part, func(name string, content []byte) error {
 			part[name] = content

@@ -18,9 +18,12 @@ import (
 // asked to take more (its --long=27).
 const widest = 1 << 27
 
+// visit takes one entry of a layer, whose content is there to read until it returns.
+type visit func(header *tar.Header, content io.Reader) error
+
 // entries calls each for every entry of a layer's tar stream, in its order, and gives the DiffID of what it read. It
 // reads to the end, where the source verifies the digest.
-func (c *comparison) entries(ctx context.Context, repository string, l layer, each func(*tar.Header, io.Reader) error) (diffID string, err error) {
+func (c *comparison) entries(ctx context.Context, repository string, l layer, each visit) (diffID string, err error) {
 	blob, err := c.source.OpenBlob(ctx, repository, l.Digest)
 	if err != nil {
 		return "", fmt.Errorf("opening layer %s: %w", l.Digest, err)
@@ -42,7 +45,7 @@ func (c *comparison) entries(ctx context.Context, repository string, l layer, ea
 }
 
 // walk reads a tar stream and what follows it.
-func walk(stream io.Reader, each func(*tar.Header, io.Reader) error) error {
+func walk(stream io.Reader, each visit) error {
 	for archive := tar.NewReader(stream); ; {
 		header, err := archive.Next()
 		if errors.Is(err, io.EOF) {
@@ -67,7 +70,8 @@ func decompress(mediaType string, blob io.Reader) (io.ReadCloser, error) {
 	case strings.HasSuffix(mediaType, "+gzip"), strings.HasSuffix(mediaType, ".gzip"):
 		return gzip.NewReader(blob)
 	case strings.HasSuffix(mediaType, "+zstd"), strings.HasSuffix(mediaType, ".zstd"):
-		decoder, err := zstd.NewReader(blob, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(widest))
+		decoder, err := zstd.NewReader(blob,
+			zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(widest))
 		if err != nil {
 			return nil, err
 		}

@@ -13,7 +13,7 @@ import (
 type pair struct {
 	path  string
 	sides [2]state
-	// below says how many more paths the side has below, where the other side has none.
+	// below says how many paths the side that has a directory has in it, where the other side has none.
 	below int
 }
 
@@ -34,12 +34,8 @@ func (t *tree) differences(skip func([2]state) bool, each func(pair, names)) {
 			return false
 		case skip != nil && skip(n.sides):
 			return true
-		case w == nil || g == nil:
-			side := want
-			if w == nil {
-				side = got
-			}
-			p.below = n.count(side) - 1
+		case folder(w) != folder(g), w == nil, g == nil:
+			p.below = max(n.count(want), n.count(got)) - 1
 			each(p, links)
 			return false
 		case *w != *g || links.of(want, n.sides[want]) != links.of(got, n.sides[got]):
@@ -48,6 +44,8 @@ func (t *tree) differences(skip func([2]state) bool, each func(pair, names)) {
 		return true
 	})
 }
+
+func folder(f *file) bool { return f != nil && f.kind() == tar.TypeDir }
 
 // walk visits paths in the order of their names, and those below one when visit says so.
 func (n *node) walk(name string, visit func(string, *node) bool) {
@@ -109,7 +107,7 @@ func (p pair) describe(links names) Difference {
 		if paths := links.of(side, s); paths != "" {
 			*text += ", one file by the names " + short(paths)
 		}
-		if p.below > 0 {
+		if p.below > 0 && folder(s.file) {
 			*text += fmt.Sprintf(", with %d paths below it", p.below)
 		}
 	}
