@@ -2,6 +2,7 @@ package verify
 
 import (
 	"archive/tar"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -72,6 +73,9 @@ func TestAgentLayers(t *testing.T) {
 				t.Errorf("by digest it differs in %q, want the layer and %q", byDigest, c.path)
 			}
 			whole := whats(compare(t, b, want, got, Options{BaseLayers: [2]int{1, 1}, Tree: true}))
+			if slices.Sort(whole); len(slices.Compact(slices.Clone(whole))) != len(whole) {
+				t.Errorf("as a whole it names one thing twice: %q", whole)
+			}
 			if c.path == "" && whole != nil || c.path != "" && !cmp.Equal(whole[:min(1, len(whole))], []string{c.path}) {
 				t.Errorf("as a whole it differs in %q, want %q", whole, c.path)
 			}
@@ -94,6 +98,7 @@ func TestAgentLayersOfTwoBuilders(t *testing.T) {
 	entries := inOrder(agent())
 	later := inOrder(agent())
 	later[3], later[4] = regular("agent-server/lib/two.so", "library"), link("/agent-server/lib/one.so", "./agent-server/lib/two.so")
+	later = append(later, regular(".wh..wh.aufs", ""))
 	want, got := b.image(t, gzipped, "{}", entries), b.image(t, zstandar, "{}", later[:3], later[3:])
 	if found := compare(t, b, want, got, Options{}); found != nil {
 		t.Errorf("differences: %s", List(found, 5))

@@ -12,7 +12,7 @@ const someConfig = `{
 	"moby.buildkit.buildinfo.v1": "e30=", "variant": null,
 	"config": {
 		"Env": ["PATH=/usr/bin", "HOME=/root", "GITHUB_TOKEN=abc", "A=1"], "Entrypoint": ["tini", "--", "python"], "User": "openhands",
-		"ExposedPorts": {"8000/tcp": {}}, "Labels": {"a": "1", "api_key": "abc"}, "Healthcheck": {"Test": ["CMD", "x"], "StartInterval": 5000000000}
+		"ExposedPorts": {"8000/tcp": {}}, "Labels": {"a": "1", "api_key": "abc"}, "Healthcheck": {"Test": ["CMD", "x"], "StartInterval": 9007199254740992}
 	}
 }`
 
@@ -51,8 +51,8 @@ func TestConfigs(t *testing.T) {
 			[]Difference{{"config Entrypoint", `["tini","--","python"]`, "a value of 30 bytes that is not shown"}}},
 		{"a command", `"User"`, `"Cmd": ["bash"], "User"`, []Difference{{"config Cmd", "none", `["bash"]`}}},
 		{"a port", `"8000/tcp": {}`, `"8000/tcp": {}, "1/tcp": {}`, []Difference{{"config ExposedPorts 1/tcp", "none", "{}"}}},
-		{"a field that typed configs do not know", "5000000000", "5000000001",
-			[]Difference{{"config Healthcheck StartInterval", "5000000000", "5000000001"}}},
+		{"a field that typed configs do not know", "9007199254740992", "9007199254740993",
+			[]Difference{{"config Healthcheck StartInterval", "9007199254740992", "9007199254740993"}}},
 		{"a value that breaks lines", "openhands", `a\nb`, []Difference{{"config User", "openhands", `"a\nb"`}}},
 		{"a long value", "openhands", strings.Repeat("x", 1000), []Difference{{"config User", "openhands", strings.Repeat("x", 120) + "... (1000 bytes)"}}},
 	}

@@ -53,6 +53,9 @@ func (e entry) xattr(name, value string) entry {
 
 func (e entry) full() *tar.Header {
 	h := e.header
+	if h.Typeflag == tar.TypeXGlobalHeader {
+		return &h
+	}
 	h.Name, h.Size = e.name, int64(len(e.content))
 	if h.Typeflag == 0 {
 		h.Typeflag = tar.TypeReg
@@ -149,7 +152,7 @@ func archive(t *testing.T, entries []entry) []byte {
 // image makes one of layers, with the config's other fields from config, a JSON object.
 func (b *blobs) image(t *testing.T, mediaType, config string, layers ...[]entry) Image {
 	t.Helper()
-	fields := map[string]any{}
+	fields := map[string]json.RawMessage{}
 	if err := json.Unmarshal([]byte(config), &fields); err != nil {
 		t.Fatal(err)
 	}
@@ -160,9 +163,10 @@ func (b *blobs) image(t *testing.T, mediaType, config string, layers ...[]entry)
 		diffIDs = append(diffIDs, digestOf(content))
 		descriptors = append(descriptors, map[string]any{"mediaType": mediaType, "digest": b.put(compress(t, mediaType, content))})
 	}
-	fields["rootfs"] = map[string]any{"type": "layers", "diff_ids": diffIDs}
+	fields["rootfs"] = marshal(t, map[string]any{"type": "layers", "diff_ids": diffIDs})
 	text := marshal(t, fields)
-	return Image{Config: text, Manifest: marshal(t, map[string]any{"config": map[string]any{"digest": b.put(text)}, "layers": descriptors})}
+	config = b.put(text)
+	return Image{Config: text, Manifest: marshal(t, map[string]any{"config": map[string]any{"digest": config}, "layers": descriptors})}
 }
 
 func marshal(t *testing.T, value any) []byte {

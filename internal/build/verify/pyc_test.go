@@ -57,6 +57,7 @@ func (c compilation) run(t *testing.T) []byte {
 }
 
 const module = `
+ZERO = +0.0
 LIMIT = 1000.0
 def inside(name, value=("alpha", "beta")):
     """Tells."""
@@ -79,6 +80,8 @@ func TestPythonComparesCode(t *testing.T) {
 		{"a constant", changed("1000.0", "1001.0"), false},
 		{"a constant's type", changed("1000.0", "1000  "), false},
 		{"a constant's sign", changed("1000.0", "-100.0"), false},
+		{"a zero's sign", changed("+0.0", "-0.0"), false},
+		{"a column", changed("= 1000.0", "=1000.0 "), false},
 		{"a constant in a function", changed(`name != "alpha"`, `name != "ALPHA"`), false},
 		{"an item of a set", changed("epsilon", "EPSILON"), false},
 		{"a name", changed("LIMIT", "LIMI_"), false},
@@ -221,7 +224,9 @@ func TestCompiledFilesOfAgentLayers(t *testing.T) {
 			found: []string{"/a.pyc"}},
 		{name: "more than is held at once", want: [][]entry{{compiled("a", 1, big), compiled("b", 1, big)}},
 			got: [][]entry{{compiled("a", 1, strings.ToUpper(big)), compiled("b", 1, "X"+big[1:])}}, asked: 2, opened: 6},
-		{name: "more than is ever held", want: [][]entry{{compiled("a", 1, big+big)}},
+		{name: "more than is ever held", want: [][]entry{{compiled("a", 1, big+big), want[1]}},
+			got: [][]entry{{compiled("a", 1, "X"+big+big[1:]), compiled("b", 1, "Code")}}, asked: 1, opened: 4, found: []string{"/a.pyc"}},
+		{name: "nothing that could be held", want: [][]entry{{compiled("a", 1, big+big)}},
 			got: [][]entry{{compiled("a", 1, "X"+big+big[1:])}}, opened: 2, found: []string{"/a.pyc"}},
 		{name: "asked once with the whole tree too", want: [][]entry{want}, got: [][]entry{got}, asked: 2, opened: 6,
 			found: []string{"/b.pyc"}, withTree: true},

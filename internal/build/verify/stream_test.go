@@ -2,6 +2,9 @@ package verify
 
 import (
 	"bytes"
+	"context"
+	"errors"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -31,6 +34,38 @@ func TestMediaTypes(t *testing.T) {
 	}
 }
 
+// verifying is a source that finds at the end of each blob that it is not the one asked for.
+type verifying struct{ *blobs }
+
+type notIt struct{ io.ReadCloser }
+
+var errOtherDigest = errors.New("another digest")
+
+func (n notIt) Read(p []byte) (int, error) {
+	count, err := n.ReadCloser.Read(p)
+	if err == io.EOF {
+		err = errOtherDigest
+	}
+	return count, err
+}
+
+func (v verifying) OpenBlob(ctx context.Context, repository, digest string) (io.ReadCloser, error) {
+	blob, err := v.blobs.OpenBlob(ctx, repository, digest)
+	return notIt{blob}, err
+}
+
+func TestBlobsAreReadToTheirEnd(t *testing.T) {
+	for _, mediaType := range []string{gzipped, zstandar, plainTar} {
+		t.Run(mediaType, func(t *testing.T) {
+			b := store()
+			image := b.image(t, mediaType, "{}", []entry{regular("a", "1")})
+			if _, err := Compare(t.Context(), verifying{b}, image, image, Options{Tree: true}); !errors.Is(err, errOtherDigest) {
+				t.Errorf("error is %v, want that of the blob's end", err)
+			}
+		})
+	}
+}
+
 func TestWhatCannotBeRead(t *testing.T) {
 	b := store()
 	fine := b.image(t, gzipped, "{}", []entry{regular("a", "1")})
@@ -55,7 +90,8 @@ func TestWhatCannotBeRead(t *testing.T) {
 		{"not what it says", b, replaced("tar+gzip", "tar+zstd"), 1, "reading layer sha256:"},
 		{"a blob that is not there", store(), fine, 1, "there is no such blob"},
 		{"a blob that ends early", cut, fine, 1, "unexpected EOF"},
-		{"an index", b, Image{Repository: "r/i", Manifest: []byte(`{"manifests":[]}`)}, 0, "reading the given image in r/i: the manifest is not that of one image"},
+		{"an index", b, Image{Repository: "r/i", Manifest: []byte(`{"manifests":[]}`)}, 0,
+			"reading the given image in r/i: the manifest is not that of one image"},
 		{"another image's config", b, Image{Manifest: fine.Manifest, Config: []byte("{}")}, 0, "the manifest's config is sha256:"},
 		{"more base layers than there are", b, fine, 2, "2 of its layers are to lie below the agent's, it has 1"},
 		{"fewer DiffIDs than layers", b, replaced(`"layers":[`, `"layers":[{},`), 0, "the config states 1 DiffIDs for 2 layers"},
@@ -89,7 +125,8 @@ func TestStatedContent(t *testing.T) {
 		found   []string
 	}{
 		{"as it is", stated(func([]string) {}), Options{Tree: true}, nil},
-		{"the base's", stated(func(ids []string) { ids[0] = "sha256:0" }), Options{Tree: true}, []string{"config DiffID of given layer 1 against its content"}},
+		{"the base's", stated(func(ids []string) { ids[0] = "sha256:0" }), Options{Tree: true},
+			[]string{"config DiffID of given layer 1 against its content"}},
 		{"the agent's", stated(func(ids []string) { ids[1] = "sha256:0" }), Options{}, []string{"config DiffID of agent layer 1"}},
 	}
 	for _, c := range cases {
