@@ -11,16 +11,17 @@ import (
 // here has no place in the house yet: give it one.
 var arrows = map[string]string{
 	".":        "pipeline",
-	"pipeline": "actions build build/native build/wrap config dataset engine ledger plan registry report sdk",
+	"pipeline": "actions build build/evalbase build/native build/rebase build/verify build/wrap config dataset engine ledger plan registry report sdk sdk/closure",
 
-	"report":       "build ledger plan",
-	"ledger":       "build plan",
-	"build/native": "build plan sdk",
-	"build/rebase": "build plan registry",
-	"build/wrap":   "build build/native plan sdk",
-	"build/verify": "",
-	"build":        "plan",
-	"plan":         "config",
+	"report":         "build ledger plan",
+	"ledger":         "build plan",
+	"build/native":   "build plan sdk",
+	"build/rebase":   "build plan registry",
+	"build/evalbase": "build build/native build/rebase plan registry",
+	"build/verify":   "",
+	"build/wrap":     "build build/native plan sdk",
+	"build":          "plan",
+	"plan":           "config",
 
 	"actions":  "",
 	"config":   "spelling",
@@ -29,6 +30,8 @@ var arrows = map[string]string{
 	"engine":   "",
 	"registry": "",
 	"sdk":      "spelling",
+
+	"sdk/closure": "",
 
 	"dataset/hubtest":       "",
 	"registry/registrytest": "",

@@ -1,0 +1,159 @@
+package closure
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/moby/buildkit/frontend/dockerfile/command"
+	"github.com/moby/buildkit/frontend/dockerfile/instructions"
+)
+
+// emptyImage is what FROM means by this name.
+const emptyImage = "scratch"
+
+// reached are the stages that a target is made of.
+type reached struct {
+	file    *file
+	globals globals
+	stages  map[int]reachedStage
+}
+
+type reachedStage struct {
+	from     source
+	platform string // as --platform says
+	steps    [][]source
+}
+
+// source is where a stage or an instruction takes files from: an image, which may be the base, or, without one, a stage.
+type source struct {
+	stage int
+	image string
+	base  bool
+}
+
+// reach finds the stages of target.
+func (f *file) reach(in Inputs, target int) (*reached, error) {
+	g, err := f.evaluate(in)
+	if err != nil {
+		return nil, err
+	}
+	r := &reached{f, g, map[int]reachedStage{}}
+	return r, r.add(in, target)
+}
+
+func (r *reached) add(in Inputs, i int) error {
+	if _, done := r.stages[i]; done {
+		return nil
+	}
+	own, err := r.from(in, i)
+	if err != nil {
+		return err
+	}
+	for _, s := range r.file.stages[i].steps {
+		sources, err := r.file.sources(s)
+		if err != nil {
+			return err
+		}
+		own.steps = append(own.steps, sources)
+	}
+	r.stages[i] = own
+	for _, s := range slices.Concat(append(own.steps, []source{own.from})...) {
+		if s.image == "" {
+			if err := r.add(in, s.stage); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// from resolves the FROM of stage i.
+func (r *reached) from(in Inputs, i int) (own reachedStage, err error) {
+	stage := r.file.stages[i].from
+	// Only the text counts of a platform that depends on the builder: nothing is looked up by it.
+	own.platform, err = r.globals.word(stage.Platform)
+	if err != nil {
+		return own, err
+	}
+	name, err := r.globals.expand(stage.BaseName)
+	if err != nil {
+		return own, err
+	}
+	if name == "" {
+		return own, unresolvedf("FROM %s has no name when its arguments are given", stage.BaseName)
+	}
+	ofBase := r.globals.hasBase
+	if parent := r.file.find(name, i); parent >= 0 {
+		own.from = source{stage: parent}
+		return own, nil
+	}
+	if ofBase && name != in.Args[BaseArgument] {
+		return own, fmt.Errorf("it is FROM %s, which is made of %s and is another image", stage.BaseName, BaseArgument)
+	}
+	own.from = source{image: name, base: ofBase}
+	return own, nil
+}
+
+// sources are the stages and images that an instruction takes files from, in its order.
+func (f *file) sources(s step) ([]source, error) {
+	switch c := s.command.(type) {
+	case *instructions.OnbuildCommand:
+		return nil, unresolvedf("line %d: %s does what another stage cannot tell", s.node.StartLine, strings.ToUpper(command.Onbuild))
+	case *instructions.CopyCommand:
+		if c.From == "" {
+			return nil, nil
+		}
+		from, err := f.copySource(c.From)
+		return []source{from}, err
+	case *instructions.RunCommand:
+		var all []source
+		for _, mount := range instructions.GetMounts(c) {
+			if mount.From != "" {
+				all = append(all, f.named(mount.From))
+			}
+		}
+		return all, nil
+	}
+	return nil, nil
+}
+
+// copySource is what COPY --from means: a number is that of a stage, and nothing else.
+func (f *file) copySource(from string) (source, error) {
+	v := newVariables(f.lex)
+	if word, err := v.word(from); err != nil || word != from {
+		return source{}, unresolvedf("--from=%s is not constant", from)
+	}
+	number, err := strconv.Atoi(from)
+	if err != nil {
+		return f.named(from), nil
+	}
+	if number < 0 || number >= len(f.stages) {
+		return source{}, unresolvedf("there is no stage for --from=%s", from)
+	}
+	return source{stage: number}, nil
+}
+
+// named is the stage of that name, wherever it is in the file, or else an image.
+func (f *file) named(name string) source {
+	if i := f.find(name, len(f.stages)); i >= 0 {
+		return source{stage: i}
+	}
+	return source{image: name}
+}
+
+// name is what the hash calls a source. A stage goes by its place among those reached.
+func (r *reached) name(s source) string {
+	switch {
+	case s.base:
+		return "base"
+	case s.image == emptyImage:
+		return emptyImage
+	case s.image != "":
+		return "image " + s.image
+	}
+	place, _ := slices.BinarySearch(slices.Sorted(maps.Keys(r.stages)), s.stage)
+	return fmt.Sprintf("stage %d", place)
+}
