@@ -133,7 +133,7 @@ func (p *Pool) Build(ctx context.Context, request Request) (Response, error) {
 	if err != nil {
 		return Response{}, fmt.Errorf("opening the image's log: %w", err)
 	}
-	answer, err := p.use(ctx, func(ctx context.Context, w *worker) (message, error) { return w.build(ctx, request, log) })
+	answer, err := p.use(ctx, func(ctx context.Context, w *worker) (message, error) { return w.build(ctx, request, log, "") })
 	if err != nil {
 		err = fmt.Errorf("building on %s: %w", request.BaseImage, err)
 	}

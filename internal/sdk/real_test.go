@@ -120,6 +120,7 @@ func (s realSDK) test(t *testing.T, ref string) {
 	t.Run("builds", s.testBuilds)
 	t.Run("fails", s.testFailures)
 	t.Run("loses a worker", s.testLostWorker)
+	t.Run("captures", s.testCapture)
 }
 
 // pool is the release with workers.

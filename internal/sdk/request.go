@@ -11,12 +11,15 @@ import (
 type Request struct {
 	// BaseImage, CustomTag, Image and Target are the SDK's BuildOptions of those names.
 	BaseImage, CustomTag, Image, Target string
+	// GitSHA takes the place of the checkout's SHA in tags and image: "unknown", in the SDK's own word, where these shall
+	// not change with the commit. Empty is the checkout's.
+	GitSHA string
 	// Options are further fields of BuildOptions by name; values are strings, which pydantic converts.
 	Options map[string]string
 
-	// Sdist is the path of the prebuilt source distribution; empty lets the SDK make its own. Builds only.
+	// Sdist is the path of the prebuilt source distribution; empty lets the SDK make its own. Not for names.
 	Sdist string
-	// LogPath is the file that the build's output is appended to. Builds only.
+	// LogPath is the file that the build's output is appended to. Not for names.
 	LogPath string
 	// Timeout bounds the build from the moment a worker takes it up; 0 is no bound.
 	Timeout time.Duration
@@ -28,11 +31,12 @@ type image struct {
 	CustomTags string            `json:"custom_tags"`
 	Image      string            `json:"image"`
 	Target     string            `json:"target"`
+	GitSHA     string            `json:"git_sha,omitempty"`
 	Options    map[string]string `json:"options"`
 }
 
 func (r Request) image() image {
-	return image{r.BaseImage, r.CustomTag, r.Image, r.Target, r.Options}
+	return image{r.BaseImage, r.CustomTag, r.Image, r.Target, r.GitSHA, r.Options}
 }
 
 type namesRequest struct {
@@ -41,10 +45,11 @@ type namesRequest struct {
 }
 
 type buildRequest struct {
-	Op    string `json:"op"`
-	Image image  `json:"image"`
-	Sdist string `json:"sdist"`
-	Log   string `json:"log"`
+	Op     string `json:"op"` // "build" or "capture"
+	Image  image  `json:"image"`
+	Sdist  string `json:"sdist"`
+	Log    string `json:"log"`
+	Folder string `json:"folder,omitempty"` // of "capture": where the context is copied to
 }
 
 // Response is what a build left.

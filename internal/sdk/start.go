@@ -39,10 +39,12 @@ func (p *Pool) prepare() error {
 	if err := os.MkdirAll(p.options.Dir, 0o700); err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(p.options.Dir, "worker.py"), workerProgram, 0o600); err != nil {
-		return err
+	for name, program := range map[string][]byte{"worker.py": workerProgram, "seed.py": seedProgram, "capture.py": captureProgram} {
+		if err := os.WriteFile(filepath.Join(p.options.Dir, name), program, 0o600); err != nil {
+			return err
+		}
 	}
-	return os.WriteFile(filepath.Join(p.options.Dir, "seed.py"), seedProgram, 0o600)
+	return nil
 }
 
 // failed makes a SetupError of a worker's start that went wrong.

@@ -40,44 +40,6 @@ type worker struct {
 	endOnce sync.Once
 }
 
-// message is what a worker says: its description at first, then one answer to each request.
-type message struct {
-	Description *Description       `json:"description"`
-	Names       [][]string         `json:"names"`
-	Tags        []string           `json:"tags"`
-	Telemetry   map[string]float64 `json:"telemetry"`
-	SdistBuilds int                `json:"sdist_builds"`
-	SdistLost   bool               `json:"sdist_lost"`
-	Error       *workerError       `json:"error"`
-}
-
-// workerError is an exception in a worker, which lives on.
-type workerError struct {
-	Kind       string   `json:"kind"` // "options", "command" or "exception"
-	Problems   []string `json:"problems"`
-	Valid      []string `json:"valid"`
-	ReturnCode int      `json:"return_code"`
-	Command    []string `json:"command"`
-	Type       string   `json:"type"`
-	Message    string   `json:"message"`
-	Tail       string   `json:"tail"`
-}
-
-// err gives the message's error its type, or nil.
-func (m message) err() error {
-	e := m.Error
-	switch {
-	case e == nil:
-		return nil
-	case e.Kind == "options":
-		return &OptionError{Problems: e.Problems, Valid: e.Valid}
-	case e.Kind == "command":
-		return &BuildFailure{ReturnCode: e.ReturnCode, Command: e.Command, Tail: e.Tail, Telemetry: m.Telemetry, SdistBuilds: m.SdistBuilds}
-	default:
-		return &SDKError{Type: e.Type, Message: e.Message, Traceback: e.Tail, SdistBuilds: m.SdistBuilds}
-	}
-}
-
 // launch starts a worker's process by begin, which has to set pid and to see to exited, and waits until it has
 // connected. dir becomes the worker's. A spawned worker's import goes on after that. Errors are begin's, of our own
 // machine, or a *WorkerDied.
@@ -259,14 +221,19 @@ func (w *worker) brokenOff(ctx context.Context, err error) error {
 }
 
 // build has the worker build one image within the request's time, with all output in log.
-func (w *worker) build(ctx context.Context, request Request, log logFile) (message, error) {
+// With a folder it builds nothing, and captures there what it would.
+func (w *worker) build(ctx context.Context, request Request, log logFile, folder string) (message, error) {
 	if request.Timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, request.Timeout, ErrTimeout)
 		defer cancel()
 	}
+	op := "build"
+	if folder != "" {
+		op = "capture"
+	}
 	before, began := log.size(), time.Now()
-	answer, err := w.ask(ctx, buildRequest{"build", request.image(), request.Sdist, log.path})
+	answer, err := w.ask(ctx, buildRequest{op, request.image(), request.Sdist, log.path, folder})
 	if err != nil {
 		err = withTail(err, log, before)
 		log.note(fmt.Sprintf("ended after %s: %v", time.Since(began).Round(time.Second), err))

@@ -30,6 +30,12 @@ import time
 import traceback
 from pathlib import Path
 
+# Where we lie is not searched for modules (-P), and must not be while the SDK imports.
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import capture  # noqa: E402
+
+del sys.path[0]
+
 TAIL = 16_000  # characters kept of a failed command's output: the last step's own, and its instruction, which may be long
 GRACE = 2  # seconds that what we started has between SIGINT and SIGKILL
 
@@ -92,7 +98,7 @@ class SDK:
                 push=True,  # Left out, it means "in CI".
                 include_base_tag=False,  # Instances that share a base image would overwrite each other's tag.
                 include_versioned_tag=False,  # Release tags are mutable, and another SDK commit's image may be there.
-                git_sha=self.sha,
+                git_sha=image.get("git_sha") or self.sha,
                 git_ref="unknown",  # Anything else adds a mutable branch tag, and a cache tag for each ref.
                 sdk_project_root=self.root,
                 **{name: value for name, value in options.items() if name not in OWN},
@@ -137,6 +143,16 @@ class SDK:
         except SystemExit as error:
             return counts | {"error": describe_error(error, self)}
         return counts | done
+
+    def capture(self, image, sdist, folder):
+        """What build would have docker do, with a copy of the context in folder; gives the answer's fields."""
+        with capture.no_docker(self.module, folder) as docker:
+            done = self.build(image, sdist)
+        if "error" in done:
+            return done
+        if not docker.kept:
+            raise capture.Uncapturable("the SDK's build ended without docker buildx build")
+        return {"captured": docker.kept}
 
 
 def run_build(module, options):
@@ -217,6 +233,8 @@ def explain(error, options):
 def describe_error(error, sdk=None):
     if isinstance(error, Refused):
         return {"kind": "options", "problems": error.problems, "valid": sdk.options if sdk else []}
+    if isinstance(error, capture.Uncapturable):
+        return {"kind": "capture", "message": str(error)}
     if isinstance(error, subprocess.CalledProcessError):
         # str() of the SDK's BuildCommandError has no word of the output, and it cannot be pickled either.
         output = tail(error.stderr) or tail(error.output)
@@ -280,6 +298,9 @@ def answer(sdk, request):
         case "build":
             with output_to(request["log"]), clean_temporary():
                 return sdk.build(request["image"], request["sdist"])
+        case "capture":
+            with output_to(request["log"]), clean_temporary():
+                return sdk.capture(request["image"], request["sdist"], request["folder"])
     raise ValueError(f"no such operation: {request['op']}")
 
 

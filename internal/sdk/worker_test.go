@@ -43,6 +43,11 @@ sleep 0.1
 rmdir "$here/busy"
 `
 
+// quietDocker is a docker that only writes that it ran.
+const quietDocker = `#!/bin/sh
+echo "docker $*" >>"$(dirname "$0")/docker.log"
+`
+
 // inBothModes runs a test with workers that are spawned, and with forked ones.
 func inBothModes(t *testing.T, test func(t *testing.T, fork bool)) {
 	t.Parallel()
@@ -71,6 +76,7 @@ func newPythonPool(t *testing.T, variant string, options PoolOptions) fixture {
 		os.CopyFS(root, os.DirFS("testdata/fakesdk")), // Python writes its bytecode beside it.
 		os.WriteFile(filepath.Join(root, "variant"), []byte(variant), 0o644),
 		os.WriteFile(filepath.Join(root, "uv"), []byte(fakeUV), 0o755),
+		os.WriteFile(filepath.Join(root, "docker"), []byte(quietDocker), 0o755),
 		os.WriteFile(filepath.Join(root, "prebuilt.tar.gz"), []byte("the prebuilt sdist"), 0o644),
 	); err != nil {
 		t.Fatal(err)

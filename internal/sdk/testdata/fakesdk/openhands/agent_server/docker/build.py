@@ -2,6 +2,7 @@
 directory says which of its seams it has; the base image says what a build does."""
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -55,7 +56,8 @@ class BuildOptions:
 
     @property
     def all_tags(self):
-        return [f"{self.image}:{sha}-{self.custom_tags}-{self.target}" for sha in (self.git_sha[:7], self.git_sha) if self.custom_tags]
+        tags = [f"{self.image}:{sha}-{self.custom_tags}-{self.target}" for sha in (self.git_sha[:7], self.git_sha) if self.custom_tags]
+        return list(dict.fromkeys(tags))
 
 
 class Telemetry:
@@ -84,7 +86,17 @@ if VARIANT != "none":
     _run = run
 
 
+DOCKERFILE = Path("openhands/agent_server/docker/Dockerfile")
+CATALOG = Path("openhands/catalog.py")
+
+
 def make_context(options):
+    if options.target == "base-image-minimal":  # Two files, and no sdist.
+        context = Path(tempfile.mkdtemp(prefix="agent-base-ctx-"))
+        shutil.copy2(options.sdk_project_root / DOCKERFILE, context / "Dockerfile")
+        (context / CATALOG).parent.mkdir(parents=True)
+        shutil.copy2(options.sdk_project_root / CATALOG, context / CATALOG)
+        return str(context)
     context = tempfile.mkdtemp(prefix="agent-build-")
     sdist = options.prebuilt_sdist
     if sdist is None:
@@ -95,9 +107,35 @@ def make_context(options):
     return context
 
 
+def docker_build(options, context):
+    own_run = globals().get("_run", run)
+    args = ["docker", "buildx", "build", "--file", str(options.sdk_project_root / DOCKERFILE), "--target", options.target]
+    args += ["--build-arg", f"BASE_IMAGE={options.base_image}", "--build-arg", f"OPENHANDS_BUILD_GIT_SHA={options.git_sha}"]
+    args += ["--build-arg", f"FLAVOR={getattr(options, 'flavor', 'plain')}", "--platform", "linux/amd64", "--push"]
+    for tag in options.all_tags:
+        args += ["--tag", tag]
+    own_run(["docker", "buildx", "inspect", "--bootstrap"])
+    args += ["--cache-from", f"type=registry,ref={options.image}:buildcache"]
+    match options.base_image:
+        case "no docker":
+            return
+        case "twice":
+            own_run([*args, context], cwd=context)
+        case "odd":
+            args += ["--build-context", "base=/"]
+        case "elsewhere":
+            context = "https://example.org/context.git"
+        case "relative":
+            args[args.index("--file") + 1] = "Dockerfile"
+            args += ["--build-arg", "FLAVOR", "--build-arg=HOME", "--build-arg", "PAIR=a=b"]
+            context = "."
+    own_run([*args, context], cwd=os.getcwd())
+
+
 def build(options):
     print("in", Path.cwd())
-    os.chdir(make_context(options))  # The real one does, while it unpacks.
+    context = make_context(options)
+    os.chdir(context)  # The real one does, while it unpacks.
     print("said on standard output")
     print("said on standard error", file=sys.stderr)
     subprocess.run(["sh", "-c", "echo said by a child; echo said by a child, loudly >&2"])
@@ -123,6 +161,10 @@ def build(options):
                 (["uv", "build", "--sdist", "--out-dir", "x"], None),
             ]:
                 _run(cmd, cwd=cwd)
+    try:
+        docker_build(options, context)
+    finally:
+        shutil.rmtree(context, ignore_errors=options.target != "base-image-minimal")
     return options.all_tags
 
 
