@@ -17,7 +17,12 @@ var pinned = regexp.MustCompile(`^openhands-(agent-server|sdk|tools|workspace)==
 // releases are those in the recipe, oldest first, each with its packages.
 func releases(t *testing.T) (versions []string, packages map[string][]string) {
 	t.Helper()
-	list, err := os.ReadFile("image/recipe/sdists.txt")
+	return pinnedIn(t, "image/recipe/sdists.txt")
+}
+
+func pinnedIn(t *testing.T, path string) (versions []string, packages map[string][]string) {
+	t.Helper()
+	list, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,6 +48,18 @@ func TestReleasesAreWhole(t *testing.T) {
 		if diff := cmp.Diff(want, packages[version]); diff != "" {
 			t.Errorf("%s: %s", version, diff)
 		}
+	}
+}
+
+func TestWheelsAreOfTheNewestReleases(t *testing.T) {
+	versions, packages := pinnedIn(t, "releases/releases.txt")
+	for _, version := range versions {
+		if diff := cmp.Diff([]string{"agent-server", "sdk"}, packages[version]); diff != "" {
+			t.Errorf("%s: %s", version, diff)
+		}
+	}
+	if newest := "v" + versions[len(versions)-1]; newest != Refs[0] {
+		t.Errorf("the newest is %s, want that of the repository, %s", newest, Refs[0])
 	}
 }
 
