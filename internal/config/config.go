@@ -29,6 +29,8 @@ type Config struct {
 
 	// Image is the repository that images are pushed to, without a tag.
 	Image string
+	// EvalBaseImage is the repository of the eval-base images, without a tag; Image where the user named none.
+	EvalBaseImage string
 	// BaseImageTemplate makes an instance's base image: {instance_id} {repo} {name} {arch}.
 	BaseImageTemplate string
 	// CustomTagTemplate makes the SDK's custom tag: {instance_tag} {instance_id} {sdk_dockerfile_sha7} {options_sha7}.
@@ -37,8 +39,18 @@ type Config struct {
 	TagTemplateGiven  bool
 	// Target is the SDK Dockerfile's stage, "source-minimal".
 	Target string
-	// Strategy is how images are made; only "native" so far.
+	// Strategy is how images are made: StrategyAuto, StrategyNative or StrategyRebase.
 	Strategy string
+	// Verify is how many rebased images are also built natively and compared. VerifyGiven says that the user wrote it: what
+	// was asked for is an error where it is not possible, the default is left out with a warning.
+	Verify      int
+	VerifyGiven bool
+	// VerifyTree compares whole file trees, too.
+	VerifyTree bool
+	// VerifyImages are what the command verify is to compare, as full references in Image; empty in every other run.
+	VerifyImages []string
+	// EvalBaseMaxAge is how old an eval-base image may be and still be used; 0 is any age.
+	EvalBaseMaxAge time.Duration
 
 	// ForceBuild builds also what the registry has.
 	ForceBuild bool

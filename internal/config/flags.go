@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// ParseArgs makes a Config of a command line that has the inputs' names as flags; without arguments, of the inputs
-// themselves. For --help it writes the table of inputs to help and returns flag.ErrHelp.
+// ParseArgs makes a Config of a command line that has the inputs' names as flags, and may begin with VerifyCommand;
+// without arguments, of the inputs themselves. For --help it writes the table of inputs to help and returns flag.ErrHelp.
 func ParseArgs(args []string, input func(name string) string, help io.Writer) (Config, error) {
 	if len(args) == 0 {
 		return Parse(func(name string) string {
@@ -19,12 +19,17 @@ func ParseArgs(args []string, input func(name string) string, help io.Writer) (C
 			return input(name)
 		})
 	}
-	line := &commandLine{values: map[string]string{}}
+	line := &commandLine{values: map[string]string{}, verify: args[0] == VerifyCommand}
+	if line.verify {
+		args = args[1:]
+	}
 	if line.read(args) {
 		printHelp(help)
 		return Config{}, flag.ErrHelp
 	}
+	line.checkImages()
 	c, err := Parse(func(name string) string { return line.values[name] })
+	c.VerifyImages = line.images
 	return c, errors.Join(append(line.mistakes, err)...)
 }
 
@@ -32,6 +37,9 @@ func ParseArgs(args []string, input func(name string) string, help io.Writer) (C
 type commandLine struct {
 	values   map[string]string
 	mistakes []error
+	// verify says that the line began with VerifyCommand; what is no flag is then one of images.
+	verify bool
+	images []string
 }
 
 func (l *commandLine) wrong(input, problem, fix string) {
@@ -49,6 +57,8 @@ func (l *commandLine) read(args []string) (help bool) {
 			return true
 		case err != nil:
 			rest = l.refuse(err, args[len(args)-len(rest)-1], rest)
+		case len(rest) > 0 && l.verify:
+			l.images, rest = append(l.images, rest[0]), rest[1:]
 		case len(rest) > 0:
 			l.wrong("command line", Quote(rest[0])+" is not a flag", "every value follows its flag's name, as in "+
 				"--sdk-ref v1.58.2; that of a switch follows an equals sign, as in --force-build=false")
@@ -114,7 +124,9 @@ func inputNames() []string {
 func printHelp(w io.Writer) {
 	fmt.Fprint(w, "eval-images makes sure that every evaluation image exists in a registry for one ref of the SDK.\n\n"+
 		"Without arguments it is a GitHub action and reads its inputs from INPUT_ variables; else from these flags.\n"+
-		"eval-images merge DIR... adds up what the shards of one run have left in folders.\n\n")
+		"eval-images merge DIR... adds up what the shards of one run have left in folders.\n"+
+		"eval-images verify IMAGE... builds the images named natively under other tags, with the flags that they were made\n"+
+		"with, and compares.\n\n")
 	for _, in := range allFlags() {
 		value := " VALUE"
 		if in.boolean {

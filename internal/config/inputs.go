@@ -45,12 +45,20 @@ var inputs = []Input{
 		"Ignored when instance-ids is given."},
 	{Name: "shard", Default: "1/1, all", Description: "Which part of the images this run builds, such as 2/4. The parts are even, and mix repositories."},
 	{Name: "image", Default: defaultImage, Description: "Repository that the images are pushed to, without a tag."},
+	{Name: "eval-base-image", Default: "that of image",
+		Description: "Repository of the eval-base images that images are rebased on, without a tag."},
 	{Name: "base-image-template", Default: "that of the benchmark, for swebench " + sweBenchBaseImage + " in lower case",
 		Description: "Base image of an instance, with {instance_id} {repo} {name} {arch}, and {column:NAME} for a column of the dataset."},
 	{Name: "custom-tag-template", Default: "what the evaluation pulls, " + phasedTag,
 		Description: "The custom part of each tag, with {instance_tag} {instance_id} {sdk_dockerfile_sha7} {options_sha7}."},
 	{Name: "target", Default: defaultTarget, Description: "Stage of the SDK's Dockerfile."},
-	{Name: "strategy", Description: "How images are made. Only native, the default, in this version."},
+	{Name: "strategy", Default: defaultStrategy, Description: "How images are made, auto, native or rebase. native has the SDK build each one; " +
+		"rebase has it build two references, and makes the others from these in the registry; what cannot be made so fails with rebase, " +
+		"and is built natively with auto."},
+	{Name: "verify", Default: strconv.Itoa(defaultVerify) + ", which is left out with a warning where nothing can be built",
+		Description: "How many rebased images are also built natively and compared, 0 for none. A difference fails the run."},
+	{Name: "verify-tree", Default: "false", Description: "true compares whole file trees too, for which both images are read completely.", boolean: true},
+	{Name: "eval-base-max-age", Default: "0, any age", Description: "Age from which an eval-base image is built anew, such as 30d or 168h."},
 	{Name: "force-build", Default: "false", Description: "true builds also the images that the registry has.", boolean: true},
 	{Name: "dry-run", Default: "false", Description: "true prints the plan, with what exists already, and builds nothing. " +
 		"Without sdk-ref it names no tags.", boolean: true},

@@ -38,7 +38,7 @@ func TestActionDeclaresTheInputs(t *testing.T) {
 }
 
 func TestDefaultsAreThoseOfTheTable(t *testing.T) {
-	for _, input := range []string{"benchmark", "sdk-repository", "image", "target", "force-build", "max-retries", "cache-mode", "image-timeout", "build-dir"} {
+	for _, input := range []string{"benchmark", "sdk-repository", "image", "target", "strategy", "force-build", "max-retries", "cache-mode", "image-timeout", "build-dir"} {
 		t.Run(input, func(t *testing.T) {
 			got, err := Parse(inputsOf(map[string]string{input: inputNamed(input).Default}))
 			if err != nil {

@@ -12,7 +12,7 @@ const (
 	defaultSDKRepository = "https://github.com/OpenHands/software-agent-sdk.git"
 	defaultImage         = "ghcr.io/openhands/eval-agent-server"
 	defaultTarget        = "source-minimal"
-	defaultStrategy      = "native"
+	defaultStrategy      = StrategyAuto
 	defaultCacheMode     = "off"
 	defaultBuildDir      = "builds"
 )
@@ -39,7 +39,11 @@ func Parse(get func(name string) string) (Config, error) {
 		BaseImageTemplate: p.baseImageTemplate(benchmark),
 		CustomTagTemplate: p.template("custom-tag-template", TagPlaceholders),
 		Target:            p.target(),
-		Strategy:          p.strategy(),
+		Strategy:          p.choice("strategy", defaultStrategy, StrategyAuto, StrategyNative, StrategyRebase),
+		Verify:            p.whole("verify", defaultVerify, 0, mostVerified),
+		VerifyGiven:       p.given("verify") != "",
+		VerifyTree:        p.boolean("verify-tree"),
+		EvalBaseMaxAge:    p.evalBaseMaxAge(),
 		ForceBuild:        p.boolean("force-build"),
 		DryRun:            dryRun,
 		Format:            p.format(dryRun),
@@ -61,6 +65,7 @@ func Parse(get func(name string) string) (Config, error) {
 	if len(c.InstanceIDs) > 0 && c.Limit > 0 {
 		c.Limit, c.limitUnused = 0, true
 	}
+	c.EvalBaseImage = p.evalBaseImage(c.Image)
 	c.TagTemplateGiven = c.CustomTagTemplate != ""
 	if !c.TagTemplateGiven {
 		c.CustomTagTemplate = defaultTagTemplate(benchmark, c.SDKOptions)
@@ -89,6 +94,7 @@ func (c Config) Warnings() []string {
 		warnings = append(warnings, fmt.Sprintf("%s changes nothing with the builder %s: the disk of a buildkitd at an "+
 			"address cannot be seen, and its cache is never pruned", strings.Join(given, ", "), c.Builder))
 	}
+	warnings = append(warnings, c.idleRebaseInputs()...)
 	if len(c.InstanceIDs) > 0 && c.InstancesFile != "" {
 		warnings = append(warnings, fmt.Sprintf("instances-file %s is not read, because instance-ids is given", Quote(c.InstancesFile)))
 	}

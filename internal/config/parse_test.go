@@ -34,9 +34,10 @@ func least() Config {
 		SDKRepository:     "https://github.com/OpenHands/software-agent-sdk.git",
 		SDKRef:            "v1.58.2",
 		Image:             "ghcr.io/openhands/eval-agent-server",
+		EvalBaseImage:     "ghcr.io/openhands/eval-agent-server",
 		BaseImageTemplate: "docker.io/swebench/sweb.eval.{arch}.{repo}_1776_{name}:latest",
 		CustomTagTemplate: "{sdk_dockerfile_sha7}-{instance_tag}",
-		Target:            "source-minimal", Strategy: "native", MaxWorkers: 8, MaxRetries: 2, CacheMode: "off",
+		Target:            "source-minimal", Strategy: "auto", Verify: 1, MaxWorkers: 8, MaxRetries: 2, CacheMode: "off",
 		ImageTimeout: 2000 * time.Second, Builder: "builder-1", BuildDir: "builds",
 		BatchSize: 15, KeepStorageGB: 60, PruneThreshold: 60,
 	}
@@ -97,6 +98,19 @@ func TestParse(t *testing.T) {
 			func(c *Config) {
 				c.Dataset, c.Split, c.Limit, c.Shard, c.Title, c.HFToken = "a/b.C-d", "dev", 7, Shard{2, 4}, "Mine", "t"
 			}},
+		"eval-base images of their own": {
+			map[string]string{"image": "r:5000/a/b", "eval-base-image": "r:5000/a/bases", "eval-base-max-age": "30d"},
+			func(c *Config) {
+				c.Image, c.EvalBaseImage, c.EvalBaseMaxAge = "r:5000/a/b", "r:5000/a/bases", 720*time.Hour
+			}},
+		"an age in hours":                    {map[string]string{"eval-base-max-age": "36h30m"}, func(c *Config) { c.EvalBaseMaxAge = 36*time.Hour + 30*time.Minute }},
+		"any age":                            {map[string]string{"eval-base-max-age": "0"}, func(*Config) {}},
+		"any age in days":                    {map[string]string{"eval-base-max-age": "0d"}, func(*Config) {}},
+		"verify, the default given outright": {map[string]string{"verify": "1"}, func(c *Config) { c.VerifyGiven = true }},
+		"no verify":                          {map[string]string{"verify": "0"}, func(c *Config) { c.Verify, c.VerifyGiven = 0, true }},
+		"more of it": {map[string]string{"strategy": "rebase", "verify": "3", "verify-tree": "true"}, func(c *Config) {
+			c.Strategy, c.Verify, c.VerifyGiven, c.VerifyTree = "rebase", 3, true, true
+		}},
 		"everything else": {
 			map[string]string{
 				"sdk-repository": "file:///srv/sdk.git", "sdk-ref": "refs/tags/v1.58.2", "instances-file": "ids.txt",
@@ -108,6 +122,7 @@ func TestParse(t *testing.T) {
 			func(c *Config) {
 				c.SDKRepository, c.SDKRef, c.InstancesFile = "file:///srv/sdk.git", "refs/tags/v1.58.2", "ids.txt"
 				c.Image, c.BaseImageTemplate, c.Target = "localhost:5000/a/b", "hub:5000/x/{instance_id}", "binary"
+				c.EvalBaseImage, c.Strategy = c.Image, "native"
 				c.ForceBuild, c.CacheMode, c.ImageTimeout = true, "max", 90*time.Minute
 				c.Builder = "unix:///run/buildkit/buildkitd.sock"
 				c.Registry, c.BaseRegistry = Credentials{"u", "p"}, Credentials{"v", "q"}
@@ -213,8 +228,19 @@ func TestMistakes(t *testing.T) {
 		{"base-image-template", "X/{instance_id}", "does not make an image's name", "sweb.eval"},
 		{"custom-tag-template", "{tag}", "unknown placeholder {tag}", "{instance_tag} {instance_id} {sdk_dockerfile_sha7} {options_sha7}"},
 		{"target", "source minimal", "cannot be the name of a stage", "source-minimal"},
-		{"strategy", "auto", `"auto" is not available: this version has only native`, "native"},
-		{"strategy", "rebase", "only native", "native"},
+		{"strategy", "rebased", `"rebased" is unknown`, "auto, native or rebase"},
+		{"verify", "-1", `"-1" is not such a number`, "from 0 to 1000, or leave it empty for 1"},
+		{"verify", "all", `"all" is not such a number`, "from 0"},
+		{"verify", "1001", "is not such a number", "to 1000"},
+		{"verify-tree", "1", `"1" is not a boolean`, "true or false"},
+		{"eval-base-max-age", "30", `"30" has no unit`, "30d or 168h, or 0 for any age"},
+		{"eval-base-max-age", "-1h", `"-1h" is not a duration`, "30d"},
+		{"eval-base-max-age", "-1d", "is not a duration", "30d"},
+		{"eval-base-max-age", "2 weeks", "is not a duration", "30d"},
+		{"eval-base-max-age", "100000d", "is not a duration", "30d"},
+		{"eval-base-image", "ghcr.io/o/bases:x", `"ghcr.io/o/bases:x" has a tag or a digest`, "keys"},
+		{"eval-base-image", "bases", `"bases" names no registry`, "host"},
+		{"eval-base-image", "ghcr.io/o/Bases", "upper-case", "write ghcr.io/o/bases"},
 		{"force-build", "yes", `"yes" is not a boolean`, "true or false"},
 		{"force-build", "tRUE", "is not a boolean", "true or false"},
 		{"max-workers", "0", `"0" is not a whole number of at least 1`, "1 or more"},
@@ -290,9 +316,15 @@ func TestWarnings(t *testing.T) {
 		"options with the default tags": {map[string]string{"sdk-options": "a=1"}, nil},
 		"pruning where none can be": {map[string]string{"builder": "tcp://h:1", "keep-storage-gb": "9", "prune-threshold-percent": "9"},
 			[]string{"keep-storage-gb,"}},
-		"an address":      {map[string]string{"builder": "tcp://h:1"}, nil},
-		"ids and a file":  {map[string]string{"instance-ids": "a__a-1", "instances-file": "f"}, []string{"instances-file"}},
-		"ids and a limit": {map[string]string{"instance-ids": "a__a-1", "n-limit": "5"}, []string{"n-limit"}},
+		"an address": {map[string]string{"builder": "tcp://h:1"}, nil},
+		"verifying what is native": {map[string]string{"strategy": "native", "verify": "1", "verify-tree": "true", "eval-base-image": "r:5000/xy", "eval-base-max-age": "1d"},
+			[]string{"verify,"}},
+		"no verify, and native":       {map[string]string{"strategy": "native", "verify": "0"}, nil},
+		"the same eval-base-image":    {map[string]string{"strategy": "native", "image": "r:5000/xy", "eval-base-image": "r:5000/xy"}, nil},
+		"the trees of none":           {map[string]string{"verify": "0", "verify-tree": "true"}, []string{"verify-tree"}},
+		"rebase with all of its kind": {map[string]string{"strategy": "rebase", "verify": "1", "verify-tree": "true", "eval-base-max-age": "1d"}, nil},
+		"ids and a file":              {map[string]string{"instance-ids": "a__a-1", "instances-file": "f"}, []string{"instances-file"}},
+		"ids and a limit":             {map[string]string{"instance-ids": "a__a-1", "n-limit": "5"}, []string{"n-limit"}},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

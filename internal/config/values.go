@@ -124,22 +124,38 @@ var pathComponent = regexp.MustCompile(`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*$`)
 func (p *parser) image() string {
 	const input = "image"
 	v := p.or(input, defaultImage)
+	p.checkRepository(input, v, "tags come from the SDK")
+	return v
+}
+
+// checkRepository refuses what is no repository with its host; untagged says why it must have no tag.
+func (p *parser) checkRepository(input, v, untagged string) {
+	_, path, _ := strings.Cut(v, "/")
+	if !strings.Contains(v, "://") && strings.ContainsAny(path, ":@") {
+		p.wrong(input, "leave out what follows the repository's name: "+untagged, "%s has a tag or a digest", Quote(v))
+		return
+	}
+	if problem, fix := repositoryProblem(v); problem != "" {
+		p.wrong(input, fix, "%s %s", Quote(v), problem)
+	}
+}
+
+// repositoryProblem says what is wrong with a repository's name, and what to do about it; both are empty for a good one.
+func repositoryProblem(v string) (problem, fix string) {
 	host, path, _ := strings.Cut(v, "/")
 	invalid := func(component string) bool { return !pathComponent.MatchString(component) }
 	switch _, err := name.NewRepository(v); {
 	case strings.Contains(v, "://"):
-		p.wrong(input, "leave out the scheme: ghcr.io/owner/name", "%s is a URL, not a repository", Quote(v))
-	case strings.ContainsAny(path, ":@"):
-		p.wrong(input, "leave out what follows the repository's name: tags come from the SDK", "%s has a tag or a digest", Quote(v))
+		return "is a URL, not a repository", "leave out the scheme: ghcr.io/owner/name"
 	case !strings.ContainsAny(host, ".:") && host != "localhost" || path == "":
 		// Docker and the registry library would silently take such a name for one on Docker Hub.
-		p.wrong(input, "write the registry's host too, such as ghcr.io/owner/name or docker.io/owner/name", "%s names no registry", Quote(v))
+		return "names no registry", "write the registry's host too, such as ghcr.io/owner/name or docker.io/owner/name"
 	case path != strings.ToLower(path):
-		p.wrong(input, "write "+host+"/"+strings.ToLower(path), "%s has upper-case letters, which registries refuse", Quote(v))
+		return "has upper-case letters, which registries refuse", "write " + host + "/" + strings.ToLower(path)
 	case err != nil || slices.ContainsFunc(strings.Split(path, "/"), invalid):
-		p.wrong(input, "write a repository such as "+defaultImage, "%s is not a repository's name", Quote(v))
+		return "is not a repository's name", "write a repository such as " + defaultImage
 	}
-	return v
+	return "", ""
 }
 
 func (p *parser) baseImageTemplate(b Benchmark) string {
@@ -171,14 +187,6 @@ func (p *parser) target() string {
 	v := p.or("target", defaultTarget)
 	if !stageName.MatchString(v) {
 		p.wrong("target", "write a stage of the SDK's Dockerfile, such as "+defaultTarget, "%s cannot be the name of a stage", Quote(v))
-	}
-	return v
-}
-
-func (p *parser) strategy() string {
-	v := p.or("strategy", defaultStrategy)
-	if v != defaultStrategy {
-		p.wrong("strategy", "leave it empty, or write native", "%s is not available: this version has only native", Quote(v))
 	}
 	return v
 }
