@@ -31,6 +31,13 @@ const (
 	Failed  Status = "failed"
 )
 
+// The ways to make an image: StrategyNative is the SDK's own build of it, StrategyRebase puts layers that exist on a base
+// by writing to the registry alone.
+const (
+	StrategyNative = "native"
+	StrategyRebase = "rebase"
+)
+
 // SkipRemoteExists is the only reason for a skip; the word is the benchmarks repository's.
 const SkipRemoteExists = "remote_image_exists"
 
@@ -42,8 +49,10 @@ type Result struct {
 	Tags []string
 	// Digest is the manifest digest on which all Tags are, as the registry gives it; empty where it was not asked.
 	Digest string
-	// Strategy is how the image was made: "native".
+	// Strategy is how the image was made, or tried to be: StrategyNative or StrategyRebase; empty where it came to neither.
 	Strategy string
+	// Refusal is why an image that was to be rebased could not be, in words that many images may share; empty else.
+	Refusal string
 	// LogPath is the image's log, relative to the workspace; empty when nothing was run.
 	LogPath string
 	// Attempts counts how often the image was tried; 0 when it was there already, or never begun.

@@ -78,10 +78,10 @@ func (r Result) plus(next Result, err error, begun bool) Result {
 	}
 	sum.Check, sum.Making, sum.Waited = r.Check+next.Check, r.Making+next.Making, r.Waited+next.Waited
 	sum.SdistBuilds = r.SdistBuilds + next.SdistBuilds
-	// An attempt that did not come to the SDK's build has no strategy, but may have a log.
+	// An attempt that did not come to making the image has no strategy, but may have a log.
 	sum.Strategy, sum.LogPath = cmp.Or(next.Strategy, r.Strategy), cmp.Or(next.LogPath, r.LogPath)
 	if next.Strategy == "" {
-		sum.Telemetry = r.Telemetry
+		sum.Telemetry, sum.Refusal = r.Telemetry, cmp.Or(next.Refusal, r.Refusal)
 	}
 	return sum
 }

@@ -61,6 +61,12 @@ func found() attempt {
 	return attempt{result: build.Result{Skipped: true, Tags: []string{"r/i:0"}, Digest: "sha256:a", Check: time.Second}}
 }
 
+// refused is an attempt at an image that could not be rebased.
+func refused(a attempt) attempt {
+	a.result.Refusal = "ONBUILD"
+	return a
+}
+
 // unasked is a registry that did not answer before anything was built.
 func unasked() attempt {
 	return attempt{build.Result{Check: time.Second}, &build.Error{Class: build.ClassRegistry, Err: errors.New("502")}}
@@ -117,6 +123,10 @@ func TestRetrierAddsUp(t *testing.T) {
 			build.Result{Attempts: 2, Check: 2 * time.Second, Making: two, SdistBuilds: 2, LogPath: "x.log", Strategy: "native"}},
 		{"the push had landed", []attempt{failing(build.ClassNetwork), found()},
 			build.Result{Attempts: 2, Check: 2 * time.Second, Making: time.Minute, SdistBuilds: 1, LogPath: "x.log", Strategy: "native"}},
+		{"refused, and the push had landed", []attempt{refused(failing(build.ClassNetwork)), found()},
+			build.Result{Attempts: 2, Check: 2 * time.Second, Making: time.Minute, SdistBuilds: 1, LogPath: "x.log", Strategy: "native", Refusal: "ONBUILD"}},
+		{"refused, and then not", []attempt{refused(failing(build.ClassNetwork)), working()},
+			build.Result{Attempts: 2, Check: 2 * time.Second, Making: two, SdistBuilds: 2, LogPath: "x.log", Strategy: "native"}},
 		{"it was there before anything was built", []attempt{unasked(), found()}, build.Result{Attempts: 1, Skipped: true, Check: 2 * time.Second}},
 		{"it was there", []attempt{found()}, build.Result{Skipped: true, Check: time.Second}},
 		{"another failure each time", []attempt{failing(build.ClassDisk), failing(build.ClassTimeout), working()},

@@ -37,6 +37,7 @@ type Entry struct {
 
 	InstanceID      string `json:"instance_id"`
 	Strategy        Text   `json:"strategy"`
+	StrategyReason  Text   `json:"strategy_reason"` // why it could not be rebased
 	Digest          Text   `json:"digest"`
 	ErrorClass      Text   `json:"error_class"`
 	ErrorReturnCode *int   `json:"error_return_code"`
@@ -66,7 +67,7 @@ func FromOutcome(o build.Outcome) Entry {
 		Status: o.Status(), AttemptCount: o.Result.Attempts, FinishedAt: &finished,
 		RemoteCheckSeconds: known(o.Result.Check), BuildSeconds: known(o.Result.Making), DurationSeconds: known(worked),
 		Telemetry: telemetry(o.Result.Telemetry), InstanceID: o.Target.InstanceID, Strategy: Text(o.Result.Strategy),
-		SdistBuilds: o.Result.SdistBuilds, Attempts: attempts(o.Result.Tries),
+		StrategyReason: Text(strings.Join(strings.Fields(o.Result.Refusal), " ")), SdistBuilds: o.Result.SdistBuilds, Attempts: attempts(o.Result.Tries),
 		Phases: map[string]float64{
 			"queued": round(queued.Seconds()), "check": round(o.Result.Check.Seconds()), "build": round(o.Result.Making.Seconds()),
 			"backoff": round(o.Result.Waited.Seconds()),

@@ -48,6 +48,7 @@ func outcomes() []build.Outcome {
 	skipped := build.Result{Skipped: true, Tags: []string{"ghcr.io/openhands/eval-agent-server:1234567-abcdef0-y-source-minimal"}, Digest: "sha256:" + strings.Repeat("b", 64), Check: 120 * time.Millisecond}
 	lostPush := builtResult(1, 40*time.Second)
 	broken := builtResult(2, 12*time.Second)
+	broken.Refusal = "the base image has\nONBUILD instructions"
 	broken.Tags, broken.SdistBuilds, broken.Waited = nil, 2, 6*time.Second
 	broken.Tries = []build.Try{
 		{Err: &build.Error{Class: build.ClassNetwork, Err: errors.New("lookup r:\nno such host")}, Took: 5250 * time.Millisecond},

@@ -87,6 +87,7 @@ func together(parts []Part) Run {
 	run := parts[0].Summary.Run
 	run.Shard, run.MergedFrom, run.MissingShards = "", len(parts), missing(parts)
 	run.Sdist, run.Files, run.Phases, run.Warnings, run.SetupError, run.Cancelled = Sdist{}, Files{}, nil, nil, "", false
+	run.Rebase = Rebase{}
 	longest := map[string]float64{}
 	var names, faults []string
 	for _, part := range parts {
@@ -97,6 +98,7 @@ func together(parts []Part) Run {
 		run.ImageTagPrefix = cmp.Or(run.ImageTagPrefix, one.ImageTagPrefix)
 		run.Started, run.Finished = earlier(run.Started, one.Started), later(run.Finished, one.Finished)
 		run.Cancelled = run.Cancelled || one.Cancelled
+		run.Rebase = run.Rebase.plus(one.Rebase)
 		for _, p := range one.Phases {
 			if _, known := longest[p.Name]; !known {
 				names = append(names, p.Name)

@@ -46,6 +46,8 @@ type Run struct {
 	Warnings []string `json:"warnings"`
 	// Pruned are the prunes of the builder's cache.
 	Pruned []Pruning `json:"pruned"`
+	// Rebase is zero where nothing was to be rebased.
+	Rebase Rebase `json:"rebase"`
 
 	Started   time.Time `json:"-"` // in JSON these two are the summary's own
 	Finished  time.Time `json:"-"`
@@ -95,6 +97,7 @@ func (r Run) normal() Run {
 		pruned[i] = Pruning{At: moment(p.At), DiskUsedPercent: round(p.DiskUsedPercent), FreedBytes: p.FreedBytes}
 	}
 	r.Pruned = pruned
+	r.Rebase = r.Rebase.normal()
 	r.MissingShards = append([]Text{}, r.MissingShards...)
 	options := map[string]string{}
 	maps.Copy(options, r.Options)

@@ -50,7 +50,13 @@ type Summary struct {
 	SdistBuilds int `json:"sdist_builds"`
 	// Wrapped counts the built images whose base image was wrapped before, by what it was wrapped with.
 	Wrapped map[Text]int `json:"wrapped"`
-	Run     Run          `json:"run"`
+	// Strategies counts the built images by how they were made.
+	Strategies map[Text]int `json:"strategies"`
+	// Refusals counts the images that could not be rebased, built or failed, by the reason; RefusedInstances names some of
+	// them, in alphabetical order.
+	Refusals         map[Text]int      `json:"refusals"`
+	RefusedInstances map[Text][]string `json:"refused_instances"`
+	Run              Run               `json:"run"`
 }
 
 // SlowBuild is one of the images that took longest.
@@ -86,6 +92,7 @@ func Summarize(run Run, entries []Entry) Summary {
 		Totals:           totals(entries),
 		StatusCounts:     map[build.Status]int{}, SkipReasons: map[Text]int{}, FailuresByClass: map[build.Class]int{},
 		SlowestBuilds: []SlowBuild{}, FailedBuilds: []FailedBuild{}, Wrapped: map[Text]int{},
+		Strategies: map[Text]int{}, Refusals: map[Text]int{}, RefusedInstances: map[Text][]string{},
 		Run: run,
 	}
 	if run.Sdist.SHA256 != "" || run.Sdist.Error != "" {
@@ -98,6 +105,7 @@ func Summarize(run Run, entries []Entry) Summary {
 	s.NotStarted = s.Total - len(entries)
 	s.Successful = s.Built + s.Skipped
 	s.time(entries)
+	s.name(entries)
 	slices.SortFunc(s.FailedBuilds, func(a, b FailedBuild) int { return strings.Compare(a.InstanceID, b.InstanceID) })
 	return s
 }
@@ -108,9 +116,15 @@ func (s *Summary) count(e Entry) {
 	if e.AttemptCount > 1 {
 		s.Retried++
 	}
+	if e.StrategyReason != "" {
+		s.Refusals[e.StrategyReason]++
+	}
 	switch e.Status {
 	case build.Built:
 		s.Built++
+		if e.Strategy != "" {
+			s.Strategies[e.Strategy]++
+		}
 		if e.Wrapped != "" {
 			s.Wrapped[e.Wrapped]++
 		}

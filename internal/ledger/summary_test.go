@@ -28,7 +28,8 @@ func exampleRun() Run {
 		Sdist:   Sdist{SHA256: Text(strings.Repeat("c", 64)), Seconds: 2.6},
 		Phases:  []Phase{{"checkout", 3}, {"sdist", 2.6}, {BuildPhase, 72}},
 		Started: noon.Add(-time.Minute), Finished: noon.Add(80 * time.Second), Planned: 7,
-		Files: Files{Ledger: "builds/x/manifest.jsonl", Summary: "builds/x/build-summary.json"},
+		Rebase: exampleRebase(),
+		Files:  Files{Ledger: "builds/x/manifest.jsonl", Summary: "builds/x/build-summary.json"},
 	}
 }
 
@@ -81,7 +82,8 @@ func TestSummarize(t *testing.T) {
 		{"cut off: without a record", cutOff.NotStarted, 6},
 		{"sums have no binary dust", Summarize(Run{}, many).Totals.RemoteCheckSeconds, 51.96},
 		{"a failed sdist was a run of uv too", Summarize(Run{Sdist: Sdist{Error: "x"}}, nil).SdistBuilds, 1},
-		{"no list is null in JSON", Summarize(Run{}, nil).Run, Run{Options: map[string]string{}, Phases: []Phase{}, Warnings: []string{}, Pruned: []Pruning{}, MissingShards: []Text{}}},
+		{"no list is null in JSON", Summarize(Run{}, nil).Run, Run{Options: map[string]string{}, Phases: []Phase{}, Warnings: []string{}, Pruned: []Pruning{}, MissingShards: []Text{},
+			Rebase: Rebase{References: []Reference{}, Verified: []Verified{}, Requests: map[string]int{}}}},
 		{"seconds have milliseconds", Summarize(Run{Phases: []Phase{{"x", 1.23456}}}, nil).Run.Phases[0].Seconds, 1.235},
 		{"nothing at all", Summarize(Run{}, nil).Total, 0},
 	}

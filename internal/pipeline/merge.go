@@ -19,7 +19,7 @@ const mergeCommand = "merge"
 const mergeHelp = "eval-images merge DIR... adds up what the runs of one plan's shards have left in folders.\n\n" +
 	"It prints a summary in Markdown, which in a runner becomes the step summary, and writes " + ledger.SummaryFileName + ",\n" +
 	ledger.FileName + " and " + ledger.LockFileName + " of the whole into the working directory.\n" +
-	"Its exit code is 1 where an image is not there.\n"
+	"Its exit code is 1 where an image is not there, or is not what a native build makes.\n"
 
 // merge makes one report of those of several runs.
 func merge(p Process) int {
@@ -45,7 +45,7 @@ func merge(p Process) int {
 		return ExitSetup
 	}
 	r.report(summary)
-	if summary.Failed+summary.NotStarted > 0 {
+	if summary.Failed+summary.NotStarted > 0 || summary.Run.VerifyFailed() {
 		return ExitFailed
 	}
 	return ExitOK

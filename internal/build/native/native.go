@@ -17,7 +17,7 @@ import (
 )
 
 // Strategy is this package's word in the ledger.
-const Strategy = "native"
+const Strategy = build.StrategyNative
 
 // Workers run the SDK's build; an *sdk.Pool does.
 type Workers interface {
