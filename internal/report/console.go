@@ -140,9 +140,15 @@ const reasonInLog = 300
 func finishedLine(o build.Outcome) string {
 	took := o.Result.Check + o.Result.Making
 	word := map[build.Status]string{build.Built: "built", build.Skipped: "skipped", build.Failed: "failed"}[o.Status()]
+	if o.Status() == build.Built && o.Result.Strategy == build.StrategyRebase {
+		word = "rebased"
+	}
 	line := fmt.Sprintf("%-7s  %s  %.1fs", word, o.Target.InstanceID, took.Seconds())
 	if o.Result.Attempts > 1 {
 		line += fmt.Sprintf("  %d attempts", o.Result.Attempts)
+	}
+	if o.Result.Refusal != "" && o.Status() == build.Built {
+		line += "  not rebased: " + oneLine(o.Result.Refusal, reasonInLog)
 	}
 	if o.Status() != build.Failed {
 		return line

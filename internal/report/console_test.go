@@ -38,7 +38,7 @@ func TestFinishedLines(t *testing.T) {
 		built("django__django-11333", 47.9), skipped("a__b-1"), again,
 		failed("a__b-3", build.ClassBuild, 1, 1, "docker ended with 1:\n  no such base\r\n::error::x"),
 		failed("a__b-4", build.ClassSDK, 0, 1, strings.Repeat("long ", 500)),
-		cancelled("a__b-5"), nameless,
+		cancelled("a__b-5"), nameless, rebasedImage("a__b-8"), refused("a__b-9", "ONBUILD"),
 		ended("a__b-7", build.Result{}, errors.New("odd")),
 	} {
 		c.Finished(o)
@@ -52,7 +52,9 @@ func TestFinishedLines(t *testing.T) {
 		"[ 5/12] failed   a__b-4  9.0s  sdk-error: " + strings.Repeat("long ", 59) + "long…  log: " + logs + "a__b-4.log",
 		"[ 6/12] failed   a__b-5  0.0s  cancelled: not started: context canceled",
 		"[ 7/12] failed   a__b-6  0.0s  unknown: the build named no tag",
-		"[ 8/12] failed   a__b-7  0.0s  unknown: odd",
+		"[ 8/12] rebased  a__b-8  0.0s",
+		"[ 9/12] built    a__b-9  50.3s  not rebased: ONBUILD",
+		"[10/12] failed   a__b-7  0.0s  unknown: odd",
 	}
 	if diff := cmp.Diff(want, c.lines); diff != "" {
 		t.Error(diff)
@@ -120,6 +122,7 @@ func TestTimeLeft(t *testing.T) {
 		{"fewer images than workers", progress{total: 6, workers: 8, built: 5, making: 10 * time.Minute}, "about 2m left"},
 		{"what runs is half done", progress{total: 6, workers: 1, built: 5, making: 10 * time.Minute, running: map[string]time.Time{"x": at(-1)}}, "about 1m left"},
 		{"what runs is overdue", progress{total: 6, workers: 1, built: 5, making: 10 * time.Minute, running: map[string]time.Time{"x": at(-9)}}, "less than 1m left"},
+		{"rebased ones tell, not the references", progress{total: 42, workers: 1, built: 22, making: 10 * time.Minute, rebased: 20, rebasing: 80 * time.Minute}, "about 1h 20m left"},
 		{"hours", progress{total: 500, workers: 4, built: 20, making: 24 * time.Minute}, "about 2h 24m left"},
 	}
 	for _, c := range cases {

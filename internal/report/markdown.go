@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/OpenHands/eval-images/internal/build"
 	"github.com/OpenHands/eval-images/internal/ledger"
 )
 
@@ -24,9 +25,9 @@ const (
 
 // Markdown is a run's step summary: a verdict first, then what needs doing, then what helps to understand the rest.
 func Markdown(s ledger.Summary) string {
-	head := []string{"## " + text(cmp.Or(s.Run.Title, "Image build"), shortValue) + "\n", verdict(s) + "\n", setupError(s), counts(s)}
+	head := []string{"## " + text(cmp.Or(s.Run.Title, "Image build"), shortValue) + "\n", verdict(s) + "\n", setupError(s), counts(s), verification(s.Run)}
 	tail := []string{
-		warnings(s.Run.Warnings), evaluation(s), setup(s), timing(s), pruned(s.Run), slowest(s), settings(s), telemetry(s.Totals), files(s.Run.Files),
+		warnings(s.Run.Warnings), evaluation(s), rebased(s), setup(s), timing(s), pruned(s.Run), slowest(s), settings(s), telemetry(s.Totals), files(s.Run.Files),
 	}
 	left := maxMarkdown - len(join(head)) - len(join(tail))
 	return join(slices.Concat(head, []string{failures(s, left)}, tail))
@@ -36,7 +37,16 @@ func join(parts []string) string { return strings.Join(nonEmpty(parts), "\n") }
 
 // verdict is the run in one line.
 func verdict(s ledger.Summary) string {
-	there := fmt.Sprintf("%d built, %d there already", s.Built, s.Skipped)
+	images := imagesVerdict(s)
+	if !s.Run.VerifyFailed() {
+		return images
+	}
+	// Images that are there, but wrong, are worse than those that are not.
+	return "❌ **Verification failed**: " + verifyFailures(s.Run.Rebase.Verified) + ". " + strings.TrimPrefix(images, "✅ ")
+}
+
+func imagesVerdict(s ledger.Summary) string {
+	there := fmt.Sprintf("%d built%s, %d there already", s.Built, ofThemRebased(s.Strategies[build.StrategyRebase]), s.Skipped)
 	took := "in " + duration(s.WallClockSeconds)
 	run := s.Run
 	switch {

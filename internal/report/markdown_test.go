@@ -142,6 +142,8 @@ func scenarios() map[string]ledger.Summary {
 		"hostile":   everywhere(hostile),
 		"broken":    ledger.Summarize(exampleRun(12), entries(twelve()[8:10])),
 		"empty":     ledger.Summarize(ledger.Run{}, nil),
+		"rebased":   rebasedRun(),
+		"different": differentRun(),
 	}
 }
 
@@ -159,7 +161,12 @@ func everywhere(s string) ledger.Summary {
 	run.Options, run.Warnings, run.SetupError, run.Sdist.SHA256 = map[string]string{s: s}, []string{s}, ledger.Text(s), ledger.Text(s)
 	run.Files = ledger.Files{Ledger: ledger.Text(s), Summary: ledger.Text(s), LockFile: ledger.Text(s), Logs: ledger.Text(s)}
 	run.Phases = append(run.Phases, ledger.Phase{Name: s, Seconds: 1})
+	run.Rebase = ledger.Rebase{
+		References: []ledger.Reference{{Instance: ledger.Text(s), Tag: s, Digest: ledger.Text(s)}}, Requests: map[string]int{s: 1},
+		Verified: []ledger.Verified{{Instance: s, Result: ledger.Verdict(s), Differences: []string{s}, Tags: []string{s}, TagsLeft: []string{s}}},
+	}
 	return ledger.Summarize(run, entries([]build.Outcome{
+		refused(s, s),
 		failed(s, build.Class(s), 1, 1, s), failed(s, build.ClassBuild, 1, 1, s), built(s, 3), built("a__b-1", 4), cancelled(s),
 	}))
 }
@@ -259,6 +266,9 @@ func TestVerdict(t *testing.T) {
 		{"no-sdist", "✅ **The image is there**: 1 built, 0 there already, in 3m 38s."},
 		{"broken", "❌ **11 of 12 images are not there**; 0 built, 1 there already, in 3m 38s."},
 		{"empty", "⚠️ **No image was asked for.**"},
+		{"rebased", "✅ **All 12 images are there**: 11 built (6 of them rebased), 1 there already, in 3m 38s."},
+		{"different", "❌ **Verification failed**: of 4 images compared, 2 rebased images differ from the native build, and 1 rebased image " +
+			"could not be compared with the native build. **All 2 images are there**: 2 built (1 of them rebased), 0 there already, in 3m 38s."},
 		{"setup", "❌ **Nothing was built**: the run ended before its first build (0 of 12 images are known to be there, in 4.0s)."},
 	}
 	for _, c := range cases {

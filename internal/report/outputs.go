@@ -26,7 +26,7 @@ func Outputs(s ledger.Summary) [][2]string {
 		{"sdk-sha", string(run.SDKSHA)},
 		{"sdk-version", string(run.SDKVersion)},
 		{"seam", string(run.Seam)},
-		{"strategy", run.Strategy},
+		{"strategy", s.Made()},
 		{"manifest", string(run.Files.Ledger)},
 		{"summary", string(run.Files.Summary)},
 		{"lock-file", string(run.Files.LockFile)},

@@ -48,6 +48,9 @@ func TestSingleOutputs(t *testing.T) {
 		{"setup", "lock-file", ""},
 		{"no-sdist", "sdist-seconds", ""},
 		{"skipped", "images-per-hour", "0.0"},
+		{"skipped", "strategy", ""}, // nothing was made
+		{"rebased", "strategy", "mixed"},
+		{"different", "strategy", "rebase"},
 		{"cancelled", "failed", "10"},
 		{"cancelled", "failed-instances", `["astropy__astropy-12907","x__y-1","x__y-2"]`}, // failed before cancelled
 	}

@@ -21,6 +21,8 @@ type progress struct {
 	waiting                map[string]bool      // instances between two attempts
 	first                  time.Time            // start of the first build
 	making                 time.Duration        // spent on the built images, all added up
+	rebased                int                  // of the built ones
+	rebasing               time.Duration        // spent on these
 }
 
 func (p *progress) start(instance string, now time.Time) {
@@ -46,7 +48,12 @@ func (p *progress) finish(o build.Outcome) {
 	switch o.Status() {
 	case build.Built:
 		p.built++
-		p.making += o.Result.Check + o.Result.Making
+		took := o.Result.Check + o.Result.Making
+		p.making += took
+		if o.Result.Strategy == build.StrategyRebase {
+			p.rebased++
+			p.rebasing += took
+		}
 	case build.Skipped:
 		p.skipped++
 	default:
@@ -69,7 +76,7 @@ func (p *progress) rows(now time.Time) rows {
 }
 
 func (p *progress) counts() string {
-	return fmt.Sprintf("%d built, %d skipped, %d failed", p.built, p.skipped, p.failed)
+	return fmt.Sprintf("%d built%s, %d skipped, %d failed", p.built, ofThemRebased(p.rebased), p.skipped, p.failed)
 }
 
 func (p *progress) throughput(now time.Time) string {
@@ -91,6 +98,9 @@ func (p *progress) left(now time.Time) string {
 		return "nothing left"
 	}
 	each := p.making / time.Duration(p.built)
+	if p.rebased > 0 { // what comes after the references is like these, not like the references
+		each = p.rebasing / time.Duration(p.rebased)
+	}
 	work := each * time.Duration(max(0, remaining-len(p.running)))
 	for _, start := range p.running {
 		work += max(0, each-now.Sub(start))
