@@ -139,7 +139,7 @@ func evaluation(ids []string) string {
 // missingBase starts a workflow by hand for two images that are there and one that cannot be built, with inputs that
 // change nothing and would harm where they came into a script's text.
 func missingBase(t *testing.T, forge *act.Forge, benchmark, repo string, ids []string, unused ...string) {
-	inputs := map[string]string{"sdk-commit": lab["LAB_SDK_REF"], "instance-ids": strings.Join(ids, " "), "max-workers": "2"}
+	inputs := map[string]string{"sdk-commit": lab["LAB_SDK_REF"], "instance-ids": strings.Join(ids, " "), "max-workers": "2", "strategy": "native"}
 	for _, name := range unused {
 		inputs[name] = "`touch /fake-uploads/owned`$(touch /fake-uploads/owned)\"; touch /fake-uploads/owned; #"
 	}
@@ -153,6 +153,9 @@ func missingBase(t *testing.T, forge *act.Forge, benchmark, repo string, ids []s
 	locked(t, repo, record, ids[:2])
 	if ledger := string(one(record, "manifest.jsonl")); !strings.Contains(ledger, ids[2]) {
 		t.Errorf("the uploaded ledger does not have the image that failed:\n%s", ledger)
+	}
+	if summary := string(one(record, "build-summary.json")); !strings.Contains(summary, `"strategy": "native"`) {
+		t.Errorf("the strategy did not reach the action:\n%s", summary)
 	}
 	changesNothing(t, got.Step("", notes), unused...)
 	if len(got.Uploads) != 1 {

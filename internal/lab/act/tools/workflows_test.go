@@ -62,12 +62,12 @@ func TestInputNames(t *testing.T) {
 	cases := []struct{ file, dispatch, call string }{
 		{"build-swebench-images.yml",
 			"batch-size benchmarks-commit cache-mode dataset eval-images-ref extensions-ref force-build instance-ids " +
-				"max-retries max-workers n-limit sdk-commit split",
-			"batch-size benchmarks-ref cache-mode eval-images-ref instance-ids n-limit sdk-commit*"},
+				"max-retries max-workers n-limit sdk-commit split strategy",
+			"batch-size benchmarks-ref cache-mode eval-images-ref instance-ids n-limit sdk-commit* strategy"},
 		{"build-swtbench-images.yml",
 			"batch-size build-eval-env cache-mode dataset eval-env-build-batch-size eval-image-prefix eval-images-ref " +
-				"extensions-ref force-build instance-ids max-retries max-workers n-limit sdk-commit* split",
-			"batch-size benchmarks-ref cache-mode eval-images-ref instance-ids n-limit sdk-commit*"},
+				"extensions-ref force-build instance-ids max-retries max-workers n-limit sdk-commit* split strategy",
+			"batch-size benchmarks-ref cache-mode eval-images-ref instance-ids n-limit sdk-commit* strategy"},
 	}
 	for _, c := range cases {
 		dispatch, call := events(parse(t, c.file))
@@ -184,7 +184,7 @@ func TestSteps(t *testing.T) {
 		if action.TimeoutMinutes == nil || action.TimeoutMinutes.Value > job.TimeoutMinutes.Value-10 {
 			t.Errorf("%s: no time is left for the upload", benchmark)
 		}
-		for _, name := range []string{"dataset", "split", "n-limit", "instance-ids", "force-build", "max-workers", "max-retries", "batch-size", "cache-mode"} {
+		for _, name := range []string{"dataset", "split", "n-limit", "instance-ids", "force-build", "max-workers", "max-retries", "batch-size", "cache-mode", "strategy"} {
 			if got := with(action, name); got != "${{ inputs."+name+" }}" {
 				t.Errorf("%s: the action's %s is %s", benchmark, name, got)
 			}
@@ -206,6 +206,36 @@ func TestSteps(t *testing.T) {
 	}
 	if len(releases) != 1 {
 		t.Errorf("the workflows run different releases: %v", releases)
+	}
+}
+
+// TestStrategies holds that a start by hand offers what the action takes, and that validate.yml hands it on.
+func TestStrategies(t *testing.T) {
+	for _, file := range []string{"build-swebench-images.yml", "build-swtbench-images.yml", "validate.yml"} {
+		workflow := parse(t, file)
+		for _, event := range workflow.On {
+			dispatch, ok := event.(*actionlint.WorkflowDispatchEvent)
+			if !ok {
+				continue
+			}
+			input, options := dispatch.Inputs["strategy"], []string(nil)
+			if input == nil || input.Default == nil {
+				t.Fatalf("%s has no default strategy", file)
+			}
+			for _, option := range input.Options {
+				options = append(options, option.Value)
+			}
+			if got := strings.Join(options, " ") + ", " + input.Default.Value; got != "auto native rebase, auto" {
+				t.Errorf("%s offers the strategies %s", file, got)
+			}
+		}
+		for name, job := range workflow.Jobs {
+			if call := job.WorkflowCall; call != nil {
+				if got := call.Inputs["strategy"]; got == nil || got.Value.Value != "${{ inputs.strategy }}" {
+					t.Errorf("%s: the job %s does not hand the strategy on", file, name)
+				}
+			}
+		}
 	}
 }
 
