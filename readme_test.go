@@ -7,6 +7,9 @@ import (
 	"testing"
 
 	"github.com/OpenHands/eval-images/internal/build"
+	"github.com/OpenHands/eval-images/internal/config"
+	"github.com/OpenHands/eval-images/internal/ledger"
+	"github.com/OpenHands/eval-images/internal/report"
 )
 
 // The README's tables say what action.yml says; config's own test holds action.yml to the program.
@@ -41,6 +44,31 @@ func TestReadmeHasEveryClassOfFailure(t *testing.T) {
 		row := regexp.MustCompile("(?m)^\\| `" + string(class) + "` \\| .+ \\| (.+) \\| (.+) \\|$").FindSubmatch(readme)
 		if row == nil || string(row[1]) != again[build.Further(class, 5)] || string(row[2]) != build.Hint(class) {
 			t.Errorf("README.md has not the row of %s, tried again: %s, what to do: %s", class, again[build.Further(class, 5)], build.Hint(class))
+		}
+	}
+}
+
+// The README's table of what is said of rebases has the program's own words.
+func TestReadmeHasTheWordsOfRebases(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(readme), "Of rebases, the summary")
+	table, _, _ = strings.Cut(table, "\n\nA warning")
+	said := report.Markdown(ledger.Summarize(ledger.Run{Rebase: ledger.Rebase{
+		TreesCompared: true, Verified: []ledger.Verified{{Result: ledger.VerifiedFailed, TagsLeft: []string{"r/i:t"}}},
+	}}, []ledger.Entry{{InstanceID: "a__b-1", Status: build.Built, StrategyReason: "ONBUILD"}}))
+	said += strings.Join(config.Config{Strategy: config.StrategyNative, VerifyTree: true}.Warnings(), "\n")
+	rows := regexp.MustCompile("(?m)^\\| `([^|]+)` \\|").FindAllStringSubmatch(table, -1)
+	if len(rows) < 6 {
+		t.Fatalf("found %d rows", len(rows))
+	}
+	for _, row := range rows {
+		for words := range strings.SplitSeq(row[1], "`, `") {
+			if !strings.Contains(said, words) {
+				t.Errorf("the program does not say %q", words)
+			}
 		}
 	}
 }
