@@ -24,6 +24,11 @@ func NewLimiter(next Builder, n int, started func(plan.Target)) *Limiter {
 	return &Limiter{next: next, slots: semaphore.NewWeighted(int64(n)), started: started}
 }
 
+// Sharing wraps another builder, whose builds wait for the same slots.
+func (l *Limiter) Sharing(next Builder) *Limiter {
+	return &Limiter{next: next, slots: l.slots, started: l.started}
+}
+
 // Build waits for a slot, or until ctx is done.
 func (l *Limiter) Build(ctx context.Context, t plan.Target) (Result, error) {
 	// Acquire takes a free slot even when ctx is done already; a cancelled run must not begin another image.

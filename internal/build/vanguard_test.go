@@ -81,8 +81,8 @@ func TestVanguard(t *testing.T) {
 				var mu sync.Mutex
 				got, begin := map[build.Class]int{}, time.Now()
 				v := build.NewVanguard()
-				v.Wrap(build.NewRetrier(build.NewLimiter(v.Inside(f), 10, nil), 0))
-				v.Ahead(t.Context(), build.NewRecorder(v, func(o build.Outcome) {
+				b := v.Wrap(build.NewRetrier(build.NewLimiter(v.Inside(f), 10, nil), 0))
+				v.Ahead(t.Context(), build.NewRecorder(b, func(o build.Outcome) {
 					mu.Lock()
 					defer mu.Unlock()
 					got[build.ClassOf(o.Err)]++
@@ -111,9 +111,9 @@ func TestVanguardWaitsForTheRetries(t *testing.T) {
 		next := &attempts{answers: []attempt{
 			{build.Result{Attempts: 1}, &build.Error{Class: build.ClassShared, Shared: "stage builder", Err: errors.New("npm")}}, working(),
 		}}
-		v := build.NewVanguard().Wrap(build.NewRetrier(next, 2))
+		v := build.NewVanguard()
 		var failed atomic.Int32
-		v.Ahead(t.Context(), build.NewRecorder(v, func(o build.Outcome) {
+		v.Ahead(t.Context(), build.NewRecorder(v.Wrap(build.NewRetrier(next, 2)), func(o build.Outcome) {
 			if o.Err != nil {
 				failed.Add(1)
 			}
@@ -155,11 +155,11 @@ func TestSharedFailureAmongMany(t *testing.T) {
 					}
 					return build.Result{Attempts: 1, Tags: target.Tags}, nil
 				})
-				v := build.NewVanguard().Wrap(next)
-				go v.Build(t.Context(), target(0))
-				go v.Build(t.Context(), target(1))
+				b := build.NewVanguard().Wrap(next)
+				go b.Build(t.Context(), target(0))
+				go b.Build(t.Context(), target(1))
 				time.Sleep(3 * time.Second)
-				result, _ := v.Build(t.Context(), target(2))
+				result, _ := b.Build(t.Context(), target(2))
 				if tried := result.Attempts > 0; tried != c.want {
 					t.Errorf("the next was tried: %v, want %v", tried, c.want)
 				}
@@ -181,8 +181,8 @@ func TestWaitingTargetsLookAgain(t *testing.T) {
 		var mu sync.Mutex
 		notTried := 0
 		v := build.NewVanguard()
-		v.Wrap(build.NewRetrier(build.NewLimiter(v.Inside(f), 1, nil), 0))
-		v.Ahead(t.Context(), build.NewRecorder(v, func(o build.Outcome) {
+		b := v.Wrap(build.NewRetrier(build.NewLimiter(v.Inside(f), 1, nil), 0))
+		v.Ahead(t.Context(), build.NewRecorder(b, func(o build.Outcome) {
 			mu.Lock()
 			defer mu.Unlock()
 			if o.Result.Attempts == 0 && len(o.Result.Tries) == 0 && strings.HasPrefix(o.Err.Error(), "not tried: ") {
@@ -215,8 +215,8 @@ func TestNotTried(t *testing.T) {
 		return build.Result{Attempts: 1}, &build.Error{Class: build.ClassNetwork, Shared: "stage acp-providers", Err: errors.New("EAI_AGAIN")}
 	})
 	var last build.Outcome
-	v := build.NewVanguard().Wrap(first)
-	v.Ahead(t.Context(), build.NewRecorder(v, func(o build.Outcome) { last = o }), targets(2))
+	v := build.NewVanguard()
+	v.Ahead(t.Context(), build.NewRecorder(v.Wrap(first), func(o build.Outcome) { last = o }), targets(2))
 	const want = "not tried: repo__name-0 failed in stage acp-providers, which all images share (network)"
 	if last.Err == nil || last.Err.Error() != want || last.Result.Attempts != 0 || build.ClassOf(last.Err) != build.ClassShared {
 		t.Errorf("%v (%s, %d attempts), want %s", last.Err, build.ClassOf(last.Err), last.Result.Attempts, want)
@@ -229,13 +229,83 @@ func TestVanguardEndsWithTheRun(t *testing.T) {
 	cancel()
 	var outcomes []string
 	var mu sync.Mutex
-	v := build.NewVanguard().Wrap(build.NewLimiter(&field{}, 1, nil))
-	v.Ahead(ctx, build.NewRecorder(v, func(o build.Outcome) {
+	v := build.NewVanguard()
+	v.Ahead(ctx, build.NewRecorder(v.Wrap(build.NewLimiter(&field{}, 1, nil)), func(o build.Outcome) {
 		mu.Lock()
 		defer mu.Unlock()
 		outcomes = append(outcomes, string(build.ClassOf(o.Err)))
 	}), targets(5))
 	if got := strings.Join(outcomes, " "); got != "cancelled cancelled cancelled cancelled cancelled" {
 		t.Errorf("outcomes %s", got)
+	}
+}
+
+// As soon as the first image has got past what all share, the others begin, although it has not ended.
+func TestVanguardLetsTheOthersInEarly(t *testing.T) {
+	for _, form := range []string{"ahead", "one by one"} {
+		t.Run(form, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				v := build.NewVanguard()
+				begun := make(chan time.Time, 3)
+				slow := v.Wrap(build.Func(func(_ context.Context, t plan.Target) (build.Result, error) {
+					begun <- time.Now()
+					time.Sleep(10 * time.Second)
+					v.Passed()
+					time.Sleep(time.Minute)
+					return build.Result{Attempts: 1, Tags: t.Tags}, nil
+				}))
+				if form == "ahead" {
+					v.Ahead(t.Context(), slow, targets(3))
+				} else {
+					build.All(t.Context(), v.OneByOne(slow), targets(3))
+				}
+				first, second, third := <-begun, <-begun, <-begun
+				if a, b := second.Sub(first), third.Sub(first); a != 10*time.Second || b != 10*time.Second {
+					t.Errorf("the others began %v and %v after the first, want 10s", a, b)
+				}
+			})
+		})
+	}
+}
+
+// A failure of something shared, after the first image had got past it, is that image's own.
+func TestPassedIsProof(t *testing.T) {
+	v := build.NewVanguard()
+	v.Passed()
+	shared := &build.Error{Class: build.ClassShared, Shared: "stage builder", Err: errors.New("npm")}
+	b := v.Wrap(build.Func(func(context.Context, plan.Target) (build.Result, error) { return build.Result{Attempts: 1}, shared }))
+	for _, target := range targets(2) {
+		if result, _ := b.Build(t.Context(), target); result.Attempts != 1 {
+			t.Errorf("%s was not tried", target.InstanceID)
+		}
+	}
+}
+
+func TestOneByOne(t *testing.T) {
+	own := &build.Error{Class: build.ClassBaseMissing, Err: errors.New("not found")}
+	shared := &build.Error{Class: build.ClassShared, Shared: "stage acp-providers", Err: errors.New("npm")}
+	cases := []struct {
+		name           string
+		err            error
+		begun, minutes int
+	}{
+		{"the first is built, the others go together", nil, 6, 2},
+		{"three fail for reasons of their own, the others need not wait", own, 6, 4},
+		{"a shared stage fails", shared, 1, 1},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := &field{answers: map[string]error{}}
+				for _, target := range targets(6) {
+					f.answers[target.InstanceID] = c.err
+				}
+				v, begin := build.NewVanguard(), time.Now()
+				build.All(t.Context(), v.OneByOne(v.Wrap(f)), targets(6))
+				if took := time.Since(begin); len(f.begun) != c.begun || took != time.Duration(c.minutes)*time.Minute {
+					t.Errorf("%d begun in %v, want %d in %d minutes", len(f.begun), took, c.begun, c.minutes)
+				}
+			})
+		})
 	}
 }

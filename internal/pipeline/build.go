@@ -13,14 +13,14 @@ import (
 // look whether the push arrived, a look whether it is needed, a slot, further attempts, a guard against what fails for
 // all, and a record of however it ended.
 func (r *run) build(ctx context.Context, pool *sdk.Pool, missing []plan.Target) {
+	vanguard := build.NewVanguard()
 	var b build.Builder = &native.Builder{
-		Workers: pool, Request: r.request(), Workspace: r.workspace, Logs: r.logs, OwnStages: r.ownStages(),
+		Workers: pool, Request: r.request(), Workspace: r.workspace, Logs: r.logs, OwnStages: r.ownStages(), Shared: vanguard,
 	}
 	b = build.NewConfirmer(r.wrapping(b), r.registry)
 	if !r.config.ForceBuild {
 		b = build.NewSkipper(b, r.registry)
 	}
-	vanguard := build.NewVanguard()
 	b = vanguard.Inside(b)
 	b = build.NewLimiter(b, r.config.MaxWorkers, r.console.Started)
 	retrier := build.NewRetrier(b, r.config.MaxRetries)

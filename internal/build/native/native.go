@@ -34,6 +34,10 @@ type Builder struct {
 	// OwnStages are the stages of the SDK's Dockerfile that are built from the target's base image. Without them nothing
 	// is known, and no failure counts as one of all images.
 	OwnStages []string
+	// Shared, if set, is told when a build has got past the stages that all images share.
+	Shared Shared
+	// What says in the log what is made, where that is not the target's image.
+	What string
 
 	mu       sync.Mutex
 	attempts map[string]int // builds begun, by log
@@ -46,7 +50,12 @@ func (b *Builder) Build(ctx context.Context, t plan.Target) (build.Result, error
 	request.BaseImage, request.CustomTag, request.LogPath = t.BaseImage, t.CustomTag, log
 	begin := time.Now()
 	b.announce(log, begin)
+	ended := make(chan struct{})
+	if b.Shared != nil {
+		go watch(log, b.Shared, ended)
+	}
 	response, err := b.Workers.Build(ctx, request)
+	close(ended)
 	result := build.Result{
 		Strategy: Strategy, Attempts: 1, Making: time.Since(begin), LogPath: b.relative(log),
 		Tags: response.Tags, Telemetry: response.Telemetry, SdistBuilds: response.SdistBuilds,
@@ -72,7 +81,7 @@ func (b *Builder) announce(log string, now time.Time) {
 		return
 	}
 	defer file.Close()
-	fmt.Fprintf(file, "[eval-images] ======== attempt %d, %s ========\n", attempt, now.UTC().Format(time.RFC3339))
+	fmt.Fprintf(file, "[eval-images] ======== %sattempt %d, %s ========\n", b.What, attempt, now.UTC().Format(time.RFC3339))
 }
 
 // withFailure adds what the SDK measured of a build until it failed.
