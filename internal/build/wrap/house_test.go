@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/random"
 
 	"github.com/OpenHands/eval-images/internal/build"
+	"github.com/OpenHands/eval-images/internal/build/native"
 	"github.com/OpenHands/eval-images/internal/plan"
 	"github.com/OpenHands/eval-images/internal/registry"
 )
@@ -61,7 +62,7 @@ func newHouse(t *testing.T, script string) *house {
 			return build.Result{Attempts: 1, Tags: t.Tags, Making: time.Hour}, nil
 		}),
 		Registry: registry.New(keychain, http.DefaultTransport), Image: h.host + "/eval/images",
-		Environ:  []string{"PATH=" + os.Getenv("PATH"), "BUILDX_BUILDER=mine", "DOCKER_CONFIG=/private"},
+		Buildx:   native.Buildx{Environ: []string{"PATH=" + os.Getenv("PATH"), "BUILDX_BUILDER=mine", "DOCKER_CONFIG=/private"}},
 		LogPath:  func(instance string) string { return filepath.Join(logs, instance+".log") },
 		Relative: func(path string) string { return "logs/" + filepath.Base(path) },
 	}

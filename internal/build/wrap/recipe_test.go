@@ -26,13 +26,6 @@ RUN ["/opt/miniconda3/envs/testbed/bin/python","-I","-m","pip","install","--no-c
 	}
 }
 
-func TestMakeArgs(t *testing.T) {
-	want := []string{"buildx", "build", "--push", "--progress", "plain", "--platform", "linux/amd64", "--tag", "r/i:base-1", "-"}
-	if diff := cmp.Diff(want, makeArgs("r/i:base-1")); diff != "" {
-		t.Errorf("arguments (-want +got):\n%s", diff)
-	}
-}
-
 func TestKeys(t *testing.T) {
 	one := tag("sha256:01", sphinx)
 	if !regexp.MustCompile(`^base-[0-9a-f]{16}$`).MatchString(one) {

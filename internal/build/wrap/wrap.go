@@ -29,8 +29,8 @@ type Builder struct {
 	Registry Registry
 	// Image is the repository that images are pushed to; wrapped bases get tags of their own there.
 	Image string
-	// Environ is the docker command's whole environment; DOCKER_CONFIG and BUILDX_BUILDER in it say how to build.
-	Environ []string
+	// Buildx makes wrapped bases.
+	Buildx native.Buildx
 	// Timeout bounds wrap and build of one image together; 0 is no bound.
 	Timeout time.Duration
 	// Force makes wrapped bases anew that the registry has already.
@@ -49,17 +49,29 @@ func (b *Builder) Build(ctx context.Context, t plan.Target) (build.Result, error
 		ctx, cancel = context.WithTimeoutCause(ctx, b.Timeout, sdk.ErrTimeout)
 		defer cancel()
 	}
-	begin := time.Now()
-	wrapped, err := b.wrap(ctx, t)
-	took := time.Since(begin)
+	wrapped, took, err := b.Wrapped(ctx, t)
 	if err != nil {
-		err = fmt.Errorf("wrapping the base image %s with %s: %w", t.BaseImage, t.Wrap, err)
-		return build.Result{Attempts: 1, Making: took, LogPath: b.Relative(b.LogPath(t.InstanceID))}, classified(err)
+		return build.Result{Attempts: 1, Making: took, LogPath: b.Relative(b.LogPath(t.InstanceID))}, err
 	}
-	t.BaseImage = wrapped
-	result, err := b.Next.Build(ctx, t)
+	result, err := b.Next.Build(ctx, wrapped)
 	result.Making += took
 	return result, err
+}
+
+// Wrapped gives the target with its wrapped base image, of which it makes sure, and how long that took. A target that
+// needs none comes back as it is. The error is a *build.Error.
+func (b *Builder) Wrapped(ctx context.Context, t plan.Target) (plan.Target, time.Duration, error) {
+	if t.Wrap == "" {
+		return t, 0, nil
+	}
+	begin := time.Now()
+	wrapped, err := b.wrap(ctx, t)
+	if err != nil {
+		err = native.Classified(fmt.Errorf("wrapping the base image %s with %s: %w", t.BaseImage, t.Wrap, err), t.BaseImage)
+		return t, time.Since(begin), err
+	}
+	t.BaseImage = wrapped
+	return t, time.Since(begin), nil
 }
 
 // wrap gives the reference of the target's wrapped base, which it makes when the registry does not have it.
@@ -67,7 +79,7 @@ func (b *Builder) wrap(ctx context.Context, t plan.Target) (string, error) {
 	base, key := t.BaseImage, ""
 	switch digest, err := b.Registry.Digest(ctx, t.BaseImage); {
 	case ctx.Err() != nil:
-		return "", ended(ctx)
+		return "", native.Ended(ctx)
 	case err != nil:
 		// The builder may reach a registry that this process does not. It is then asked each time: under a name alone
 		// the base may have become another one since.
@@ -79,7 +91,7 @@ func (b *Builder) wrap(ctx context.Context, t plan.Target) (string, error) {
 	if key != "" && !b.Force {
 		switch digest, err := b.Registry.Digest(ctx, reference); {
 		case ctx.Err() != nil:
-			return "", ended(ctx)
+			return "", native.Ended(ctx)
 		case err != nil:
 			return "", &build.Error{Class: build.ClassRegistry, Err: fmt.Errorf("asking the registry for %s: %w", reference, err)}
 		case digest != "":
@@ -87,7 +99,8 @@ func (b *Builder) wrap(ctx context.Context, t plan.Target) (string, error) {
 			return reference, nil
 		}
 	}
-	err := b.buildx(ctx, b.LogPath(t.InstanceID), reference, dockerfile(base, t.Wrap))
+	args := []string{"--push", "--platform", platform, "--tag", reference}
+	err := b.Buildx.Build(ctx, b.LogPath(t.InstanceID), args, dockerfile(base, t.Wrap))
 	var failed *sdk.BuildFailure
 	if errors.As(err, &failed) {
 		err = native.CommandFailed(failed, err, base, nil)
@@ -95,25 +108,5 @@ func (b *Builder) wrap(ctx context.Context, t plan.Target) (string, error) {
 	return reference, err
 }
 
-// note adds a line to the image's log. That the log cannot be written is the build's to say, which needs it more.
-func (b *Builder) note(t plan.Target, text string) {
-	if log, err := openLog(b.LogPath(t.InstanceID)); err == nil {
-		defer log.Close()
-		fmt.Fprintf(log, "[eval-images] %s\n", text)
-	}
-}
-
-// classified says in the words of the build package why a wrap failed.
-func classified(err error) error {
-	var known *build.Error
-	switch {
-	case errors.As(err, &known):
-		return err
-	case errors.Is(err, sdk.ErrTimeout):
-		return &build.Error{Class: build.ClassTimeout, Err: err}
-	case errors.Is(err, context.Canceled):
-		return &build.Error{Class: build.ClassCancelled, Err: err}
-	default:
-		return &build.Error{Class: build.ClassUnknown, Err: err}
-	}
-}
+// note adds a line to the image's log.
+func (b *Builder) note(t plan.Target, text string) { native.Note(b.LogPath(t.InstanceID), text) }
