@@ -24,6 +24,7 @@ const (
 	ClassShared      Class = "shared-stage"  // what every image of the run needs failed
 	ClassWorkerDied  Class = "worker-died"   // the worker process ended in the middle of the build
 	ClassSDK         Class = "sdk-error"     // the SDK's Python code raised
+	ClassRefused     Class = "not-rebased"   // strategy rebase, and the image has to be built natively
 	ClassCancelled   Class = "cancelled"     // the run was cancelled before the image was done
 	ClassUnknown     Class = "unknown"
 )
@@ -94,6 +95,8 @@ var policies = map[Class]policy{
 	ClassSDK: {never, 0,
 		"read the image's log: the SDK's own code raised an exception; another sdk-ref, or other sdk-options," +
 			" may not"},
+	// What cannot be rebased now cannot be a minute later.
+	ClassRefused: {never, 0, "set strategy to auto, which builds natively what cannot be rebased"},
 	// The run is over.
 	ClassCancelled: {never, 0, "run it again: it builds only what is missing"},
 	// What is not understood is not repeated.

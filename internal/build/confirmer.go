@@ -33,7 +33,7 @@ func (c *Confirmer) Build(ctx context.Context, t plan.Target) (Result, error) {
 		err = errors.New("the build ended well, but its tags are not all there on one digest")
 	}
 	if err != nil {
-		return result, unanswered("confirming the push", err)
+		return result, Unanswered("confirming the push", err)
 	}
 	result.Digest = digest
 	return result, nil

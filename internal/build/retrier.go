@@ -86,6 +86,22 @@ func (r Result) plus(next Result, err error, begun bool) Result {
 	return sum
 }
 
+// After adds what was done for the target before, with retries of its own, to r: the times and the attempts that failed.
+func (r Result) After(earlier Result) Result {
+	r.Check, r.Making, r.Waited = r.Check+earlier.Check, r.Making+earlier.Making, r.Waited+earlier.Waited
+	r.SdistBuilds += earlier.SdistBuilds
+	r.LogPath = cmp.Or(r.LogPath, earlier.LogPath)
+	var failed []Try
+	for _, try := range earlier.Tries {
+		if try.Err != nil {
+			failed = append(failed, try)
+		}
+	}
+	r.Tries = append(failed, r.Tries...)
+	r.Attempts += len(failed)
+	return r
+}
+
 func notTried(err error) bool {
 	var e *Error
 	return errors.As(err, &e) && e.NotTried

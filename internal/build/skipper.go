@@ -49,7 +49,7 @@ func check(ctx context.Context, registry Registry, t plan.Target) (Result, bool,
 		if ctx.Err() != nil {
 			return result, false, notStarted(ctx)
 		}
-		return result, false, unanswered("asking the registry whether the image exists", err)
+		return result, false, Unanswered("asking the registry whether the image exists", err)
 	}
 	if present {
 		result.Skipped, result.Tags, result.Digest = true, t.Tags, digest
@@ -57,8 +57,8 @@ func check(ctx context.Context, registry Registry, t plan.Target) (Result, bool,
 	return result, present, nil
 }
 
-// unanswered is a question to the registry that got no yes or no.
-func unanswered(doing string, err error) error {
+// Unanswered is a question to the registry that got no yes or no, or a write that it did not take.
+func Unanswered(doing string, err error) error {
 	failed := &Error{Class: Classify(err.Error(), ClassRegistry), Err: fmt.Errorf("%s: %w", doing, err)}
 	var asks interface{ RetryAfter() time.Duration }
 	if errors.As(err, &asks) {

@@ -154,6 +154,8 @@ func (r *run) logIn() error {
 		return err
 	}
 	r.registry = registry.New(keychain, http.DefaultTransport)
+	r.registry.Limit(registry.GitHub, registry.WritesPerMinute/float64(max(1, r.config.Shard.Count)), registry.Burst)
+	r.registry.Copying = r.copying
 	return nil
 }
 

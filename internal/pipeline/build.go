@@ -11,35 +11,22 @@ import (
 
 // build makes what is missing. From the inside out: the SDK's build, before it the wrap of a base image that needs one, a
 // look whether the push arrived, a look whether it is needed, a slot, further attempts, a guard against what fails for
-// all, and a record of however it ended.
-func (r *run) build(ctx context.Context, pool *sdk.Pool, missing []plan.Target) {
+// all, and a record of however it ended. refusal is why none of them can be rebased, where that was asked for.
+func (r *run) build(ctx context.Context, pool *sdk.Pool, missing []plan.Target, refusal string) {
 	vanguard := build.NewVanguard()
-	var b build.Builder = &native.Builder{
-		Workers: pool, Request: r.request(), Workspace: r.workspace, Logs: r.logs, OwnStages: r.ownStages(), Shared: vanguard,
-	}
-	b = build.NewConfirmer(r.wrapping(b), r.registry)
-	if !r.config.ForceBuild {
-		b = build.NewSkipper(b, r.registry)
-	}
-	b = vanguard.Inside(b)
-	b = build.NewLimiter(b, r.config.MaxWorkers, r.console.Started)
-	retrier := build.NewRetrier(b, r.config.MaxRetries)
-	retrier.Waiting = r.console.Waiting
-	retrier.Before = func(ctx context.Context, c build.Class) {
-		if c == build.ClassDisk {
-			_ = r.disk.Prune(ctx) // it warns itself; whether there is room now, the next attempt tells
-		}
-	}
-	r.disk.expect(len(missing))
-	b = build.NewRecorder(vanguard.Wrap(retrier), func(outcome build.Outcome) {
+	c := r.newChain(pool)
+	b := vanguard.Wrap(c.retry(c.slotted(vanguard.Inside(c.whole(vanguard)))))
+	b = build.NewRecorder(b, func(outcome build.Outcome) {
+		outcome.Result.Refusal = refusal
 		r.record(outcome)
-		r.disk.finished(ctx)
+		r.finished(ctx)
 	})
+	r.expect(len(missing))
 	r.phase("build", func() error {
 		vanguard.Ahead(ctx, b, missing)
 		return nil
 	})
-	r.disk.wait()
+	r.watched().wait()
 }
 
 // ownStages are the stages that fail for one image alone. Without the Dockerfile none is known, and each image meets the

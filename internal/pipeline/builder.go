@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -19,6 +20,10 @@ type builder struct {
 	name string
 	// begun says that the run has begun to make it, so that it has to be removed.
 	begun atomic.Bool
+	// once it was tried to reach it, problem says why it cannot be used; missed says that an image needed it all the same.
+	once    sync.Once
+	problem error
+	missed  atomic.Bool
 }
 
 // builderName is the name of the builder that was asked for, or of the one that the run makes if it has to build.
@@ -57,8 +62,9 @@ func ownContainer() string {
 func (r *run) useBuilder(ctx context.Context) (engine.Builder, error) {
 	buildx := engine.Buildx{Environ: r.buildEnviron(), Log: r.setupLog}
 	if engine.IsAddress(r.config.Builder) {
-		r.disk = r.watchDisk(buildx, "")
-		r.disk.remote = true
+		d := r.watchDisk(buildx, "")
+		d.remote = true
+		r.watch(d)
 		return buildx.UseAddress(ctx, r.config.Builder)
 	}
 	docker, err := engine.Connect(ctx, r.getenv("DOCKER_HOST"))
@@ -70,11 +76,12 @@ func (r *run) useBuilder(ctx context.Context) (engine.Builder, error) {
 	if err != nil {
 		return engine.Builder{}, err
 	}
-	r.disk = r.watchDisk(buildx, place.Disk)
+	d := r.watchDisk(buildx, place.Disk)
+	d.passing = r.config.Builder == ""
+	r.watch(d)
 	if r.config.Builder != "" {
 		return buildx.Adopt(ctx, docker, r.config.Builder)
 	}
-	r.disk.passing = true
 	return r.makeBuilder(ctx, docker, buildx, place.Network)
 }
 

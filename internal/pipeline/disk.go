@@ -58,7 +58,40 @@ func (r *run) watchDisk(buildx engine.Buildx, path string) *disk {
 	return d
 }
 
+// watch makes d the disk of the run.
+func (r *run) watch(d *disk) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	d.left = r.expected
+	r.disk = d
+}
+
+// finished counts an image that has ended.
+func (r *run) finished(ctx context.Context) {
+	r.mu.Lock()
+	r.expected--
+	d := r.disk
+	r.mu.Unlock()
+	d.finished(ctx)
+}
+
+// watched is the disk of the run, or nil while there is no builder; its methods know.
+func (r *run) watched() *disk {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.disk
+}
+
 // expect says how many images will finish.
+func (r *run) expect(images int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.expected = images
+	if r.disk != nil {
+		r.disk.expect(images)
+	}
+}
+
 func (d *disk) expect(images int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -67,6 +100,9 @@ func (d *disk) expect(images int) {
 
 // finished counts an image that has ended, and begins a look after each batch. It does not wait for it.
 func (d *disk) finished(ctx context.Context) {
+	if d == nil {
+		return
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.finishes++
@@ -84,7 +120,11 @@ func (d *disk) finished(ctx context.Context) {
 }
 
 // wait waits until the last look has ended, which ends early with its context.
-func (d *disk) wait() { d.looks.Wait() }
+func (d *disk) wait() {
+	if d != nil {
+		d.looks.Wait()
+	}
+}
 
 // lookWithin bounds one look, and pruneWithin one prune, which deletes files.
 const lookWithin, pruneWithin = time.Minute, 10 * time.Minute
@@ -146,7 +186,7 @@ var errNeverPruned = errors.New("the cache of a buildkitd at an address is not p
 // holds, whichever is less, for a disk may be smaller than that. It may be called from many goroutines: who comes while a
 // prune runs waits for that one's end, and begins none. A failed prune is a warning; the error is for the caller alone.
 func (d *disk) Prune(ctx context.Context) error {
-	if d.remote {
+	if d == nil || d.remote {
 		return errNeverPruned
 	}
 	size, err := d.cacheSize(ctx)

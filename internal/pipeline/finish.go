@@ -39,7 +39,11 @@ func (r *run) finish(ctx context.Context, err error) int {
 		r.giveAway()
 	}
 	r.report(summary)
-	return exitCode(ctx, err, summary.Failed)
+	failed := summary.Failed
+	if summary.Run.VerifyFailed() {
+		failed++
+	}
+	return exitCode(ctx, err, failed)
 }
 
 // recordUnfinished gives every target of a cancelled run its line, those too that did not end in time.

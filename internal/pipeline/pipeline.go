@@ -49,8 +49,6 @@ func Run(ctx context.Context, p Process) int {
 		return ExitOK
 	case err != nil:
 		return r.finish(ctx, err)
-	case len(r.config.VerifyImages) > 0: // a stand-in until images can be compared
-		return r.finish(ctx, errors.New("the command verify is not possible yet"))
 	case r.config.DryRun:
 		return r.dryRun(ctx)
 	}
@@ -90,6 +88,9 @@ func (r *run) everything(ctx context.Context) error {
 	if err := r.nameTargets(ctx, pool); err != nil {
 		return err
 	}
+	if len(r.config.VerifyImages) > 0 {
+		return r.verifyImages(ctx, pool)
+	}
 	missing, err := r.findMissing(ctx)
 	if err != nil || len(missing) == 0 || ctx.Err() != nil {
 		return errors.Join(err, ctx.Err())
@@ -97,8 +98,12 @@ func (r *run) everything(ctx context.Context) error {
 	if err := r.preflight(ctx); err != nil {
 		return err
 	}
-	r.build(ctx, pool, missing)
-	return ctx.Err()
+	if r.rebases() {
+		r.rebase(ctx, pool, missing)
+	} else {
+		r.build(ctx, pool, missing, "")
+	}
+	return errors.Join(ctx.Err(), r.builderProblem())
 }
 
 // findMissing records the targets that the registry has already, or does not tell of, and gives the others. A registry

@@ -33,13 +33,15 @@ type run struct {
 	commands sdk.Commands
 	registry *registry.Client
 	builder  builder
-	disk     *disk
+	disk     *disk // nil until there is a builder
+	expected int   // images that have not ended, for the disk
 	console  *report.Console
 	ledger   *ledger.Writer
 
 	checkout    sdk.Checkout
 	description sdk.Description
 	sdist       sdk.Sdist
+	python      string // the interpreter that the SDK's build module runs in
 
 	mu      sync.Mutex
 	facts   ledger.Run

@@ -35,6 +35,7 @@ func (r *run) setUpSDK(ctx context.Context) (*sdk.Pool, error) {
 	if err != nil {
 		return nil, err
 	}
+	r.python = environment.Python
 	pool := sdk.NewPool(sdk.PoolOptions{
 		Checkout: r.checkout, Environment: environment, Size: r.workers(),
 		Dir: filepath.Join(r.temporary, "w"), Environ: r.buildEnviron(),

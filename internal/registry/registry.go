@@ -36,6 +36,8 @@ type Client struct {
 	probed   sync.Map // repository: whether it refuses a manifest of absent blobs
 	backOff  time.Duration
 
+	requests *counting
+
 	mu     sync.Mutex
 	puller *remote.Puller
 }
@@ -43,8 +45,10 @@ type Client struct {
 // New makes a client that identifies itself by keychain and sends through t. What passes by itself (408, 429, 5xx, a cut
 // connection) is asked again twice by the library, 1 s and 3 s later (go-containerregistry, remote/options.go).
 func New(keychain authn.Keychain, t http.RoundTripper, options ...remote.Option) *Client {
+	count := &counting{next: t, sent: map[string]int{}}
+	t = count
 	options = append([]remote.Option{remote.WithAuthFromKeychain(keychain), remote.WithTransport(listening{t})}, options...)
-	c := &Client{keychain: keychain, transport: t, options: options, backOff: backOff}
+	c := &Client{keychain: keychain, transport: t, options: options, backOff: backOff, requests: count}
 	c.Limit(GitHub, WritesPerMinute, Burst)
 	return c
 }

@@ -1,0 +1,211 @@
+// Package evalbase makes sure of eval-bases: a base image with the SDK's base-image-minimal stage upon it, without the
+// agent. One is the same for all SDK commits whose base stage, with all that goes into it, is the same.
+package evalbase
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+
+	"github.com/OpenHands/eval-images/internal/build"
+	"github.com/OpenHands/eval-images/internal/build/native"
+	"github.com/OpenHands/eval-images/internal/build/rebase"
+	"github.com/OpenHands/eval-images/internal/plan"
+	"github.com/OpenHands/eval-images/internal/registry"
+)
+
+// Registry is read and written; a *registry.Client does.
+type Registry interface {
+	rebase.Registry
+	// Digest gives the manifest digest behind a reference, or "" when the registry does not have it.
+	Digest(ctx context.Context, reference string) (string, error)
+}
+
+// Bases finds eval-bases in Image, and makes those that are not there.
+type Bases struct {
+	Registry Registry
+	// Image is the repository of the eval-bases.
+	Image string
+	// Wrapped gives a target with its wrapped base image, where it needs one, and how long that took.
+	Wrapped func(ctx context.Context, t plan.Target) (plan.Target, time.Duration, error)
+	// Key is the tag of the eval-base that the SDK makes of a base image with this digest. Where the SDK does not let
+	// itself be asked, the error is a *rebase.Refusal.
+	Key func(ctx context.Context, baseDigest string) (string, error)
+	// Make has the SDK build the eval-base of a target whose BaseImage is name@digest and whose CustomTag is the key, has
+	// Checked in it, and sees to slots and further attempts.
+	Make build.Builder
+	// Retry gives a look-up its further attempts.
+	Retry func(build.Builder) build.Builder
+	// MaxAge is the age from which an eval-base is made anew; 0 is none.
+	MaxAge time.Duration
+	// Expected is how many targets will be asked for.
+	Expected int
+
+	makes singleflight.Group
+	once  sync.Once
+	ready chan struct{}
+
+	mu      sync.Mutex
+	ended   int
+	first   bool // an eval-base was made
+	settled bool
+	facts   Facts
+}
+
+// Facts are what the report tells of the eval-bases.
+type Facts struct {
+	Made, Reused int
+	// Oldest is when the oldest of those reused was made; zero where none was.
+	Oldest time.Time
+}
+
+// Facts are what is known so far.
+func (b *Bases) Facts() Facts {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.facts
+}
+
+// Ready is closed when the first eval-base was made, or when none had to be: then the stage that all images share is in
+// the builder's cache, if this run needs it, and other builds may begin.
+func (b *Bases) Ready() <-chan struct{} {
+	b.once.Do(func() {
+		b.ready = make(chan struct{})
+		if b.Expected == 0 {
+			b.settled = true
+			close(b.ready)
+		}
+	})
+	return b.ready
+}
+
+// note counts a target that has its answer, and tells when it is time for other builds.
+func (b *Bases) note(change func()) {
+	b.Ready()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	change()
+	if (b.first || b.ended >= b.Expected) && !b.settled {
+		b.settled = true
+		close(b.ready)
+	}
+}
+
+// Of gives the target's eval-base. Errors are a *rebase.Refusal or a *build.Error.
+func (b *Bases) Of(ctx context.Context, t plan.Target) (rebase.Base, build.Result, error) {
+	defer b.note(func() { b.ended++ })
+	var base rebase.Base
+	var wanted plan.Target
+	var answer error // errMissing or a refusal, which are no failures of the look-up
+	looked, err := b.Retry(build.Func(func(ctx context.Context, t plan.Target) (result build.Result, err error) {
+		begin := time.Now()
+		var took time.Duration
+		base, wanted, took, answer = b.look(ctx, t)
+		result.Making, result.Check = took, time.Since(begin)-took
+		var failure *build.Error
+		if errors.As(answer, &failure) {
+			err = answer
+		}
+		return result, err
+	})).Build(ctx, t)
+	if err == nil {
+		err = answer
+	}
+	looked.Attempts = 0 // to look is not to build
+	if !errors.Is(err, errMissing) {
+		return base, looked, err
+	}
+	made, err, _ := b.makes.Do(wanted.CustomTag, func() (any, error) {
+		result, err := b.Make.Build(ctx, wanted)
+		return result, err
+	})
+	result := made.(build.Result).After(looked)
+	if err != nil {
+		return rebase.Base{}, result, err
+	}
+	result = build.Result{}.After(result) // what worked here is not an attempt at the image
+	b.note(func() { b.first = true; b.facts.Made++ })
+	base, err = b.read(ctx, Tag(wanted.CustomTag))
+	if err == nil {
+		err = rebase.Marked(base.Manifest)
+	}
+	return base, result, failed(ctx, "reading the eval-base that was made", err)
+}
+
+// errMissing says that an eval-base has to be made.
+var errMissing = errors.New("there is no eval-base")
+
+// look finds the target's eval-base, or says by errMissing of what it has to be made.
+func (b *Bases) look(ctx context.Context, t plan.Target) (base rebase.Base, wanted plan.Target, wrapping time.Duration, err error) {
+	wanted, wrapping, err = b.Wrapped(ctx, t)
+	if err != nil {
+		return base, wanted, wrapping, err
+	}
+	digest, err := b.Registry.Digest(ctx, wanted.BaseImage)
+	switch {
+	case err != nil && !registry.Answered(err) && ctx.Err() == nil:
+		// The builder may know a way to it, a mirror for instance.
+		return base, wanted, wrapping, &rebase.Refusal{Reason: "the registry of the base image does not answer: " + err.Error()}
+	case err != nil:
+		return base, wanted, wrapping, failed(ctx, "asking for the digest of the base image "+wanted.BaseImage, err)
+	case digest == "":
+		return base, wanted, wrapping, &rebase.Refusal{Reason: "the base image's registry does not have it, so that its digest is not known"}
+	}
+	key, err := b.Key(ctx, digest)
+	if err != nil {
+		return base, wanted, wrapping, err
+	}
+	wanted.BaseImage, wanted.CustomTag, wanted.Wrap = wanted.BaseImage+"@"+digest, key, ""
+	base, err = b.read(ctx, Tag(key))
+	switch {
+	case errors.Is(err, registry.ErrNotFound):
+		return base, wanted, wrapping, errMissing
+	case err != nil:
+		return base, wanted, wrapping, failed(ctx, "asking for its eval-base", err)
+	}
+	return base, wanted, wrapping, b.use(base)
+}
+
+// use decides on an eval-base that is there.
+func (b *Bases) use(base rebase.Base) error {
+	made, dated := rebase.Made(base.Manifest)
+	if b.MaxAge > 0 && (!dated || time.Since(made) > b.MaxAge) {
+		return errMissing
+	}
+	if err := rebase.Marked(base.Manifest); err != nil {
+		return err
+	}
+	b.note(func() {
+		b.facts.Reused++
+		if dated && (b.facts.Oldest.IsZero() || made.Before(b.facts.Oldest)) {
+			b.facts.Oldest = made
+		}
+	})
+	return nil
+}
+
+// Tag is the tag of the eval-base with this key.
+func Tag(key string) string { return "eval-base-" + key }
+
+func (b *Bases) read(ctx context.Context, tag string) (rebase.Base, error) {
+	found, err := rebase.Fetch(ctx, b.Registry, b.Image, tag)
+	return rebase.Base{Fetched: found, Tag: tag}, err
+}
+
+// failed is a registry's refusal in the words of the build package.
+func failed(ctx context.Context, doing string, err error) error {
+	var refusal *rebase.Refusal
+	var known *build.Error
+	switch {
+	case err == nil, errors.As(err, &refusal), errors.As(err, &known):
+		return err
+	case ctx.Err() != nil:
+		return &build.Error{Class: build.ClassCancelled, Err: fmt.Errorf("%s: %w", doing, native.Ended(ctx))}
+	default:
+		return build.Unanswered(doing, err)
+	}
+}

@@ -1,0 +1,91 @@
+package rebase
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/OpenHands/eval-images/internal/registry"
+)
+
+// Registry is read and written; a *registry.Client does.
+type Registry interface {
+	Manifest(ctx context.Context, reference string) (registry.Manifest, error)
+	Blob(ctx context.Context, repository, digest string) ([]byte, error)
+	HasBlob(ctx context.Context, repository, digest string) (bool, error)
+	PutBlob(ctx context.Context, repository string, content []byte) (digest string, err error)
+	PutManifest(ctx context.Context, reference string, m registry.Manifest) error
+	Mount(ctx context.Context, from, to, digest string, size int64) error
+}
+
+// Fetched is an image as a registry has it, and where.
+type Fetched struct {
+	Image
+	Repository, Digest string
+}
+
+// Fetch reads an image: manifest and configuration, no layer. tag is a tag or a digest of the repository. Of an index it
+// reads the one image for linux/amd64. Errors are the registry's, or a *Refusal.
+func Fetch(ctx context.Context, reg Registry, repository, tag string) (Fetched, error) {
+	m, err := reg.Manifest(ctx, at(repository, tag))
+	if err == nil && IsIndex(m.MediaType) {
+		var digest string
+		if digest, _, err = Pick(m.Raw); err == nil {
+			m, err = reg.Manifest(ctx, at(repository, digest))
+		}
+	}
+	if err != nil {
+		return Fetched{}, err
+	}
+	var named struct {
+		Config struct{ Digest string }
+	}
+	if err := json.Unmarshal(m.Raw, &named); err != nil || named.Config.Digest == "" {
+		return Fetched{}, &Refusal{Reason: fmt.Sprintf("the manifest of %s names no configuration", at(repository, tag))}
+	}
+	config, err := reg.Blob(ctx, repository, named.Config.Digest)
+	if err != nil {
+		return Fetched{}, err
+	}
+	return Fetched{Image{MediaType: m.MediaType, Manifest: m.Raw, Config: config}, repository, m.Digest()}, nil
+}
+
+// at is the reference of a tag or a digest.
+func at(repository, tag string) string {
+	if len(tag) > len("sha256:") && tag[:len("sha256:")] == "sha256:" {
+		return repository + "@" + tag
+	}
+	return repository + ":" + tag
+}
+
+// split takes a reference by tag apart.
+func split(reference string) (repository, tag string) {
+	i := strings.LastIndexByte(reference, ':')
+	return reference[:i], reference[i+1:]
+}
+
+// Layers are an image's layers, bottom up. Errors are a *Refusal.
+func Layers(img Image) ([]Layer, error) {
+	c, err := read("image", img)
+	return c.layers, err
+}
+
+// annotate names, in a reference's manifest, the image that it is compared with.
+func annotate(raw []byte, repository, digest string) []byte {
+	manifest, err := parseObject(raw)
+	if err != nil {
+		return raw
+	}
+	annotations, err := parseObject(manifest.get("annotations"))
+	if err != nil {
+		return raw
+	}
+	annotations = annotations.with(baseName, quote(repository)).with(baseDigest, quote(digest))
+	return manifest.with("annotations", annotations.raw()).raw()
+}
+
+// baseOf is the image that annotate has named.
+func baseOf(manifest []byte) (repository, digest string) {
+	return annotation(manifest, baseName), annotation(manifest, baseDigest)
+}

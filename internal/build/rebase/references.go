@@ -1,0 +1,288 @@
+package rebase
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/OpenHands/eval-images/internal/build"
+	"github.com/OpenHands/eval-images/internal/plan"
+	"github.com/OpenHands/eval-images/internal/registry"
+)
+
+// wanted is how many references are learned from: one alone does not show which part of a change its own base has hidden.
+const wanted = 2
+
+// most bounds the targets that are tried as references before the others are built natively.
+const most = 5
+
+// References are the images that a run learns from. They are targets of it, built natively, or those that an earlier run
+// has left under tags of their own; a final image is never learned from, because nobody can tell how it was made.
+type References struct {
+	// Native makes a target's whole image, and Base, natively too, its base-image-minimal for the same commit.
+	Native, Base build.Builder
+	Registry     Registry
+	// Image is the repository of the references' own tags, and Tag names the first or the second of them.
+	Image string
+	Tag   func(i int) string
+	// SameTrees compares the agent layers of two references whose digests differ; nil when their files are equal. The agent's are the topmost layers.
+	SameTrees func(ctx context.Context, a, b Fetched, agentLayers int) error
+	// Force has both made anew, whatever earlier runs have left.
+	Force bool
+	// Learned is told of each reference, and Said of what a user should know.
+	Learned func(Reference)
+	Said    func(string)
+
+	done   chan struct{} // closed when change or err is known
+	begun  chan struct{} // closed when the first reference has ended, or none has to be made
+	change Change
+	err    error
+	known  []learned
+
+	mu     sync.Mutex
+	claims map[string]*claim // by instance
+	queue  []plan.Target     // claimed, and not begun
+	left   []plan.Target     // candidates that may be claimed
+}
+
+// Reference is an image that was learned from.
+type Reference struct {
+	// Instance is empty where an earlier run made it.
+	Instance, Tag, Digest string
+}
+
+type learned struct {
+	change Change
+	final  Fetched
+	own    bool // this run has made it
+}
+
+// claim is what becomes of a target that is made a reference, and so is not rebased.
+type claim struct {
+	begun  chan struct{} // closed when the target is claimed
+	made   chan struct{} // closed when it has ended
+	result build.Result
+	err    error
+}
+
+// Find learns from what earlier runs have left, and claims targets for what that lacks. Anything wrong with an old
+// reference only means that another is made.
+func (r *References) Find(ctx context.Context, targets []plan.Target) {
+	r.done, r.begun, r.claims = make(chan struct{}), make(chan struct{}), map[string]*claim{}
+	for _, t := range targets {
+		r.claims[t.InstanceID] = &claim{begun: make(chan struct{}), made: make(chan struct{})}
+	}
+	for i := 1; i <= wanted && !r.Force; i++ {
+		name := at(r.Image, r.Tag(i))
+		found, err := r.load(ctx, r.Tag(i))
+		switch {
+		case err == nil:
+			r.known = append(r.known, found)
+			r.Learned(Reference{Tag: name, Digest: found.final.Digest})
+		case !errors.Is(err, registry.ErrNotFound):
+			r.Said(fmt.Sprintf("The reference %s is not used: %v", name, err))
+		}
+	}
+	r.left = Candidates(targets)
+	for range wanted - len(r.known) {
+		r.claimNext()
+	}
+}
+
+// load reads a reference, and the image that it is compared with, which its annotations name.
+func (r *References) load(ctx context.Context, tag string) (learned, error) {
+	final, err := Fetch(ctx, r.Registry, r.Image, tag)
+	if err != nil {
+		return learned{}, err
+	}
+	name, digest := baseOf(final.Manifest)
+	if digest == "" {
+		return learned{}, errors.New("it does not name its base")
+	}
+	base, err := Fetch(ctx, r.Registry, name, digest)
+	if err != nil {
+		return learned{}, fmt.Errorf("reading its base: %v", err) // one that is missing does not make the reference missing
+	}
+	change, err := Learn(final.Image, base.Image)
+	return learned{change: change, final: final}, err
+}
+
+// Wanting is how many targets become references, if nothing fails. It is to be asked before Run.
+func (r *References) Wanting() int { return wanted - len(r.known) }
+
+// AgentLayers is how many layers each rebased image gets, and OwnBuilder tells whether this run's builder made them. They
+// are to be asked when an image was rebased.
+func (r *References) AgentLayers() int { return len(r.change.Layers) }
+
+// OwnBuilder is described at AgentLayers.
+func (r *References) OwnBuilder() bool { return r.known[0].own }
+
+// claimNext takes the next candidate from those that are to be rebased.
+func (r *References) claimNext() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.left) == 0 {
+		return false
+	}
+	close(r.claims[r.left[0].InstanceID].begun)
+	r.queue, r.left = append(r.queue, r.left[0]), r.left[1:]
+	return true
+}
+
+// next gives the next claimed target.
+func (r *References) next() (plan.Target, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.queue) == 0 {
+		return plan.Target{}, false
+	}
+	t := r.queue[0]
+	r.queue = r.queue[1:]
+	return t, true
+}
+
+// claimed waits for what becomes of a target that was claimed, and tells whether it was.
+func (r *References) claimed(ctx context.Context, t plan.Target) (build.Result, error, bool) {
+	c := r.claims[t.InstanceID]
+	select {
+	case <-c.begun:
+	default:
+		return build.Result{}, nil, false
+	}
+	<-c.made // also when ctx ends: Run goes on until each claimed target has ended
+	return c.result, c.err, true
+}
+
+// Change is what there is to put on an eval-base. It waits until that is known, or until the target is claimed; that
+// can be asked of claimed then. Errors are a *Refusal, or a *build.Error that concerns all images.
+func (r *References) Change(ctx context.Context, t plan.Target) (Change, error) {
+	select {
+	case <-r.done:
+		return r.change, r.err
+	case <-r.claims[t.InstanceID].begun:
+		return Change{}, errors.New("it is a reference")
+	case <-ctx.Done():
+		return Change{}, &build.Error{Class: build.ClassCancelled, Err: fmt.Errorf("not started: %w", context.Cause(ctx))}
+	}
+}
+
+// Begun is closed when the first reference has ended, or when none has to be made.
+func (r *References) Begun() <-chan struct{} { return r.begun }
+
+// Run makes the references that Find lacked, one after the other, when ready says that it is time. A candidate that fails
+// is followed by another one.
+func (r *References) Run(ctx context.Context, ready <-chan struct{}) {
+	defer close(r.done)
+	begun := sync.OnceFunc(func() { close(r.begun) })
+	defer begun()
+	if len(r.known) < wanted {
+		select {
+		case <-ready:
+		case <-ctx.Done():
+		}
+	}
+	var last error
+	for tried := 0; len(r.known) < wanted; {
+		t, ok := r.next()
+		if !ok {
+			if tried >= most || concernsAll(last) || ctx.Err() != nil || !r.claimNext() {
+				break
+			}
+			continue
+		}
+		tried++
+		if err := r.make(ctx, t); err != nil {
+			last = err
+		}
+		begun()
+	}
+	for t, ok := r.next(); ok; t, ok = r.next() { // Those who wait for them get an answer.
+		_ = r.make(ctx, t)
+	}
+	r.change, r.err = r.conclude(ctx, last)
+}
+
+// concernsAll tells a failure that every image of the run would meet.
+func concernsAll(err error) bool {
+	var failure *build.Error
+	return errors.As(err, &failure) && (failure.Shared != "" || failure.NotTried)
+}
+
+// make builds a target and learns from it. The target has ended before its lesson has.
+func (r *References) make(ctx context.Context, t plan.Target) error {
+	c := r.claims[t.InstanceID]
+	c.result, c.err = r.Native.Build(ctx, t)
+	close(c.made)
+	switch {
+	case c.err != nil:
+		return c.err
+	case c.result.Skipped:
+		return fmt.Errorf("%s is there already, and nobody can tell how it was made", t.InstanceID)
+	case len(r.claims) < wanted: // nobody will learn from it
+		return errors.New("there is one target only")
+	}
+	found, err := r.learn(ctx, t, c.result.Tags[0])
+	if err != nil {
+		r.Said(fmt.Sprintf("%s is not used as a reference: %v", t.InstanceID, err))
+		return err
+	}
+	r.known = append(r.known, found)
+	return nil
+}
+
+// learn compares what landed in the registry with the target's base stage for the same commit, and keeps it for later runs.
+func (r *References) learn(ctx context.Context, t plan.Target, tag string) (learned, error) {
+	made, err := r.Base.Build(ctx, t)
+	if err != nil {
+		return learned{}, fmt.Errorf("making its base stage: %w", err)
+	}
+	baseRepository, baseTag := split(made.Tags[0])
+	base, err := Fetch(ctx, r.Registry, baseRepository, baseTag)
+	if err != nil {
+		return learned{}, fmt.Errorf("reading its base stage: %w", err)
+	}
+	repository, tag := split(tag)
+	final, err := Fetch(ctx, r.Registry, repository, tag)
+	if err != nil {
+		return learned{}, fmt.Errorf("reading it: %w", err)
+	}
+	change, err := Learn(final.Image, base.Image)
+	if err != nil {
+		return learned{}, err
+	}
+	own := r.Tag(len(r.known) + 1)
+	annotated := annotate(final.Manifest, base.Repository, base.Digest)
+	if err := r.Registry.PutManifest(ctx, at(r.Image, own), registry.Manifest{MediaType: final.MediaType, Raw: annotated}); err != nil {
+		r.Said(fmt.Sprintf("The reference %s is lost for later runs: %v", at(r.Image, own), err))
+	}
+	r.Learned(Reference{Instance: t.InstanceID, Tag: at(r.Image, own), Digest: final.Digest})
+	return learned{change, final, true}, nil
+}
+
+// conclude is what the references agree on. last is why there are too few of them.
+func (r *References) conclude(ctx context.Context, last error) (Change, error) {
+	switch {
+	case len(r.known) == wanted:
+	case ctx.Err() != nil:
+		return Change{}, &build.Error{Class: build.ClassCancelled, Err: fmt.Errorf("not started: %w", context.Cause(ctx))}
+	case concernsAll(last):
+		return Change{}, last
+	case last == nil:
+		return Change{}, refuse("there are not two images to learn from")
+	default:
+		return Change{}, refuse("there are not two images to learn from: %v", last)
+	}
+	first, second := r.known[0], r.known[1]
+	change, err := Agree(first.change, second.change)
+	var differ *LayersDiffer
+	if !errors.As(err, &differ) {
+		return change, err
+	}
+	if err := r.SameTrees(ctx, first.final, second.final, len(first.change.Layers)); err != nil {
+		return Change{}, refuse("the references' agent layers are not alike: %v", err)
+	}
+	r.Said("The references' agent layers have equal files, but not one digest: this builder does not make the same layer twice. " +
+		"Rebased images get that of the first.")
+	return differ.Change, nil
+}

@@ -1,0 +1,75 @@
+package pipeline
+
+import (
+	"context"
+
+	"github.com/OpenHands/eval-images/internal/build"
+	"github.com/OpenHands/eval-images/internal/build/native"
+	"github.com/OpenHands/eval-images/internal/plan"
+	"github.com/OpenHands/eval-images/internal/sdk"
+)
+
+// chain makes builders that share slots, further attempts and the run's builder.
+type chain struct {
+	run     *run
+	pool    *sdk.Pool
+	limiter *build.Limiter
+	own     []string
+}
+
+func (r *run) newChain(pool *sdk.Pool) chain {
+	return chain{r, pool, build.NewLimiter(nil, r.config.MaxWorkers, r.console.Started), r.ownStages()}
+}
+
+// retry gives a builder its further attempts.
+func (c chain) retry(next build.Builder) build.Builder {
+	retrier := build.NewRetrier(next, c.run.config.MaxRetries)
+	retrier.Waiting = c.run.console.Waiting
+	retrier.Before = func(ctx context.Context, class build.Class) {
+		if class == build.ClassDisk {
+			_ = c.run.watched().Prune(ctx) // it warns itself; whether there is room now, the next attempt tells
+		}
+	}
+	return retrier
+}
+
+// slotted lets next run in a slot, when the run's builder is there.
+func (c chain) slotted(next build.Builder) build.Builder {
+	return c.limiter.Sharing(build.Func(func(ctx context.Context, t plan.Target) (build.Result, error) {
+		if err := c.run.needBuilder(ctx); err != nil {
+			return build.Result{}, err
+		}
+		return next.Build(ctx, t)
+	}))
+}
+
+// native is the SDK's build of a request, in its bare form.
+func (c chain) native(request sdk.Request, what string, shared native.Shared) build.Builder {
+	return &native.Builder{
+		Workers: c.pool, Request: request, Workspace: c.run.workspace, Logs: c.run.logs, OwnStages: c.own, What: what, Shared: shared,
+	}
+}
+
+// whole is a complete native image: wrapped, built, confirmed, and skipped where it is there.
+func (c chain) whole(shared native.Shared) build.Builder {
+	b := build.Builder(build.NewConfirmer(c.run.wrapping(c.native(c.run.request(), "", shared)), c.run.registry))
+	if c.run.config.ForceBuild {
+		return b
+	}
+	return build.NewSkipper(b, c.run.registry)
+}
+
+// baseOf makes the base stage of the run's commit for a target, under a custom tag of another kind. It is in the builder's
+// cache when the whole image was just built.
+func (c chain) baseOf(tag func(plan.Target) string) build.Builder {
+	b := c.native(c.run.baseRequest("", c.run.config.Image), "its base stage, ", nil)
+	return c.retry(c.slotted(tagged(c.run.wrapping(b), tag)))
+}
+
+// tagged gives the targets custom tags of another kind.
+func tagged(next build.Builder, tag func(plan.Target) string) build.Builder {
+	return build.Func(func(ctx context.Context, t plan.Target) (build.Result, error) {
+		t.CustomTag = tag(t)
+		return next.Build(ctx, t)
+	})
+}

@@ -1,0 +1,266 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/OpenHands/eval-images/internal/build"
+	"github.com/OpenHands/eval-images/internal/build/rebase"
+	"github.com/OpenHands/eval-images/internal/build/verify"
+	"github.com/OpenHands/eval-images/internal/config"
+	"github.com/OpenHands/eval-images/internal/ledger"
+	"github.com/OpenHands/eval-images/internal/plan"
+	"github.com/OpenHands/eval-images/internal/registry"
+	"github.com/OpenHands/eval-images/internal/sdk"
+)
+
+// maxDifferences bounds what the report says of one image.
+const maxDifferences = 20
+
+// chooseVerified chooses the targets that are built natively too: the ones that are the last to be made references, so
+// that they are rebased.
+func (b *rebasing) chooseVerified(missing []plan.Target) []plan.Target {
+	ordered := rebase.Candidates(missing)
+	slices.Reverse(ordered)
+	chosen := ordered[:min(b.run.config.Verify, max(0, len(ordered)-b.references.Wanting()))]
+	b.outcomes = map[string]chan build.Outcome{}
+	for _, t := range chosen {
+		b.outcomes[t.InstanceID] = make(chan build.Outcome, 1)
+	}
+	return chosen
+}
+
+// verifyAll builds the chosen targets natively, beside the second reference, and compares each with what was rebased. The
+// default is left out where there is no builder.
+func (b *rebasing) verifyAll(ctx context.Context, chosen []plan.Target) {
+	r := b.run
+	select {
+	case <-b.references.Begun():
+	case <-ctx.Done():
+		return
+	}
+	if err := r.reachBuilder(ctx); err != nil {
+		if ctx.Err() == nil && !r.config.VerifyGiven {
+			r.warn("No rebased image was verified, because nothing can be built here: " + err.Error())
+		}
+		return
+	}
+	_ = r.phase("verify", func() error {
+		build.All(ctx, build.Func(func(ctx context.Context, t plan.Target) (build.Result, error) {
+			b.verify(ctx, t, slices.Index(instancesOf(chosen), t.InstanceID)+1)
+			return build.Result{}, nil
+		}), chosen)
+		return nil
+	})
+}
+
+func instancesOf(targets []plan.Target) []string {
+	ids := make([]string, len(targets))
+	for i, t := range targets {
+		ids[i] = t.InstanceID
+	}
+	return ids
+}
+
+// verify compares one target. What was not rebased after all is not compared.
+func (b *rebasing) verify(ctx context.Context, t plan.Target, number int) {
+	made, err := b.chain.throwAway(number).Build(ctx, t)
+	verified := ledger.Verified{Instance: t.InstanceID, Tags: made.Tags}
+	var outcome build.Outcome
+	select {
+	case outcome = <-b.outcomes[t.InstanceID]:
+	case <-ctx.Done():
+		return
+	}
+	if outcome.Status() != build.Built || outcome.Result.Strategy != rebase.Strategy {
+		b.run.discard(ctx, &verified)
+		return
+	}
+	layers := b.references.AgentLayers()
+	b.run.compare(ctx, &verified, err, outcome.Result.Tags[0], func(want, got rebase.Fetched) (verify.Options, error) {
+		below, err := below(want, got, layers)
+		return verify.Options{BaseLayers: below, SameBuilder: b.references.OwnBuilder()}, err
+	})
+}
+
+// throwAway makes a native image under tags that the next run's take over.
+func (c chain) throwAway(number int) build.Builder {
+	b := build.NewConfirmer(c.run.wrapping(c.native(c.run.request(), "for comparison, ", nil)), c.run.registry)
+	return c.retry(c.slotted(tagged(b, func(plan.Target) string { return fmt.Sprintf("verify-%d", number) })))
+}
+
+// below is how many layers of each image lie below the agent's.
+func below(want, got rebase.Fetched, agent int) (below [2]int, err error) {
+	for i, image := range []rebase.Fetched{want, got} {
+		layers, err := rebase.Layers(image.Image)
+		if err != nil {
+			return below, err
+		}
+		if below[i] = len(layers) - agent; below[i] < 0 {
+			return below, fmt.Errorf("the image has %d layers, fewer than the %d of the agent", len(layers), agent)
+		}
+	}
+	return below, nil
+}
+
+// compare completes a record with what a comparison finds, reports it, and removes the native image.
+func (r *run) compare(ctx context.Context, v *ledger.Verified, failed error, reference string, options func(want, got rebase.Fetched) (verify.Options, error)) {
+	found, err := []verify.Difference(nil), failed
+	if err == nil {
+		found, err = r.differences(ctx, v.Tags[0], reference, options)
+	}
+	if ctx.Err() != nil {
+		return
+	}
+	switch {
+	case err != nil:
+		v.Result, v.Differences = ledger.VerifiedFailed, []string{err.Error()}
+	case len(found) > 0:
+		v.Result, v.Differences = ledger.VerifiedDifferent, strings.Split(strings.TrimSpace(verify.List(found, maxDifferences)), "\n")
+	default:
+		v.Result = ledger.VerifiedOK
+	}
+	r.discard(ctx, v)
+	if v.Result == ledger.VerifiedOK {
+		r.actions.Info(fmt.Sprintf("%s is equal to a native build of it", v.Instance))
+	} else {
+		r.actions.Error(v.Instance, fmt.Sprintf("verify: %s is %s:\n%s", reference, v.Result, strings.Join(v.Differences, "\n")))
+	}
+	r.learn(func(f *ledger.Run) { f.Rebase.Verified = append(f.Rebase.Verified, *v) })
+}
+
+func (r *run) differences(ctx context.Context, native, reference string, options func(want, got rebase.Fetched) (verify.Options, error)) ([]verify.Difference, error) {
+	want, err := r.fetch(ctx, native)
+	if err != nil {
+		return nil, fmt.Errorf("reading the native image: %w", err)
+	}
+	got, err := r.fetch(ctx, reference)
+	if err != nil {
+		return nil, fmt.Errorf("reading the image: %w", err)
+	}
+	o, err := options(want, got)
+	if err != nil {
+		return nil, err
+	}
+	python := &verify.Python{Path: r.python}
+	defer python.Close()
+	o.Tree, o.Pyc = r.config.VerifyTree, python
+	return verify.Compare(ctx, r.registry, comparable(want), comparable(got), o)
+}
+
+func comparable(f rebase.Fetched) verify.Image {
+	return verify.Image{Repository: f.Repository, Manifest: f.Manifest, Config: f.Config}
+}
+
+// fetch reads the image behind a reference by tag or digest.
+func (r *run) fetch(ctx context.Context, reference string) (rebase.Fetched, error) {
+	repository, digest, byDigest := strings.Cut(reference, "@")
+	if byDigest {
+		return rebase.Fetch(ctx, r.registry, repository, digest)
+	}
+	colon := strings.LastIndexByte(reference, ':')
+	return rebase.Fetch(ctx, r.registry, reference[:colon], reference[colon+1:])
+}
+
+// discard removes a native image that was made for comparison, and takes down which of its tags are left.
+func (r *run) discard(ctx context.Context, v *ledger.Verified) {
+	for _, tag := range v.Tags {
+		err := r.registry.Delete(ctx, tag)
+		if errors.Is(err, registry.ErrNotFound) { // it went with the tag before
+			continue
+		}
+		if err != nil {
+			v.TagsLeft = append(v.TagsLeft, tag)
+			r.actions.Info(fmt.Sprintf("the tag %s is left, and the next run overwrites it: %v", tag, err))
+		}
+	}
+}
+
+// sameTrees compares the agent layers of two references whose digests differ.
+func (b *rebasing) sameTrees(ctx context.Context, first, second rebase.Fetched, agent int) error {
+	below, err := below(first, second, agent)
+	if err != nil {
+		return err
+	}
+	python := &verify.Python{Path: b.run.python}
+	defer python.Close()
+	found, err := verify.CompareAgents(ctx, b.run.registry, comparable(first), comparable(second), verify.Options{BaseLayers: below, Pyc: python})
+	if err != nil {
+		return err
+	}
+	if len(found) > 0 {
+		return errors.New(verify.List(found, maxDifferences))
+	}
+	b.run.learn(func(f *ledger.Run) { f.Rebase.TreesCompared = true })
+	return nil
+}
+
+// verifyImages is the command of that name: it builds the images that were named natively, and compares.
+func (r *run) verifyImages(ctx context.Context, pool *sdk.Pool) error {
+	r.learn(func(f *ledger.Run) { f.PlannedTotal, f.Planned = 0, 0 }) // no image is asked for
+	targets, err := r.named(ctx, r.config.VerifyImages)
+	if err != nil {
+		return refusal{err}
+	}
+	if err := r.reachBuilder(ctx); err != nil {
+		return err
+	}
+	c := r.newChain(pool)
+	return r.phase("verify", func() error {
+		build.All(ctx, build.Func(func(ctx context.Context, t plan.Target) (build.Result, error) {
+			number := slices.Index(instancesOf(targets), t.InstanceID)
+			r.verifyImage(ctx, c, t, number+1, r.config.VerifyImages[number])
+			return build.Result{}, nil
+		}), targets)
+		return nil
+	})
+}
+
+// verifyImage finds out by itself how many layers are the agent's: those above the native image's own base stage.
+func (r *run) verifyImage(ctx context.Context, c chain, t plan.Target, number int, image string) {
+	made, err := c.throwAway(number).Build(ctx, t)
+	v := ledger.Verified{Instance: image, Tags: made.Tags}
+	var base build.Result
+	if err == nil {
+		base, err = c.baseOf(func(plan.Target) string { return fmt.Sprintf("verify-base-%d", number) }).Build(ctx, t)
+	}
+	r.compare(ctx, &v, err, image, func(want, got rebase.Fetched) (verify.Options, error) {
+		from, err := r.fetch(ctx, base.Tags[0])
+		if err != nil {
+			return verify.Options{}, err
+		}
+		change, err := rebase.Learn(want.Image, from.Image)
+		if err != nil {
+			return verify.Options{}, err
+		}
+		below, err := below(want, got, len(change.Layers))
+		return verify.Options{BaseLayers: below}, err
+	})
+	r.discard(ctx, &ledger.Verified{Tags: base.Tags})
+}
+
+// named finds the targets that have the images: by tag, or by the digest on which a tag is.
+func (r *run) named(ctx context.Context, images []string) ([]plan.Target, error) {
+	targets := make([]plan.Target, len(images))
+	var unknown []error
+	for i, image := range images {
+		found := slices.IndexFunc(r.targets, func(t plan.Target) bool { return slices.Contains(t.Tags, image) })
+		if _, digest, byDigest := strings.Cut(image, "@"); byDigest {
+			outcomes, _ := build.Present(ctx, r.registry, r.targets)
+			at := slices.IndexFunc(outcomes, func(o build.Outcome) bool { return o.Result.Digest == digest })
+			if at >= 0 {
+				found = slices.IndexFunc(r.targets, func(t plan.Target) bool { return t.InstanceID == outcomes[at].Target.InstanceID })
+			}
+		}
+		if found < 0 {
+			unknown = append(unknown, &config.Mistake{Input: config.VerifyCommand, Problem: config.Quote(image) + " is none of the images that these inputs make",
+				Fix: "give the sdk-ref, benchmark and sdk-options that it was made with"})
+			continue
+		}
+		targets[i] = r.targets[found]
+	}
+	return targets, errors.Join(unknown...)
+}
