@@ -50,7 +50,7 @@ func (c *Client) openBlob(ctx context.Context, repo name.Repository, q question,
 		if err == nil {
 			c.known.add(repo, want)
 			d := digest.Digest(want)
-			return &blob{q.doing, response, watch, watch.over(response.Body), d, d.Verifier()}, nil
+			return &blob{q.doing, response, watch, watch.only(response.Body), d, d.Verifier()}, nil
 		}
 		if !again.worth(ctx, c.backOff, err, false) {
 			return nil, missing(err)

@@ -53,3 +53,20 @@ func (m moving) Read(p []byte) (int, error) {
 	m.watch.timer.Reset(m.watch.within)
 	return n, err
 }
+
+// only reads from r and watches while it does: who reads slowly is not a registry that stalled.
+func (w *watch) only(r io.Reader) io.Reader {
+	w.timer.Stop()
+	return waiting{r, w}
+}
+
+type waiting struct {
+	io.Reader
+	watch *watch
+}
+
+func (r waiting) Read(p []byte) (int, error) {
+	r.watch.timer.Reset(r.watch.within)
+	defer r.watch.timer.Stop()
+	return r.Reader.Read(p)
+}

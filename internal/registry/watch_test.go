@@ -79,3 +79,65 @@ func TestWatch(t *testing.T) {
 		})
 	}
 }
+
+// A blob that is read slowly is read to its end; one of which nothing comes any more is not waited for.
+func TestBlobStalls(t *testing.T) {
+	for _, stalls := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			c := New(authn.DefaultKeychain, giving{stalls})
+			blob, err := c.OpenBlob(t.Context(), "quay.io/a/b", digestOf("xxxxx"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer blob.Close()
+			begin := time.Now()
+			var got []byte
+			for err == nil {
+				time.Sleep(2 * time.Minute)
+				var n int
+				b := make([]byte, 1)
+				n, err = blob.Read(b)
+				got = append(got, b[:n]...)
+			}
+			if stalls && (!errors.Is(err, errStalled) || time.Since(begin) > 10*time.Minute) {
+				t.Errorf("stalled: %v after %v", err, time.Since(begin))
+			}
+			if !stalls && (!errors.Is(err, io.EOF) || string(got) != "xxxxx") {
+				t.Errorf("read slowly: %q, %v", got, err)
+			}
+		})
+	}
+}
+
+// giving is a registry of one blob, the last bytes of which may never come.
+type giving struct{ stalls bool }
+
+func (g giving) RoundTrip(r *http.Request) (*http.Response, error) {
+	body := &given{request: r, left: "xxxxx"}
+	if g.stalls {
+		body.left, body.stalls = "xx", true
+	}
+	return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(body), Request: r}, nil
+}
+
+// given is an answer that ends with its request, as a connection does.
+type given struct {
+	request *http.Request
+	left    string
+	stalls  bool
+}
+
+func (g *given) Read(p []byte) (int, error) {
+	if g.left == "" && g.stalls {
+		<-g.request.Context().Done()
+	}
+	if err := g.request.Context().Err(); err != nil {
+		return 0, err
+	}
+	if g.left == "" {
+		return 0, io.EOF
+	}
+	n := copy(p, g.left)
+	g.left = g.left[n:]
+	return n, nil
+}
