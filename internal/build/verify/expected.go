@@ -52,18 +52,14 @@ const pycPattern = "*.pyc"
 // find gives the entry of a list that a path is of, or nil.
 func find(list []expected, name string) *expected {
 	for i, e := range list {
-		end := name
-		if !strings.HasPrefix(e.pattern, "/") {
-			end = lastParts(name, strings.Count(e.pattern, "/")+1)
-		}
-		if ok, _ := path.Match(e.pattern, end); ok {
+		if ok, _ := path.Match(e.pattern, lastParts(name, strings.Count(e.pattern, "/")+1)); ok {
 			return &list[i]
 		}
 	}
 	return nil
 }
 
-// lastParts gives the last n components of a path.
+// lastParts gives the last n components of a path; what is before the first slash counts as one.
 func lastParts(name string, n int) string {
 	for at := len(name); n > 0; n-- {
 		if at = strings.LastIndexByte(name[:at], '/'); at < 0 {

@@ -101,7 +101,7 @@ func (t *tree) remove(dir, base string, in []place) {
 func (t *tree) link(name, target string, in []place) {
 	for _, p := range in {
 		n := t.find(target, p.side)
-		if n == nil || n.sides[p.side].file == nil || name == target {
+		if n == nil {
 			t.put(name, p, state{file: &file{meta: unique.Make(meta{kind: loose, link: target})}})
 			continue
 		}
@@ -139,7 +139,7 @@ func (t *tree) put(name string, p place, s state) {
 	n.sides[p.side] = s
 }
 
-// find gives the node at a path, if that side may have something there.
+// find gives the node at a path, if that side has something there.
 func (t *tree) find(name string, side int) *node {
 	n := &t.root
 	for component := range strings.SplitSeq(strings.Trim(name, "/"), "/") {
