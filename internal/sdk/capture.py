@@ -29,7 +29,7 @@ def parser():
     known.add_argument("--platform", default="")
     known.add_argument("--build-arg", action="append", default=[])
     # What becomes of the image, and where steps may come from, do not change it.
-    for option in "--tag", "-t", "--cache-from", "--cache-to", "--output", "-o", "--progress", "--builder", "--provenance", "--sbom":
+    for option in "--tag -t --cache-from --cache-to --output -o --progress --builder --provenance --sbom".split():
         known.add_argument(option, action="append")
     for switch in "--push", "--load":
         known.add_argument(switch, action="store_true")
@@ -44,7 +44,7 @@ class Docker:
         self.run, self.folder, self.kept = run, Path(folder), None
 
     def __call__(self, cmd, *args, **kwargs):
-        if list(cmd[:1]) != ["docker"]:
+        if Path(cmd[0]).name != "docker":
             return self.run(cmd, *args, **kwargs)
         if list(cmd[1:3]) == ["buildx", "build"]:
             if self.kept:

@@ -28,7 +28,7 @@ func Releases(ctx context.Context, e *engine.Engine, log io.Writer) (string, err
 			return err
 		}
 		user := fmt.Sprintf("%d:%d", os.Getuid(), os.Getgid())
-		return e.Docker(ctx, log, "run", "--rm", "--user", user, "--volume", folder+":/out", "--volume", recipe+":/releases:ro",
-			image, "sh", "/releases/fetch", "/out")
+		return e.Docker(ctx, log, "run", "--rm", "--user", user, "--volume", folder+":/out",
+			"--volume", recipe+":/releases:ro", image, "sh", "/releases/fetch", "/out")
 	})
 }

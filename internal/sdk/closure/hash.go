@@ -88,7 +88,7 @@ func (h *hash) arguments(r *reached, v *variables, args *instructions.ArgCommand
 			return err
 		}
 		if ofBase {
-			return fmt.Errorf("its argument %s holds the base's name, so the base's digest does not tell its result", arg.Key)
+			return fmt.Errorf("its argument %s holds the base's name, which the base's digest does not tell", arg.Key)
 		}
 		h.field("argument", arg.Key)
 		h.field("value", text)

@@ -5,9 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
 
-	"github.com/moby/buildkit/frontend/dockerfile/command"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 )
 
@@ -73,10 +71,11 @@ func (r *reached) add(in Inputs, i int) error {
 // from resolves the FROM of stage i.
 func (r *reached) from(in Inputs, i int) (own reachedStage, err error) {
 	stage := r.file.stages[i].from
-	// Only the text counts of a platform that depends on the builder: nothing is looked up by it.
-	own.platform, err = r.globals.word(stage.Platform)
-	if err != nil {
+	if own.platform, err = r.globals.word(stage.Platform); err != nil {
 		return own, err
+	}
+	if len(r.globals.missed) > 0 {
+		own.platform = stage.Platform // The builder's, often: nothing is looked up by it, so its text will do.
 	}
 	name, err := r.globals.expand(stage.BaseName)
 	if err != nil {
@@ -101,7 +100,7 @@ func (r *reached) from(in Inputs, i int) (own reachedStage, err error) {
 func (f *file) sources(s step) ([]source, error) {
 	switch c := s.command.(type) {
 	case *instructions.OnbuildCommand:
-		return nil, unresolvedf("line %d: %s does what another stage cannot tell", s.node.StartLine, strings.ToUpper(command.Onbuild))
+		return nil, unresolvedf("line %d: ONBUILD acts in another stage", s.node.StartLine)
 	case *instructions.CopyCommand:
 		if c.From == "" {
 			return nil, nil

@@ -120,7 +120,9 @@ func (g globals) expand(word string) (string, error) {
 
 // argument is the value that a stage's ARG has: "=value", "~text" where variables in its default are not known, or "-"
 // where it has none. v learns it.
-func (v *variables) argument(in Inputs, g globals, arg instructions.KeyValuePairOptional) (text string, ofBase bool, err error) {
+func (v *variables) argument(in Inputs, g globals, arg instructions.KeyValuePairOptional) (
+	text string, ofBase bool, err error,
+) {
 	value, passed := in.Args[arg.Key]
 	inherited, isGlobal := g.values[arg.Key]
 	switch {
