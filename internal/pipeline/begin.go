@@ -153,10 +153,20 @@ func (r *run) logIn() error {
 	if err != nil {
 		return err
 	}
-	r.registry = registry.New(keychain, http.DefaultTransport)
+	r.registry = registry.New(keychain, registryTransport())
 	r.registry.Limit(registry.GitHub, registry.WritesPerMinute/float64(max(1, r.config.Shard.Count)), registry.Burst)
 	r.registry.Copying = r.copying
 	return nil
+}
+
+// connections is how many connections to one registry are kept for the next request. The library's transport keeps two, so
+// that most of many small requests at once would begin with a handshake.
+const connections = 32
+
+func registryTransport() http.RoundTripper {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.MaxIdleConnsPerHost = connections
+	return t
 }
 
 // inheritedDockerConfig is where a docker login before this run has left its credentials, if there was one.

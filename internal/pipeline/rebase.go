@@ -99,6 +99,9 @@ func (r *run) rebase(ctx context.Context, pool *sdk.Pool, missing []plan.Target)
 	}
 	b.assemble(missing)
 	b.references.Find(ctx, missing)
+	if b.references.Wanting() > 0 { // Reaching the builder takes seconds, and looking for eval-bases needs none.
+		go func() { _ = r.reachBuilder(ctx) }()
+	}
 	r.phase("build", func() error {
 		b.run.expect(len(missing))
 		b.all(ctx, missing)
