@@ -52,11 +52,16 @@ func (c chain) native(request sdk.Request, what string, shared native.Shared) bu
 
 // whole is a complete native image: wrapped, built, confirmed, and skipped where it is there.
 func (c chain) whole(shared native.Shared) build.Builder {
-	b := build.Builder(build.NewConfirmer(c.run.wrapping(c.native(c.run.request(), "", shared)), c.run.registry))
+	return c.skipping(build.NewConfirmer(c.run.wrapping(c.native(c.run.request(), "", shared)), c.run.registry))
+}
+
+// skipping asks the registry for each image before next makes it, unless that is forced: of some it may not have been
+// known whether they are there, and others may have been pushed meanwhile.
+func (c chain) skipping(next build.Builder) build.Builder {
 	if c.run.config.ForceBuild {
-		return b
+		return next
 	}
-	return build.NewSkipper(b, c.run.registry)
+	return build.NewSkipper(next, c.run.registry)
 }
 
 // baseOf makes the base stage of the run's commit for a target, under a custom tag of another kind. It is in the builder's

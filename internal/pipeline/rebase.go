@@ -100,7 +100,9 @@ func (r *run) rebase(ctx context.Context, pool *sdk.Pool, missing []plan.Target)
 	b.assemble(missing)
 	b.references.Find(ctx, missing)
 	if b.references.Wanting() > 0 { // Reaching the builder takes seconds, and looking for eval-bases needs none.
-		go func() { _ = r.reachBuilder(ctx) }()
+		var reaching sync.WaitGroup
+		reaching.Go(func() { _ = r.reachBuilder(ctx) }) // who needs it asks again
+		defer reaching.Wait()
 	}
 	r.phase("build", func() error {
 		b.run.expect(len(missing))
@@ -173,7 +175,8 @@ func hashed(parts ...string) string {
 func (b *rebasing) all(ctx context.Context, missing []plan.Target) {
 	r := b.run
 	builder := &rebase.Builder{
-		Bases: b.bases, References: b.references, Native: b.references.Native, Retry: b.chain.retry, Registry: r.registry,
+		Bases: b.bases, References: b.references, Native: b.references.Native, Registry: r.registry,
+		Retry: func(put build.Builder) build.Builder { return b.chain.retry(b.chain.skipping(put)) },
 		Image: r.config.Image, Strict: r.config.Strategy == config.StrategyRebase,
 		Env:      map[string]string{"OPENHANDS_BUILD_GIT_SHA": r.checkout.SHA, "OPENHANDS_BUILD_GIT_REF": "unknown"},
 		AskFirst: sync.OnceValues(func() (bool, error) { return b.askFirst(ctx) }),
