@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"time"
 
 	"github.com/OpenHands/eval-images/internal/build"
 	"github.com/OpenHands/eval-images/internal/build/native"
@@ -69,6 +70,20 @@ func (c chain) skipping(next build.Builder) build.Builder {
 func (c chain) baseOf(tag func(plan.Target) string) build.Builder {
 	b := c.native(c.run.baseRequest("", c.run.config.Image), "its base stage, ", nil)
 	return c.retry(c.slotted(tagged(c.run.wrapping(b), tag)))
+}
+
+// wrapped gives a target its wrapped base image, in a slot and with further attempts where it needs one. A builder is
+// needed only where that base image is not there yet.
+func (c chain) wrapped(ctx context.Context, t plan.Target) (wrapped plan.Target, took time.Duration, err error) {
+	if t.Wrap == "" {
+		return t, 0, nil
+	}
+	result, err := c.retry(c.limiter.Sharing(build.Func(func(ctx context.Context, t plan.Target) (result build.Result, err error) {
+		result.Attempts = 1
+		wrapped, result.Making, err = c.run.wrapper(nil).Wrapped(ctx, t)
+		return result, err
+	}))).Build(ctx, t)
+	return wrapped, result.Making + result.Waited, err
 }
 
 // tagged gives the targets custom tags of another kind.

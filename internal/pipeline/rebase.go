@@ -32,6 +32,10 @@ const baseStage = "base-image-minimal"
 // platform is the only one for which every instance has a base image.
 const platform = "linux/amd64"
 
+// requestsAtOnce bounds the images for which registries are asked and written to at once. Workers are not counted: an image
+// that waits for one, or for the references, has no place here.
+const requestsAtOnce = 16
+
 // rebasing is what a run needs to rebase images.
 type rebasing struct {
 	run     *run
@@ -43,6 +47,8 @@ type rebasing struct {
 	bases      *evalbase.Bases
 	references *rebase.References
 	chain      chain
+	// ask gives what only talks to registries its further attempts, and a place among the few that do so at once.
+	ask func(build.Builder) build.Builder
 	// outcomes are told to who waits for a target's.
 	outcomes map[string]chan build.Outcome
 }
@@ -142,10 +148,11 @@ func (b *rebasing) assemble(missing []plan.Target) {
 	r := b.run
 	b.chain = r.newChain(b.pool)
 	c, made, whole := b.chain, build.NewVanguard(), build.NewVanguard()
-	wrapper := r.wrapper(nil)
+	asking := build.NewLimiter(nil, requestsAtOnce, nil)
+	b.ask = func(next build.Builder) build.Builder { return c.retry(asking.Sharing(next)) }
 	b.bases = &evalbase.Bases{
-		Registry: r.registry, Image: r.config.EvalBaseImage, Wrapped: wrapper.Wrapped, MaxAge: r.config.EvalBaseMaxAge,
-		Expected: len(missing), Retry: c.retry,
+		Registry: r.registry, Image: r.config.EvalBaseImage, Wrapped: c.wrapped, MaxAge: r.config.EvalBaseMaxAge,
+		Expected: len(missing), Retry: b.ask,
 		Key: func(_ context.Context, digest string) (string, error) { return b.closure.Key(digest), nil },
 		Make: made.OneByOne(made.Wrap(c.retry(c.slotted(made.Inside(&evalbase.Checker{
 			Next:     c.native(r.baseRequest("unknown", r.config.EvalBaseImage), "eval-base, ", nil),
@@ -176,7 +183,7 @@ func (b *rebasing) all(ctx context.Context, missing []plan.Target) {
 	r := b.run
 	builder := &rebase.Builder{
 		Bases: b.bases, References: b.references, Native: b.references.Native, Registry: r.registry,
-		Retry: func(put build.Builder) build.Builder { return b.chain.retry(b.chain.skipping(put)) },
+		Retry: func(put build.Builder) build.Builder { return b.ask(b.chain.skipping(put)) },
 		Image: r.config.Image, Strict: r.config.Strategy == config.StrategyRebase,
 		Env:      map[string]string{"OPENHANDS_BUILD_GIT_SHA": r.checkout.SHA, "OPENHANDS_BUILD_GIT_REF": "unknown"},
 		AskFirst: sync.OnceValues(func() (bool, error) { return b.askFirst(ctx) }),

@@ -30,7 +30,8 @@ type Bases struct {
 	Registry Registry
 	// Image is the repository of the eval-bases.
 	Image string
-	// Wrapped gives a target with its wrapped base image, where it needs one, and how long that took.
+	// Wrapped gives a target with its wrapped base image, where it needs one, and how long that took. It sees to slots and
+	// further attempts.
 	Wrapped func(ctx context.Context, t plan.Target) (plan.Target, time.Duration, error)
 	// Key is the tag of the eval-base that the SDK makes of a base image with this digest. Where the SDK does not let
 	// itself be asked, the error is a *rebase.Refusal.
@@ -98,20 +99,23 @@ func (b *Bases) note(change func()) {
 // Of gives the target's eval-base. Errors are a *rebase.Refusal or a *build.Error.
 func (b *Bases) Of(ctx context.Context, t plan.Target) (rebase.Base, build.Result, error) {
 	defer b.note(func() { b.ended++ })
+	wanted, wrapping, err := b.Wrapped(ctx, t)
+	if err != nil {
+		return rebase.Base{}, build.Result{Making: wrapping}, err
+	}
 	var base rebase.Base
-	var wanted plan.Target
 	var answer error // errMissing or a refusal, which are no failures of the look-up
 	looked, err := b.Retry(build.Func(func(ctx context.Context, t plan.Target) (result build.Result, err error) {
 		begin := time.Now()
-		var took time.Duration
-		base, wanted, took, answer = b.look(ctx, t)
-		result.Making, result.Check = took, time.Since(begin)-took
+		base, wanted, answer = b.look(ctx, t)
+		result.Check = time.Since(begin)
 		var failure *build.Error
 		if errors.As(answer, &failure) {
 			err = answer
 		}
 		return result, err
-	})).Build(ctx, t)
+	})).Build(ctx, wanted)
+	looked.Making += wrapping
 	if err == nil {
 		err = answer
 	}
@@ -139,35 +143,32 @@ func (b *Bases) Of(ctx context.Context, t plan.Target) (rebase.Base, build.Resul
 // errMissing says that an eval-base has to be made.
 var errMissing = errors.New("there is no eval-base")
 
-// look finds the target's eval-base, or says by errMissing of what it has to be made.
-func (b *Bases) look(ctx context.Context, t plan.Target) (base rebase.Base, wanted plan.Target, wrapping time.Duration, err error) {
-	wanted, wrapping, err = b.Wrapped(ctx, t)
-	if err != nil {
-		return base, wanted, wrapping, err
-	}
-	digest, err := b.Registry.Digest(ctx, wanted.BaseImage)
+// look finds the eval-base of a target whose base image is wrapped, or says by errMissing of what it has to be made.
+func (b *Bases) look(ctx context.Context, t plan.Target) (base rebase.Base, wanted plan.Target, err error) {
+	wanted = t
+	digest, err := b.Registry.Digest(ctx, t.BaseImage)
 	switch {
 	case err != nil && !registry.Answered(err) && ctx.Err() == nil:
 		// The builder may know a way to it, a mirror for instance.
-		return base, wanted, wrapping, &rebase.Refusal{Reason: "the registry of the base image does not answer: " + err.Error()}
+		return base, wanted, &rebase.Refusal{Reason: "the registry of the base image does not answer: " + err.Error()}
 	case err != nil:
-		return base, wanted, wrapping, failed(ctx, "asking for the digest of the base image "+wanted.BaseImage, err)
+		return base, wanted, failed(ctx, "asking for the digest of the base image "+t.BaseImage, err)
 	case digest == "":
-		return base, wanted, wrapping, &rebase.Refusal{Reason: "the base image's registry does not have it, so that its digest is not known"}
+		return base, wanted, &rebase.Refusal{Reason: "the base image's registry does not have it, so that its digest is not known"}
 	}
 	key, err := b.Key(ctx, digest)
 	if err != nil {
-		return base, wanted, wrapping, err
+		return base, wanted, err
 	}
-	wanted.BaseImage, wanted.CustomTag, wanted.Wrap = wanted.BaseImage+"@"+digest, key, ""
+	wanted.BaseImage, wanted.CustomTag, wanted.Wrap = t.BaseImage+"@"+digest, key, ""
 	base, err = b.read(ctx, Tag(key))
 	switch {
 	case errors.Is(err, registry.ErrNotFound):
-		return base, wanted, wrapping, errMissing
+		return base, wanted, errMissing
 	case err != nil:
-		return base, wanted, wrapping, failed(ctx, "asking for its eval-base", err)
+		return base, wanted, failed(ctx, "asking for its eval-base", err)
 	}
-	return base, wanted, wrapping, b.use(base)
+	return base, wanted, b.use(base)
 }
 
 // use decides on an eval-base that is there.
