@@ -24,6 +24,8 @@ type layer struct {
 	index     int
 }
 
+func (l layer) same(other layer) bool { return l.Digest == other.Digest }
+
 // agent gives the layers that are the agent's.
 func (i *image) agent() []layer { return i.layers[i.base:] }
 

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"context"
 	"io"
+	"slices"
 	"strconv"
 )
 
@@ -113,28 +114,23 @@ type step struct {
 	in    []place
 }
 
-// steps orders the layers of two images, each image's from the bottom up. What both have at their bottom or at their
-// top is read once for both: the base image's layers and the agent's.
+// steps orders the layers of two images, each image's from the bottom up. Most of what both have is read once for both:
+// the base image's layers, the providers' payload and the agent's, whatever differs between them.
 func steps(wanted, given []layer) []step {
 	var all []step
-	bottom := 0
-	for bottom < min(len(wanted), len(given)) && wanted[bottom].Digest == given[bottom].Digest {
-		all = append(all, step{wanted[bottom], []place{{want, bottom}, {got, bottom}}})
-		bottom++
-	}
-	top := 0
-	for top < min(len(wanted), len(given))-bottom && wanted[len(wanted)-1-top].Digest == given[len(given)-1-top].Digest {
-		top++
-	}
-	for i := bottom; i < len(wanted)-top; i++ {
-		all = append(all, step{wanted[i], []place{{want, i}}})
-	}
-	for i := bottom; i < len(given)-top; i++ {
-		all = append(all, step{given[i], []place{{got, i}}})
-	}
-	for ; top > 0; top-- {
-		w, g := len(wanted)-top, len(given)-top
-		all = append(all, step{wanted[w], []place{{want, w}, {got, g}}})
+	for w, g := 0, 0; w < len(wanted) || g < len(given); {
+		switch {
+		case w < len(wanted) && g < len(given) && wanted[w].Digest == given[g].Digest:
+			all = append(all, step{wanted[w], []place{{want, w}, {got, g}}})
+			w++
+			g++
+		case w < len(wanted) && !slices.ContainsFunc(given[g:], wanted[w].same):
+			all = append(all, step{wanted[w], []place{{want, w}}})
+			w++
+		case g < len(given):
+			all = append(all, step{given[g], []place{{got, g}}})
+			g++
+		}
 	}
 	return all
 }

@@ -24,8 +24,7 @@ type Image struct {
 type Options struct {
 	// BaseLayers says how many layers of want and of got lie below the agent's. The layers above are the agent's.
 	BaseLayers [2]int
-	// Tree compares the whole file trees too, which reads every layer of both images; one that both have in the same
-	// place of their order is read once.
+	// Tree compares the whole file trees too, which reads every layer of both images; those that both have, once.
 	Tree bool
 	// SameBuilder says that one builder's cache made both images: agent layers must then be equal by digest. Otherwise
 	// their files are compared, but for what two cold builders make differently (agentFiles).
