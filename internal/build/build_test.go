@@ -84,9 +84,19 @@ func TestLimiterFillsItsSlots(t *testing.T) {
 			defer mu.Unlock()
 			started++
 		}
-		build.All(t.Context(), build.NewLimiter(slow, 3, start), targets(7))
-		if most != 3 || started != 7 {
-			t.Errorf("at most %d at once, %d started; want 3 and 7", most, started)
+		limiter := build.NewLimiter(slow, 3, start)
+		ended := 0
+		limiter.Ended = func(plan.Target) {
+			mu.Lock()
+			defer mu.Unlock()
+			ended++
+		}
+		var both sync.WaitGroup // which share the slots
+		both.Go(func() { build.All(t.Context(), limiter, targets(4)) })
+		both.Go(func() { build.All(t.Context(), limiter.Sharing(slow), targets(3)) })
+		both.Wait()
+		if most != 3 || started != 7 || ended != 7 {
+			t.Errorf("at most %d at once, %d started, %d ended; want 3, 7 and 7", most, started, ended)
 		}
 		if took := time.Since(begin); took != 3*time.Minute {
 			t.Errorf("7 builds of a minute took %v in 3 slots, want 3m", took)

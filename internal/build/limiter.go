@@ -14,6 +14,8 @@ type Limiter struct {
 	next    Builder
 	slots   *semaphore.Weighted
 	started func(plan.Target)
+	// Ended, if set, is told of each target that gives its slot back. It is to be set before the first build.
+	Ended func(plan.Target)
 }
 
 // NewLimiter wraps next. started is told of each target that gets a slot, before its build begins; it may be nil.
@@ -26,7 +28,7 @@ func NewLimiter(next Builder, n int, started func(plan.Target)) *Limiter {
 
 // Sharing wraps another builder, whose builds wait for the same slots.
 func (l *Limiter) Sharing(next Builder) *Limiter {
-	return &Limiter{next: next, slots: l.slots, started: l.started}
+	return &Limiter{next: next, slots: l.slots, started: l.started, Ended: l.Ended}
 }
 
 // Build waits for a slot, or until ctx is done.
@@ -40,6 +42,9 @@ func (l *Limiter) Build(ctx context.Context, t plan.Target) (Result, error) {
 	}
 	defer l.slots.Release(1)
 	l.started(t)
+	if l.Ended != nil {
+		defer l.Ended(t)
+	}
 	return l.next.Build(ctx, t)
 }
 

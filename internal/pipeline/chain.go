@@ -19,7 +19,9 @@ type chain struct {
 }
 
 func (r *run) newChain(pool *sdk.Pool) chain {
-	return chain{r, pool, build.NewLimiter(nil, r.config.MaxWorkers, r.console.Started), r.ownStages()}
+	limiter := build.NewLimiter(nil, r.config.MaxWorkers, r.console.Started)
+	limiter.Ended = r.console.Stopped
+	return chain{r, pool, limiter, r.ownStages()}
 }
 
 // retry gives a builder its further attempts.

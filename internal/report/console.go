@@ -47,6 +47,14 @@ func (c *Console) Started(t plan.Target) {
 	c.redraw()
 }
 
+// Stopped is told of each target that holds no worker any more: it has ended, or waits for something.
+func (c *Console) Stopped(t plan.Target) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.progress.running, t.InstanceID)
+	c.redraw()
+}
+
 // Finished is told of each target that has ended, also of one that never started.
 func (c *Console) Finished(o build.Outcome) {
 	c.mu.Lock()

@@ -170,3 +170,14 @@ func TestConsoleFromManyGoroutines(t *testing.T) {
 		}
 	}
 }
+
+// An image that waits for the references, or for its next attempt, is not running.
+func TestStoppedIsNotRunning(t *testing.T) {
+	p := progress{total: 2, workers: 1, running: map[string]time.Time{}}
+	c := &Console{progress: p, print: func(string) {}}
+	c.Started(target("a__b-1"))
+	c.Stopped(target("a__b-1"))
+	if got := c.progress.runningNow(time.Now()); got != "none running" {
+		t.Errorf("%s, want none running", got)
+	}
+}
