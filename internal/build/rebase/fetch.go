@@ -59,11 +59,9 @@ func at(repository, tag string) string {
 	return repository + ":" + tag
 }
 
-// split takes a reference by tag apart.
-func split(reference string) (repository, tag string) {
-	i := strings.LastIndexByte(reference, ':')
-	return reference[:i], reference[i+1:]
-}
+// repositoryOf and tagOf are the two parts of a reference by tag.
+func repositoryOf(reference string) string { return reference[:strings.LastIndexByte(reference, ':')] }
+func tagOf(reference string) string        { return reference[strings.LastIndexByte(reference, ':')+1:] }
 
 // Layers are an image's layers, bottom up. Errors are a *Refusal.
 func Layers(img Image) ([]Layer, error) {

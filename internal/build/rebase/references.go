@@ -38,7 +38,7 @@ type References struct {
 	begun  chan struct{} // closed when the first reference has ended, or none has to be made
 	change Change
 	err    error
-	known  []learned
+	known  [wanted]*learned // in the order of their tags
 
 	mu     sync.Mutex
 	claims map[string]*claim // by instance
@@ -78,45 +78,34 @@ func (r *References) Find(ctx context.Context, targets []plan.Target) {
 		found, err := r.load(ctx, r.Tag(i))
 		switch {
 		case err == nil:
-			r.known = append(r.known, found)
+			r.known[i-1] = &found
 			r.Learned(Reference{Tag: name, Digest: found.final.Digest})
 		case !errors.Is(err, registry.ErrNotFound):
 			r.Said(fmt.Sprintf("The reference %s is not used: %v", name, err))
 		}
 	}
 	r.left = Candidates(targets)
-	for range wanted - len(r.known) {
+	for range r.Wanting() {
 		r.claimNext()
 	}
 }
 
-// load reads a reference, and the image that it is compared with, which its annotations name.
-func (r *References) load(ctx context.Context, tag string) (learned, error) {
-	final, err := Fetch(ctx, r.Registry, r.Image, tag)
-	if err != nil {
-		return learned{}, err
-	}
-	name, digest := baseOf(final.Manifest)
-	if digest == "" {
-		return learned{}, errors.New("it does not name its base")
-	}
-	base, err := Fetch(ctx, r.Registry, name, digest)
-	if err != nil {
-		return learned{}, fmt.Errorf("reading its base: %v", err) // one that is missing does not make the reference missing
-	}
-	change, err := Learn(final.Image, base.Image)
-	return learned{change: change, final: final}, err
-}
-
 // Wanting is how many targets become references, if nothing fails. It is to be asked before Run.
-func (r *References) Wanting() int { return wanted - len(r.known) }
+func (r *References) Wanting() (n int) {
+	for _, found := range r.known {
+		if found == nil {
+			n++
+		}
+	}
+	return n
+}
 
 // AgentLayers is how many layers each rebased image gets, and OwnBuilder tells whether this run's builder made them. They
 // are to be asked when an image was rebased.
 func (r *References) AgentLayers() int { return len(r.change.Layers) }
 
 // OwnBuilder is described at AgentLayers.
-func (r *References) OwnBuilder() bool { return r.known[0].own }
+func (r *References) OwnBuilder() bool { return r.known[0].own && r.known[1].own }
 
 // claimNext takes the next candidate from those that are to be rebased.
 func (r *References) claimNext() bool {
@@ -171,36 +160,62 @@ func (r *References) Change(ctx context.Context, t plan.Target) (Change, error) 
 func (r *References) Begun() <-chan struct{} { return r.begun }
 
 // Run makes the references that Find lacked, one after the other, when ready says that it is time. A candidate that fails
-// is followed by another one.
+// is followed by another one. What a reference teaches is found out while the next one is built.
 func (r *References) Run(ctx context.Context, ready <-chan struct{}) {
 	defer close(r.done)
 	begun := sync.OnceFunc(func() { close(r.begun) })
 	defer begun()
-	if len(r.known) < wanted {
+	if r.Wanting() > 0 {
 		select {
 		case <-ready:
 		case <-ctx.Done():
 		}
 	}
+	lessons, under := make(chan lesson, wanted), map[int]bool{}
 	var last error
-	for tried := 0; len(r.known) < wanted; {
-		t, ok := r.next()
-		if !ok {
-			if tried >= most || concernsAll(last) || ctx.Err() != nil || !r.claimNext() {
-				break
-			}
-			continue
+	take := func() {
+		l := <-lessons
+		delete(under, l.place)
+		if l.err == nil {
+			r.known[l.place] = &l.learned
+		} else {
+			last = l.err
 		}
-		tried++
-		if err := r.make(ctx, t); err != nil {
-			last = err
-		}
-		begun()
 	}
-	for t, ok := r.next(); ok; t, ok = r.next() { // Those who wait for them get an answer.
-		_ = r.make(ctx, t)
+	for tried := 0; r.Wanting() > 0; {
+		t, ok := plan.Target{}, false
+		if r.Wanting() > len(under) {
+			t, ok = r.next()
+		}
+		switch {
+		case ok:
+			tried++
+			if err := r.build(ctx, t); err != nil {
+				last = err
+			} else {
+				place := r.free(under)
+				under[place] = true
+				go func() { lessons <- r.learn(ctx, t, place) }()
+			}
+			begun()
+		case len(under) > 0:
+			take()
+		case tried >= most || concernsAll(last) || ctx.Err() != nil || !r.claimNext():
+			r.change, r.err = r.conclude(ctx, last)
+			return
+		}
 	}
 	r.change, r.err = r.conclude(ctx, last)
+}
+
+// free is a reference's place that nobody has.
+func (r *References) free(under map[int]bool) int {
+	for place, found := range r.known {
+		if found == nil && !under[place] {
+			return place
+		}
+	}
+	panic("rebase: there are more references than places")
 }
 
 // concernsAll tells a failure that every image of the run would meet.
@@ -209,8 +224,8 @@ func concernsAll(err error) bool {
 	return errors.As(err, &failure) && (failure.Shared != "" || failure.NotTried)
 }
 
-// make builds a target and learns from it. The target has ended before its lesson has.
-func (r *References) make(ctx context.Context, t plan.Target) error {
+// build builds a target that was claimed. The error says why there is nothing to learn from it.
+func (r *References) build(ctx context.Context, t plan.Target) error {
 	c := r.claims[t.InstanceID]
 	c.result, c.err = r.Native.Build(ctx, t)
 	close(c.made)
@@ -219,51 +234,16 @@ func (r *References) make(ctx context.Context, t plan.Target) error {
 		return c.err
 	case c.result.Skipped:
 		return fmt.Errorf("%s is there already, and nobody can tell how it was made", t.InstanceID)
-	case len(r.claims) < wanted: // nobody will learn from it
+	case len(r.claims) < r.Wanting(): // nobody will learn from it
 		return errors.New("there is one target only")
 	}
-	found, err := r.learn(ctx, t, c.result.Tags[0])
-	if err != nil {
-		r.Said(fmt.Sprintf("%s is not used as a reference: %v", t.InstanceID, err))
-		return err
-	}
-	r.known = append(r.known, found)
 	return nil
-}
-
-// learn compares what landed in the registry with the target's base stage for the same commit, and keeps it for later runs.
-func (r *References) learn(ctx context.Context, t plan.Target, tag string) (learned, error) {
-	made, err := r.Base.Build(ctx, t)
-	if err != nil {
-		return learned{}, fmt.Errorf("making its base stage: %w", err)
-	}
-	baseRepository, baseTag := split(made.Tags[0])
-	base, err := Fetch(ctx, r.Registry, baseRepository, baseTag)
-	if err != nil {
-		return learned{}, fmt.Errorf("reading its base stage: %w", err)
-	}
-	repository, tag := split(tag)
-	final, err := Fetch(ctx, r.Registry, repository, tag)
-	if err != nil {
-		return learned{}, fmt.Errorf("reading it: %w", err)
-	}
-	change, err := Learn(final.Image, base.Image)
-	if err != nil {
-		return learned{}, err
-	}
-	own := r.Tag(len(r.known) + 1)
-	annotated := annotate(final.Manifest, base.Repository, base.Digest)
-	if err := r.Registry.PutManifest(ctx, at(r.Image, own), registry.Manifest{MediaType: final.MediaType, Raw: annotated}); err != nil {
-		r.Said(fmt.Sprintf("The reference %s is lost for later runs: %v", at(r.Image, own), err))
-	}
-	r.Learned(Reference{Instance: t.InstanceID, Tag: at(r.Image, own), Digest: final.Digest})
-	return learned{change, final, true}, nil
 }
 
 // conclude is what the references agree on. last is why there are too few of them.
 func (r *References) conclude(ctx context.Context, last error) (Change, error) {
 	switch {
-	case len(r.known) == wanted:
+	case r.Wanting() == 0:
 	case ctx.Err() != nil:
 		return Change{}, &build.Error{Class: build.ClassCancelled, Err: fmt.Errorf("not started: %w", context.Cause(ctx))}
 	case concernsAll(last):
