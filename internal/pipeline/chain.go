@@ -13,12 +13,12 @@ import (
 // chain makes builders that share slots, further attempts and the run's builder.
 type chain struct {
 	run     *run
-	pool    *sdk.Pool
+	pool    native.Workers
 	limiter *build.Limiter
 	own     []string
 }
 
-func (r *run) newChain(pool *sdk.Pool) chain {
+func (r *run) newChain(pool native.Workers) chain {
 	limiter := build.NewLimiter(nil, r.config.MaxWorkers, r.console.Started)
 	limiter.Ended = r.console.Stopped
 	return chain{r, pool, limiter, r.ownStages()}

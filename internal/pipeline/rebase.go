@@ -39,7 +39,7 @@ const requestsAtOnce = 16
 // rebasing is what a run needs to rebase images.
 type rebasing struct {
 	run     *run
-	pool    *sdk.Pool
+	pool    native.Workers
 	closure closure.Closure
 	// set names what a reference is good for: the options and the stage that images are made with.
 	set string
@@ -103,15 +103,22 @@ func (r *run) rebase(ctx context.Context, pool *sdk.Pool, missing []plan.Target)
 		r.refuseAll(ctx, pool, missing, err)
 		return
 	}
-	b.assemble(missing)
+	b.make(ctx, missing)
+}
+
+// make makes what is missing, once it is known that images of this run can be rebased.
+func (b *rebasing) make(ctx context.Context, missing []plan.Target) {
+	r := b.run
+	b.assemble()
 	b.references.Find(ctx, missing)
-	if b.references.Wanting() > 0 { // Reaching the builder takes seconds, and looking for eval-bases needs none.
+	b.bases.Expected = len(missing) - b.references.Claimed() // those who become references need no eval-base
+	if b.references.Wanting() > 0 {                          // Reaching the builder takes seconds, and looking for eval-bases needs none.
 		var reaching sync.WaitGroup
 		reaching.Go(func() { _ = r.reachBuilder(ctx) }) // who needs it asks again
 		defer reaching.Wait()
 	}
 	r.phase("build", func() error {
-		b.run.expect(len(missing))
+		r.expect(len(missing))
 		b.all(ctx, missing)
 		return nil
 	})
@@ -144,7 +151,7 @@ func (r *run) refuseAll(ctx context.Context, pool *sdk.Pool, missing []plan.Targ
 }
 
 // assemble puts the builders together.
-func (b *rebasing) assemble(missing []plan.Target) {
+func (b *rebasing) assemble() {
 	r := b.run
 	b.chain = r.newChain(b.pool)
 	c, made, whole := b.chain, build.NewVanguard(), build.NewVanguard()
@@ -152,8 +159,8 @@ func (b *rebasing) assemble(missing []plan.Target) {
 	b.ask = func(next build.Builder) build.Builder { return c.retry(asking.Sharing(next)) }
 	b.bases = &evalbase.Bases{
 		Registry: r.registry, Image: r.config.EvalBaseImage, Wrapped: c.wrapped, MaxAge: r.config.EvalBaseMaxAge,
-		Expected: len(missing), Retry: b.ask,
-		Key: func(_ context.Context, digest string) (string, error) { return b.closure.Key(digest), nil },
+		Retry: b.ask,
+		Key:   func(_ context.Context, digest string) (string, error) { return b.closure.Key(digest), nil },
 		Make: made.OneByOne(made.Wrap(c.retry(c.slotted(made.Inside(&evalbase.Checker{
 			Next:     c.native(r.baseRequest("unknown", r.config.EvalBaseImage), "eval-base, ", nil),
 			Registry: r.registry, Image: r.config.EvalBaseImage, Buildx: native.Buildx{Environ: r.buildEnviron()}, Log: r.logOfInstance,

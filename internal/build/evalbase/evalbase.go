@@ -43,7 +43,7 @@ type Bases struct {
 	Retry func(build.Builder) build.Builder
 	// MaxAge is the age from which an eval-base is made anew; 0 is none.
 	MaxAge time.Duration
-	// Expected is how many targets will be asked for.
+	// Expected is how many targets will be asked for, at least. It is to be set before the first is.
 	Expected int
 
 	makes singleflight.Group

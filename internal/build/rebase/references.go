@@ -100,6 +100,10 @@ func (r *References) Wanting() (n int) {
 	return n
 }
 
+// Claimed is how many targets become references, if nothing fails: fewer than are wanted where there are no more. It is to
+// be asked before Run, too.
+func (r *References) Claimed() int { return len(r.queue) }
+
 // AgentLayers is how many layers each rebased image gets, and OwnBuilder tells whether this run's builder made them. They
 // are to be asked when an image was rebased.
 func (r *References) AgentLayers() int { return len(r.change.Layers) }
