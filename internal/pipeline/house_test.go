@@ -3,6 +3,7 @@ package pipeline
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -18,8 +19,10 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 	inprocess "github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/opencontainers/go-digest"
 
 	"github.com/OpenHands/eval-images/internal/actions"
+	"github.com/OpenHands/eval-images/internal/build/rebase"
 	"github.com/OpenHands/eval-images/internal/config"
 	"github.com/OpenHands/eval-images/internal/ledger"
 	"github.com/OpenHands/eval-images/internal/plan"
@@ -53,6 +56,14 @@ type event struct {
 	what string
 	at   time.Duration
 }
+
+// dockerfile has the stages of the SDK's that count here.
+const dockerfile = `ARG BASE_IMAGE
+FROM python AS builder
+FROM ${BASE_IMAGE} AS base-image-minimal
+FROM base-image-minimal AS source-minimal
+COPY --from=builder /agent-server /agent-server
+`
 
 const ours, hub = "images.test/eval", "hub.test/bench"
 
@@ -193,6 +204,10 @@ func (h *house) newRun(t *testing.T, engine bool) *ran {
 	if err := os.MkdirAll(r.logs, 0o755); err != nil {
 		t.Fatal(err)
 	}
+	file := filepath.Join(r.workspace, "openhands-agent-server/openhands/agent_server/docker/Dockerfile")
+	if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(dockerfile), 0o644)); err != nil {
+		t.Fatal(err)
+	}
 	var err error
 	if r.ledger, err = ledger.Open(r.workspace); err != nil {
 		t.Fatal(err)
@@ -238,3 +253,18 @@ func (r *ran) made() map[string]string {
 	}
 	return all
 }
+
+func layersOf(t *testing.T, f rebase.Fetched) []string {
+	t.Helper()
+	layers, err := rebase.Layers(f.Image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	for _, l := range layers {
+		all = append(all, l.Digest)
+	}
+	return all
+}
+
+func digestOf(content []byte) string { return digest.FromBytes(content).String() }

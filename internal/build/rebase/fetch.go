@@ -3,6 +3,7 @@ package rebase
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -25,6 +26,9 @@ type Fetched struct {
 	Repository, Digest string
 }
 
+// errBroken says that the registry lacks a part of what it has. To who wants to make it, that is not there, either.
+var errBroken = errors.New("the registry does not have all of it")
+
 // Fetch reads an image: manifest and configuration, no layer. tag is a tag or a digest of the repository. Of an index it
 // reads the one image for linux/amd64. Errors are the registry's, or a *Refusal.
 func Fetch(ctx context.Context, reg Registry, repository, tag string) (Fetched, error) {
@@ -33,6 +37,7 @@ func Fetch(ctx context.Context, reg Registry, repository, tag string) (Fetched, 
 		var digest string
 		if digest, _, err = Pick(m.Raw); err == nil {
 			m, err = reg.Manifest(ctx, at(repository, digest))
+			err = broken(err)
 		}
 	}
 	if err != nil {
@@ -46,9 +51,16 @@ func Fetch(ctx context.Context, reg Registry, repository, tag string) (Fetched, 
 	}
 	config, err := reg.Blob(ctx, repository, named.Config.Digest)
 	if err != nil {
-		return Fetched{}, err
+		return Fetched{}, broken(err)
 	}
 	return Fetched{Image{MediaType: m.MediaType, Manifest: m.Raw, Config: config}, repository, m.Digest()}, nil
+}
+
+func broken(err error) error {
+	if errors.Is(err, registry.ErrNotFound) {
+		return fmt.Errorf("%w: %w", errBroken, err)
+	}
+	return err
 }
 
 // at is the reference of a tag or a digest.

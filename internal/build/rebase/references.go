@@ -80,7 +80,7 @@ func (r *References) Find(ctx context.Context, targets []plan.Target) {
 		case err == nil:
 			r.known[i-1] = &found
 			r.Learned(Reference{Tag: name, Digest: found.final.Digest})
-		case !errors.Is(err, registry.ErrNotFound):
+		case !errors.Is(err, registry.ErrNotFound), errors.Is(err, errBroken):
 			r.Said(fmt.Sprintf("The reference %s is not used: %v", name, err))
 		}
 	}

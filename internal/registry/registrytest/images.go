@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -34,7 +35,8 @@ func EvalBase(base v1.Image, sha, built string) v1.Image {
 	})
 }
 
-// Final is what the SDK's last stage makes of an eval-base. The agent's layer comes out the same for the same word.
+// Final is what the SDK's last stage makes of an eval-base. The agent's layer comes out the same for the same word; with
+// ";again" behind a word, it has the same files with other times, as another builder makes it.
 func Final(evalBase v1.Image, agent string) v1.Image {
 	return layered(evalBase, "COPY agent", "agent-server/"+agent, func(c *v1.ConfigFile) {
 		c.Config.Entrypoint, c.Config.Cmd = []string{"tini", "--", "/agent-server"}, nil
@@ -51,9 +53,14 @@ func Configured(img v1.Image, change func(*v1.ConfigFile)) v1.Image {
 // layered puts one layer with one file on an image.
 func layered(img v1.Image, step, path string, change func(*v1.ConfigFile)) v1.Image {
 	var content bytes.Buffer
+	path, again := strings.CutSuffix(path, ";again")
+	times := time.Time{}
+	if again {
+		times = time.Unix(1, 0)
+	}
 	w := tar.NewWriter(&content)
 	text := strings.Repeat(path, 3)
-	if err := w.WriteHeader(&tar.Header{Name: path, Size: int64(len(text)), Mode: 0o644}); err != nil {
+	if err := w.WriteHeader(&tar.Header{Name: path, Size: int64(len(text)), Mode: 0o644, ModTime: times}); err != nil {
 		panic(err)
 	}
 	must(io.WriteString(w, text))

@@ -1,0 +1,297 @@
+package pipeline
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/OpenHands/eval-images/internal/ledger"
+	"github.com/OpenHands/eval-images/internal/registry/registrytest"
+)
+
+func (h *house) reference(i string) string { return ours + ":reference-" + h.sha + "-set" + h.options + "-" + i }
+
+// push plants an image.
+func (h *house) push(t *testing.T, reference string, img v1.Image) {
+	t.Helper()
+	if err := registrytest.Push(h.hosts, reference, img); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// instances are what this run's references were made for, "" for those that were there.
+func (r *ran) instances() []string {
+	var all []string
+	for _, reference := range r.facts.Rebase.References {
+		all = append(all, string(reference.Instance))
+	}
+	return all
+}
+
+// A later run, or another shard, learns from what an earlier one has left under tags of its own, and needs no engine.
+func TestReferencesAreReused(t *testing.T) {
+	h := newHouse(t)
+	synctest.Test(t, func(t *testing.T) {
+		all := h.targets(t, "a", "b", "c", "d")
+		h.rebase(t, true, all)
+		cases := []struct {
+			name   string
+			delete []string
+		}{
+			{"one is missing", []string{"c"}},
+			{"those that were made natively", []string{"a", "b"}},
+		}
+		for _, c := range cases {
+			var missing []string
+			for _, id := range c.delete {
+				missing = append(missing, id)
+			}
+			h.config.Image = ours
+			for _, target := range all {
+				if slices.Contains(missing, target.InstanceID) {
+					h.delete(t, target.Tags[0])
+				}
+			}
+			engine := c.delete[0] == "a" // whose eval-bases were not needed before
+			r := h.rebase(t, engine, all)
+			want := map[string]string{"a": "there", "b": "there", "c": "there", "d": "there"}
+			for _, id := range missing {
+				want[id] = "rebase"
+			}
+			differ(t, c.name, want, r.made())
+			differ(t, c.name+": references", []string{"", ""}, r.instances())
+			differ(t, c.name+": natively", []string(nil), h.did("image"))
+			if r.builderProblem() != nil {
+				t.Errorf("%s: it wanted a builder: %v", c.name, r.builderProblem())
+			}
+		}
+	})
+}
+
+func (h *house) delete(t *testing.T, reference string) {
+	t.Helper()
+	r := h.newRun(t, false)
+	if err := r.registry.Delete(t.Context(), reference); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Nobody can tell how an image came under a final tag: none that is there is learned from, also not where it comes while
+// the run is on.
+func TestFinalImagesAreNeverLearnedFrom(t *testing.T) {
+	cases := map[string]func(h *house) v1.Image{
+		"foreign":       func(h *house) v1.Image { return registrytest.Base("foreign") },
+		"rebased":       func(h *house) v1.Image { return registrytest.Final(registrytest.EvalBase(h.bases["a"], h.sha, "other"), "two") },
+		"other options": func(h *house) v1.Image { return registrytest.Final(registrytest.EvalBase(h.bases["a"], h.sha, "a"), "acp") },
+	}
+	for name, image := range cases {
+		t.Run(name, func(t *testing.T) {
+			h := newHouse(t)
+			synctest.Test(t, func(t *testing.T) {
+				targets := h.targets(t, "a", "b", "c", "d")
+				planted := false
+				h.takes = func(what string) time.Duration {
+					if !planted && strings.HasPrefix(what, "eval-base") {
+						h.push(t, targets[0].Tags[0], image(h))
+						planted = true
+					}
+					return time.Minute
+				}
+				r := h.rebase(t, true, targets)
+				made := r.made()
+				if len(made) != 4 || made["a"] != "there" {
+					t.Errorf("images: %v", made)
+				}
+				if slices.Contains(r.instances(), "a") || len(r.instances()) != 2 {
+					t.Errorf("learned from %v", r.instances())
+				}
+				for _, id := range []string{"b", "c", "d"} {
+					if got := h.layers(t, h.targets(t, id)[0].Tags[0]); got[len(got)-1] != h.agentLayer() {
+						t.Errorf("%s has another agent", id)
+					}
+				}
+			})
+		})
+	}
+}
+
+func (h *house) layers(t *testing.T, reference string) []string {
+	t.Helper()
+	f, err := h.newRun(t, false).fetch(t.Context(), reference)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return layersOf(t, f)
+}
+
+func (h *house) agentLayer() string {
+	layers, _ := registrytest.Final(h.bases["a"], h.agent).Layers()
+	digest, _ := layers[len(layers)-1].Digest()
+	return digest.String()
+}
+
+// A reference that is broken, or no reference, is replaced, and a user is told.
+func TestBrokenReferences(t *testing.T) {
+	cases := []struct {
+		name  string
+		place string
+		plant func(h *house) v1.Image
+		says  string
+	}{
+		{"a foreign image", "1", func(*house) v1.Image { return registrytest.Base("foreign") }, "it does not name its base"},
+		{"the second", "2", func(*house) v1.Image { return registrytest.Base("foreign") }, "it does not name its base"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			h := newHouse(t)
+			synctest.Test(t, func(t *testing.T) {
+				h.rebase(t, true, h.targets(t, "a", "b", "c"))
+				h.push(t, h.reference(c.place), c.plant(h))
+				r := h.rebase(t, true, h.targets(t, "d", "e", "f"))
+				if got := r.instances(); len(got) != 2 || !slices.Contains(got, "") || !slices.Contains(got, "d") {
+					t.Errorf("learned from %q", got)
+				}
+				if !strings.Contains(strings.Join(r.facts.Warnings, "\n"), c.says) {
+					t.Errorf("warnings: %q", r.facts.Warnings)
+				}
+				r = h.rebase(t, true, h.targets(t, "g"))
+				differ(t, "learned from", []string{"", ""}, r.instances())
+				differ(t, "the next run", map[string]string{"g": "rebase"}, r.made())
+			})
+		})
+	}
+	t.Run("its configuration is gone", func(t *testing.T) {
+		h := newHouse(t)
+		synctest.Test(t, func(t *testing.T) {
+			h.rebase(t, true, h.targets(t, "a", "b", "c"))
+			f, err := h.newRun(t, false).fetch(t.Context(), h.reference("1"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			h.ours.Forget("eval", digestOf(f.Config))
+			r := h.rebase(t, true, h.targets(t, "d", "e"))
+			if len(r.facts.Warnings) == 0 || !strings.Contains(r.facts.Warnings[len(r.facts.Warnings)-1], h.reference("1")+" is not used") {
+				t.Errorf("warnings: %q", r.facts.Warnings)
+			}
+			differ(t, "learned from", []string{"", "d"}, r.instances())
+		})
+	})
+}
+
+// A candidate that fails is followed by another; when all have failed the others are built natively, with the reason.
+func TestCandidatesThatFail(t *testing.T) {
+	cases := []struct {
+		name       string
+		fails      []string
+		want       map[string]string
+		references []string
+		strict     bool
+	}{
+		{name: "the first", fails: []string{"image a"}, references: []string{"b", "c"},
+			want: map[string]string{"a": "unknown", "b": "native", "c": "native", "d": "rebase", "e": "rebase"}},
+		{name: "the second's base stage", fails: []string{"base stage b"}, references: []string{"a", "c"},
+			want: map[string]string{"a": "native", "b": "native", "c": "native", "d": "rebase", "e": "rebase"}},
+		{name: "all base stages", fails: []string{"base stage a", "base stage b", "base stage c", "base stage d", "base stage e"},
+			want: map[string]string{"a": "native", "b": "native", "c": "native", "d": "native", "e": "native"}},
+		{name: "more than are tried", fails: []string{"base stage"},
+			want: map[string]string{"a": "native", "b": "native", "c": "native", "d": "native", "e": "native",
+				"f": "native: there are not two images to learn from: making its base stage: building with the SDK: it is broken",
+				"g": "native: there are not two images to learn from: making its base stage: building with the SDK: it is broken"}},
+		{name: "where only rebases will do", fails: []string{"base stage"}, strict: true,
+			want: map[string]string{"a": "native", "b": "native", "c": "native", "d": "native", "e": "native",
+				"f": "not-rebased: there are not two images to learn from: making its base stage: building with the SDK: it is broken"}},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			h := newHouse(t)
+			if c.strict {
+				h.config.Strategy = "rebase"
+			}
+			h.fails = func(what string) error {
+				if slices.ContainsFunc(c.fails, func(s string) bool { return strings.HasPrefix(what, s) }) {
+					return errors.New("it is broken")
+				}
+				return nil
+			}
+			synctest.Test(t, func(t *testing.T) {
+				var ids []string
+				for id := range c.want {
+					ids = append(ids, id)
+				}
+				slices.Sort(ids)
+				r := h.rebase(t, true, h.targets(t, ids...))
+				differ(t, "images", c.want, r.made())
+				differ(t, "references", c.references, r.instances())
+			})
+		})
+	}
+}
+
+// force-build makes references anew, whatever is there.
+func TestForcedReferences(t *testing.T) {
+	h := newHouse(t)
+	synctest.Test(t, func(t *testing.T) {
+		targets := h.targets(t, "a", "b", "c")
+		h.rebase(t, true, targets)
+		h.config.ForceBuild, h.agent = true, "two"
+		r := h.rebase(t, true, targets)
+		differ(t, "references", []string{"a", "b"}, r.instances())
+		differ(t, "images", map[string]string{"a": "native", "b": "native", "c": "rebase"}, r.made())
+		if got := h.layers(t, targets[2].Tags[0]); got[len(got)-1] != h.agentLayer() {
+			t.Error("the image has the old agent")
+		}
+	})
+}
+
+// One missing image is rebased where references are there. Without them it is built natively, and is no reference alone.
+func TestOneMissing(t *testing.T) {
+	h := newHouse(t)
+	synctest.Test(t, func(t *testing.T) {
+		r := h.rebase(t, true, h.targets(t, "a"))
+		differ(t, "without references", map[string]string{"a": "native"}, r.made())
+		differ(t, "learned from", []string(nil), r.instances())
+		differ(t, "built", []string{"0s image a"}, h.began())
+		h.rebase(t, true, h.targets(t, "b", "c"))
+		r = h.rebase(t, true, h.targets(t, "d"))
+		differ(t, "with references", map[string]string{"d": "rebase"}, r.made())
+	})
+}
+
+// Two references whose digests differ are compared by their trees.
+func TestReferencesOfOtherDigests(t *testing.T) {
+	for _, c := range []struct {
+		name, other string
+		compared    bool
+	}{
+		{"equal trees", "one;again", true},
+		{"unequal trees", "two", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := newHouse(t)
+			synctest.Test(t, func(t *testing.T) {
+				h.takes = func(what string) time.Duration {
+					if what == "image b" {
+						h.agent = c.other
+					}
+					return time.Minute
+				}
+				r := h.rebase(t, true, h.targets(t, "a", "b", "c"))
+				how := r.made()["c"]
+				if c.compared && (how != "rebase" || !strings.Contains(strings.Join(r.facts.Warnings, "\n"), "have equal files")) {
+					t.Errorf("it was made by %q; warnings: %q", how, r.facts.Warnings)
+				}
+				if !c.compared && !strings.HasPrefix(how, "native: the references' agent layers are not alike") {
+					t.Errorf("it was made by %q", how)
+				}
+				if got := (ledger.Rebase{TreesCompared: r.facts.Rebase.TreesCompared}); got.TreesCompared != c.compared {
+					t.Errorf("the report says compared: %v", got.TreesCompared)
+				}
+			})
+		})
+	}
+}
