@@ -91,10 +91,19 @@ func (v *Vanguard) learn(t plan.Target, result Result, err error) {
 	case err == nil && !result.Skipped: // An image that was there already proves nothing of this builder.
 		v.prove()
 	case !v.proved && v.broken == nil && errors.As(err, &failure) && failure.Shared != "":
-		v.broken = &Error{Class: ClassShared, Shared: failure.Shared, NotTried: true, Err: fmt.Errorf(
-			"not tried: %s failed in %s, which all images share (%s)", t.InstanceID, failure.Shared, failure.Class)}
+		v.broken = ForAll(t, err)
 		v.settle()
 	}
+}
+
+// ForAll is the failure of t as it is the other targets', who share what failed. One that is t's own stays what it is.
+func ForAll(t plan.Target, err error) error {
+	var failure *Error
+	if !errors.As(err, &failure) || failure.Shared == "" || failure.NotTried {
+		return err
+	}
+	return &Error{Class: ClassShared, Shared: failure.Shared, NotTried: true, Err: fmt.Errorf(
+		"not tried: %s failed in %s, which all images share (%s)", t.InstanceID, failure.Shared, failure.Class)}
 }
 
 // prove and settle are to be called with the lock.

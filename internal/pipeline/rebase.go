@@ -49,6 +49,8 @@ type rebasing struct {
 	chain      chain
 	// ask gives what only talks to registries its further attempts, and a place among the few that do so at once.
 	ask func(build.Builder) build.Builder
+	// unlessInVain keeps next from meeting what is known to fail for all images.
+	unlessInVain func(next build.Builder) build.Builder
 	// outcomes are told to who waits for a target's.
 	outcomes map[string]chan build.Outcome
 }
@@ -166,7 +168,8 @@ func (b *rebasing) assemble() {
 			Registry: r.registry, Image: r.config.EvalBaseImage, Buildx: native.Buildx{Environ: r.buildEnviron()}, Log: r.logOfInstance,
 		}))))),
 	}
-	full := whole.OneByOne(whole.Wrap(c.retry(c.slotted(made.Inside(whole.Inside(c.whole(whole)))))))
+	b.unlessInVain = func(next build.Builder) build.Builder { return made.Inside(whole.Inside(next)) }
+	full := whole.OneByOne(whole.Wrap(c.retry(c.slotted(b.unlessInVain(c.whole(whole))))))
 	b.references = &rebase.References{
 		Native:   full,
 		Base:     c.baseOf(func(t plan.Target) string { return "reference-base-" + hashed(b.set, t.InstanceID) }),

@@ -14,7 +14,9 @@ import (
 	"github.com/OpenHands/eval-images/internal/registry/registrytest"
 )
 
-func (h *house) reference(i string) string { return ours + ":reference-" + h.sha + "-set" + h.options + "-" + i }
+func (h *house) reference(i string) string {
+	return ours + ":reference-" + h.sha + "-set" + h.options + "-" + i
+}
 
 // push plants an image.
 func (h *house) push(t *testing.T, reference string, img v1.Image) {
@@ -85,9 +87,13 @@ func (h *house) delete(t *testing.T, reference string) {
 // the run is on.
 func TestFinalImagesAreNeverLearnedFrom(t *testing.T) {
 	cases := map[string]func(h *house) v1.Image{
-		"foreign":       func(h *house) v1.Image { return registrytest.Base("foreign") },
-		"rebased":       func(h *house) v1.Image { return registrytest.Final(registrytest.EvalBase(h.bases["a"], h.sha, "other"), "two") },
-		"other options": func(h *house) v1.Image { return registrytest.Final(registrytest.EvalBase(h.bases["a"], h.sha, "a"), "acp") },
+		"foreign": func(h *house) v1.Image { return registrytest.Base("foreign") },
+		"rebased": func(h *house) v1.Image {
+			return registrytest.Final(registrytest.EvalBase(h.bases["a"], h.sha, "other"), "two")
+		},
+		"other options": func(h *house) v1.Image {
+			return registrytest.Final(registrytest.EvalBase(h.bases["a"], h.sha, "a"), "acp")
+		},
 	}
 	for name, image := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -33,14 +33,16 @@ func (b *rebasing) chooseVerified(missing []plan.Target) []plan.Target {
 	return chosen
 }
 
-// verifyAll builds the chosen targets natively, beside the second reference, and compares each with what was rebased. The
-// default is left out where there is no builder.
+// verifyAll builds the chosen targets natively, beside the second reference, and compares each with what was rebased. Like
+// the references, it lets the first eval-base go alone. The default is left out where there is no builder.
 func (b *rebasing) verifyAll(ctx context.Context, chosen []plan.Target) {
 	r := b.run
-	select {
-	case <-b.references.Begun():
-	case <-ctx.Done():
-		return
+	for _, time := range []<-chan struct{}{b.references.Begun(), b.bases.Ready()} {
+		select {
+		case <-time:
+		case <-ctx.Done():
+			return
+		}
 	}
 	if err := r.reachBuilder(ctx); err != nil {
 		if ctx.Err() == nil && !r.config.VerifyGiven {
@@ -67,7 +69,7 @@ func instancesOf(targets []plan.Target) []string {
 
 // verify compares one target. What was not rebased after all is not compared.
 func (b *rebasing) verify(ctx context.Context, t plan.Target, number int) {
-	made, err := b.chain.throwAway(number).Build(ctx, t)
+	made, err := b.unlessInVain(b.chain.throwAway(number)).Build(ctx, t)
 	verified := ledger.Verified{Instance: t.InstanceID, Tags: made.Tags}
 	var outcome build.Outcome
 	select {

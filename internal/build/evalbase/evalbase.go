@@ -9,8 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sync/singleflight"
-
 	"github.com/OpenHands/eval-images/internal/build"
 	"github.com/OpenHands/eval-images/internal/build/native"
 	"github.com/OpenHands/eval-images/internal/build/rebase"
@@ -46,11 +44,11 @@ type Bases struct {
 	// Expected is how many targets will be asked for, at least. It is to be set before the first is.
 	Expected int
 
-	makes singleflight.Group
 	once  sync.Once
 	ready chan struct{}
 
 	mu      sync.Mutex
+	makings map[string]*making // by key
 	ended   int
 	first   bool // an eval-base was made
 	settled bool
@@ -123,21 +121,47 @@ func (b *Bases) Of(ctx context.Context, t plan.Target) (rebase.Base, build.Resul
 	if !errors.Is(err, errMissing) {
 		return base, looked, err
 	}
-	made, err, _ := b.makes.Do(wanted.CustomTag, func() (any, error) {
-		result, err := b.Make.Build(ctx, wanted)
-		return result, err
-	})
-	result := made.(build.Result).After(looked)
+	result, err := b.make(ctx, wanted)
+	result = result.After(looked)
 	if err != nil {
 		return rebase.Base{}, result, err
 	}
 	result = build.Result{}.After(result) // what worked here is not an attempt at the image
-	b.note(func() { b.first = true; b.facts.Made++ })
 	base, err = b.read(ctx, Tag(wanted.CustomTag))
 	if err == nil {
 		err = rebase.Marked(base.Manifest)
 	}
 	return base, result, failed(ctx, "reading the eval-base that was made", err)
+}
+
+// making is an eval-base that this run makes, or has made.
+type making struct {
+	ended  chan struct{}
+	result build.Result
+	err    error
+}
+
+// make makes an eval-base once, whoever wants it: also for one who looked before it was there, and comes when it is.
+func (b *Bases) make(ctx context.Context, wanted plan.Target) (build.Result, error) {
+	b.mu.Lock()
+	m, begun := b.makings[wanted.CustomTag]
+	if !begun {
+		if b.makings == nil {
+			b.makings = map[string]*making{}
+		}
+		m = &making{ended: make(chan struct{})}
+		b.makings[wanted.CustomTag] = m
+	}
+	b.mu.Unlock()
+	if begun {
+		<-m.ended // also when ctx ends: it ends the other's build as well
+		return m.result, m.err
+	}
+	defer close(m.ended)
+	if m.result, m.err = b.Make.Build(ctx, wanted); m.err == nil {
+		b.note(func() { b.first = true; b.facts.Made++ })
+	}
+	return m.result, m.err
 }
 
 // errMissing says that an eval-base has to be made.

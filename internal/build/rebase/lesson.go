@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/OpenHands/eval-images/internal/build"
 	"github.com/OpenHands/eval-images/internal/plan"
 	"github.com/OpenHands/eval-images/internal/registry"
 )
@@ -50,7 +51,7 @@ func (r *References) learn(ctx context.Context, t plan.Target, place int) lesson
 		if ctx.Err() == nil {
 			r.Said(fmt.Sprintf("%s is not used as a reference: %v", t.InstanceID, err))
 		}
-		return lesson{place: place, err: err}
+		return lesson{place: place, err: build.ForAll(t, err)}
 	}
 	name := at(r.Image, r.Tag(place+1))
 	annotated := annotate(found.final.Manifest, base.Repository, base.Digest)

@@ -235,7 +235,7 @@ func (r *References) build(ctx context.Context, t plan.Target) error {
 	close(c.made)
 	switch {
 	case c.err != nil:
-		return c.err
+		return build.ForAll(t, c.err)
 	case c.result.Skipped:
 		return fmt.Errorf("%s is there already, and nobody can tell how it was made", t.InstanceID)
 	case len(r.claims) < r.Wanting(): // nobody will learn from it

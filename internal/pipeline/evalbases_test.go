@@ -1,0 +1,277 @@
+package pipeline
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+
+	"github.com/OpenHands/eval-images/internal/build/evalbase"
+	"github.com/OpenHands/eval-images/internal/build/rebase"
+	"github.com/OpenHands/eval-images/internal/plan"
+	"github.com/OpenHands/eval-images/internal/registry/registrytest"
+	"github.com/OpenHands/eval-images/internal/sdk"
+	"github.com/OpenHands/eval-images/internal/sdk/closure"
+)
+
+// brokenShared is how docker ends when a stage fails that all images share.
+var brokenShared = &sdk.BuildFailure{ReturnCode: 1, Command: []string{"docker", "buildx", "build"}, Tail: `------
+ > [builder 3/5] RUN make:
+no rule
+------
+ERROR: failed to build: failed to solve: process "/bin/sh -c make" did not complete successfully: exit code: 2`}
+
+// What fails for all images is met once: nobody else is tried, also where one reference was there.
+func TestSharedFailureOfRebase(t *testing.T) {
+	cases := []struct {
+		name   string
+		what   string
+		forget string
+		tried  string
+	}{
+		{"of the references", "image", "1 2", "a"},
+		{"of the second reference", "image", "2", "a"},
+		{"of the eval-bases", "eval-base", "", ""},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			h := newHouse(t)
+			h.config.Verify = 1
+			synctest.Test(t, func(t *testing.T) {
+				if c.forget == "" {
+					h.rebase(t, true, h.targets(t, "x", "y"))
+				} else {
+					h.rebase(t, true, h.targets(t, "x", "y", "a", "b", "c", "d"))
+					for i := range strings.FieldsSeq(c.forget) {
+						h.delete(t, h.reference(i))
+					}
+					for _, target := range h.targets(t, "a", "b", "c", "d") {
+						h.delete(t, target.Tags[0])
+					}
+				}
+				h.fails = func(what string) error {
+					if strings.HasPrefix(what, c.what) || strings.HasPrefix(what, "comparison") {
+						return brokenShared
+					}
+					return nil
+				}
+				r := h.rebase(t, true, h.targets(t, "a", "b", "c", "d"))
+				tried := 0
+				for _, e := range r.entries {
+					text := string(e.Error)
+					if e.ErrorClass != "shared-stage" {
+						t.Errorf("%s: %s, %s", e.InstanceID, e.ErrorClass, text)
+					}
+					if !strings.HasPrefix(text, "not tried: ") {
+						tried++
+					}
+				}
+				builds := append(h.did("image"), slices.Concat(h.did("eval-base"), h.did("comparison"))...)
+				if len(r.entries) != 4 || tried != 1 || len(builds) != 1 {
+					t.Errorf("%d images, %d of them say that they were tried, and %v were", len(r.entries), tried, builds)
+				}
+			})
+		})
+	}
+}
+
+// There is no barrier: one eval-base that is slow, or fails, holds no other image.
+func TestNoBarrier(t *testing.T) {
+	h := newHouse(t)
+	h.config.MaxWorkers = 8
+	h.takes = func(what string) time.Duration {
+		if what == "eval-base d" {
+			return time.Hour - time.Minute
+		}
+		return time.Minute
+	}
+	h.fails = func(what string) error {
+		if what == "eval-base e" {
+			return errors.New("no space left on device")
+		}
+		return nil
+	}
+	synctest.Test(t, func(t *testing.T) {
+		r := h.rebase(t, true, h.targets(t, "a", "b", "c", "d", "e", "f"))
+		differ(t, "images", map[string]string{
+			"a": "native", "b": "native", "c": "rebase", "d": "rebase", "e": "disk-full", "f": "rebase"}, r.made())
+		for _, e := range r.entries {
+			if late := e.FinishedAt.Sub(start) > 30*time.Minute; late != (e.InstanceID == "d") {
+				t.Errorf("%s ended after %v", e.InstanceID, e.FinishedAt.Sub(start))
+			}
+		}
+	})
+}
+
+func key(t *testing.T, img v1.Image) string {
+	t.Helper()
+	digest, err := img.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return evalbase.Tag(closure.Closure{Hash: "closure"}.Key(digest.String()))
+}
+
+// What an eval-base is good for is in its mark, and in its own bytes. What it is no good for is built natively, and says why.
+func TestEvalBasesThatAreThere(t *testing.T) {
+	day := 24 * time.Hour
+	marked := func(verdict string) func(v1.Image) v1.Image {
+		return func(img v1.Image) v1.Image {
+			return mutate.Annotations(img, map[string]string{
+				rebase.MarkAnnotation: verdict, "org.opencontainers.image.created": start.Format(time.RFC3339)}).(v1.Image)
+		}
+	}
+	config := func(change func(*v1.ConfigFile)) func(v1.Image) v1.Image {
+		return func(img v1.Image) v1.Image { return marked(rebase.MarkPlain)(registrytest.Configured(img, change)) }
+	}
+	cases := []struct {
+		name   string
+		change func(v1.Image) v1.Image
+		age    time.Duration // the greatest that is taken
+		want   string
+		made   []string
+	}{
+		{"marked", marked(rebase.MarkPlain), 0, "rebase", nil},
+		{"young enough", marked(rebase.MarkPlain), 3 * day, "rebase", nil},
+		{"too old", marked(rebase.MarkPlain), day, "rebase", []string{"c"}},
+		{"too old, and refused then", marked(rebase.MarkRefused + "x"), day, "rebase", []string{"c"}},
+		{"unmarked", func(img v1.Image) v1.Image { return img }, 0, "native: the eval-base was not checked for paths", nil},
+		{"unmarked, of no known age", func(img v1.Image) v1.Image { return img }, day, "rebase", []string{"c"}},
+		{"refused", marked(rebase.MarkRefused + "its base image has /acp-node as a file"), 0,
+			"native: the eval-base: its base image has /acp-node as a file", nil},
+		{"of another architecture", config(func(c *v1.ConfigFile) { c.Architecture = "arm64" }), 0,
+			`native: the base's architecture is "arm64"`, nil},
+		{"with ONBUILD", config(func(c *v1.ConfigFile) { c.Config.OnBuild = []string{"RUN x"} }), 0,
+			"native: the base's config.OnBuild", nil},
+		{"of another SDK", config(func(c *v1.ConfigFile) { c.Config.Env = nil }), 0, "native: the base's config.Env has no OPENHANDS_BUILD_GIT", nil},
+	}
+	for _, c := range cases {
+		for _, strict := range []bool{false, true} {
+			t.Run(c.name, func(t *testing.T) {
+				h := newHouse(t)
+				synctest.Test(t, func(t *testing.T) {
+					h.rebase(t, true, h.targets(t, "a", "b"))
+					target := h.targets(t, "c")
+					h.push(t, ours+":"+key(t, h.bases["c"]), c.change(registrytest.EvalBase(h.bases["c"], "unknown", "planted")))
+					time.Sleep(2 * day)
+					h.config.EvalBaseMaxAge = c.age
+					want := c.want
+					if strict {
+						h.config.Strategy = "rebase"
+						want = strings.Replace(want, "native:", "not-rebased:", 1)
+					}
+					r := h.rebase(t, true, append(h.targets(t, "a"), target...))
+					if got := r.made()["c"]; !strings.HasPrefix(got, want) {
+						t.Errorf("it is %s; want %s", got, want)
+					}
+					differ(t, "eval-bases made", c.made, h.did("eval-base"))
+					facts := r.facts.Rebase
+					if facts.EvalBasesMade != len(c.made) {
+						t.Errorf("the report says that %d were made", facts.EvalBasesMade)
+					}
+					if c.want == "rebase" && c.made == nil &&
+						(facts.EvalBasesReused != 1 || facts.OldestEvalBase == nil || !facts.OldestEvalBase.Equal(start)) {
+						t.Errorf("the report says %d of %v", facts.EvalBasesReused, facts.OldestEvalBase)
+					}
+				})
+			})
+		}
+	}
+}
+
+// A base image whose digest is not known has no key; and a registry that is busy has not said that it lacks anything.
+func TestBaseRegistries(t *testing.T) {
+	cases := []struct {
+		name   string
+		status int
+		times  int
+		want   string
+		strict string
+		waits  bool
+	}{
+		{"it does not have the base", http.StatusNotFound, 1000, "native: the base image's registry does not have it", "not-rebased: the base", false},
+		{"it is busy for a while", http.StatusTooManyRequests, 6, "rebase", "rebase", true},
+		{"it is busy always", http.StatusTooManyRequests, 1000, "rate-limit", "rate-limit", true},
+		{"it is down", 0, 1000, "native: the registry of the base image does not answer", "not-rebased: the registry of the base", false},
+	}
+	for _, c := range cases {
+		for _, strict := range []bool{false, true} {
+			t.Run(c.name, func(t *testing.T) {
+				h := newHouse(t)
+				h.config.MaxRetries = 3
+				synctest.Test(t, func(t *testing.T) {
+					h.rebase(t, true, h.targets(t, "a", "b"))
+					targets := h.targets(t, "c", "d")
+					want := c.want
+					if strict {
+						h.config.Strategy, want = "rebase", c.strict
+					}
+					times := 0
+					h.hub.Fault = func(w http.ResponseWriter, r *http.Request) bool {
+						if !strings.Contains(r.URL.Path, "/c/manifests") {
+							return false
+						}
+						if times++; times > c.times {
+							return false
+						}
+						if c.status == 0 {
+							panic(http.ErrAbortHandler)
+						}
+						w.WriteHeader(c.status)
+						return true
+					}
+					begin := time.Now()
+					r := h.rebase(t, true, targets)
+					if got := r.made()["c"]; !strings.HasPrefix(got, want) {
+						t.Errorf("it is %s; want %s", got, want)
+					}
+					if got := r.made()["d"]; got != "rebase" {
+						t.Errorf("the other is %s", got)
+					}
+					if waited := time.Since(begin) > 2*time.Minute; waited != c.waits {
+						t.Errorf("it took %v", time.Since(begin))
+					}
+				})
+			})
+		}
+	}
+}
+
+// Two instances of one base image need one eval-base, whether they come at once or not.
+func TestOneEvalBaseForTwo(t *testing.T) {
+	for name, later := range map[string]time.Duration{"at once": 0, "when it is being made": 30 * time.Second, "when it was made": 61 * time.Second} {
+		t.Run(name, func(t *testing.T) {
+			h := newHouse(t)
+			synctest.Test(t, func(t *testing.T) {
+				h.rebase(t, true, h.targets(t, "a", "b"))
+				one := h.targets(t, "c")[0]
+				other := plan.Target{InstanceID: "other", BaseImage: one.BaseImage, CustomTag: "other",
+					Tags: []string{h.tag(ours, h.sha, "other", h.config.Target)}}
+				asked := 0
+				h.ours.Fault = func(w http.ResponseWriter, r *http.Request) bool {
+					if r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/manifests/"+key(t, h.bases["c"])) {
+						if asked++; asked == 2 { // the answer arrives late
+							time.Sleep(later)
+							w.WriteHeader(http.StatusNotFound)
+							return true
+						}
+					}
+					return false
+				}
+				r := h.rebase(t, true, []plan.Target{one, other})
+				differ(t, "images", map[string]string{"c": "rebase", "other": "rebase"}, r.made())
+				differ(t, "eval-bases", []string{"c"}, h.did("eval-base"))
+				facts := r.facts.Rebase
+				if facts.EvalBasesMade != 1 {
+					t.Errorf("the report says that %d were made", facts.EvalBasesMade)
+				}
+			})
+		})
+	}
+}
