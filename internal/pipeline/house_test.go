@@ -224,15 +224,23 @@ func (h *house) newRun(t *testing.T, engine bool) *ran {
 func (h *house) rebase(t *testing.T, engine bool, targets []plan.Target) *ran {
 	t.Helper()
 	r := h.newRun(t, engine)
+	if err := h.begin(t, r, targets); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func (h *house) begin(t *testing.T, r *ran, targets []plan.Target) error {
+	t.Helper()
 	r.targets = targets
 	r.console = report.NewConsole(r.actions.Info, r.stdout, len(targets), h.config.MaxWorkers)
 	missing, err := r.findMissing(t.Context())
-	if err != nil {
-		t.Fatal(err)
+	if err != nil || len(missing) == 0 {
+		return err
 	}
 	b := &rebasing{run: r.run, pool: h, closure: closure.Closure{Hash: "closure"}, set: "set" + h.options}
 	b.make(t.Context(), missing)
-	return r
+	return nil
 }
 
 // made tells how each instance was made: a strategy, "there", or the class of its failure, with a refusal's reason.

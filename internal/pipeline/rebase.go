@@ -51,6 +51,8 @@ type rebasing struct {
 	ask func(build.Builder) build.Builder
 	// unlessInVain keeps next from meeting what is known to fail for all images.
 	unlessInVain func(next build.Builder) build.Builder
+	// lax is done when it was said that the registry does not check manifests.
+	lax sync.Once
 	// outcomes are told to who waits for a target's.
 	outcomes map[string]chan build.Outcome
 }
@@ -196,7 +198,7 @@ func (b *rebasing) all(ctx context.Context, missing []plan.Target) {
 		Retry: func(put build.Builder) build.Builder { return b.ask(b.chain.skipping(put)) },
 		Image: r.config.Image, Strict: r.config.Strategy == config.StrategyRebase,
 		Env:      map[string]string{"OPENHANDS_BUILD_GIT_SHA": r.checkout.SHA, "OPENHANDS_BUILD_GIT_REF": "unknown"},
-		AskFirst: sync.OnceValues(func() (bool, error) { return b.askFirst(ctx) }),
+		AskFirst: b.askFirst,
 	}
 	chosen := b.chooseVerified(missing)
 	record := build.NewRecorder(builder, func(outcome build.Outcome) {
@@ -224,7 +226,9 @@ func (b *rebasing) all(ctx context.Context, missing []plan.Target) {
 func (b *rebasing) askFirst(ctx context.Context) (bool, error) {
 	refuses, err := b.run.registry.ProbeManifest(ctx, b.run.config.Image)
 	if err == nil && !refuses {
-		b.run.warn("This registry takes manifests of layers that it does not have, so each layer is asked for first.")
+		b.lax.Do(func() {
+			b.run.warn("This registry takes manifests of layers that it does not have, so each layer is asked for first.")
+		})
 	}
 	return !refuses, err
 }

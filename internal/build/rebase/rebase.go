@@ -45,7 +45,7 @@ type Builder struct {
 	// Strict lets a target fail that would have to be built natively.
 	Strict bool
 	// AskFirst tells whether the registry takes manifests whose blobs it does not have, so that they are asked for before.
-	AskFirst func() (bool, error)
+	AskFirst func(ctx context.Context) (bool, error)
 }
 
 // Build makes one image. It waits for the references without holding a slot.
@@ -110,7 +110,7 @@ func (b *Builder) write(ctx context.Context, t plan.Target, base Base, img Image
 	if _, err := b.Registry.PutBlob(ctx, b.Image, img.Config); err != nil {
 		return err
 	}
-	ask, err := b.AskFirst()
+	ask, err := b.AskFirst(ctx)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,322 @@
+package pipeline
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/OpenHands/eval-images/internal/plan"
+	"github.com/OpenHands/eval-images/internal/registry/registrytest"
+)
+
+// with is a house whose eval-bases are in some repository.
+func with(t *testing.T, evalBases string) *house {
+	t.Helper()
+	h := newHouse(t)
+	h.config.EvalBaseImage = evalBases
+	return h
+}
+
+// prepare has references and eval-bases for c and d, whose images are missing, and which have two tags each.
+func (h *house) prepare(t *testing.T) []plan.Target {
+	t.Helper()
+	h.rebase(t, true, h.targets(t, "a", "b", "c", "d"))
+	targets := h.targets(t, "c", "d")
+	for i, target := range targets {
+		h.delete(t, target.Tags[0])
+		targets[i].Tags = append(target.Tags, target.Tags[0]+"-again")
+	}
+	h.ours.Reset()
+	return targets
+}
+
+// requests are those to our registry by method, without handshakes and HEADs.
+func (h *house) requests() map[string]int {
+	all := map[string]int{}
+	for _, r := range h.ours.Requests() {
+		switch {
+		case r.Path == "/v2/" || r.Method == http.MethodHead:
+		case r.Method == http.MethodPost && strings.Contains(r.Path, "/blobs/uploads/"):
+			all["POST"]++
+		case strings.Contains(r.Path, "/manifests/"):
+			all[r.Method+" manifest"]++
+		default:
+			all[r.Method+" blob"]++
+		}
+	}
+	return all
+}
+
+// What a rebased image costs: two reads and two writes beside its tags' in one repository; in another one, a mount of each
+// layer that is not known there; in another registry, or where it does not mount, a copy.
+func TestRequestsOfRebase(t *testing.T) {
+	// Beside the images': the two references, their bases, and the probe of whether the registry refuses manifests of
+	// absent blobs.
+	beside := map[string]int{"GET manifest": 4, "GET blob": 4, "POST": 1, "PUT blob": 1, "PUT manifest": 1}
+	cases := []struct {
+		name      string
+		evalBases string
+		change    func(h *house)
+		each      map[string]int
+		copied    bool
+	}{
+		{name: "one repository", evalBases: ours,
+			each: map[string]int{"GET manifest": 1, "GET blob": 1, "POST": 1, "PUT blob": 1, "PUT manifest": 2}},
+		{name: "another repository", evalBases: "images.test/bases",
+			each: map[string]int{"GET manifest": 1, "GET blob": 1, "POST": 1 + 2, "PUT blob": 1, "PUT manifest": 2}},
+		{name: "a registry that mounts nothing", evalBases: "images.test/bases", change: func(h *house) { h.ours.NoMounts = true }, copied: true,
+			each: map[string]int{"GET manifest": 1, "GET blob": 1 + 2, "POST": 1 + 2, "PUT blob": 1 + 2, "PUT manifest": 2}},
+		{name: "another registry", evalBases: "hub.test/bases", copied: true,
+			each: map[string]int{"POST": 1 + 2, "PUT blob": 1 + 2, "PUT manifest": 2}},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			h := with(t, c.evalBases)
+			synctest.Test(t, func(t *testing.T) {
+				if c.change != nil {
+					c.change(h)
+				}
+				targets := h.prepare(t)
+				h.forgetLayers(t, c.evalBases)
+				h.ours.Reset()
+				r := h.rebase(t, false, targets)
+				differ(t, "images", map[string]string{"c": "rebase", "d": "rebase"}, r.made())
+				want := map[string]int{}
+				for what, n := range beside {
+					want[what] = n + 2*c.each[what]
+				}
+				differ(t, "requests", want, h.requests())
+				told := strings.Contains(r.said.String(), "because the registry does not mount it")
+				if told != c.copied || (r.facts.Rebase.Copied > 0) != c.copied {
+					t.Errorf("copied %d, told: %v", r.facts.Rebase.Copied, told)
+				}
+				h.whole(t, targets)
+			})
+		})
+	}
+}
+
+// forgetLayers has the images' repository lose what only the images of c and d have there: their bases' layers.
+func (h *house) forgetLayers(t *testing.T, evalBases string) {
+	t.Helper()
+	if evalBases == ours {
+		return
+	}
+	for _, id := range []string{"c", "d"} {
+		layers, _ := registrytest.EvalBase(h.bases[id], "unknown", id+"unknown").Layers()
+		for _, layer := range layers {
+			digest, _ := layer.Digest()
+			h.ours.Forget("eval", digest.String())
+		}
+	}
+}
+
+// whole looks, through the registry, whether each tag that is there has all its blobs, and gives those that are not there.
+func (h *house) whole(t *testing.T, targets []plan.Target) (missing []string) {
+	t.Helper()
+	r := h.newRun(t, false)
+	for _, target := range targets {
+		for _, tag := range target.Tags {
+			digest, err := r.registry.Digest(t.Context(), tag)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if digest == "" {
+				missing = append(missing, tag)
+				continue
+			}
+			f, err := r.fetch(t.Context(), tag)
+			if err != nil {
+				t.Errorf("%s: %v", tag, err)
+				continue
+			}
+			for _, layer := range layersOf(t, f) {
+				if there, err := r.registry.HasBlob(t.Context(), ours, layer); err != nil || !there {
+					t.Errorf("%s lacks its layer %s (%v)", tag, layer, err)
+				}
+			}
+		}
+	}
+	return missing
+}
+
+// A run that is cut off at any of its requests, before it arrives or before its answer does, leaves no tag of an image that
+// is not whole, and the next run makes what is missing.
+func TestCutAtEachRequest(t *testing.T) {
+	for _, evalBases := range []string{ours, "images.test/bases"} {
+		for _, arrives := range []bool{false, true} {
+			t.Run(fmt.Sprint(evalBases, " arrives ", arrives), func(t *testing.T) {
+				n := 0
+				for cutAt(t, evalBases, n, arrives) && !t.Failed() {
+					n++
+				}
+				if n < 20 {
+					t.Errorf("the run had only %d requests", n)
+				}
+			})
+		}
+	}
+}
+
+// cutAt cuts a run off at request n, and tells whether it came to it.
+func cutAt(t *testing.T, evalBases string, n int, arrives bool) (cut bool) {
+	h := with(t, evalBases)
+	synctest.Test(t, func(t *testing.T) {
+		targets := h.prepare(t)
+		h.forgetLayers(t, evalBases)
+		var mu sync.Mutex
+		left := n
+		h.hosts["images.test"] = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			mu.Lock()
+			defer mu.Unlock()
+			if left--; left < 0 {
+				if !cut && arrives {
+					h.ours.ServeHTTP(w, r)
+				}
+				cut = true
+				panic(http.ErrAbortHandler)
+			}
+			h.ours.ServeHTTP(w, r)
+		})
+		_ = h.begin(t, h.newRun(t, false), targets)
+		h.hosts["images.test"] = h.ours
+		h.whole(t, targets)
+		next := h.rebase(t, false, targets)
+		for id, how := range next.made() {
+			if how != "rebase" && how != "there" {
+				t.Errorf("cut at %d, the next run: %s is %s", n, id, how)
+			}
+		}
+		if missing := h.whole(t, targets); len(missing) > 0 || next.builderProblem() != nil {
+			t.Errorf("cut at %d, after the next run: %v are missing; %v", n, missing, next.builderProblem())
+		}
+	})
+	return cut
+}
+
+// A blob that the registry loses between its mount and the manifest is mounted again.
+func TestBlobLostBeforeTheManifest(t *testing.T) {
+	for _, lax := range []bool{false, true} {
+		t.Run(fmt.Sprint("lax ", lax), func(t *testing.T) {
+			h := with(t, "images.test/bases")
+			h.config.MaxRetries = 1
+			synctest.Test(t, func(t *testing.T) {
+				targets := h.prepare(t)[:1]
+				h.forgetLayers(t, h.config.EvalBaseImage)
+				h.ours.Lax = lax
+				layers, _ := h.bases["c"].Layers()
+				digest, _ := layers[0].Digest()
+				lost := 0
+				h.ours.Fault = func(_ http.ResponseWriter, r *http.Request) bool {
+					last := r.Method == http.MethodPut && strings.HasSuffix(r.URL.Path, "-c-source-minimal")
+					if lax { // the first HEAD of the layers comes after all mounts
+						last = r.Method == http.MethodHead && strings.Contains(r.URL.Path, "/eval/blobs/"+digest.String())
+					}
+					if last && lost == 0 {
+						lost++
+						h.ours.Forget("eval", digest.String())
+					}
+					return false
+				}
+				r := h.rebase(t, false, targets)
+				differ(t, "images", map[string]string{"c": "rebase"}, r.made())
+				if missing := h.whole(t, targets); len(missing) > 0 || lost == 0 {
+					t.Errorf("missing: %v; lost: %d", missing, lost)
+				}
+			})
+		})
+	}
+}
+
+// A registry that takes manifests of blobs that it does not have is asked for each layer, and a user is told.
+func TestRegistryThatChecksNothing(t *testing.T) {
+	h := with(t, ours)
+	synctest.Test(t, func(t *testing.T) {
+		targets := h.prepare(t)
+		h.ours.Lax = true
+		r := h.rebase(t, false, targets)
+		differ(t, "images", map[string]string{"c": "rebase", "d": "rebase"}, r.made())
+		said := strings.Join(r.facts.Warnings, "\n")
+		if strings.Count(said, "each layer is asked for first") != 1 {
+			t.Errorf("warnings: %q", said)
+		}
+		layers := map[string]int{}
+		for _, q := range h.ours.Requests() {
+			if q.Method == http.MethodHead && strings.Contains(q.Path, "/blobs/") {
+				layers[q.Path]++
+			}
+		}
+		f, err := r.fetch(t.Context(), targets[0].Tags[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range layersOf(t, f) {
+			if layers["/v2/eval/blobs/"+l] == 0 {
+				t.Errorf("the layer %s was not asked for", l)
+			}
+		}
+	})
+}
+
+// One lost answer to the question of whether the registry refuses such manifests is not every image's failure.
+func TestProbeThatFailsOnce(t *testing.T) {
+	h := with(t, ours)
+	h.config.MaxRetries = 1
+	synctest.Test(t, func(t *testing.T) {
+		targets := h.prepare(t)
+		began := time.Now()
+		h.ours.Fault = func(w http.ResponseWriter, r *http.Request) bool {
+			if strings.HasSuffix(r.URL.Path, "/manifests/eval-images-probe") && time.Since(began) < 4*time.Second {
+				w.WriteHeader(http.StatusBadGateway)
+				return true
+			}
+			return false
+		}
+		r := h.rebase(t, false, targets)
+		differ(t, "images", map[string]string{"c": "rebase", "d": "rebase"}, r.made())
+	})
+}
+
+// A token that expires in the middle of a run is renewed.
+func TestTokenThatExpires(t *testing.T) {
+	for _, evalBases := range []string{ours, "images.test/bases"} {
+		t.Run(evalBases, func(t *testing.T) {
+			h := with(t, evalBases)
+			synctest.Test(t, func(t *testing.T) {
+				targets := h.prepare(t)
+				h.forgetLayers(t, evalBases)
+				var mu sync.Mutex
+				given, good := 0, map[string]int{}
+				h.ours.Fault = func(w http.ResponseWriter, r *http.Request) bool {
+					mu.Lock()
+					defer mu.Unlock()
+					if r.URL.Path == "/token" {
+						given++
+						token := fmt.Sprint("token", given)
+						good[token] = 3 // requests
+						_ = json.NewEncoder(w).Encode(map[string]string{"token": token})
+						return true
+					}
+					token := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+					if good[token]--; good[token] >= 0 {
+						return false
+					}
+					w.Header().Set("WWW-Authenticate", `Bearer realm="https://images.test/token",service="images.test"`)
+					w.WriteHeader(http.StatusUnauthorized)
+					return true
+				}
+				r := h.rebase(t, false, targets)
+				differ(t, "images", map[string]string{"c": "rebase", "d": "rebase"}, r.made())
+				h.ours.Fault = nil
+				if missing := h.whole(t, targets); len(missing) > 0 || given < 4 {
+					t.Errorf("missing: %v; %d tokens", missing, given)
+				}
+			})
+		})
+	}
+}
