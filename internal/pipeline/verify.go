@@ -8,13 +8,13 @@ import (
 	"strings"
 
 	"github.com/OpenHands/eval-images/internal/build"
+	"github.com/OpenHands/eval-images/internal/build/native"
 	"github.com/OpenHands/eval-images/internal/build/rebase"
 	"github.com/OpenHands/eval-images/internal/build/verify"
 	"github.com/OpenHands/eval-images/internal/config"
 	"github.com/OpenHands/eval-images/internal/ledger"
 	"github.com/OpenHands/eval-images/internal/plan"
 	"github.com/OpenHands/eval-images/internal/registry"
-	"github.com/OpenHands/eval-images/internal/sdk"
 )
 
 // maxDifferences bounds what the report says of one image.
@@ -201,7 +201,7 @@ func (b *rebasing) sameTrees(ctx context.Context, first, second rebase.Fetched, 
 }
 
 // verifyImages is the command of that name: it builds the images that were named natively, and compares.
-func (r *run) verifyImages(ctx context.Context, pool *sdk.Pool) error {
+func (r *run) verifyImages(ctx context.Context, pool native.Workers) error {
 	r.learn(func(f *ledger.Run) { f.PlannedTotal, f.Planned = 0, 0 }) // no image is asked for
 	targets, err := r.named(ctx, r.config.VerifyImages)
 	if err != nil {
@@ -228,6 +228,7 @@ func (r *run) verifyImage(ctx context.Context, c chain, t plan.Target, number in
 	var base build.Result
 	if err == nil {
 		base, err = c.baseOf(func(plan.Target) string { return fmt.Sprintf("verify-base-%d", number) }).Build(ctx, t)
+		v.Tags = append(v.Tags, base.Tags...)
 	}
 	r.compare(ctx, &v, err, image, func(want, got rebase.Fetched) (verify.Options, error) {
 		from, err := r.fetch(ctx, base.Tags[0])
@@ -241,7 +242,6 @@ func (r *run) verifyImage(ctx context.Context, c chain, t plan.Target, number in
 		below, err := below(want, got, len(change.Layers))
 		return verify.Options{BaseLayers: below}, err
 	})
-	r.discard(ctx, &ledger.Verified{Tags: base.Tags})
 }
 
 // named finds the targets that have the images: by tag, or by the digest on which a tag is.
