@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench unit e2e lab down lint packages
+.PHONY: help demo test bench soak unit e2e lab down lint packages
 
 # $(call step,NAME,COMMAND) says what it does and how long it took.
 step = @begin=$$SECONDS; echo "==> $(1)"; $(2); echo "==> $(1): done in $$((SECONDS - begin)) s"
@@ -20,12 +20,15 @@ test: ## set up everything and run every test
 bench: lab ## measure the main job: ratios of one run, about a quarter of an hour
 	$(call step,bench,go run ./internal/lab bench)
 
+soak: lab ## kill runs at 20 random moments: half an hour
+	$(call step,soak,go test -count=1 -timeout 90m -v -run TestRebase ./internal/lab/e2e -soak)
+
 # The cache of test results does not see the workflows: they are outside of that module.
 unit: packages lint ## unit and contract tests, with the race detector; no Docker
 	$(call step,unit and contract tests,go test -race -short ./...; go test -C internal/lab/act/tools -count=1 ./...)
 
 e2e: lab ## the action on the lab, as a runner runs it
-	$(call step,end-to-end tests,go test -count=1 -p 1 -timeout 60m -v ./internal/lab/...)
+	$(call step,end-to-end tests,go test -count=1 -p 1 -timeout 75m -v ./internal/lab/...)
 
 lab: ## bring up the real parts on loopback
 	$(call step,lab up,go run ./internal/lab up)

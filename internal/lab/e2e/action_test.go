@@ -42,6 +42,9 @@ func step(t *testing.T, repository string, ids []string, more map[string]string)
 	}
 }
 
+// native is a change of inputs for tests of what happens while the SDK builds.
+var native = map[string]string{"strategy": "native"}
+
 func start(t *testing.T, s runner.Step) *runner.Run {
 	t.Helper()
 	run, err := s.Start(t.Context())
@@ -76,6 +79,8 @@ type line struct {
 	ReturnCode int      `json:"error_return_code"`
 	Attempts   int      `json:"attempt_count"`
 	BaseImage  string   `json:"base_image"`
+	Strategy   string   `json:"strategy"`
+	NotRebased string   `json:"strategy_reason"`
 	Wrapped    string   `json:"wrapped"`
 }
 

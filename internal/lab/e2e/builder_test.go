@@ -194,7 +194,7 @@ func TestPostStep(t *testing.T) {
 // aliveBuilder has a run that goes on until the test has ended, with a builder of its own, and gives that one's name.
 func aliveBuilder(t *testing.T) string {
 	t.Helper()
-	run := start(t, ownBuilder(t, instances(t, 12), nil)) // more than it gets to
+	run := start(t, ownBuilder(t, instances(t, 12), native)) // more than it gets to
 	name := waitForBuild(t, run)
 	t.Cleanup(func() {
 		run.Cancel()

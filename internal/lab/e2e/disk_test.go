@@ -21,7 +21,7 @@ func TestPrune(t *testing.T) {
 		t.Fatalf("the cache holds %d bytes, want 60 MB, or this tests nothing", before)
 	}
 	s := step(t, repository(t), []string{withoutBase, "psf__requests-1142"}, map[string]string{
-		"builder": name, "max-workers": "1", "batch-size": "1", "prune-threshold-percent": "1", "keep-storage-gb": "0",
+		"builder": name, "strategy": "native", "max-workers": "1", "batch-size": "1", "prune-threshold-percent": "1", "keep-storage-gb": "0",
 	})
 	got := start(t, s).Wait()
 	ended(t, got, 1, map[string]string{"failed": "2"})

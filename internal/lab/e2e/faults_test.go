@@ -27,7 +27,7 @@ func waitFor(t *testing.T, run *runner.Run, text string) {
 
 // TestCancel cancels in the middle of the builds, as a runner does.
 func TestCancel(t *testing.T) {
-	s := step(t, repository(t), instances(t, 12), nil)
+	s := step(t, repository(t), instances(t, 12), native)
 	run := start(t, s)
 	waitFor(t, run, "[ 1/12] ")
 	ended := deathOf(t, run.Container)
@@ -92,7 +92,7 @@ func deathOf(t *testing.T, container string) <-chan death {
 
 // TestWorkerDies kills a worker in the middle of its build: that costs its one image another attempt.
 func TestWorkerDies(t *testing.T) {
-	s := step(t, repository(t), instances(t, 4), map[string]string{"max-workers": "1"})
+	s := step(t, repository(t), instances(t, 4), map[string]string{"max-workers": "1", "strategy": "native"})
 	run := start(t, s)
 	waitFor(t, run, "[1/4] ")
 	// A worker's name in the process table tells it from the seed that it was forked from.

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-containerregistry/pkg/crane"
 
 	"github.com/OpenHands/eval-images/internal/lab/runner"
 )
@@ -34,9 +33,16 @@ func TestMainJob(t *testing.T) {
 		first = start(t, s).Wait()
 		ended(t, first, 1, map[string]string{
 			"total": "12", "built": "11", "skipped": "0", "failed": "1",
-			"failed-instances": fmt.Sprintf("[%q]", withoutBase), "seam": "native-field", "strategy": "native",
+			"failed-instances": fmt.Sprintf("[%q]", withoutBase), "seam": "native-field", "strategy": "mixed",
 		})
-		lost := ledger(t, s.Workspace, first)[withoutBase]
+		lines := ledger(t, s.Workspace, first)
+		if natives, rebased := made(lines, "native"), made(lines, "rebase"); len(natives) != 3 || len(rebased) != 9 {
+			t.Errorf("%d images are native and %d rebased; want the two references and the one without a base, and 9", len(natives), len(rebased))
+		}
+		lost := lines[withoutBase]
+		if !strings.Contains(lost.NotRebased, "the base image's registry does not have it") {
+			t.Errorf("the image without a base was not rebased because of %q", lost.NotRebased)
+		}
 		if lost.Status != "failed" || lost.ErrorClass != "base-missing" || lost.Attempts != 1 || lost.ReturnCode == 0 || !strings.Contains(lost.Error, "not found") {
 			t.Errorf("the image without a base: %+v; want its class, return code and reason", lost)
 		}
@@ -53,12 +59,14 @@ func TestMainJob(t *testing.T) {
 		}
 	})
 	t.Run("tags are what the evaluation pulls", func(t *testing.T) { tagsAreTheEvaluations(t, s, repo, first) })
-	t.Run("an image runs as the agent server", func(t *testing.T) { runsAsAgentServer(t, s, first, ids[0]) })
+	t.Run("an image runs as the agent server", func(t *testing.T) {
+		runsAsAgentServer(t, s, first, made(ledger(t, s.Workspace, first), "rebase")[0].InstanceID)
+	})
 
 	t.Run("the missing base is there", func(t *testing.T) {
 		addBase(t, ids[0], withoutBase)
 		got := start(t, s).Wait()
-		ended(t, got, 0, map[string]string{"total": "12", "built": "1", "skipped": "11", "failed": "0"})
+		ended(t, got, 0, map[string]string{"total": "12", "built": "1", "skipped": "11", "failed": "0", "strategy": "rebase"})
 	})
 	t.Run("nothing to do", func(t *testing.T) {
 		run := start(t, s)
@@ -180,28 +188,6 @@ func runsAsAgentServer(t *testing.T, s runner.Step, got runner.Result, id string
 	if !strings.Contains(said, got.Outputs["sdk-sha"]) || !strings.Contains(said, got.Outputs["sdk-version"]) {
 		t.Errorf("/server_info says %s; want the SDK's commit %s and version %s", said, got.Outputs["sdk-sha"], got.Outputs["sdk-version"])
 	}
-}
-
-func baseImage(id string) string {
-	name := strings.ReplaceAll(id, "__", "_1776_")
-	return lab["LAB_REGISTRY"] + "/hub/swebench/sweb.eval.x86_64." + name + ":latest"
-}
-
-// addBase gives an instance another one's base image, until the test has ended.
-func addBase(t *testing.T, from, to string) {
-	t.Helper()
-	if err := crane.Copy(baseImage(from), baseImage(to)); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		digest, err := crane.Digest(baseImage(to))
-		if err == nil {
-			err = crane.Delete(strings.TrimSuffix(baseImage(to), ":latest") + "@" + digest)
-		}
-		if err != nil {
-			t.Errorf("removing the base image again: %v", err)
-		}
-	})
 }
 
 // watchWorkers looks into a run's container from outside until the run has ended, and gives the ids of all processes

@@ -37,6 +37,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// command gives what a program writes to its standard output, also where the program fails.
 func command(name string, args ...string) (string, error) {
 	cmd := exec.Command(name, args...)
 	cmd.Dir = root
@@ -44,9 +45,9 @@ func command(name string, args ...string) (string, error) {
 	cmd.Stderr = &problems
 	out, err := cmd.Output()
 	if err != nil {
-		return "", fmt.Errorf("running %s %s: %w: %s", name, strings.Join(args, " "), err, problems.String())
+		err = fmt.Errorf("running %s %s: %w: %s", name, strings.Join(args, " "), err, problems.String())
 	}
-	return strings.TrimSpace(string(out)), nil
+	return strings.TrimSpace(string(out)), err
 }
 
 // assignments asks a shell what the lab's lines mean to it, as scripts outside the project will.

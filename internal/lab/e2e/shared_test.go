@@ -10,7 +10,8 @@ import (
 // TestSharedStageFails has an SDK whose builder stage fails, which every image needs: one image meets it, as often as
 // max-retries allows, and the others are not tried.
 func TestSharedStageFails(t *testing.T) {
-	s := step(t, repository(t), instances(t, 3), map[string]string{"sdk-repository": "file:///github/workspace/sdk", "max-retries": "1"})
+	s := step(t, repository(t), instances(t, 3), map[string]string{
+		"sdk-repository": "file:///github/workspace/sdk", "max-retries": "1", "strategy": "native"})
 	brokenSDK(t, filepath.Join(s.Workspace, "sdk"))
 	got := start(t, s).Wait()
 	ended(t, got, 1, map[string]string{"built": "0", "failed": "3", "retried": "1"})

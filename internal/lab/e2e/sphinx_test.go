@@ -22,16 +22,20 @@ const sphinxWithoutPip = "sphinx-doc__sphinx-8595"
 // wrapPackages is what an evaluation needs in Sphinx's images.
 const wrapPackages = "docutils<0.21 roman"
 
-// TestSphinx builds one image of sphinx-doc, one that cannot be wrapped, and an ordinary one, in one run.
+// TestSphinx builds one image of sphinx-doc, one that cannot be wrapped, and three ordinary ones, in one run. The
+// references are ordinary ones.
 func TestSphinx(t *testing.T) {
 	repo := repository(t)
 	ids := instances(t, bases.Ordinary+1)
 	ordinary, sphinx := ids[0], ids[bases.Ordinary]
 	addBase(t, ordinary, sphinxWithoutPip)
-	s := step(t, repo, []string{ordinary, sphinx, sphinxWithoutPip}, nil)
+	s := step(t, repo, []string{ordinary, ids[2], ids[3], sphinx, sphinxWithoutPip}, nil)
 	got := start(t, s).Wait()
-	ended(t, got, 1, map[string]string{"total": "3", "built": "2", "failed": "1", "failed-instances": `["` + sphinxWithoutPip + `"]`})
+	ended(t, got, 1, map[string]string{"total": "5", "built": "4", "failed": "1", "failed-instances": `["` + sphinxWithoutPip + `"]`})
 	lines := ledger(t, s.Workspace, got)
+	if lines[sphinx].Strategy != "rebase" {
+		t.Errorf("the image that was wrapped is %+v, want it rebased", lines[sphinx])
+	}
 
 	t.Run("tags are what the evaluation pulls", func(t *testing.T) { tagsAreTheEvaluations(t, s, repo, got) })
 	t.Run("the packages are there", func(t *testing.T) { importsRoman(t, lines[sphinx]) })
@@ -45,7 +49,7 @@ func TestSphinx(t *testing.T) {
 				t.Errorf("the ledger has the base image %s for %s", line.BaseImage, id)
 			}
 		}
-		if diff := cmp.Diff(map[string]string{ordinary: "", sphinx: wrapPackages, sphinxWithoutPip: ""}, wrapped); diff != "" {
+		if diff := cmp.Diff(map[string]string{ordinary: "", ids[2]: "", ids[3]: "", sphinx: wrapPackages, sphinxWithoutPip: ""}, wrapped); diff != "" {
 			t.Errorf("the ledger's wraps (-want +got):\n%s", diff)
 		}
 		if !strings.Contains(got.Summary, "| Base images wrapped first | 1 with ") {

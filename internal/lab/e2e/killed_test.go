@@ -1,0 +1,111 @@
+package e2e
+
+import (
+	"flag"
+	"io"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/OpenHands/eval-images/internal/lab/runner"
+)
+
+var (
+	soak = flag.Bool("soak", false, "kill 20 runs instead of 3")
+	seed = flag.Uint64("seed", uint64(time.Now().UnixNano()), "of the moments at which runs are killed")
+)
+
+// killed ends runs for a new commit of the SDK by SIGKILL, at random moments: before and while references are made, and
+// while images are rebased. What is in the registry is whole at any time, and the next run that is left alone makes the
+// rest, on the eval-bases that are there.
+func (s *series) killed(t *testing.T) {
+	t.Logf("to have the same moments again: -seed %d", *seed)
+	random := rand.New(rand.NewPCG(*seed, 0))
+	step := s.step(t, s.ids, map[string]string{"verify": "0"})
+	sdk := checkedOut(t, &step)
+	read := map[string]bool{}
+	rounds, kills := 1, 3
+	if *soak {
+		rounds, kills = 4, 5
+	}
+	for range rounds {
+		git(t, sdk, "commit", "--quiet", "--allow-empty", "--message", "one more")
+		for i := range kills {
+			after, within := "the registry takes pushes", 20*time.Second
+			if i == kills-1 {
+				after, within = "references took", 300*time.Millisecond
+			}
+			kill(t, step, after, time.Duration(random.Int64N(int64(within))))
+			complete(t, s.repo, read)
+		}
+		got := start(t, step).Wait()
+		s.converged(t, step, got)
+		if tags := complete(t, s.repo, read); tags < 2*len(s.ids) {
+			t.Errorf("the repository has %d tags", tags)
+		}
+	}
+}
+
+// converged checks a run that was left alone after some that were not.
+func (s *series) converged(t *testing.T, step runner.Step, got runner.Result) {
+	t.Helper()
+	ended(t, got, 0, map[string]string{"total": "6", "failed": "0"})
+	told := facts(t, s.workspace, got)
+	if told.EvalBasesMade != 0 {
+		t.Errorf("%d eval-bases were made for a new commit, want none", told.EvalBasesMade)
+	}
+	lines := ledger(t, s.workspace, got)
+	rebased := made(lines, "rebase")
+	if len(rebased) > 0 && (len(told.References) != 2 || told.EvalBasesReused < len(rebased)) {
+		t.Errorf("%d images were rebased with %+v; want 2 references, and eval-bases that are there", len(rebased), told)
+	}
+	for id, l := range lines {
+		if l.Status == "failed" || digestInRegistry(t, s.repo, tagOf(l.Tags[0])) != l.Digest {
+			t.Errorf("%s: %+v; want it there", id, l)
+		}
+	}
+	runsAsAgentServer(t, step, got, s.rebased()[0].InstanceID)
+}
+
+// kill starts a run, and kills it some time after its log has come to a text.
+func kill(t *testing.T, step runner.Step, after string, later time.Duration) {
+	t.Helper()
+	seen := make(chan struct{})
+	step.Log = &watcher{out: step.Log, text: after, seen: sync.OnceFunc(func() { close(seen) })}
+	run := start(t, step)
+	ended := make(chan struct{})
+	go func() {
+		run.Wait()
+		close(ended)
+	}()
+	select {
+	case <-seen:
+		time.Sleep(later)
+	case <-ended:
+	}
+	_, err := command("docker", "kill", "--signal", "KILL", run.Container)
+	got := run.Wait()
+	t.Logf("killed %s after %q (%v): exit code %d", later, after, err, got.ExitCode)
+	if err == nil && got.ExitCode != 137 {
+		t.Errorf("a killed run ended with %d", got.ExitCode)
+	}
+	if err != nil && !strings.Contains(got.Log, after) {
+		t.Errorf("the run ended before it came to %q", after)
+	}
+}
+
+// watcher passes on what is written, and tells when a text was in it. Each write is a line.
+type watcher struct {
+	out  io.Writer
+	text string
+	seen func()
+}
+
+func (w *watcher) Write(line []byte) (int, error) {
+	if strings.Contains(string(line), w.text) {
+		w.seen()
+	}
+	return w.out.Write(line)
+}
