@@ -2,7 +2,7 @@ package pipeline
 
 import (
 	"context"
-	"time"
+	"errors"
 
 	"github.com/OpenHands/eval-images/internal/build"
 	"github.com/OpenHands/eval-images/internal/build/native"
@@ -74,18 +74,20 @@ func (c chain) baseOf(tag func(plan.Target) string) build.Builder {
 	return c.retry(c.slotted(tagged(c.run.wrapping(b), tag)))
 }
 
-// wrapped gives a target its wrapped base image, in a slot and with further attempts where it needs one. A builder is
-// needed only where that base image is not there yet.
-func (c chain) wrapped(ctx context.Context, t plan.Target) (wrapped plan.Target, took time.Duration, err error) {
+// wrapped gives a target its wrapped base image, in a slot and with further attempts where it needs one, and what that
+// took. A builder is needed only where that base image is not there yet.
+func (c chain) wrapped(ctx context.Context, t plan.Target) (wrapped plan.Target, result build.Result, err error) {
 	if t.Wrap == "" {
-		return t, 0, nil
+		return t, result, nil
 	}
-	result, err := c.retry(c.limiter.Sharing(build.Func(func(ctx context.Context, t plan.Target) (result build.Result, err error) {
-		result.Attempts = 1
+	result, err = c.retry(c.limiter.Sharing(build.Func(func(ctx context.Context, t plan.Target) (result build.Result, err error) {
 		wrapped, result.Making, err = c.run.wrapper(nil).Wrapped(ctx, t)
+		if failure := (*build.Error)(nil); !errors.As(err, &failure) || !failure.NotTried {
+			result.Attempts, result.LogPath = 1, c.run.relative(c.run.logOfInstance(t.InstanceID))
+		}
 		return result, err
 	}))).Build(ctx, t)
-	return wrapped, result.Making + result.Waited, err
+	return wrapped, result, err
 }
 
 // tagged gives the targets custom tags of another kind.

@@ -28,9 +28,9 @@ type Bases struct {
 	Registry Registry
 	// Image is the repository of the eval-bases.
 	Image string
-	// Wrapped gives a target with its wrapped base image, where it needs one, and how long that took. It sees to slots and
+	// Wrapped gives a target with its wrapped base image, where it needs one, and what that took. It sees to slots and
 	// further attempts.
-	Wrapped func(ctx context.Context, t plan.Target) (plan.Target, time.Duration, error)
+	Wrapped func(ctx context.Context, t plan.Target) (plan.Target, build.Result, error)
 	// Key is the tag of the eval-base that the SDK makes of a base image with this digest. Where the SDK does not let
 	// itself be asked, the error is a *rebase.Refusal.
 	Key func(ctx context.Context, baseDigest string) (string, error)
@@ -99,7 +99,7 @@ func (b *Bases) Of(ctx context.Context, t plan.Target) (rebase.Base, build.Resul
 	defer b.note(func() { b.ended++ })
 	wanted, wrapping, err := b.Wrapped(ctx, t)
 	if err != nil {
-		return rebase.Base{}, build.Result{Making: wrapping}, err
+		return rebase.Base{}, wrapping, err
 	}
 	var base rebase.Base
 	var answer error // errMissing or a refusal, which are no failures of the look-up
@@ -113,11 +113,11 @@ func (b *Bases) Of(ctx context.Context, t plan.Target) (rebase.Base, build.Resul
 		}
 		return result, err
 	})).Build(ctx, wanted)
-	looked.Making += wrapping
 	if err == nil {
 		err = answer
 	}
 	looked.Attempts = 0 // to look is not to build
+	looked = looked.After(wrapping)
 	if !errors.Is(err, errMissing) {
 		return base, looked, err
 	}
