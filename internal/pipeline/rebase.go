@@ -55,6 +55,8 @@ type rebasing struct {
 	lax sync.Once
 	// outcomes are told to who waits for a target's.
 	outcomes map[string]chan build.Outcome
+	// substitutes take the place of targets that should be verified and were not rebased.
+	substitutes chan plan.Target
 }
 
 // prepareRebase asks the SDK what its base stage is made of. A *rebase.Refusal says that no image of this run can be

@@ -21,16 +21,21 @@ import (
 const maxDifferences = 20
 
 // chooseVerified chooses the targets that are built natively too: the ones that are the last to be made references, so
-// that they are rebased.
+// that they are rebased. The others wait to take the place of one that was not rebased after all.
 func (b *rebasing) chooseVerified(missing []plan.Target) []plan.Target {
 	ordered := rebase.Candidates(missing)
 	slices.Reverse(ordered)
-	chosen := ordered[:min(b.run.config.Verify, max(0, len(ordered)-b.references.Wanting()))]
-	b.outcomes = map[string]chan build.Outcome{}
-	for _, t := range chosen {
+	ordered = ordered[:max(0, len(ordered)-b.references.Wanting())]
+	n := min(b.run.config.Verify, len(ordered))
+	b.outcomes, b.substitutes = map[string]chan build.Outcome{}, make(chan plan.Target, len(ordered))
+	for i, t := range ordered {
 		b.outcomes[t.InstanceID] = make(chan build.Outcome, 1)
+		if i >= n {
+			b.substitutes <- t
+		}
 	}
-	return chosen
+	close(b.substitutes)
+	return ordered[:n]
 }
 
 // verifyAll builds the chosen targets natively, beside the second reference, and compares each with what was rebased. Like
@@ -67,25 +72,43 @@ func instancesOf(targets []plan.Target) []string {
 	return ids
 }
 
-// verify compares one target. What was not rebased after all is not compared.
+// verify compares one target, or where that was not rebased after all, another one that was. Which is known of the first
+// only when it is built; a substitute is not built in vain.
 func (b *rebasing) verify(ctx context.Context, t plan.Target, number int) {
 	made, err := b.unlessInVain(b.chain.throwAway(number)).Build(ctx, t)
+	outcome, rebased := b.wasRebased(ctx, t)
+	if !rebased {
+		b.run.discard(ctx, &ledger.Verified{Tags: made.Tags})
+		if t, outcome, rebased = b.substitute(ctx); !rebased {
+			return
+		}
+		made, err = b.unlessInVain(b.chain.throwAway(number)).Build(ctx, t)
+	}
 	verified := ledger.Verified{Instance: t.InstanceID, Tags: made.Tags}
-	var outcome build.Outcome
-	select {
-	case outcome = <-b.outcomes[t.InstanceID]:
-	case <-ctx.Done():
-		return
-	}
-	if outcome.Status() != build.Built || outcome.Result.Strategy != rebase.Strategy {
-		b.run.discard(ctx, &verified)
-		return
-	}
 	layers := b.references.AgentLayers()
 	b.run.compare(ctx, &verified, err, outcome.Result.Tags[0], func(want, got rebase.Fetched) (verify.Options, error) {
 		below, err := below(want, got, layers)
 		return verify.Options{BaseLayers: below, SameBuilder: b.references.OwnBuilder()}, err
 	})
+}
+
+// wasRebased waits for what becomes of a target.
+func (b *rebasing) wasRebased(ctx context.Context, t plan.Target) (outcome build.Outcome, yes bool) {
+	select {
+	case outcome = <-b.outcomes[t.InstanceID]:
+	case <-ctx.Done():
+	}
+	return outcome, ctx.Err() == nil && outcome.Status() == build.Built && outcome.Result.Strategy == rebase.Strategy
+}
+
+// substitute takes the next target that was rebased and is not compared yet, if there is one.
+func (b *rebasing) substitute(ctx context.Context) (t plan.Target, outcome build.Outcome, found bool) {
+	for t = range b.substitutes {
+		if outcome, found = b.wasRebased(ctx, t); found {
+			return t, outcome, true
+		}
+	}
+	return t, outcome, false
 }
 
 // throwAway makes a native image under tags that the next run's take over.

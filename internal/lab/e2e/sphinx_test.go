@@ -36,6 +36,10 @@ func TestSphinx(t *testing.T) {
 	if lines[sphinx].Strategy != "rebase" {
 		t.Errorf("the image that was wrapped is %+v, want it rebased", lines[sphinx])
 	}
+	// The last one should be verified, and was not made: the next to last takes its place.
+	if v := facts(t, s.Workspace, got).Verified; len(v) != 1 || v[0].Instance != sphinx || v[0].Result != "ok" {
+		t.Errorf("verified %+v, want the wrapped one, and that it is equal", v)
+	}
 
 	t.Run("tags are what the evaluation pulls", func(t *testing.T) { tagsAreTheEvaluations(t, s, repo, got) })
 	t.Run("the packages are there", func(t *testing.T) { importsRoman(t, lines[sphinx]) })
