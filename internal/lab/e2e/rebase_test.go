@@ -22,10 +22,12 @@ type series struct {
 	first map[string]line
 }
 
-// step is a run of the series for the instances, with the packages of Python that earlier runs have fetched.
+// step is a run of the series for the instances, with eval-bases in a repository of their own, so that their layers have
+// to be mounted, and with the packages of Python that earlier runs have fetched.
 func (s *series) step(t *testing.T, ids []string, more map[string]string) runner.Step {
 	t.Helper()
-	one := step(t, s.repo, ids, more)
+	one := step(t, s.repo, ids, map[string]string{"eval-base-image": lab["LAB_REGISTRY_INSIDE"] + "/" + s.repo + "-bases"})
+	maps.Copy(one.Inputs, more)
 	one.Workspace, one.Env = s.workspace, maps.Clone(runner.NoHub)
 	one.Env["UV_CACHE_DIR"] = "/github/workspace/uv-cache"
 	return one
@@ -176,8 +178,8 @@ func (s *series) withoutEngine(t *testing.T) {
 func (s *series) coldBuilder(t *testing.T) {
 	forget(t, s.rebased()[2])
 	theirs := ownBuilder(t, s.ids, map[string]string{"verify-tree": "true"})
+	delete(theirs.Inputs, "image")
 	step := s.step(t, s.ids, theirs.Inputs)
-	step.Inputs["image"] = lab["LAB_REGISTRY_INSIDE"] + "/" + s.repo
 	got := start(t, step).Wait()
 	ended(t, got, 0, map[string]string{"built": "1", "skipped": "5", "strategy": "rebase"})
 	s.verifiedOne(t, got)
