@@ -12,9 +12,9 @@ import (
 	"github.com/OpenHands/eval-images/internal/build"
 	"github.com/OpenHands/eval-images/internal/config"
 	"github.com/OpenHands/eval-images/internal/ledger"
+	"github.com/OpenHands/eval-images/internal/plan"
 	"github.com/OpenHands/eval-images/internal/registry"
 	"github.com/OpenHands/eval-images/internal/report"
-	"github.com/OpenHands/eval-images/internal/sdk"
 )
 
 // logOf is where the log goes: beside a plan in JSON, which has stdout for itself.
@@ -31,11 +31,11 @@ func (r *run) logOf(p Process) io.Writer {
 // dryRun tells what a run would do, and does nothing of it: it needs no engine, no builder and no right to push. Without
 // sdk-ref it needs no SDK either.
 func (r *run) dryRun(ctx context.Context) int {
-	found, err := r.preview(ctx)
+	found, foreseen, err := r.preview(ctx)
 	if err != nil || ctx.Err() != nil {
 		return r.finish(ctx, errors.Join(err, context.Cause(ctx)))
 	}
-	p := report.NewPlan(r.facts, r.targets, found, r.config.ForceBuild)
+	p := report.NewPlan(r.facts, r.targets, found, foreseen, r.config.ForceBuild)
 	if r.config.Format == "json" {
 		err = p.JSON(r.stdout)
 	} else {
@@ -50,31 +50,40 @@ func (r *run) dryRun(ctx context.Context) int {
 	return ExitOK
 }
 
-// preview finds out the tags, and what the registry has of them.
-func (r *run) preview(ctx context.Context) ([]build.Outcome, error) {
+// preview finds out the tags, what the registry has of them, and how the others would be made.
+func (r *run) preview(ctx context.Context) ([]build.Outcome, report.Foreseen, error) {
 	if _, ref := r.config.SDKSource(); ref == "" || len(r.targets) == 0 {
-		return nil, nil
+		return nil, report.Foreseen{}, nil
 	}
 	if err := r.makeDryRunFolders(); err != nil {
-		return nil, err
+		return nil, report.Foreseen{}, err
 	}
 	pool, err := r.setUpSDK(ctx)
 	if err != nil {
-		return nil, err
+		return nil, report.Foreseen{}, err
 	}
 	defer pool.Close()
-	return r.previewTags(ctx, pool)
-}
-
-func (r *run) previewTags(ctx context.Context, pool *sdk.Pool) ([]build.Outcome, error) {
 	if err := r.nameTargets(ctx, pool); err != nil {
-		return nil, err
+		return nil, report.Foreseen{}, err
 	}
-	var found []build.Outcome
-	err := r.phase("present?", func() error {
-		found, _ = build.Present(ctx, r.registry, r.targets)
+	found, missing := r.previewTags(ctx)
+	var foreseen report.Foreseen
+	err = r.phase("how?", func() error {
+		foreseen = r.foresee(ctx, pool, missing)
 		return nil
 	})
+	return found, foreseen, err
+}
+
+// previewTags parts the targets of which something came out when the registry was asked from those that a run would make.
+func (r *run) previewTags(ctx context.Context) (found []build.Outcome, missing []plan.Target) {
+	_ = r.phase("present?", func() error {
+		found, missing = build.Present(ctx, r.registry, r.targets)
+		return nil
+	})
+	if r.config.ForceBuild {
+		missing = r.targets
+	}
 	// Who may not read, or has no registry at hand, still gets the plan.
 	if failed := slices.IndexFunc(found, func(o build.Outcome) bool { return o.Err != nil }); failed >= 0 && ctx.Err() == nil {
 		said := found[failed].Err
@@ -84,7 +93,7 @@ func (r *run) previewTags(ctx context.Context, pool *sdk.Pool) ([]build.Outcome,
 		}
 		r.warn("The registry did not say of every image whether it exists: " + said.Error())
 	}
-	return found, err
+	return found, missing
 }
 
 // dryRunFolder is what a dry run leaves, beside a run's own files: logs of the SDK's set-up.

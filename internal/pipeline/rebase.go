@@ -178,7 +178,7 @@ func (b *rebasing) assemble() {
 		Native:   full,
 		Base:     c.baseOf(func(t plan.Target) string { return "reference-base-" + hashed(b.set, t.InstanceID) }),
 		Registry: r.registry, Image: r.config.Image,
-		Tag:       func(i int) string { return fmt.Sprintf("reference-%s-%s-%d", r.checkout.SHA, b.set, i) },
+		Tag:       b.referenceTag,
 		SameTrees: b.sameTrees,
 		Learned:   b.learned,
 		Said:      r.warn,
@@ -190,6 +190,10 @@ func hashed(parts ...string) string {
 	told, _ := json.Marshal(parts) // strings always encode
 	sum := sha256.Sum256(told)
 	return hex.EncodeToString(sum[:])[:16]
+}
+
+func (b *rebasing) referenceTag(i int) string {
+	return fmt.Sprintf("reference-%s-%s-%d", b.run.checkout.SHA, b.set, i)
 }
 
 // all makes every target, the references and the images that are verified among them.

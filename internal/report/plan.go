@@ -51,20 +51,16 @@ type PlannedImage struct {
 	Present *bool       `json:"present"`
 	Digest  ledger.Text `json:"digest"`
 	Problem ledger.Text `json:"problem"`
-}
-
-// Work is what is left to do.
-type Work struct {
-	// Builds are the images to build. One of which the registry did not say whether it is there is among them only when
-	// builds are forced: else a run asks again.
-	Builds int `json:"builds"`
-	// Requests are a run's own questions to the registry, before and after these builds. BuildKit's are not among them.
-	Requests int `json:"requests"`
+	// How it would be made is null where it need not be, or where tags are not known. Reason is why it is not rebased, or why
+	// that is not known. EvalBase is "missing" or "present", or null where that was not looked for.
+	How      ledger.Text `json:"how"`
+	Reason   ledger.Text `json:"reason"`
+	EvalBase ledger.Text `json:"eval_base"`
 }
 
 // NewPlan makes a plan of a run's targets. found are those of which something came out when the registry was asked; the
-// others are missing, where tags are known. With force what is there is built all the same.
-func NewPlan(run ledger.Run, targets []plan.Target, found []build.Outcome, force bool) Plan {
+// others are missing, where tags are known. With force what is there is made all the same. foreseen is how.
+func NewPlan(run ledger.Run, targets []plan.Target, found []build.Outcome, foreseen Foreseen, force bool) Plan {
 	named := run.SDKSHA != ""
 	p := Plan{
 		Title: run.Title, Benchmark: run.Benchmark, Dataset: run.Dataset, Split: run.Split, InstancesFrom: run.InstancesFrom,
@@ -86,36 +82,21 @@ func NewPlan(run ledger.Run, targets []plan.Target, found []build.Outcome, force
 		} else if named {
 			image.Problem = ledger.Text(oneLine(outcome.Err.Error(), longValue))
 		}
+		if named && (force || image.Problem == "" && !*image.Present) {
+			image.plan(foreseen.Images[t.InstanceID])
+		}
 		p.count(image, force)
 		p.Images = append(p.Images, image)
+	}
+	if named && len(targets) > 0 {
+		p.Work.addShared(foreseen, len(targets[0].Tags))
 	}
 	return p
 }
 
-func (p *Plan) count(image PlannedImage, force bool) {
-	if p.Work == nil {
-		return
-	}
-	// A run asks for each tag of each image, but for no more when one is missing.
-	first := 1
-	switch {
-	case image.Problem != "":
-		p.Unknown++
-	case *image.Present:
-		p.Present++
-		first = len(image.Tags)
-	}
-	if !force {
-		p.Work.Requests += first
-	}
-	if force || image.Problem == "" && !*image.Present {
-		p.Work.Builds++
-		// Once more when the image's turn has come, and for each tag when it was pushed.
-		p.Work.Requests += len(image.Tags)
-		if !force {
-			p.Work.Requests++
-		}
-	}
+func (i *PlannedImage) plan(m Making) {
+	i.How = ledger.Text(cmp.Or(m.How, HowNative))
+	i.Reason, i.EvalBase = ledger.Text(oneLine(m.Reason, longValue)), m.evalBase()
 }
 
 // JSON writes a plan as JSON.
@@ -153,14 +134,17 @@ func (p Plan) headline() string {
 }
 
 func (i PlannedImage) state() string {
+	there := "missing"
 	switch {
 	case i.Problem != "":
-		return "unknown: " + string(i.Problem)
+		there = "unknown: " + string(i.Problem)
 	case *i.Present:
-		return "exists: " + cmp.Or(string(i.Digest), "yes")
-	default:
-		return "missing"
+		there = "exists: " + cmp.Or(string(i.Digest), "yes")
 	}
+	if i.How == "" {
+		return there
+	}
+	return there + "; " + i.making()
 }
 
 func (p Plan) workLeft() string {
@@ -170,10 +154,12 @@ func (p Plan) workLeft() string {
 	case p.Work == nil:
 		return noTags
 	}
-	text := fmt.Sprintf("Work left: %s and %s to the registry; %d of %s there already", plural(p.Work.Builds, "build", "builds"),
-		plural(p.Work.Requests, "request", "requests"), p.Present, plural(p.Total, "image is", "images are"))
+	text := fmt.Sprintf("Work left: %s; %d of %s there already", p.Work.list(), p.Present, plural(p.Total, "image is", "images are"))
 	if p.Unknown > 0 {
 		text += fmt.Sprintf("; of %d the registry did not say", p.Unknown)
+	}
+	if p.Work.Unknown > 0 {
+		text += fmt.Sprintf("; of %d it is not known how they would be made", p.Work.Unknown)
 	}
 	return text + "."
 }

@@ -36,11 +36,43 @@ func planned(force, named bool) Plan {
 			targets[i].Tags = nil
 		}
 	}
-	return NewPlan(run, targets, found, force)
+	return NewPlan(run, targets, found, Foreseen{}, force)
+}
+
+// mixed has an image for each way to be made, and one more on the eval-base of the third.
+func mixed(force bool) Plan {
+	ways := []Making{
+		{How: HowReference}, {How: HowReference},
+		{How: HowRebase, EvalBase: "eval-base-1", Unmade: true}, {How: HowRebase, EvalBase: "eval-base-1", Unmade: true},
+		{How: HowRebase, EvalBase: "eval-base-2"},
+		{How: HowNative, Reason: "the eval-base:\n::error::x", EvalBase: "eval-base-3"},
+		{How: HowNative, Reason: "the base image's registry does not have it"},
+		{How: HowNone, Reason: "ONBUILD", EvalBase: "eval-base-4"},
+		{How: HowUnknown, Reason: "connection refused"},
+	}
+	var targets []plan.Target
+	foreseen := Foreseen{Images: map[string]Making{}, ReferencesMissing: 2, Verify: 2}
+	if force {
+		foreseen.ReferencesMissing = 0
+	}
+	for i, m := range ways {
+		id := fmt.Sprintf("x__%s-%d", m.How, i)
+		targets = append(targets, plan.Target{InstanceID: id, BaseImage: "docker.io/x/" + id + ":latest", Tags: []string{"r/i:1-" + id, "r/i:2-" + id}})
+		foreseen.Images[id] = m
+	}
+	var found []build.Outcome
+	if force {
+		found = []build.Outcome{{Target: targets[4], Result: build.Result{Skipped: true, Tags: targets[4].Tags, Digest: "sha256:1111"}}}
+	}
+	run := exampleRun(len(targets))
+	run.Strategy = "auto"
+	return NewPlan(run, targets, found, foreseen, force)
 }
 
 func TestPlanGolden(t *testing.T) {
-	for name, p := range map[string]Plan{"plan": planned(false, true), "plan-untagged": planned(false, false)} {
+	for name, p := range map[string]Plan{
+		"plan": planned(false, true), "plan-untagged": planned(false, false), "plan-rebased": mixed(false),
+	} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
 			if err := p.JSON(&out); err != nil {
@@ -75,8 +107,45 @@ func TestWork(t *testing.T) {
 	}
 }
 
+// Each image has two tags. What is asked and written is what rebase.Builder, rebase.References and evalbase.Bases do.
+func TestWorkOfRebases(t *testing.T) {
+	const references, natives, rebases, bases, verify = 2 * (2 + 5), 2 * 2, 3 * (2 + 2), 1 * (2 + 1), 2 * (2 + 4 + 2)
+	const looks = 2*(2+2) + 1*3 + 1*3 + 1*3 // those whose eval-base is to be made read it then; the others are there
+	want := Work{Builds: 4, ReferenceBases: 2, EvalBases: 1, Rebases: 3, VerifyBuilds: 2, Unknown: 1}
+	cases := []struct {
+		name     string
+		force    bool
+		requests int
+	}{
+		// 1 for each image at first and, for the 7 that are made, in its turn; 2 for the references of earlier runs; 3 to probe.
+		{"missing", false, 9 + 7 + 2 + 3 + references + natives + rebases + bases + verify + looks},
+		{"forced", true, 3 + references + natives + rebases + bases + verify + looks},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			want.Requests = c.requests
+			if diff := cmp.Diff(&want, mixed(c.force).Work); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+	one := []plan.Target{{InstanceID: "a__b-1", Tags: []string{"r/i:1"}}}
+	p := NewPlan(exampleRun(1), one, nil, Foreseen{ReferencesFound: 2}, false)
+	if want := 1 + 2 + 2*4; p.Work.Requests != want {
+		t.Errorf("with references of an earlier run it is %d requests, want %d", p.Work.Requests, want)
+	}
+}
+
+// What is there is told, and what is done about it all the same.
+func TestForcedPlan(t *testing.T) {
+	lines := strings.Join(mixed(true).Lines(), "\n")
+	if want := "exists: sha256:1111; to be rebased\n"; !strings.Contains(lines, want) {
+		t.Errorf("the plan lacks %q:\n%s", want, lines)
+	}
+}
+
 func TestPlanOfNothing(t *testing.T) {
-	p := NewPlan(ledger.Run{Shard: "3/3", PlannedTotal: 2, Dataset: "d", Split: "s"}, nil, nil, false)
+	p := NewPlan(ledger.Run{Shard: "3/3", PlannedTotal: 2, Dataset: "d", Split: "s"}, nil, nil, Foreseen{}, false)
 	if got, want := strings.Join(p.Lines(), "|"), "Plan: 0 images of d, split s, shard 3/3 of 2|No image is in this part of the plan."; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
@@ -92,7 +161,7 @@ func TestPlanOfVeryMany(t *testing.T) {
 	for i := range 20_000 {
 		targets = append(targets, plan.Target{InstanceID: fmt.Sprintf("owner__repository-%d", i), BaseImage: strings.Repeat("x", 100), Tags: []string{"r/i:t"}})
 	}
-	p := NewPlan(exampleRun(len(targets)), targets, nil, false)
+	p := NewPlan(exampleRun(len(targets)), targets, nil, Foreseen{}, false)
 	markdown := p.Markdown()
 	if len(markdown) > maxMarkdown || !strings.Contains(markdown, "owner__repository-1000<") {
 		t.Errorf("the summary has %d bytes", len(markdown))

@@ -169,23 +169,11 @@ var errMissing = errors.New("there is no eval-base")
 
 // look finds the eval-base of a target whose base image is wrapped, or says by errMissing of what it has to be made.
 func (b *Bases) look(ctx context.Context, t plan.Target) (base rebase.Base, wanted plan.Target, err error) {
-	wanted = t
-	digest, err := b.Registry.Digest(ctx, t.BaseImage)
-	switch {
-	case err != nil && !registry.Answered(err) && ctx.Err() == nil:
-		// The builder may know a way to it, a mirror for instance.
-		return base, wanted, &rebase.Refusal{Reason: "the registry of the base image does not answer: " + err.Error()}
-	case err != nil:
-		return base, wanted, failed(ctx, "asking for the digest of the base image "+t.BaseImage, err)
-	case digest == "":
-		return base, wanted, &rebase.Refusal{Reason: "the base image's registry does not have it, so that its digest is not known"}
-	}
-	key, err := b.Key(ctx, digest)
+	wanted, err = b.named(ctx, t)
 	if err != nil {
 		return base, wanted, err
 	}
-	wanted.BaseImage, wanted.CustomTag, wanted.Wrap = t.BaseImage+"@"+digest, key, ""
-	base, err = b.read(ctx, Tag(key))
+	base, err = b.read(ctx, Tag(wanted.CustomTag))
 	switch {
 	case errors.Is(err, registry.ErrNotFound):
 		return base, wanted, errMissing
@@ -197,13 +185,10 @@ func (b *Bases) look(ctx context.Context, t plan.Target) (base rebase.Base, want
 
 // use decides on an eval-base that is there.
 func (b *Bases) use(base rebase.Base) error {
-	made, dated := rebase.Made(base.Manifest)
-	if b.MaxAge > 0 && (!dated || time.Since(made) > b.MaxAge) {
-		return errMissing
-	}
-	if err := rebase.Marked(base.Manifest); err != nil {
+	if err := b.judge(base.Manifest); err != nil {
 		return err
 	}
+	made, dated := rebase.Made(base.Manifest)
 	b.note(func() {
 		b.facts.Reused++
 		if dated && (b.facts.Oldest.IsZero() || made.Before(b.facts.Oldest)) {

@@ -5,7 +5,6 @@
 package wrap
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -76,31 +75,22 @@ func (b *Builder) Wrapped(ctx context.Context, t plan.Target) (plan.Target, time
 
 // wrap gives the reference of the target's wrapped base, which it makes when the registry does not have it.
 func (b *Builder) wrap(ctx context.Context, t plan.Target) (string, error) {
-	base, key := t.BaseImage, ""
-	switch digest, err := b.Registry.Digest(ctx, t.BaseImage); {
-	case ctx.Err() != nil:
-		return "", native.Ended(ctx)
-	case err != nil:
+	found, err := b.look(ctx, t)
+	if err != nil {
+		return "", err
+	}
+	if found.silence != nil {
 		// The builder may reach a registry that this process does not. It is then asked each time: under a name alone
 		// the base may have become another one since.
-		b.note(t, fmt.Sprintf("the digest of %s is not known: %v", t.BaseImage, err))
-	case digest != "":
-		base, key = t.BaseImage+"@"+digest, digest
+		b.note(t, fmt.Sprintf("the digest of %s is not known: %v", t.BaseImage, found.silence))
 	}
-	reference := b.Image + ":" + tag(cmp.Or(key, base), t.Wrap)
-	if key != "" && !b.Force {
-		switch digest, err := b.Registry.Digest(ctx, reference); {
-		case ctx.Err() != nil:
-			return "", native.Ended(ctx)
-		case err != nil:
-			return "", &build.Error{Class: build.ClassRegistry, Err: fmt.Errorf("asking the registry for %s: %w", reference, err)}
-		case digest != "":
-			b.note(t, fmt.Sprintf("the base image is there with %s: %s", t.Wrap, reference))
-			return reference, nil
-		}
+	base, reference := found.base, found.reference
+	if found.there {
+		b.note(t, fmt.Sprintf("the base image is there with %s: %s", t.Wrap, reference))
+		return reference, nil
 	}
 	args := []string{"--push", "--platform", platform, "--tag", reference}
-	err := b.Buildx.Build(ctx, b.LogPath(t.InstanceID), args, dockerfile(base, t.Wrap))
+	err = b.Buildx.Build(ctx, b.LogPath(t.InstanceID), args, dockerfile(base, t.Wrap))
 	var failed *sdk.BuildFailure
 	if errors.As(err, &failed) {
 		err = native.CommandFailed(failed, err, base, nil)
