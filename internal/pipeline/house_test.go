@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,6 +43,7 @@ type house struct {
 	config     config.Config
 	environ    []string
 	sha, agent string
+	compared   string // the agent of comparisons; empty is agent
 	// takes is how long the fake SDK builds, and fails why it does not, by what it is asked for.
 	takes func(what string) time.Duration
 	fails func(what string) error
@@ -147,7 +149,11 @@ func (h *house) Build(ctx context.Context, r sdk.Request) (sdk.Response, error) 
 	}
 	img := registrytest.EvalBase(h.bases[name], sha, name+sha+h.options)
 	if r.Target != baseStage {
-		img = registrytest.Final(img, h.agent)
+		agent := h.agent
+		if strings.HasPrefix(what, "comparison") {
+			agent = cmp.Or(h.compared, agent)
+		}
+		img = registrytest.Final(img, agent)
 	}
 	tag := h.tag(r.Image, sha, r.CustomTag, r.Target)
 	return sdk.Response{Tags: []string{tag}}, registrytest.Push(h.hosts, tag, img)
