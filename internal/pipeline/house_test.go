@@ -50,6 +50,7 @@ type house struct {
 
 	mu     sync.Mutex
 	builds int
+	pushed int // requests of the fake SDK's
 	events []event
 }
 
@@ -156,7 +157,12 @@ func (h *house) Build(ctx context.Context, r sdk.Request) (sdk.Response, error) 
 		img = registrytest.Final(img, agent)
 	}
 	tag := h.tag(r.Image, sha, r.CustomTag, r.Target)
-	return sdk.Response{Tags: []string{tag}}, registrytest.Push(h.hosts, tag, img)
+	counted := &counting{next: h.hosts}
+	err := registrytest.Push(counted, tag, img)
+	h.mu.Lock()
+	h.pushed += counted.n
+	h.mu.Unlock()
+	return sdk.Response{Tags: []string{tag}}, err
 }
 
 var start = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC) // of a synctest bubble
@@ -282,3 +288,18 @@ func layersOf(t *testing.T, f rebase.Fetched) []string {
 }
 
 func digestOf(content []byte) string { return digest.FromBytes(content).String() }
+
+type counting struct {
+	next http.RoundTripper
+	mu   sync.Mutex
+	n    int
+}
+
+func (c *counting) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.URL.Path != "/v2/" {
+		c.mu.Lock()
+		c.n++
+		c.mu.Unlock()
+	}
+	return c.next.RoundTrip(r)
+}

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"io"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -75,7 +76,7 @@ func layered(img v1.Image, step, path string, change func(*v1.ConfigFile)) v1.Im
 }
 
 // Push has hosts' registry take an image, as a builder would.
-func Push(hosts Hosts, reference string, img v1.Image) error {
+func Push(hosts http.RoundTripper, reference string, img v1.Image) error {
 	ref, err := name.ParseReference(reference)
 	if err != nil {
 		return err
