@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"regexp"
+	"strconv"
 	"sync"
 	"time"
 
@@ -83,6 +85,25 @@ func (l *limiter) sitOut(ctx context.Context, host string) error {
 		}
 		if err := sleep(ctx, left); err != nil {
 			return err
+		}
+	}
+}
+
+// allowance is how ghcr.io says in a refusal what it takes: "retry-after: 19ms, allowed: 2000/minute".
+var allowance = regexp.MustCompile(`allowed: ([0-9]{1,9})/minute`)
+
+// learn takes a registry's limit from its refusal, with the margin that ghcr.io has, where none was set: without it many
+// writers at once would be refused again and again, some of them more often than they try.
+func (l *limiter) learn(err error) {
+	if l.bucket.Limit() != rate.Inf {
+		return
+	}
+	for _, said := range refusals(err) {
+		if found := allowance.FindStringSubmatch(said.Message); found != nil {
+			perMinute, _ := strconv.Atoi(found[1]) // nine digits always fit
+			l.bucket.SetLimit(rate.Limit(float64(perMinute) * WritesPerMinute / 2000 / time.Minute.Seconds()))
+			l.bucket.SetBurst(Burst)
+			return
 		}
 	}
 }

@@ -34,14 +34,17 @@ func (i inside) RoundTrip(r *http.Request) (*http.Response, error) {
 // 500 images, of three writes each, are not slower than the token bucket allows, and none fails, however small the bursts
 // are that the registry takes.
 func TestFiveHundredImages(t *testing.T) {
-	for _, burst := range []int{100, 32, 5} {
-		t.Run(fmt.Sprint("burst ", burst), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { fiveHundred(t, burst) })
-		})
+	for _, host := range []string{"ghcr.io", "other.example"} {
+		for _, burst := range []int{100, 32, 5} {
+			t.Run(fmt.Sprint(host, ", burst ", burst), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) { fiveHundred(t, host, burst) })
+			})
+		}
 	}
 }
 
-func fiveHundred(t *testing.T, burst int) {
+// fiveHundred writes to a registry whose limit is known, or is learned from its first refusal.
+func fiveHundred(t *testing.T, host string, burst int) {
 	g := registrytest.New(silent(), 2000, burst)
 	c := New(authn.DefaultKeychain, inside{g})
 	begin := time.Now()
@@ -50,8 +53,8 @@ func fiveHundred(t *testing.T, burst int) {
 	for range 8 {
 		workers.Go(func() {
 			for config := range images {
-				put(t, c, "ghcr.io/a/b", config)
-				if err := c.PutManifest(t.Context(), "ghcr.io/a/b:"+config, imageOf(t, config)); err != nil {
+				put(t, c, host+"/a/b", config)
+				if err := c.PutManifest(t.Context(), host+"/a/b:"+config, imageOf(t, config)); err != nil {
 					t.Error(err)
 				}
 			}
@@ -63,10 +66,14 @@ func fiveHundred(t *testing.T, burst int) {
 	close(images)
 	workers.Wait()
 	took, floor := time.Since(begin), (1500-Burst)*time.Minute/WritesPerMinute
-	if took < floor || took > floor*11/10 {
-		t.Errorf("%v; want %v, and up to a tenth more", took, floor)
+	least := floor
+	if host != GitHub { // what the registry takes at once is taken before it says what it takes
+		least = time.Duration(1500-max(burst, Burst)) * time.Minute / WritesPerMinute
 	}
-	if refused := g.Refused(); refused > 1500/10 || (refused > 0) != (burst < Burst) {
+	if took < least || took > floor*11/10 {
+		t.Errorf("%v; want %v, and up to a tenth more than %v", took, least, floor)
+	}
+	if refused := g.Refused(); refused > 1500/10 || (refused > 0) != (burst < Burst || host != GitHub) {
 		t.Errorf("%d writes were refused by a registry that takes %d at once", refused, burst)
 	}
 }

@@ -117,6 +117,7 @@ func (c *Client) send(ctx context.Context, q question) (*http.Response, *watch, 
 	err = asked.refusal(q.doing, watch.explain(err))
 	watch.stop()
 	if busy, ok := errors.AsType[*Busy](err); ok && writes(q.method) {
+		limit.learn(err)
 		limit.pause(busy.after)
 	}
 	return nil, nil, err
