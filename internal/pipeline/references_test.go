@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"errors"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -300,4 +301,76 @@ func TestReferencesOfOtherDigests(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A target that is built natively for a reason of its own, or has failed, becomes no reference later: it would be built
+// twice at once, or be there although the ledger says that it has failed.
+func TestNoReferenceTwice(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		want string
+		fail func(h *house)
+	}{
+		{"built natively", "native: the eval-base was not checked", func(h *house) {}},
+		{"failed", "disk-full", func(h *house) {
+			h.fails = func(what string) error {
+				if what == "eval-base c" {
+					return errors.New("no space left on device")
+				}
+				return nil
+			}
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := newHouse(t)
+			synctest.Test(t, func(t *testing.T) {
+				targets := h.targets(t, "a", "b", "c", "d", "e")
+				if c.name == "built natively" {
+					h.push(t, ours+":"+key(t, h.bases["c"]), registrytest.EvalBase(h.bases["c"], "unknown", "planted"))
+					h.hub.Fault = func(_ http.ResponseWriter, r *http.Request) bool {
+						if strings.Contains(r.URL.Path, "/c/") { // after the first reference, which goes alone
+							time.Sleep(20 * time.Second)
+						}
+						return false
+					}
+				}
+				c.fail(h)
+				fails := h.fails
+				h.fails = func(what string) error {
+					if what == "base stage a" {
+						return errors.New("broken")
+					}
+					return fails(what)
+				}
+				h.takes = func(what string) time.Duration {
+					switch what {
+					case "image c":
+						return time.Hour / 2
+					case "base stage a":
+						return 10 * time.Minute
+					}
+					return time.Second
+				}
+				r := h.rebase(t, true, targets)
+				if got := r.made()["c"]; !strings.HasPrefix(got, c.want) {
+					t.Errorf("it is %s", got)
+				}
+				n := 0
+				for _, id := range h.did("image") {
+					if id == "c" {
+						n++
+					}
+				}
+				if strings.HasPrefix(c.want, "native") && n != 1 || c.want == "disk-full" && n != 0 {
+					t.Errorf("it was built %d times", n)
+				}
+				differ(t, "references", []string{"b", "d"}, sorted(r.instances()))
+			})
+		})
+	}
+}
+
+func sorted(words []string) []string {
+	slices.Sort(words)
+	return words
 }

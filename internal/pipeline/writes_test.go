@@ -323,3 +323,25 @@ func TestTokenThatExpires(t *testing.T) {
 		})
 	}
 }
+
+// An eval-base whose layer is gone cannot be rebased upon: the image is built natively, and says why.
+func TestEvalBaseThatLostALayer(t *testing.T) {
+	for _, lax := range []bool{false, true} {
+		t.Run(fmt.Sprint("lax ", lax), func(t *testing.T) {
+			h := with(t, ours)
+			h.config.MaxRetries = 1
+			synctest.Test(t, func(t *testing.T) {
+				targets := h.prepare(t)
+				h.ours.Lax = lax
+				layers, _ := h.bases["c"].Layers()
+				digest, _ := layers[0].Digest()
+				h.ours.Forget("eval", digest.String())
+				r := h.rebase(t, true, targets)
+				made := r.made()
+				if !strings.HasPrefix(made["c"], "native: the registry has lost layers") || made["d"] != "rebase" {
+					t.Errorf("images: %v", made)
+				}
+			})
+		})
+	}
+}

@@ -58,7 +58,8 @@ func (b *Builder) Build(ctx context.Context, t plan.Target) (build.Result, error
 	if err == nil {
 		change, err = b.References.Change(ctx, t)
 	}
-	if result, failure, claimed := b.References.claimed(ctx, t); claimed {
+	if !b.References.withdraw(t) {
+		result, failure, _ := b.References.claimed(ctx, t)
 		return result.After(before), failure
 	}
 	var result build.Result
@@ -68,8 +69,12 @@ func (b *Builder) Build(ctx context.Context, t plan.Target) (build.Result, error
 		})).Build(ctx, t)
 	}
 	var refusal *Refusal
-	if errors.As(err, &refusal) {
+	var lost *registry.UnknownBlobs
+	switch {
+	case errors.As(err, &refusal):
 		return b.natively(ctx, t, before, refusal)
+	case errors.As(err, &lost): // also after further attempts: another run would meet it again
+		return b.natively(ctx, t, result.After(before), &Refusal{Reason: "the registry has lost layers of its eval-base, or of the references"})
 	}
 	return result.After(before), err
 }
@@ -160,7 +165,7 @@ func (b *Builder) check(ctx context.Context, img Image) error {
 		case err != nil:
 			return err
 		case !there:
-			return fmt.Errorf("%s has no blob %s", b.Image, l.Digest)
+			return &registry.UnknownBlobs{Digests: []string{l.Digest}, Err: fmt.Errorf("%s has no blob %s", b.Image, l.Digest)}
 		}
 	}
 	return nil

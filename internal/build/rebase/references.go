@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/OpenHands/eval-images/internal/build"
@@ -121,6 +122,20 @@ func (r *References) claimNext() bool {
 	close(r.claims[r.left[0].InstanceID].begun)
 	r.queue, r.left = append(r.queue, r.left[0]), r.left[1:]
 	return true
+}
+
+// withdraw takes a target from the candidates, because it goes its own way now, whatever that is. It is false where the
+// target was claimed before.
+func (r *References) withdraw(t plan.Target) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.left = slices.DeleteFunc(r.left, func(other plan.Target) bool { return other.InstanceID == t.InstanceID })
+	select {
+	case <-r.claims[t.InstanceID].begun:
+		return false
+	default:
+		return true
+	}
 }
 
 // next gives the next claimed target.
