@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -98,7 +99,14 @@ func TestNoBarrier(t *testing.T) {
 		return nil
 	}
 	synctest.Test(t, func(t *testing.T) {
-		r := h.rebase(t, true, h.targets(t, "a", "b", "c", "d", "e", "f"))
+		targets := h.targets(t, "a", "b", "c", "d", "e", "f")
+		h.hub.Fault = func(_ http.ResponseWriter, r *http.Request) bool {
+			if strings.Contains(r.URL.Path, "/d/") { // which is not the first one, that goes alone
+				time.Sleep(time.Second)
+			}
+			return false
+		}
+		r := h.rebase(t, true, targets)
 		differ(t, "images", map[string]string{
 			"a": "native", "b": "native", "c": "rebase", "d": "rebase", "e": "disk-full", "f": "rebase"}, r.made())
 		for _, e := range r.entries {
@@ -212,12 +220,12 @@ func TestBaseRegistries(t *testing.T) {
 					if strict {
 						h.config.Strategy, want = "rebase", c.strict
 					}
-					times := 0
+					var times atomic.Int32
 					h.hub.Fault = func(w http.ResponseWriter, r *http.Request) bool {
 						if !strings.Contains(r.URL.Path, "/c/manifests") {
 							return false
 						}
-						if times++; times > c.times {
+						if int(times.Add(1)) > c.times {
 							return false
 						}
 						if c.status == 0 {
@@ -253,10 +261,10 @@ func TestOneEvalBaseForTwo(t *testing.T) {
 				one := h.targets(t, "c")[0]
 				other := plan.Target{InstanceID: "other", BaseImage: one.BaseImage, CustomTag: "other",
 					Tags: []string{h.tag(ours, h.sha, "other", h.config.Target)}}
-				asked := 0
+				var asked atomic.Int32
 				h.ours.Fault = func(w http.ResponseWriter, r *http.Request) bool {
 					if r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/manifests/"+key(t, h.bases["c"])) {
-						if asked++; asked == 2 { // the answer arrives late
+						if asked.Add(1) == 2 { // the answer arrives late
 							time.Sleep(later)
 							w.WriteHeader(http.StatusNotFound)
 							return true

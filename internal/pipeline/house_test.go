@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -43,10 +42,11 @@ type house struct {
 	config     config.Config
 	environ    []string
 	sha, agent string
-	compared   string // the agent of comparisons; empty is agent
 	// takes is how long the fake SDK builds, and fails why it does not, by what it is asked for.
 	takes func(what string) time.Duration
 	fails func(what string) error
+	// others are the agents of what does not get the house's, by what it is.
+	others map[string]string
 
 	mu     sync.Mutex
 	builds int
@@ -150,9 +150,9 @@ func (h *house) Build(ctx context.Context, r sdk.Request) (sdk.Response, error) 
 	}
 	img := registrytest.EvalBase(h.bases[name], sha, name+sha+h.options)
 	if r.Target != baseStage {
-		agent := h.agent
-		if strings.HasPrefix(what, "comparison") {
-			agent = cmp.Or(h.compared, agent)
+		agent, other := h.others[what]
+		if !other {
+			agent = h.agent
 		}
 		img = registrytest.Final(img, agent)
 	}

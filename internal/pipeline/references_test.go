@@ -11,7 +11,6 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
-	"github.com/OpenHands/eval-images/internal/ledger"
 	"github.com/OpenHands/eval-images/internal/registry/registrytest"
 )
 
@@ -50,20 +49,15 @@ func TestReferencesAreReused(t *testing.T) {
 			{"those that were made natively", []string{"a", "b"}},
 		}
 		for _, c := range cases {
-			var missing []string
-			for _, id := range c.delete {
-				missing = append(missing, id)
-			}
-			h.config.Image = ours
 			for _, target := range all {
-				if slices.Contains(missing, target.InstanceID) {
+				if slices.Contains(c.delete, target.InstanceID) {
 					h.delete(t, target.Tags[0])
 				}
 			}
 			engine := c.delete[0] == "a" // whose eval-bases were not needed before
 			r := h.rebase(t, engine, all)
 			want := map[string]string{"a": "there", "b": "there", "c": "there", "d": "there"}
-			for _, id := range missing {
+			for _, id := range c.delete {
 				want[id] = "rebase"
 			}
 			differ(t, c.name, want, r.made())
@@ -281,12 +275,7 @@ func TestReferencesOfOtherDigests(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			h := newHouse(t)
 			synctest.Test(t, func(t *testing.T) {
-				h.takes = func(what string) time.Duration {
-					if what == "image b" {
-						h.agent = c.other
-					}
-					return time.Minute
-				}
+				h.others = map[string]string{"image b": c.other}
 				r := h.rebase(t, true, h.targets(t, "a", "b", "c"))
 				how := r.made()["c"]
 				if c.compared && (how != "rebase" || !strings.Contains(strings.Join(r.facts.Warnings, "\n"), "have equal files")) {
@@ -295,8 +284,8 @@ func TestReferencesOfOtherDigests(t *testing.T) {
 				if !c.compared && !strings.HasPrefix(how, "native: the references' agent layers are not alike") {
 					t.Errorf("it was made by %q", how)
 				}
-				if got := (ledger.Rebase{TreesCompared: r.facts.Rebase.TreesCompared}); got.TreesCompared != c.compared {
-					t.Errorf("the report says compared: %v", got.TreesCompared)
+				if got := r.facts.Rebase.TreesCompared; got != c.compared {
+					t.Errorf("the report says compared: %v", got)
 				}
 			})
 		})

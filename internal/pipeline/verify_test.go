@@ -90,7 +90,7 @@ func TestRebaseWithoutAnEngine(t *testing.T) {
 // The comparison of a rebased image with a native one decides on the run.
 func TestVerifyDuringARun(t *testing.T) {
 	agent := func(word string) func(h *house) {
-		return func(h *house) { h.compared = word }
+		return func(h *house) { h.others = map[string]string{"comparison d": word} }
 	}
 	cases := []struct {
 		name    string
