@@ -1,0 +1,109 @@
+package pipeline
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/OpenHands/eval-images/internal/sdk"
+)
+
+// brokenShared is how docker ends when a stage fails that all images share.
+var brokenShared = &sdk.BuildFailure{ReturnCode: 1, Command: []string{"docker", "buildx", "build"}, Tail: `------
+ > [builder 3/5] RUN make:
+no rule
+------
+ERROR: failed to build: failed to solve: process "/bin/sh -c make" did not complete successfully: exit code: 2`}
+
+// What fails for all images is met once: nobody else is tried, also where one reference was there.
+func TestSharedFailureOfRebase(t *testing.T) {
+	cases := []struct {
+		name   string
+		what   string
+		forget string
+		tried  string
+	}{
+		{"of the references", "image", "1 2", "a"},
+		{"of the second reference", "image", "2", "a"},
+		{"of the eval-bases", "eval-base", "", ""},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			h := newHouse(t)
+			h.config.Verify = 1
+			synctest.Test(t, func(t *testing.T) {
+				if c.forget == "" {
+					h.rebase(t, true, h.targets(t, "x", "y"))
+				} else {
+					h.rebase(t, true, h.targets(t, "x", "y", "a", "b", "c", "d"))
+					for i := range strings.FieldsSeq(c.forget) {
+						h.delete(t, h.reference(i))
+					}
+					for _, target := range h.targets(t, "a", "b", "c", "d") {
+						h.delete(t, target.Tags[0])
+					}
+				}
+				h.fails = func(what string) error {
+					if strings.HasPrefix(what, c.what) || strings.HasPrefix(what, "comparison") {
+						return brokenShared
+					}
+					return nil
+				}
+				r := h.rebase(t, true, h.targets(t, "a", "b", "c", "d"))
+				tried := 0
+				for _, e := range r.entries {
+					text := string(e.Error)
+					if e.ErrorClass != "shared-stage" || e.StrategyReason != "" {
+						t.Errorf("%s: %s, %s, %s", e.InstanceID, e.ErrorClass, text, e.StrategyReason)
+					}
+					if !strings.HasPrefix(text, "not tried: ") {
+						tried++
+					}
+				}
+				builds := append(h.did("image"), slices.Concat(h.did("eval-base"), h.did("comparison"))...)
+				if len(r.entries) != 4 || tried != 1 || len(builds) != 1 {
+					t.Errorf("%d images, %d of them say that they were tried, and %v were", len(r.entries), tried, builds)
+				}
+			})
+		})
+	}
+}
+
+// There is no barrier: one eval-base that is slow, or fails, holds no other image.
+func TestNoBarrier(t *testing.T) {
+	h := newHouse(t)
+	h.config.MaxWorkers = 8
+	h.takes = func(what string) time.Duration {
+		if what == "eval-base d" {
+			return time.Hour - time.Minute
+		}
+		return time.Minute
+	}
+	h.fails = func(what string) error {
+		if what == "eval-base e" {
+			return errors.New("no space left on device")
+		}
+		return nil
+	}
+	synctest.Test(t, func(t *testing.T) {
+		targets := h.targets(t, "a", "b", "c", "d", "e", "f")
+		h.hub.Fault = func(_ http.ResponseWriter, r *http.Request) bool {
+			if strings.Contains(r.URL.Path, "/d/") { // which is not the first one, that goes alone
+				time.Sleep(time.Second)
+			}
+			return false
+		}
+		r := h.rebase(t, true, targets)
+		differ(t, "images", map[string]string{
+			"a": "native", "b": "native", "c": "rebase", "d": "rebase", "e": "disk-full", "f": "rebase"}, r.made())
+		for _, e := range r.entries {
+			if late := e.FinishedAt.Sub(start) > 30*time.Minute; late != (e.InstanceID == "d") {
+				t.Errorf("%s ended after %v", e.InstanceID, e.FinishedAt.Sub(start))
+			}
+		}
+	})
+}
