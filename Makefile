@@ -17,7 +17,7 @@ demo: lab ## set up everything and run the main job as a runner would: 6 images,
 test: ## set up everything and run every test
 	$(call step,make test,$(MAKE) --no-print-directory unit lab e2e)
 
-bench: lab ## measure the main job: ratios of one run, about a quarter of an hour
+bench: lab ## measure the main job, built natively and rebased: ratios of one run, under 50 minutes
 	$(call step,bench,go run ./internal/lab bench)
 
 soak: lab ## kill runs at 20 random moments: half an hour

@@ -12,7 +12,7 @@ import (
 )
 
 // runBench measures the main job. What the runs print goes to a file: the tables are what counts.
-func runBench(ctx context.Context, e *engine.Engine, out io.Writer) error {
+func runBench(ctx context.Context, e *engine.Engine, out io.Writer, part string) error {
 	lab, err := variables(e, parts)
 	if err != nil {
 		return err
@@ -35,6 +35,6 @@ func runBench(ctx context.Context, e *engine.Engine, out io.Writer) error {
 	defer log.Close()
 	fmt.Fprintln(out, "==> bench: what the runs print is in", log.Name())
 	return bench.Run(ctx, bench.Lab{
-		Values: lab, ActionFile: filepath.Join(e.Checkout, "action.yml"), Workspace: workspace, Instances: ids, Log: log,
+		Values: lab, ActionFile: filepath.Join(e.Checkout, "action.yml"), Workspace: workspace, Instances: ids, Part: part, Log: log,
 	}, out)
 }

@@ -4,21 +4,23 @@
 //	go run ./internal/lab up    make everything as it should be; what is so already is left alone
 //	go run ./internal/lab env   print the LAB_ variables as shell assignments
 //	go run ./internal/lab demo  run the main job on them as a runner would
-//	go run ./internal/lab bench measure it, against what people ran before and for what it costs
+//	go run ./internal/lab bench measure it, against what people ran before and for what it costs; bench native and bench
+//	                            rebase are its parts
 //	go run ./internal/lab down  stop everything; what was slow to make stays in the cache
 package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 
+	"github.com/OpenHands/eval-images/internal/lab/bench"
 	"github.com/OpenHands/eval-images/internal/lab/engine"
 )
 
@@ -34,9 +36,13 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
-	commands := map[string]func(context.Context, *engine.Engine, io.Writer) error{"up": up, "env": env, "down": down, "demo": demo, "bench": runBench}
-	if len(args) != 1 || commands[args[0]] == nil {
-		return errors.New("usage: go run ./internal/lab up | env | down | demo | bench")
+	commands := map[string]func(context.Context, *engine.Engine, io.Writer) error{"up": up, "env": env, "down": down, "demo": demo, "bench": benchOf("")}
+	for _, part := range bench.Parts {
+		commands["bench "+part] = benchOf(part)
+	}
+	command := commands[strings.Join(args, " ")]
+	if command == nil {
+		return fmt.Errorf("usage: go run ./internal/lab up | env | down | demo | bench [%s]", strings.Join(bench.Parts, " | "))
 	}
 	checkout, err := checkout()
 	if err != nil {
@@ -46,7 +52,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	return commands[args[0]](ctx, e, out)
+	return command(ctx, e, out)
 }
 
 // checkout finds the repository from any folder in it.
@@ -56,4 +62,8 @@ func checkout() (string, error) {
 		return "", fmt.Errorf("finding the checkout: %w", err)
 	}
 	return filepath.Dir(gomod), nil
+}
+
+func benchOf(part string) func(context.Context, *engine.Engine, io.Writer) error {
+	return func(ctx context.Context, e *engine.Engine, out io.Writer) error { return runBench(ctx, e, out, part) }
 }

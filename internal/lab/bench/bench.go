@@ -21,7 +21,10 @@ const (
 	workers = 2
 )
 
-// Lab is where a bench runs.
+// Parts are what can be measured by itself.
+var Parts = []string{"native", "rebase"}
+
+// Lab is where a bench runs, and what of it.
 type Lab struct {
 	// Values are the lab's own variables, as `go run ./internal/lab env` prints them.
 	Values map[string]string
@@ -31,6 +34,8 @@ type Lab struct {
 	Workspace string
 	// Instances are the ids to build.
 	Instances []string
+	// Part is what to measure: native, rebase, or empty for both.
+	Part string
 	// Log gets what the runs print.
 	Log io.Writer
 }
@@ -41,6 +46,8 @@ type bench struct {
 	start time.Time // makes the names of this bench's images its own
 	sdk   commits
 	last  string // the commit at which the action has built all images
+
+	rebasing rebasing
 }
 
 // Run measures everything, and prints a table of each to out.
@@ -54,14 +61,21 @@ func Run(ctx context.Context, lab Lab, out io.Writer) error {
 		return err
 	}
 	for _, part := range []struct {
-		title   string
-		measure func(context.Context) (table, error)
+		of, title string
+		measure   func(context.Context) (table, error)
 	}{
-		{"Main job against the SDK's own command line", b.againstBefore},
-		{"A rerun with every image present", b.rerun},
-		{"The orchestrator with 500 targets", b.manyTargets},
-		{"Workers, spawned and forked", b.workers},
+		{"native", "Main job against the SDK's own command line", b.againstBefore},
+		{"native", "A rerun with every image present", b.rerun},
+		{"native", "The orchestrator with 500 targets", b.manyTargets},
+		{"native", "Workers, spawned and forked", b.workers},
+		{"rebase", "Rebase against building each image", b.againstBuilding},
+		{"rebase", "From start to last image at a new commit", b.newCommit},
+		{"rebase", "All images at a registry with the limits of ghcr.io", b.limitedWrites},
+		{"rebase", "A rerun with all images present", b.rerunAll},
 	} {
+		if lab.Part != "" && lab.Part != part.of {
+			continue
+		}
 		fmt.Fprintf(out, "==> bench: %s\n", part.title)
 		begin := time.Now()
 		t, err := part.measure(ctx)
@@ -81,6 +95,7 @@ func (b *bench) step(commit, repository string, ids []string) runner.Step {
 		Inputs: map[string]string{
 			"sdk-repository":      sdkInside,
 			"sdk-ref":             commit,
+			"strategy":            "native",
 			"sdk-options":         b.Values["LAB_SDK_OPTIONS"],
 			"instance-ids":        strings.Join(ids, "\n"),
 			"image":               b.image(repository),
@@ -108,7 +123,12 @@ const (
 
 // image is a repository that no earlier bench has pushed to.
 func (b *bench) image(repository string) string {
-	return fmt.Sprintf("%s/bench-%d/%s", b.Values["LAB_REGISTRY_INSIDE"], b.start.Unix(), repository)
+	return b.Values["LAB_REGISTRY_INSIDE"] + "/" + b.path(repository)
+}
+
+// path is such a repository without the registry.
+func (b *bench) path(repository string) string {
+	return fmt.Sprintf("bench-%d/%s", b.start.Unix(), repository)
 }
 
 // run runs a step to its end, and wants every image built.

@@ -30,11 +30,12 @@ func (b *bench) againstBefore(ctx context.Context) (table, error) {
 		return t, err
 	}
 	b.last = commit
-	phases, err := summaryPhases(b.Workspace, got)
+	ended, err := summaryPhases(b.Workspace, got)
 	if err != nil {
 		return t, err
 	}
-	t.row("the action", seconds(took), seconds(phases["build"]), "1")
+	phases := byName(ended)
+	t.row("the action", seconds(took), seconds(phases[buildPhase]), "1")
 	t.note("Set-up of the action: checkout %s, environment %s, then import %s beside sdist %s, names %s.",
 		seconds(phases["checkout"]), seconds(phases["environment"]), seconds(phases["import"]), seconds(phases["sdist"]), seconds(phases["names"]))
 	t.note("The orchestrator took %s of processor time, %.2f %% of the run, and %.0f MiB at its peak.",
@@ -98,8 +99,8 @@ func (b *bench) rerun(ctx context.Context) (table, error) {
 	return t, nil
 }
 
-// summaryPhases are the phases of a run by name, as its build-summary.json has them.
-func summaryPhases(workspace string, got runner.Result) (map[string]time.Duration, error) {
+// summaryPhases are the phases of a run in the order in which they ended, as its build-summary.json has them.
+func summaryPhases(workspace string, got runner.Result) (phases []phase, err error) {
 	var summary struct {
 		Run struct {
 			Phases []struct {
@@ -108,14 +109,11 @@ func summaryPhases(workspace string, got runner.Result) (map[string]time.Duratio
 			}
 		}
 	}
-	if err := readJSON(workspace, got.Outputs["summary"], &summary); err != nil {
-		return nil, err
-	}
-	phases := map[string]time.Duration{}
+	err = readJSON(workspace, got.Outputs["summary"], &summary)
 	for _, p := range summary.Run.Phases {
-		phases[p.Name] = time.Duration(p.Seconds * float64(time.Second))
+		phases = append(phases, phase{p.Name, time.Duration(p.Seconds * float64(time.Second))})
 	}
-	return phases, nil
+	return phases, err
 }
 
 // lockedTags counts the tags of all images in a run's images.lock.json.

@@ -59,11 +59,15 @@ func (b *bench) manyTargets(ctx context.Context) (table, error) {
 
 // stubbed is the action's image with the fake docker command.
 func (b *bench) stubbed(ctx context.Context) (string, error) {
-	const image = "eval-images-lab/bench-action"
 	if err := b.write("fake-docker", fakeDocker); err != nil {
 		return "", err
 	}
-	if err := b.write("Dockerfile", "FROM "+b.Values["LAB_ACTION_IMAGE"]+"\nCOPY fake-docker /usr/bin/docker\n"); err != nil {
+	return b.actionWith(ctx, "eval-images-lab/bench-action", "COPY fake-docker /usr/bin/docker\n")
+}
+
+// actionWith is the action's image with something added to its Dockerfile.
+func (b *bench) actionWith(ctx context.Context, image, instructions string) (string, error) {
+	if err := b.write("Dockerfile", "FROM "+b.Values["LAB_ACTION_IMAGE"]+"\n"+instructions); err != nil {
 		return "", err
 	}
 	if err := b.write(".dockerignore", "*\n!fake-docker\n"); err != nil {
@@ -72,7 +76,7 @@ func (b *bench) stubbed(ctx context.Context) (string, error) {
 	cmd := exec.CommandContext(ctx, "docker", "build", "--quiet", "--tag", image, b.Workspace)
 	cmd.Env = append(cmd.Environ(), "DOCKER_BUILDKIT=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("building the image with the fake docker command: %w: %s", err, out)
+		return "", fmt.Errorf("adding to the action's image: %w: %s", err, out)
 	}
 	return image, nil
 }

@@ -1,0 +1,102 @@
+package bench
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+
+	"github.com/OpenHands/eval-images/internal/lab/bases"
+)
+
+// derive gives each instance a base image of its own in this bench's repository: one of the lab's with one more file.
+func (b *bench) derive(ctx context.Context, instances []string) error {
+	for i, instance := range instances {
+		image, err := b.another(ctx, b.Instances[i%len(b.Instances)], i)
+		if err != nil {
+			return err
+		}
+		ref, err := b.base(instance)
+		if err != nil {
+			return err
+		}
+		if err := remote.Write(ref, image, remote.WithContext(ctx)); err != nil {
+			return fmt.Errorf("pushing a base image: %w", err)
+		}
+	}
+	return nil
+}
+
+// share gives the instances base images that others have, in turn.
+func (b *bench) share(ctx context.Context, instances, having []string) error {
+	for i, instance := range instances {
+		from, err := b.base(having[i%len(having)])
+		if err != nil {
+			return err
+		}
+		to, err := b.base(instance)
+		if err != nil {
+			return err
+		}
+		image, err := remote.Get(from, remote.WithContext(ctx))
+		if err != nil {
+			return fmt.Errorf("reading a base image: %w", err)
+		}
+		if err := remote.Tag(to, image, remote.WithContext(ctx)); err != nil {
+			return fmt.Errorf("tagging a base image: %w", err)
+		}
+	}
+	return nil
+}
+
+// base is an instance's base image, as the host knows it.
+func (b *bench) base(instance string) (name.Tag, error) {
+	ref, err := name.NewTag(b.Values["LAB_REGISTRY"] + "/" + b.path("bases") + ":" + instance)
+	if err != nil {
+		return ref, fmt.Errorf("naming the base image of %s: %w", instance, err)
+	}
+	return ref, nil
+}
+
+// another is an instance's base image with a small layer on it that no other has.
+func (b *bench) another(ctx context.Context, instance string, number int) (v1.Image, error) {
+	ref, err := name.ParseReference(b.Values["LAB_REGISTRY"] + "/" + bases.Repository(instance))
+	if err != nil {
+		return nil, fmt.Errorf("naming a base image of the lab: %w", err)
+	}
+	image, err := remote.Image(ref, remote.WithContext(ctx))
+	if err != nil {
+		return nil, fmt.Errorf("reading a base image of the lab: %w", err)
+	}
+	layer, err := fileLayer("etc/bench-base", fmt.Sprintln(number))
+	if err != nil {
+		return nil, err
+	}
+	image, err = mutate.Append(image, mutate.Addendum{Layer: layer, History: v1.History{CreatedBy: "bench"}})
+	if err != nil {
+		return nil, fmt.Errorf("adding a layer to a base image: %w", err)
+	}
+	return image, nil
+}
+
+func fileLayer(path, content string) (v1.Layer, error) {
+	var archive bytes.Buffer
+	w := tar.NewWriter(&archive)
+	if err := w.WriteHeader(&tar.Header{Name: path, Mode: 0o644, Size: int64(len(content))}); err != nil {
+		return nil, fmt.Errorf("making a layer: %w", err)
+	}
+	if _, err := io.WriteString(w, content); err != nil {
+		return nil, fmt.Errorf("making a layer: %w", err)
+	}
+	if err := w.Close(); err != nil {
+		return nil, fmt.Errorf("making a layer: %w", err)
+	}
+	return tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(archive.Bytes())), nil })
+}

@@ -1,0 +1,48 @@
+package bench
+
+import (
+	"fmt"
+	"time"
+)
+
+// compare is the table of rebase against the other ways, for each image and for a run of so many.
+func compare(rebase way, rivals []way, images int) table {
+	t := table{header: []string{"Way", "Each image", "Rebase is faster", "Goal", fmt.Sprintf("%d images, all counted", images),
+		"Rebase is faster", "Goal"}}
+	whole := rebase.forImages(images)
+	for i, r := range rivals {
+		each, all := r.each.Seconds()/rebase.each.Seconds(), r.forImages(images).Seconds()/whole.Seconds()
+		t.row(r.name, milliseconds(r.each), factor(each), over(rivalWays[i].each, each),
+			seconds(r.forImages(images)), factor(all), over(rivalWays[i].at40, all))
+	}
+	t.row("rebase", milliseconds(rebase.each), "", "", seconds(whole), "", "")
+	return t
+}
+
+// project tells what the whole benchmark would take in each way, with its arithmetic.
+func project(t *table, ways []way) {
+	const images = wholeBenchmark
+	for _, w := range ways {
+		t.note("Projection for %d images, %s: %s + %d x %s = %s.", images, w.name, seconds(w.once), images, milliseconds(w.each),
+			w.forImages(images).Round(time.Second))
+	}
+}
+
+// over says whether a goal is met that something be more than a number of times faster.
+func over(goal, got float64) string { return met(got > goal, fmt.Sprintf("over %gx", goal)) }
+
+func met(is bool, goal string) string {
+	if is {
+		return goal + ": met"
+	}
+	return goal + ": **not met**"
+}
+
+func factor(f float64) string {
+	if f >= 100 {
+		return fmt.Sprintf("%.0fx", f)
+	}
+	return fmt.Sprintf("%.1fx", f)
+}
+
+func milliseconds(d time.Duration) string { return fmt.Sprintf("%.3f s", d.Seconds()) }

@@ -1,0 +1,170 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/OpenHands/eval-images/internal/lab/limited"
+)
+
+// The size of the runs with strategy rebase: images of the whole benchmark, distinct bases, references, which need no
+// eval-base, images made in the other ways, and how many at once in all of them.
+const (
+	wholeBenchmark = 500
+	rebased        = 40
+	references     = 2
+	compared       = 8
+	slots          = 4
+)
+
+// rebasing is what the parts about rebase share, in the order in which they fill it in.
+type rebasing struct {
+	instances []string // of the whole benchmark
+	commit    string   // at which the 40 images were made, and whose reference is there
+	fresh     measured // that run
+	whole     measured // the one of all images after it
+}
+
+// againstBuilding makes 40 images at a new commit on eval-bases that are there, then all 500, and compares them with the
+// other ways.
+func (b *bench) againstBuilding(ctx context.Context) (t table, err error) {
+	r := &b.rebasing
+	cold, err := b.prepare(ctx)
+	if err != nil {
+		return t, err
+	}
+	if r.fresh, err = b.rebase(ctx, r.instances[:rebased]); err != nil {
+		return t, err
+	}
+	rivals, err := b.rivals(ctx, b.bases(r.instances[:compared+1]))
+	if err != nil {
+		return t, err
+	}
+	if r.whole, err = b.again(ctx, b.image("rebase"), "again", "built"); err != nil {
+		return t, err
+	}
+	rebase := way{name: "rebase", each: r.whole.phase(buildPhase) / time.Duration(len(r.instances))}
+	rebase.once = max(0, r.fresh.times.making()-rebased*rebase.each)
+	t = compare(rebase, rivals, rebased)
+	t.note("%d images at once in all ways. Rebase: the %s of a run of %d images on %d bases, with its look-ups; the other ways: %d images each, on base "+
+		"stages that are there. All counted: the references' builds, and with COPY --link the first export of the layer.",
+		slots, milliseconds(r.whole.phase(buildPhase)), len(r.instances), rebased, compared)
+	t.note("The run that made the %d eval-bases, with two references, took %s; the next one, at a new commit, %s.", rebased, seconds(cold.took), seconds(r.fresh.took))
+	project(&t, append(rivals, rebase))
+	return t, b.costs(ctx, &t)
+}
+
+// prepare makes the eval-bases, and gives all instances base images that have one.
+func (b *bench) prepare(ctx context.Context) (cold measured, err error) {
+	all, err := b.writeInstances()
+	if err != nil {
+		return cold, err
+	}
+	first, others := all[:rebased+references], all[rebased+references:]
+	if err := b.derive(ctx, first); err != nil {
+		return cold, err
+	}
+	if cold, err = b.rebase(ctx, first); err != nil {
+		return cold, err
+	}
+	having, err := rebasedInstances(b.Workspace, cold.got)
+	if err != nil {
+		return cold, err
+	}
+	if len(having) != rebased {
+		return cold, fmt.Errorf("the first run rebased %d images, want %d", len(having), rebased)
+	}
+	b.rebasing.instances = append(having, others...)
+	return cold, b.share(ctx, others, having)
+}
+
+// costs adds what the run of all images asked and took.
+func (b *bench) costs(ctx context.Context, t *table) error {
+	m, images := b.rebasing.whole, float64(len(b.rebasing.instances))
+	tags, err := lockedTags(b.Workspace, m.got)
+	if err != nil {
+		return err
+	}
+	for _, repository := range []string{"rebase", "bases"} {
+		counts, err := b.requests(ctx, m.since, repository)
+		if err != nil {
+			return err
+		}
+		t.note("Requests for each image to the repository of the %s: %s.", map[string]string{"rebase": "images and eval-bases", "bases": "bases"}[repository],
+			perImage(counts, images))
+		if repository == "rebase" {
+			allowed := 2*images + float64(tags)
+			t.note("Writes: %d for %.0f images with %d tags, %s.", limited.Writes(counts), images, tags,
+				met(float64(limited.Writes(counts)) <= allowed, "at most 2 + tags each"))
+		}
+	}
+	t.note("The orchestrator took %s of processor time and %s at its peak, %s.", seconds(m.cost.cpu), mebibytes(m.cost.peakKB),
+		met(m.cost.peakKB < 64<<10, "under 64 MiB"))
+	return nil
+}
+
+// newCommit tells where the time of the run at a new commit went.
+func (b *bench) newCommit(context.Context) (table, error) {
+	t := b.rebasing.fresh.times.table(b.rebasing.fresh.phases)
+	t.note("%d images at a new commit of equal content, their eval-bases present.", rebased)
+	return t, nil
+}
+
+// limitedWrites makes all images once more, at a registry that takes as many writes as ghcr.io.
+func (b *bench) limitedWrites(ctx context.Context) (table, error) {
+	t := table{header: []string{"What", "Got", "Goal"}}
+	gateway, err := b.gateway(ctx)
+	if err != nil {
+		return t, err
+	}
+	limits := limited.GHCR
+	front, err := limited.Start(gateway, b.Values["LAB_REGISTRY"], limits)
+	if err != nil {
+		return t, err
+	}
+	defer front.Close()
+	m, err := b.again(ctx, front.Address+"/"+b.path("rebase"), "limited", "built")
+	if err != nil {
+		return t, err
+	}
+	counts, took := front.Counts(), m.phase(buildPhase)
+	writes := limited.Writes(counts)
+	floor := limits.Floor(writes)
+	t.row("images", m.got.Outputs["built"], "")
+	t.row("failed", m.got.Outputs["failed"], met(m.got.Outputs["failed"] == "0", "0"))
+	t.row("requests of an image", perImage(counts, float64(len(b.rebasing.instances))), "")
+	t.row("wall time of the builds", seconds(took), met(took <= floor+floor/10, "within 10 % of the floor"))
+	t.row("over the floor", fmt.Sprintf("%.1f %%", 100*(took.Seconds()/floor.Seconds()-1)), "")
+	t.row("answers 429", fmt.Sprint(front.Refused()), "")
+	t.row("peak memory of the orchestrator", mebibytes(m.cost.peakKB), met(m.cost.peakKB < 64<<10, "under 64 MiB"))
+	t.note("Floor: (%d writes - %d at once) / %d a minute = %s.", writes, limits.Burst, limits.PerMinute, seconds(floor))
+	t.note("Reference and eval-bases are there, and the run has no engine.")
+	return t, nil
+}
+
+// rerunAll asks for all images again.
+func (b *bench) rerunAll(ctx context.Context) (table, error) {
+	t := table{header: []string{"What", "Got", "Goal"}}
+	m, err := b.again(ctx, b.image("rebase"), "again", "skipped")
+	if err != nil {
+		return t, err
+	}
+	requests, err := b.requests(ctx, m.since, "rebase")
+	if err != nil {
+		return t, err
+	}
+	tags, err := lockedTags(b.Workspace, m.got)
+	if err != nil {
+		return t, err
+	}
+	heads := requests["HEAD"]
+	delete(requests, "HEAD")
+	t.row("images present", m.got.Outputs["skipped"], "")
+	t.row("HEAD requests", fmt.Sprint(heads), met(heads == tags, fmt.Sprintf("one for each of %d tags", tags)))
+	t.row("other requests", perImage(requests, 1), met(len(requests) == 0, "none"))
+	present := m.phase("present?")
+	t.row("after the tags are known", milliseconds(present), met(present < 5*time.Second, "under 5 s"))
+	t.note("Without an engine; the whole run took %s.", seconds(m.took))
+	return t, nil
+}

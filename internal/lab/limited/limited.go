@@ -1,0 +1,124 @@
+// Package limited puts a registry behind the limits of ghcr.io: so many writes a minute, and after a small burst a 429
+// that says in milliseconds how long to wait. It counts what is asked.
+package limited
+
+import (
+	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"sync"
+	"time"
+)
+
+// Limits are what a registry takes.
+type Limits struct {
+	PerMinute int // writes; 0 is no limit
+	Burst     int // writes that are taken at once after a pause
+}
+
+// GHCR are the limits of ghcr.io: its answer says "allowed: 2000/minute". How much it takes at once, nobody says; this is
+// little.
+var GHCR = Limits{PerMinute: 2000, Burst: 40}
+
+// Floor is the least time in which so many writes can pass.
+func (l Limits) Floor(writes int) time.Duration {
+	if l.PerMinute == 0 || writes <= l.Burst {
+		return 0
+	}
+	return time.Duration(float64(writes-l.Burst) / float64(l.PerMinute) * float64(time.Minute))
+}
+
+// Registry passes requests on to another registry.
+type Registry struct {
+	// Address is where it listens, without a scheme.
+	Address string
+
+	server  *http.Server
+	limits  Limits
+	mu      sync.Mutex
+	tokens  float64
+	filled  time.Time
+	counts  map[string]int
+	refused int
+}
+
+// Start listens at a free port of an address of this host, and passes on to the registry at host, which speaks plain
+// http.
+func Start(listen, host string, limits Limits) (*Registry, error) {
+	listener, err := net.Listen("tcp", net.JoinHostPort(listen, "0"))
+	if err != nil {
+		return nil, fmt.Errorf("listening in front of the registry: %w", err)
+	}
+	r := &Registry{Address: listener.Addr().String(), limits: limits, tokens: float64(limits.Burst), counts: map[string]int{}}
+	r.server = &http.Server{Handler: r.handler(&httputil.ReverseProxy{Rewrite: func(p *httputil.ProxyRequest) {
+		p.SetURL(&url.URL{Scheme: "http", Host: host})
+		p.Out.Host = p.In.Host // the registry names itself so in the Location of an upload
+	}})}
+	go r.server.Serve(listener)
+	return r, nil
+}
+
+// Close ends it, and cuts off what it still passes on.
+func (r *Registry) Close() error { return r.server.Close() }
+
+// Counts are the requests that were passed on, by method.
+func (r *Registry) Counts() map[string]int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return maps.Clone(r.counts)
+}
+
+// Refused counts the requests that were answered with a 429.
+func (r *Registry) Refused() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.refused
+}
+
+// Writes counts those of requests by method that a limit is on.
+func Writes(counts map[string]int) (n int) {
+	for method, count := range counts {
+		if writes(method) {
+			n += count
+		}
+	}
+	return n
+}
+
+func writes(method string) bool { return method != http.MethodGet && method != http.MethodHead }
+
+func (r *Registry) handler(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, ask *http.Request) {
+		if wait := r.take(ask.Method, time.Now()); wait > 0 {
+			w.Header().Set("Content-Type", "application/json")
+			w.Header().Set("Retry-After", fmt.Sprintf("%.3fms", wait.Seconds()*1000))
+			w.WriteHeader(http.StatusTooManyRequests)
+			fmt.Fprintf(w, `{"errors":[{"code":"TOOMANYREQUESTS","message":"retry-after: %s, allowed: %d/minute"}]}`, wait, r.limits.PerMinute)
+			return
+		}
+		next.ServeHTTP(w, ask)
+	})
+}
+
+// take counts a request, or says how long it has to wait.
+func (r *Registry) take(method string, now time.Time) (wait time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.limits.PerMinute > 0 && writes(method) {
+		perSecond := float64(r.limits.PerMinute) / 60
+		if !r.filled.IsZero() {
+			r.tokens = min(float64(r.limits.Burst), r.tokens+now.Sub(r.filled).Seconds()*perSecond)
+		}
+		r.filled = now
+		if r.tokens < 1 {
+			r.refused++
+			return time.Duration((1 - r.tokens) / perSecond * float64(time.Second))
+		}
+		r.tokens--
+	}
+	r.counts[method]++
+	return 0
+}
