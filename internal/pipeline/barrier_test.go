@@ -21,6 +21,7 @@ ERROR: failed to build: failed to solve: process "/bin/sh -c make" did not compl
 
 // What fails for all images is met once: nobody else is tried, also where one reference was there.
 func TestSharedFailureOfRebase(t *testing.T) {
+	ids := []string{"a", "b", "c", "d", "e", "f", "g", "h"} // more than are tried as references
 	cases := []struct {
 		name   string
 		what   string
@@ -39,11 +40,11 @@ func TestSharedFailureOfRebase(t *testing.T) {
 				if c.forget == "" {
 					h.rebase(t, true, h.targets(t, "x", "y"))
 				} else {
-					h.rebase(t, true, h.targets(t, "x", "y", "a", "b", "c", "d"))
+					h.rebase(t, true, h.targets(t, append([]string{"x", "y"}, ids...)...))
 					for i := range strings.FieldsSeq(c.forget) {
 						h.delete(t, h.reference(i))
 					}
-					for _, target := range h.targets(t, "a", "b", "c", "d") {
+					for _, target := range h.targets(t, ids...) {
 						h.delete(t, target.Tags[0])
 					}
 				}
@@ -53,7 +54,7 @@ func TestSharedFailureOfRebase(t *testing.T) {
 					}
 					return nil
 				}
-				r := h.rebase(t, true, h.targets(t, "a", "b", "c", "d"))
+				r := h.rebase(t, true, h.targets(t, ids...))
 				tried := 0
 				for _, e := range r.entries {
 					text := string(e.Error)
@@ -65,7 +66,7 @@ func TestSharedFailureOfRebase(t *testing.T) {
 					}
 				}
 				builds := append(h.did("image"), slices.Concat(h.did("eval-base"), h.did("comparison"))...)
-				if len(r.entries) != 4 || tried != 1 || len(builds) != 1 {
+				if len(r.entries) != len(ids) || tried != 1 || len(builds) != 1 {
 					t.Errorf("%d images, %d of them say that they were tried, and %v were", len(r.entries), tried, builds)
 				}
 			})

@@ -22,7 +22,6 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/OpenHands/eval-images/internal/actions"
-	"github.com/OpenHands/eval-images/internal/build/rebase"
 	"github.com/OpenHands/eval-images/internal/config"
 	"github.com/OpenHands/eval-images/internal/ledger"
 	"github.com/OpenHands/eval-images/internal/plan"
@@ -270,19 +269,6 @@ func (r *ran) made() map[string]string {
 			how += ": " + string(e.StrategyReason)
 		}
 		all[e.InstanceID] = how
-	}
-	return all
-}
-
-func layersOf(t *testing.T, f rebase.Fetched) []string {
-	t.Helper()
-	layers, err := rebase.Layers(f.Image)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all []string
-	for _, l := range layers {
-		all = append(all, l.Digest)
 	}
 	return all
 }

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/OpenHands/eval-images/internal/build/rebase"
 	"github.com/OpenHands/eval-images/internal/plan"
 	"github.com/OpenHands/eval-images/internal/registry/registrytest"
 )
@@ -246,4 +247,17 @@ func TestEvalBaseThatLostALayer(t *testing.T) {
 			})
 		})
 	}
+}
+
+func layersOf(t *testing.T, f rebase.Fetched) []string {
+	t.Helper()
+	layers, err := rebase.Layers(f.Image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	for _, l := range layers {
+		all = append(all, l.Digest)
+	}
+	return all
 }
