@@ -13,7 +13,7 @@ import (
 )
 
 var (
-	soak = flag.Bool("soak", false, "kill 20 runs instead of 3")
+	soak = flag.Bool("soak", false, "kill 20 runs instead of 3, and have more odd bases")
 	seed = flag.Uint64("seed", uint64(time.Now().UnixNano()), "of the moments at which runs are killed")
 )
 
@@ -33,9 +33,9 @@ func (s *series) killed(t *testing.T) {
 	for range rounds {
 		git(t, sdk, "commit", "--quiet", "--allow-empty", "--message", "one more")
 		for i := range kills {
-			after, within := "the registry takes pushes", 20*time.Second
+			after, within := "the registry takes pushes", 15*time.Second
 			if i == kills-1 {
-				after, within = "references took", 300*time.Millisecond
+				after, within = "[2/6] ", 1500*time.Millisecond
 			}
 			kill(t, step, after, time.Duration(random.Int64N(int64(within))))
 			complete(t, s.repo, read)
