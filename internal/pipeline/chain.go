@@ -70,8 +70,12 @@ func (c chain) skipping(next build.Builder) build.Builder {
 // baseOf makes the base stage of the run's commit for a target, under a custom tag of another kind. It is in the builder's
 // cache when the whole image was just built.
 func (c chain) baseOf(tag func(plan.Target) string) build.Builder {
+	return c.retry(c.slotted(c.baseStage(tag)))
+}
+
+func (c chain) baseStage(tag func(plan.Target) string) build.Builder {
 	b := c.native(c.run.baseRequest("", c.run.config.Image), "its base stage, ", nil)
-	return c.retry(c.slotted(tagged(c.run.wrapping(b), tag)))
+	return tagged(c.run.wrapping(b), tag)
 }
 
 // wrapped gives a target its wrapped base image, in a slot and with further attempts where it needs one, and what that

@@ -163,20 +163,23 @@ func (b *rebasing) assemble() {
 	c, made, whole := b.chain, build.NewVanguard(), build.NewVanguard()
 	asking := build.NewLimiter(nil, requestsAtOnce, nil)
 	b.ask = func(next build.Builder) build.Builder { return c.retry(asking.Sharing(next)) }
+	checker := &evalbase.Checker{
+		Next:     c.native(r.baseRequest("unknown", r.config.EvalBaseImage), "eval-base, ", nil),
+		Registry: r.registry, Image: r.config.EvalBaseImage, Buildx: native.Buildx{Environ: r.buildEnviron()}, Log: r.logOfInstance,
+	}
 	b.bases = &evalbase.Bases{
 		Registry: r.registry, Image: r.config.EvalBaseImage, Wrapped: c.wrapped, MaxAge: r.config.EvalBaseMaxAge,
 		Retry: b.ask,
 		Key:   func(_ context.Context, digest string) (string, error) { return b.closure.Key(digest), nil },
-		Make: made.OneByOne(made.Wrap(c.retry(c.slotted(made.Inside(&evalbase.Checker{
-			Next:     c.native(r.baseRequest("unknown", r.config.EvalBaseImage), "eval-base, ", nil),
-			Registry: r.registry, Image: r.config.EvalBaseImage, Buildx: native.Buildx{Environ: r.buildEnviron()}, Log: r.logOfInstance,
-		}))))),
+		Make:  made.OneByOne(made.Wrap(c.retry(c.slotted(made.Inside(checker))))),
 	}
 	b.unlessInVain = func(next build.Builder) build.Builder { return made.Inside(whole.Inside(next)) }
 	full := whole.OneByOne(whole.Wrap(c.retry(c.slotted(b.unlessInVain(c.whole(whole))))))
 	b.references = &rebase.References{
-		Native:   full,
-		Base:     c.baseOf(func(t plan.Target) string { return "reference-base-" + hashed(b.set, t.InstanceID) }),
+		Native: full,
+		Base: c.retry(c.slotted(checker.Plain(c.baseStage(func(t plan.Target) string {
+			return "reference-base-" + hashed(b.set, t.InstanceID)
+		})))),
 		Registry: r.registry, Image: r.config.Image,
 		Tag:       b.referenceTag,
 		SameTrees: b.sameTrees,

@@ -49,6 +49,25 @@ func (c *Checker) Build(ctx context.Context, t plan.Target) (build.Result, error
 	return result, failed(ctx, "naming the eval-base", err)
 }
 
+// Plain lets next make a target's base stage, and refuses the target where an eval-base of it would be refused: what is
+// learned from a reference is put on all others, and has to be what a build on an ordinary base image makes.
+func (c *Checker) Plain(next build.Builder) build.Builder {
+	return build.Func(func(ctx context.Context, t plan.Target) (build.Result, error) {
+		result, err := next.Build(ctx, t)
+		if err != nil {
+			return result, err
+		}
+		verdict, err := c.verdict(ctx, t, result.Tags[0])
+		switch {
+		case err != nil:
+			err = native.Classified(fmt.Errorf("checking the base stage: %w", err), t.BaseImage)
+		case verdict != rebase.MarkPlain:
+			err = &rebase.Refusal{Reason: strings.TrimPrefix(verdict, rebase.MarkRefused)}
+		}
+		return result, err
+	})
+}
+
 func (c *Checker) publish(ctx context.Context, t plan.Target, made, verdict string) error {
 	i := strings.LastIndexByte(made, ':')
 	found, err := rebase.Fetch(ctx, c.Registry, made[:i], made[i+1:])

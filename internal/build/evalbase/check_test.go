@@ -156,3 +156,23 @@ func TestNoTagWithoutACheck(t *testing.T) {
 		})
 	}
 }
+
+// A reference's base is held to the same: it has no mark, but is not learned from.
+func TestPlain(t *testing.T) {
+	for name, prepare := range map[string]func(*testing.T, string){
+		"": func(*testing.T, string) {},
+		"its user openhands has not the uid 10001": func(t *testing.T, root string) {
+			write(t, filepath.Join(root, "etc/passwd"), "openhands:x:1000:10001::/:\n", 0o644)
+		},
+	} {
+		checker, target, _ := checked(t, fakeDocker, prepare)
+		_, err := checker.Plain(checker.Next).Build(t.Context(), target)
+		var refusal *rebase.Refusal
+		if name == "" && err != nil || name != "" && (!errors.As(err, &refusal) || refusal.Reason != name) {
+			t.Errorf("%v; want %q", err, name)
+		}
+		if _, err := rebase.Fetch(t.Context(), checker.Registry, "r.test/bases", Tag("key")); !errors.Is(err, registry.ErrNotFound) {
+			t.Errorf("it has the tag of an eval-base: %v", err)
+		}
+	}
+}
