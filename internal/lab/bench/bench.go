@@ -4,6 +4,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -51,7 +52,7 @@ type bench struct {
 }
 
 // Run measures everything, and prints a table of each to out.
-func Run(ctx context.Context, lab Lab, out io.Writer) error {
+func Run(ctx context.Context, lab Lab, out io.Writer) (err error) {
 	if len(lab.Instances) < images {
 		return fmt.Errorf("benching %d images: the lab has %d instances", images, len(lab.Instances))
 	}
@@ -60,6 +61,11 @@ func Run(ctx context.Context, lab Lab, out io.Writer) error {
 	if err := b.sdk.clone(ctx, lab.Values["LAB_SDK_REPOSITORY"]); err != nil {
 		return err
 	}
+	before, err := b.cached(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.clean(context.WithoutCancel(ctx), before)) }()
 	for _, part := range []struct {
 		of, title string
 		measure   func(context.Context) (table, error)

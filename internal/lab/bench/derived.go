@@ -34,26 +34,25 @@ func (b *bench) derive(ctx context.Context, instances []string) error {
 	return nil
 }
 
-// share gives the instances base images that others have, in turn.
-func (b *bench) share(ctx context.Context, instances, having []string) error {
-	for i, instance := range instances {
-		from, err := b.base(having[i%len(having)])
+// label gives the instances base images that are those of others, in turn, but for a label.
+func (b *bench) label(ctx context.Context, instances, having []string) error {
+	var from []name.Tag
+	for _, instance := range having {
+		ref, err := b.base(instance)
 		if err != nil {
 			return err
 		}
-		to, err := b.base(instance)
-		if err != nil {
-			return err
-		}
-		image, err := remote.Get(from, remote.WithContext(ctx))
-		if err != nil {
-			return fmt.Errorf("reading a base image: %w", err)
-		}
-		if err := remote.Tag(to, image, remote.WithContext(ctx)); err != nil {
-			return fmt.Errorf("tagging a base image: %w", err)
-		}
+		from = append(from, ref)
 	}
-	return nil
+	var to []name.Tag
+	for _, instance := range instances {
+		ref, err := b.base(instance)
+		if err != nil {
+			return err
+		}
+		to = append(to, ref)
+	}
+	return labelled(ctx, from, to)
 }
 
 // base is an instance's base image, as the host knows it.

@@ -6,8 +6,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/validate"
@@ -15,7 +17,7 @@ import (
 	"github.com/OpenHands/eval-images/internal/lab/bases"
 )
 
-// Three instances get a base each, two more share those of the first two, and all images are whole.
+// Three instances get a base each, two more those of the first two with a label, and all images are whole.
 func TestDerive(t *testing.T) {
 	server := httptest.NewServer(registry.New())
 	defer server.Close()
@@ -33,10 +35,10 @@ func TestDerive(t *testing.T) {
 	if err := b.derive(t.Context(), []string{"1", "2", "3"}); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.share(t.Context(), []string{"4", "5"}, []string{"1", "2"}); err != nil {
+	if err := b.label(t.Context(), []string{"4", "5"}, []string{"1", "2"}); err != nil {
 		t.Fatal(err)
 	}
-	digests := map[string]string{}
+	digests, top := map[v1.Hash]string{}, map[string]v1.Hash{}
 	for _, instance := range []string{"1", "2", "3", "4", "5"} {
 		image, err := remote.Image(ref(t, host+"/bench-7/bases:"+instance))
 		if err != nil {
@@ -45,15 +47,18 @@ func TestDerive(t *testing.T) {
 		if err := validate.Image(image); err != nil {
 			t.Errorf("the base of %s: %v", instance, err)
 		}
-		digest, err := image.Digest()
+		manifest, err := image.Manifest()
 		if err != nil {
 			t.Fatal(err)
 		}
-		digests[instance] = digest.String()
+		if other := digests[manifest.Config.Digest]; other != "" {
+			t.Errorf("the bases of %s and %s have one configuration", other, instance)
+		}
+		digests[manifest.Config.Digest] = instance
+		top[instance] = manifest.Layers[len(manifest.Layers)-1].Digest
 	}
-	if digests["1"] == digests["2"] || digests["1"] == digests["3"] || digests["2"] == digests["3"] ||
-		digests["4"] != digests["1"] || digests["5"] != digests["2"] {
-		t.Errorf("the bases are %v; want three, in turn", digests)
+	if top["4"] != top["1"] || top["5"] != top["2"] || top["1"] == top["2"] {
+		t.Errorf("the top layers are %v; want those of the first two again, in turn", top)
 	}
 }
 
@@ -64,4 +69,15 @@ func ref(t *testing.T, text string) name.Reference {
 		t.Fatal(err)
 	}
 	return ref
+}
+
+// The tags of eval-bases are taken from what was asked, each once, and no other path is.
+func TestEvalBases(t *testing.T) {
+	there, missing := evalBases([]request{
+		{"GET", "manifests/eval-base-1", "200"}, {"GET", "manifests/eval-base-2", "404"}, {"GET", "manifests/eval-base-2", "404"},
+		{"HEAD", "manifests/some-tag", "404"}, {"GET", "blobs/eval-base-3", "404"}, {"GET", "manifests/eval-base-4", "500"},
+	})
+	if diff := cmp.Diff([][]string{{"eval-base-1"}, {"eval-base-2"}}, [][]string{there, missing}); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
 }

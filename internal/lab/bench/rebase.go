@@ -41,21 +41,25 @@ func (b *bench) againstBuilding(ctx context.Context) (t table, err error) {
 	if err != nil {
 		return t, err
 	}
+	if err := b.labelEvalBases(ctx, r.commit, wholeBenchmark-rebased); err != nil {
+		return t, err
+	}
 	if r.whole, err = b.again(ctx, b.image("rebase"), "again", "built"); err != nil {
 		return t, err
 	}
 	rebase := way{name: "rebase", each: r.whole.phase(buildPhase) / time.Duration(len(r.instances))}
 	rebase.once = max(0, r.fresh.times.making()-rebased*rebase.each)
 	t = compare(rebase, rivals, rebased)
-	t.note("%d images at once in all ways. Rebase: the %s of a run of %d images on %d bases, with its look-ups; the other ways: %d images each, on base "+
-		"stages that are there. All counted: the references' builds, and with COPY --link the first export of the layer.",
+	t.note("%d images at once in all ways. Rebase: the %s of a run of %d images, each on an eval-base of its own, with its look-ups; all but %d of "+
+		"the eval-bases differ from another in a label only. The other ways: %d images each, on base stages that are there. All counted: the "+
+		"references' builds, and with COPY --link the first export of the layer.",
 		slots, milliseconds(r.whole.phase(buildPhase)), len(r.instances), rebased, compared)
 	t.note("The run that made the %d eval-bases, with two references, took %s; the next one, at a new commit, %s.", rebased, seconds(cold.took), seconds(r.fresh.took))
 	project(&t, append(rivals, rebase))
 	return t, b.costs(ctx, &t)
 }
 
-// prepare makes the eval-bases, and gives all instances base images that have one.
+// prepare makes the eval-bases of the first instances, and gives all instances a base image.
 func (b *bench) prepare(ctx context.Context) (cold measured, err error) {
 	all, err := b.writeInstances()
 	if err != nil {
@@ -76,7 +80,7 @@ func (b *bench) prepare(ctx context.Context) (cold measured, err error) {
 		return cold, fmt.Errorf("the first run rebased %d images, want %d", len(having), rebased)
 	}
 	b.rebasing.instances = append(having, others...)
-	return cold, b.share(ctx, others, having)
+	return cold, b.label(ctx, others, having)
 }
 
 // costs adds what the run of all images asked and took.

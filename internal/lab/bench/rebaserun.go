@@ -104,7 +104,7 @@ func perImage(counts map[string]int, images float64) string {
 
 // withoutEngine is the action's image with the engine's address at a place where there is none.
 func (b *bench) withoutEngine(ctx context.Context) (string, error) {
-	return b.actionWith(ctx, "eval-images-lab/bench-no-engine", "ENV DOCKER_HOST=unix:///nowhere/docker.sock\n")
+	return b.actionWith(ctx, noEngineImage, "ENV DOCKER_HOST=unix:///nowhere/docker.sock\n")
 }
 
 // gateway is the host's address on the lab's network.

@@ -8,28 +8,43 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"strconv"
 	"strings"
 	"time"
 )
 
 // accessLine is the registry's access log, in Apache's combined form.
-var accessLine = regexp.MustCompile(`"([A-Z]+) /v2/(\S+) HTTP`)
+var accessLine = regexp.MustCompile(`"([A-Z]+) /v2/(\S+) HTTP[^"]*" ([0-9]{3})`)
 
-// requests counts, by method, what the lab's registry was asked since a moment about one of this bench's repositories.
-func (b *bench) requests(ctx context.Context, since time.Time, repository string) (map[string]int, error) {
-	_, path, _ := strings.Cut(b.image(repository), "/")
-	said, err := exec.CommandContext(ctx, "docker", "logs", "--since", strconv.FormatInt(since.Unix(), 10), registryContainer).CombinedOutput()
+// request is what the registry was asked; path is below that of the repository.
+type request struct{ method, path, status string }
+
+// asked is what the lab's registry was asked since a moment about one of this bench's repositories.
+func (b *bench) asked(ctx context.Context, since time.Time, repository string) (all []request, err error) {
+	moment := fmt.Sprintf("%d.%09d", since.Unix(), since.Nanosecond())
+	said, err := exec.CommandContext(ctx, "docker", "logs", "--since", moment, registryContainer).CombinedOutput()
 	if err != nil {
 		return nil, fmt.Errorf("reading the registry's log: %w: %.500s", err, said)
 	}
-	counts := map[string]int{}
 	for line := range strings.Lines(string(said)) {
-		if m := accessLine.FindStringSubmatch(line); m != nil && strings.HasPrefix(m[2], path+"/") {
-			counts[m[1]]++
+		m := accessLine.FindStringSubmatch(line)
+		if m == nil {
+			continue
+		}
+		if path, ok := strings.CutPrefix(m[2], b.path(repository)+"/"); ok {
+			all = append(all, request{m[1], path, m[3]})
 		}
 	}
-	return counts, nil
+	return all, nil
+}
+
+// requests counts them by method.
+func (b *bench) requests(ctx context.Context, since time.Time, repository string) (map[string]int, error) {
+	all, err := b.asked(ctx, since, repository)
+	counts := map[string]int{}
+	for _, r := range all {
+		counts[r.method]++
+	}
+	return counts, err
 }
 
 // registryContainer is the lab's registry.

@@ -57,6 +57,6 @@ for way in linked thin; do
 	others /pairs | each $way
 	mark $way
 done
-comm -13 /cached <(cached) | while read -r id; do
-	docker buildx prune --builder default --force --filter "id=$id" </dev/null >>/logs/prune 2>&1 || true
-done
+# All at once: one that another needs goes after that one only.
+added=$(comm -13 /cached <(cached) | paste -s -d '|')
+[ -z "$added" ] || docker buildx prune --builder default --force --filter "id=^($added)\$" >/logs/prune

@@ -62,7 +62,7 @@ func (b *bench) stubbed(ctx context.Context) (string, error) {
 	if err := b.write("fake-docker", fakeDocker); err != nil {
 		return "", err
 	}
-	return b.actionWith(ctx, "eval-images-lab/bench-action", "COPY fake-docker /usr/bin/docker\n")
+	return b.actionWith(ctx, stubbedImage, "COPY fake-docker /usr/bin/docker\n")
 }
 
 // actionWith is the action's image with something added to its Dockerfile.
@@ -83,30 +83,45 @@ func (b *bench) actionWith(ctx context.Context, image, instructions string) (str
 
 // tagAll puts one small image under every tag that the SDK names for the run, as the action's dry run lists them.
 func (b *bench) tagAll(ctx context.Context, inputs map[string]string) (total int, err error) {
+	images, err := b.plan(ctx, inputs)
+	if err != nil {
+		return 0, err
+	}
+	var tags []string
+	for _, image := range images {
+		tags = append(tags, image.Tags...)
+	}
+	return len(images), b.push(ctx, tags)
+}
+
+// planned is an image of a dry run's plan.
+type planned struct{ Tags []string }
+
+// plan has the action make a dry run of what decides on images; it has no engine.
+func (b *bench) plan(ctx context.Context, inputs map[string]string) ([]planned, error) {
 	args := []string{"run", "--rm", "--network", b.Values["LAB_NETWORK"], "--volume", b.Workspace + ":" + workspaceInside,
 		"--workdir", workspaceInside, "--entrypoint", "/eval-images"}
 	for variable, value := range environment() {
 		args = append(args, "--env", variable+"="+value)
 	}
 	args = append(args, b.Values["LAB_ACTION_IMAGE"], "--dry-run", "--format=json")
-	for _, input := range []string{"sdk-repository", "sdk-ref", "sdk-options", "image", "base-image-template"} {
-		args = append(args, "--"+input+"="+inputs[input])
+	for _, input := range []string{"sdk-repository", "sdk-ref", "sdk-options", "image", "base-image-template", "dataset",
+		"custom-tag-template", "strategy"} {
+		if value := inputs[input]; value != "" {
+			args = append(args, "--"+input+"="+value)
+		}
 	}
 	cmd := exec.CommandContext(ctx, "docker", args...)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, b.Log
 	if err := cmd.Run(); err != nil {
-		return 0, fmt.Errorf("planning: %w", err)
+		return nil, fmt.Errorf("planning: %w", err)
 	}
-	var plan struct{ Images []struct{ Tags []string } }
+	var plan struct{ Images []planned }
 	if err := json.Unmarshal(out.Bytes(), &plan); err != nil {
-		return 0, fmt.Errorf("reading the plan: %w", err)
+		return nil, fmt.Errorf("reading the plan: %w", err)
 	}
-	var tags []string
-	for _, image := range plan.Images {
-		tags = append(tags, image.Tags...)
-	}
-	return len(plan.Images), b.push(ctx, tags)
+	return plan.Images, nil
 }
 
 // push puts one small image under all tags, by the address that the registry has on the host.

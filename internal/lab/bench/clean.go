@@ -1,0 +1,67 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"strings"
+)
+
+// The images that this bench adds to the engine.
+const (
+	stubbedImage  = "eval-images-lab/bench-action"
+	noEngineImage = "eval-images-lab/bench-no-engine"
+)
+
+// cached are the records of the builder's cache.
+func (b *bench) cached(ctx context.Context) (map[string]bool, error) {
+	said, err := b.buildctl(ctx, "du", "--format", `{{range .}}{{.ID}} {{end}}`)
+	if err != nil {
+		return nil, fmt.Errorf("listing the builder's cache: %w", err)
+	}
+	ids := map[string]bool{}
+	for _, id := range strings.Fields(said) {
+		ids[id] = true
+	}
+	return ids, nil
+}
+
+// clean removes what this bench has added to the engine and to the builder's cache, which would be gigabytes after each;
+// what it has pushed stays in the registry, where layers are shared.
+func (b *bench) clean(ctx context.Context, before map[string]bool) error {
+	for _, image := range []string{stubbedImage, noEngineImage} {
+		_ = exec.CommandContext(ctx, "docker", "image", "rm", image).Run() // it is there where its part has run
+	}
+	now, err := b.cached(ctx)
+	if err != nil {
+		return err
+	}
+	added := addedTo(before, now)
+	if len(added) == 0 {
+		return nil
+	}
+	if _, err := b.buildctl(ctx, "prune", "--filter", "id~=^("+strings.Join(added, "|")+")$"); err != nil {
+		return fmt.Errorf("removing what was added to the builder's cache: %w", err)
+	}
+	return nil
+}
+
+// addedTo are the members of now that were not there before.
+func addedTo(before, now map[string]bool) (added []string) {
+	for id := range now {
+		if !before[id] {
+			added = append(added, id)
+		}
+	}
+	return added
+}
+
+// buildctl asks the builder that buildx made, in its container.
+func (b *bench) buildctl(ctx context.Context, args ...string) (string, error) {
+	container := "buildx_buildkit_" + b.Values["LAB_BUILDER"] + "0"
+	said, err := exec.CommandContext(ctx, "docker", append([]string{"exec", container, "buildctl"}, args...)...).CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("running buildctl: %w: %.500s", err, said)
+	}
+	return string(said), nil
+}

@@ -1,0 +1,110 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"strings"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"golang.org/x/sync/errgroup"
+)
+
+// pushes is how many images are put into the registry at once.
+const pushes = 8
+
+// labelled puts under each tag of to an image of from, in turn, that has a label more: to a registry each is another one,
+// with a configuration of its own, and no layer is new.
+func labelled(ctx context.Context, from, to []name.Tag) error {
+	var images []v1.Image
+	for _, ref := range from {
+		image, err := remote.Image(ref, remote.WithContext(ctx))
+		if err != nil {
+			return fmt.Errorf("reading %s: %w", ref, err)
+		}
+		images = append(images, image)
+	}
+	pusher, err := remote.NewPusher() // asks for each layer once
+	if err != nil {
+		return fmt.Errorf("pushing to the lab's registry: %w", err)
+	}
+	var group errgroup.Group
+	group.SetLimit(pushes)
+	for i, ref := range to {
+		group.Go(func() error {
+			image, err := withLabel(images[i%len(images)], fmt.Sprint(i))
+			if err == nil {
+				err = pusher.Push(ctx, ref, image)
+			}
+			if err != nil {
+				return fmt.Errorf("pushing %s: %w", ref, err)
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+func withLabel(image v1.Image, value string) (v1.Image, error) {
+	file, err := image.ConfigFile()
+	if err != nil {
+		return nil, err
+	}
+	config := *file.Config.DeepCopy()
+	if config.Labels = maps.Clone(config.Labels); config.Labels == nil {
+		config.Labels = map[string]string{}
+	}
+	config.Labels["bench"] = value
+	return mutate.Config(image, config)
+}
+
+// labelEvalBases gives so many instances an eval-base with a configuration of its own: one of those that are there, with a
+// label more. Which tags these need, the registry's log tells: a dry run asks for them in vain. What eval-base an instance
+// gets does not matter, for none of the layers is looked into.
+func (b *bench) labelEvalBases(ctx context.Context, commit string, want int) error {
+	since := time.Now()
+	if _, err := b.plan(ctx, b.rebaseStep(commit, nil, b.image("rebase"), "plan").Inputs); err != nil {
+		return err
+	}
+	asked, err := b.asked(ctx, since, "rebase")
+	if err != nil {
+		return err
+	}
+	repository, err := name.NewRepository(b.Values["LAB_REGISTRY"] + "/" + b.path("rebase"))
+	if err != nil {
+		return fmt.Errorf("naming the repository of the eval-bases: %w", err)
+	}
+	there, missing := evalBases(asked)
+	if len(there) != rebased || len(missing) != want {
+		return fmt.Errorf("a dry run found %d eval-bases and missed %d, want %d and %d", len(there), len(missing), rebased, want)
+	}
+	tags := func(names []string) (tags []name.Tag) {
+		for _, n := range names {
+			tags = append(tags, repository.Tag(n))
+		}
+		return tags
+	}
+	return labelled(ctx, tags(there), tags(missing))
+}
+
+// evalBases are the tags of eval-bases that were asked for, each once.
+func evalBases(asked []request) (there, missing []string) {
+	seen := map[string]bool{}
+	for _, r := range asked {
+		tag, ok := strings.CutPrefix(r.path, "manifests/")
+		if !ok || !strings.HasPrefix(tag, "eval-base-") || seen[tag] {
+			continue
+		}
+		switch seen[tag] = true; r.status {
+		case "200":
+			there = append(there, tag)
+		case "404":
+			missing = append(missing, tag)
+		}
+	}
+	return there, missing
+}
