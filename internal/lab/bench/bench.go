@@ -46,7 +46,8 @@ type bench struct {
 	Lab
 	start time.Time // makes the names of this bench's images its own
 	sdk   commits
-	last  string // the commit at which the action has built all images
+	cache map[string]bool // the builder's, before this bench
+	last  string          // the commit at which the action has built all images
 
 	rebasing rebasing
 }
@@ -61,11 +62,10 @@ func Run(ctx context.Context, lab Lab, out io.Writer) (err error) {
 	if err := b.sdk.clone(ctx, lab.Values["LAB_SDK_REPOSITORY"]); err != nil {
 		return err
 	}
-	before, err := b.cached(ctx)
-	if err != nil {
+	if b.cache, err = b.cached(ctx); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, b.clean(context.WithoutCancel(ctx), before)) }()
+	defer func() { err = errors.Join(err, b.clean(context.WithoutCancel(ctx))) }()
 	for _, part := range []struct {
 		of, title string
 		measure   func(context.Context) (table, error)

@@ -13,9 +13,9 @@ const (
 	noEngineImage = "eval-images-lab/bench-no-engine"
 )
 
-// cached are the records of the builder's cache.
-func (b *bench) cached(ctx context.Context) (map[string]bool, error) {
-	said, err := b.buildctl(ctx, "du", "--format", `{{range .}}{{.ID}} {{end}}`)
+// cached are the records of the builder's cache, of those that a filter names where one is given.
+func (b *bench) cached(ctx context.Context, filter ...string) (map[string]bool, error) {
+	said, err := b.buildctl(ctx, append([]string{"du", "--format", `{{range .}}{{.ID}} {{end}}`}, filter...)...)
 	if err != nil {
 		return nil, fmt.Errorf("listing the builder's cache: %w", err)
 	}
@@ -28,15 +28,25 @@ func (b *bench) cached(ctx context.Context) (map[string]bool, error) {
 
 // clean removes what this bench has added to the engine and to the builder's cache, which would be gigabytes after each;
 // what it has pushed stays in the registry, where layers are shared.
-func (b *bench) clean(ctx context.Context, before map[string]bool) error {
+func (b *bench) clean(ctx context.Context) error {
 	for _, image := range []string{stubbedImage, noEngineImage} {
 		_ = exec.CommandContext(ctx, "docker", "image", "rm", image).Run() // it is there where its part has run
 	}
-	now, err := b.cached(ctx)
+	return b.uncache(ctx)
+}
+
+// cleanAgents removes the layers with the agent that this bench has added to the builder's cache: 0.7 GB for each image,
+// and of no use at another commit.
+func (b *bench) cleanAgents(ctx context.Context) error {
+	return b.uncache(ctx, "--filter", "description~=source-minimal")
+}
+
+func (b *bench) uncache(ctx context.Context, filter ...string) error {
+	now, err := b.cached(ctx, filter...)
 	if err != nil {
 		return err
 	}
-	added := addedTo(before, now)
+	added := addedTo(b.cache, now)
 	if len(added) == 0 {
 		return nil
 	}

@@ -29,7 +29,11 @@ func (b *bench) rebase(ctx context.Context, instances []string) (m measured, err
 	if b.rebasing.commit, err = b.sdk.next(ctx); err != nil {
 		return m, err
 	}
-	return b.measure(ctx, b.rebaseStep(b.rebasing.commit, instances, b.image("rebase"), "first"), "built", len(instances))
+	m, err = b.measure(ctx, b.rebaseStep(b.rebasing.commit, instances, b.image("rebase"), "first"), "built", len(instances))
+	if err == nil {
+		err = b.cleanAgents(ctx)
+	}
+	return m, err
 }
 
 // again asks for all images at the last commit, without an engine: references and eval-bases are there, and with another tag

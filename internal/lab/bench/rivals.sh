@@ -18,8 +18,15 @@ options=("$@")
 
 first "$LIST" | sdk stages-first base-image-minimal "$IMAGE/stages"
 others "$LIST" | sdk stages base-image-minimal "$IMAGE/stages"
+# The builder keeps the agent's layer of each image, which no other way needs.
+kept() {
+	docker exec "buildx_buildkit_${BUILDER}0" buildctl du --filter description~=source-minimal --format '{{range .}}{{println .ID}}{{end}}' | sort
+}
+kept >/kept
 first "$LIST" | sdk sdk-first source-minimal "$IMAGE/sdk"
 others "$LIST" | sdk sdk source-minimal "$IMAGE/sdk"
+added=$(comm -13 /kept <(kept) | paste -s -d '|')
+[ -z "$added" ] || docker exec "buildx_buildkit_${BUILDER}0" buildctl prune --filter "id~=^($added)\$" >/logs/prune
 # The stage with the agent does not use its base.
 first "$LIST" | sdk agent builder "$IMAGE/agent"
 
@@ -59,4 +66,4 @@ for way in linked thin; do
 done
 # All at once: one that another needs goes after that one only.
 added=$(comm -13 /cached <(cached) | paste -s -d '|')
-[ -z "$added" ] || docker buildx prune --builder default --force --filter "id=^($added)\$" >/logs/prune
+[ -z "$added" ] || docker buildx prune --builder default --force --filter "id=^($added)\$" >>/logs/prune
