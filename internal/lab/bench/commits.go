@@ -5,11 +5,14 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
+	"time"
 )
 
-// commits makes further commits of one SDK release: equal in content, each with a SHA of its own. The SHA is an argument
-// near the top of the SDK's Dockerfile, so a run at a new one does all work anew on a builder that is warm otherwise.
+// commits makes further commits of one SDK release, each with a comment of its own in a file of the agent server: as after
+// any change there, the agent is built anew, on a builder that is warm otherwise. With equal files, all but the base stage
+// would come from the builder's cache, however new the SHA is.
 type commits struct {
 	folder, ref string
 	made        int
@@ -27,12 +30,36 @@ func (c *commits) clone(ctx context.Context, from string) error {
 func (c *commits) next(ctx context.Context) (branch string, err error) {
 	c.made++
 	branch = fmt.Sprintf("bench-%d", c.made)
-	sha, err := c.git(ctx, "commit-tree", c.ref+"^{tree}", "-p", c.ref, "-m", branch)
+	tree, err := c.changed(ctx, fmt.Sprintf("# %s, made at %s\n", branch, time.Now()))
+	if err != nil {
+		return "", err
+	}
+	sha, err := c.git(ctx, "commit-tree", tree, "-p", c.ref, "-m", branch)
 	if err != nil {
 		return "", err
 	}
 	_, err = c.git(ctx, "update-ref", "refs/heads/"+branch, sha)
 	return branch, err
+}
+
+// changed is the release's tree with another content of the file, which has none of its own.
+func (c *commits) changed(ctx context.Context, content string) (tree string, err error) {
+	const file = "openhands-agent-server/openhands/agent_server/__init__.py"
+	written := filepath.Join(c.folder, "bench-file")
+	if err := os.WriteFile(written, []byte(content), 0o644); err != nil {
+		return "", fmt.Errorf("writing a file of the SDK: %w", err)
+	}
+	blob, err := c.git(ctx, "hash-object", "-w", written)
+	if err != nil {
+		return "", err
+	}
+	if _, err := c.git(ctx, "read-tree", c.ref); err != nil { // into the index, which a bare repository may have
+		return "", err
+	}
+	if _, err := c.git(ctx, "update-index", "--add", "--cacheinfo", "100644,"+blob+","+file); err != nil {
+		return "", err
+	}
+	return c.git(ctx, "write-tree")
 }
 
 func (c *commits) git(ctx context.Context, args ...string) (string, error) {

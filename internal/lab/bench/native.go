@@ -53,7 +53,7 @@ func (b *bench) againstBefore(ctx context.Context) (table, error) {
 		}
 		t.row(variant.name, seconds(before), seconds(parts[len(parts)-1].took), times(before, took))
 	}
-	t.note("%d images, %d at once, each variant at a new commit of equal content on one warm builder.", images, workers)
+	t.note("%d images, %d at once, each variant at a commit of its own, a comment apart, on one warm builder.", images, workers)
 	return t, nil
 }
 

@@ -111,7 +111,7 @@ func (b *bench) costs(ctx context.Context, t *table) error {
 // newCommit tells where the time of the run at a new commit went.
 func (b *bench) newCommit(context.Context) (table, error) {
 	t := b.rebasing.fresh.times.table(b.rebasing.fresh.phases)
-	t.note("%d images at a new commit of equal content, their eval-bases present.", rebased)
+	t.note("%d images at a new commit, which changes a file of the agent, their eval-bases present.", rebased)
 	return t, nil
 }
 
