@@ -62,10 +62,10 @@ func withLabel(image v1.Image, value string) (v1.Image, error) {
 	return mutate.Config(image, config)
 }
 
-// labelEvalBases gives so many instances an eval-base with a configuration of its own: one of those that are there, with a
+// labelEvalBases gives all other instances an eval-base with a configuration of its own: one of those that are there, with a
 // label more. Which tags these need, the registry's log tells: a dry run asks for them in vain. What eval-base an instance
 // gets does not matter, for none of the layers is looked into.
-func (b *bench) labelEvalBases(ctx context.Context, commit string, want int) error {
+func (b *bench) labelEvalBases(ctx context.Context, commit string) error {
 	since := time.Now()
 	if _, err := b.plan(ctx, b.rebaseStep(commit, nil, b.image("rebase"), "plan").Inputs); err != nil {
 		return err
@@ -79,6 +79,7 @@ func (b *bench) labelEvalBases(ctx context.Context, commit string, want int) err
 		return fmt.Errorf("naming the repository of the eval-bases: %w", err)
 	}
 	there, missing := evalBases(asked)
+	const want = wholeBenchmark + references - rebased // a plan is for the whole dataset
 	if len(there) != rebased || len(missing) != want {
 		return fmt.Errorf("a dry run found %d eval-bases and missed %d, want %d and %d", len(there), len(missing), rebased, want)
 	}

@@ -41,7 +41,7 @@ func (b *bench) againstBuilding(ctx context.Context) (t table, err error) {
 	if err != nil {
 		return t, err
 	}
-	if err := b.labelEvalBases(ctx, r.commit, wholeBenchmark-rebased); err != nil {
+	if err := b.labelEvalBases(ctx, r.commit); err != nil {
 		return t, err
 	}
 	if r.whole, err = b.again(ctx, b.image("rebase"), "again", "built"); err != nil {
