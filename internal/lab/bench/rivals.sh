@@ -25,8 +25,8 @@ kept() {
 kept >/kept
 first "$LIST" | sdk sdk-first source-minimal "$IMAGE/sdk"
 others "$LIST" | sdk sdk source-minimal "$IMAGE/sdk"
-added=$(comm -13 /kept <(kept) | paste -s -d '|')
-[ -z "$added" ] || docker exec "buildx_buildkit_${BUILDER}0" buildctl prune --filter "id~=^($added)\$" >/logs/prune
+mapfile -t added < <(comm -13 /kept <(kept) | sed 's/^/--filter=id==/')
+[ -z "${added[*]}" ] || docker exec "buildx_buildkit_${BUILDER}0" buildctl prune "${added[@]}" >/logs/prune
 # The stage with the agent does not use its base.
 first "$LIST" | sdk agent builder "$IMAGE/agent"
 
