@@ -32,8 +32,8 @@ const baseStage = "base-image-minimal"
 // platform is the only one for which every instance has a base image.
 const platform = "linux/amd64"
 
-// requestsAtOnce bounds the images for which registries are asked and written to at once. Workers are not counted: an image
-// that waits for one, or for the references, has no place here.
+// requestsAtOnce bounds the images for which registries are asked at once, and those that are written at once. Workers are
+// not counted: an image that waits for one, or for the references, has no place here.
 const requestsAtOnce = 16
 
 // rebasing is what a run needs to rebase images.
@@ -47,8 +47,10 @@ type rebasing struct {
 	bases      *evalbase.Bases
 	references *rebase.References
 	chain      chain
-	// ask gives what only talks to registries its further attempts, and a place among the few that do so at once.
-	ask func(build.Builder) build.Builder
+	// ask and put give what only asks registries, and what puts images there, their further attempts and a place among the
+	// few that do so at once. In one queue the first image would be put when all had been asked for, and a registry that
+	// limits writes would have nothing to do until then.
+	ask, put func(build.Builder) build.Builder
 	// unlessInVain keeps next from meeting what is known to fail for all images.
 	unlessInVain func(next build.Builder) build.Builder
 	// lax is done when it was said that the registry does not check manifests.
@@ -161,8 +163,9 @@ func (b *rebasing) assemble() {
 	r := b.run
 	b.chain = r.newChain(b.pool)
 	c, made, whole := b.chain, build.NewVanguard(), build.NewVanguard()
-	asking := build.NewLimiter(nil, requestsAtOnce, nil)
+	asking, putting := build.NewLimiter(nil, requestsAtOnce, nil), build.NewLimiter(nil, requestsAtOnce, nil)
 	b.ask = func(next build.Builder) build.Builder { return c.retry(asking.Sharing(next)) }
+	b.put = func(next build.Builder) build.Builder { return c.retry(putting.Sharing(next)) }
 	checker := &evalbase.Checker{
 		Next:     c.native(r.baseRequest("unknown", r.config.EvalBaseImage), "eval-base, ", nil),
 		Registry: r.registry, Image: r.config.EvalBaseImage, Buildx: native.Buildx{Environ: r.buildEnviron()}, Log: r.logOfInstance,
@@ -204,7 +207,7 @@ func (b *rebasing) all(ctx context.Context, missing []plan.Target) {
 	r := b.run
 	builder := &rebase.Builder{
 		Bases: b.bases, References: b.references, Native: b.references.Native, Registry: r.registry,
-		Retry: func(put build.Builder) build.Builder { return b.ask(b.chain.skipping(put)) },
+		Retry: func(put build.Builder) build.Builder { return b.put(b.chain.skipping(put)) },
 		Image: r.config.Image, Strict: r.config.Strategy == config.StrategyRebase,
 		Env:      map[string]string{"OPENHANDS_BUILD_GIT_SHA": r.checkout.SHA, "OPENHANDS_BUILD_GIT_REF": "unknown"},
 		AskFirst: b.askFirst,
