@@ -65,6 +65,9 @@ func (f *Forge) Run(ctx context.Context, job Job, log io.Writer) (Result, error)
 	if _, err := f.run(ctx, f.dir, "docker", "rmi", "--force", "--no-prune", image); err != nil && !strings.Contains(err.Error(), "No such image") {
 		return Result{}, err
 	}
+	if err := f.removeLeft(ctx); err != nil {
+		return Result{}, err
+	}
 	cmd := exec.CommandContext(ctx, f.act, args...)
 	cmd.Dir = job.Repository
 	cmd.Env = f.environment()
@@ -83,6 +86,26 @@ func (f *Forge) Run(ctx context.Context, job Job, log io.Writer) (Result, error)
 		got.Action, err = f.run(ctx, f.dir, "docker", "image", "inspect", "--format", `{{index .Config.Labels "`+label+`"}}`, image)
 	}
 	return got, err
+}
+
+// removeLeft removes the containers of a run that was killed: act names a job's volume after the job, and cannot make it
+// anew while such a container has it.
+func (f *Forge) removeLeft(ctx context.Context) error {
+	// A step's container is in its job's network namespace, so in no network; it has ended when its job's was removed.
+	for _, those := range [][]string{{"network=" + f.network}, {"status=exited", "status=created", "status=dead"}} {
+		find := []string{"ps", "--all", "--quiet", "--filter", "name=^act-"}
+		for _, filter := range those {
+			find = append(find, "--filter", filter)
+		}
+		left, err := f.run(ctx, f.dir, "docker", find...)
+		if err == nil && left != "" {
+			_, err = f.run(ctx, f.dir, "docker", append([]string{"rm", "--force", "--volumes"}, strings.Fields(left)...)...)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // environment has nothing of the user's: act gives jobs what it finds.
