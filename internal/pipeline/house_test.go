@@ -172,18 +172,6 @@ func (h *house) note(what string) {
 	h.events = append(h.events, event{what, time.Since(start).Round(time.Second)})
 }
 
-// at is when something happened first, since the bubble began.
-func (h *house) at(t *testing.T, what string) time.Duration {
-	t.Helper()
-	for _, e := range h.events {
-		if e.what == what {
-			return e.at
-		}
-	}
-	t.Fatalf("%q did not happen: %v", what, h.events)
-	return 0
-}
-
 // did are the things of a kind that happened, sorted.
 func (h *house) did(kind string) []string {
 	var all []string

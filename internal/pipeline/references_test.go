@@ -9,6 +9,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/OpenHands/eval-images/internal/build/rebase"
 	"github.com/OpenHands/eval-images/internal/registry/registrytest"
 )
 
@@ -121,7 +122,7 @@ func TestFinalImagesAreNeverLearnedFrom(t *testing.T) {
 
 func (h *house) layers(t *testing.T, reference string) []string {
 	t.Helper()
-	f, err := h.newRun(t, false).fetch(t.Context(), reference)
+	f, err := rebase.FetchReference(t.Context(), h.newRun(t, false).registry, reference)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +169,7 @@ func TestBrokenReferences(t *testing.T) {
 		h := newHouse(t)
 		synctest.Test(t, func(t *testing.T) {
 			h.rebase(t, true, h.targets(t, "a", "b", "c"))
-			f, err := h.newRun(t, false).fetch(t.Context(), h.reference("1"))
+			f, err := rebase.FetchReference(t.Context(), h.newRun(t, false).registry, h.reference("1"))
 			if err != nil {
 				t.Fatal(err)
 			}

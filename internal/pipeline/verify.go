@@ -158,11 +158,11 @@ func (r *run) compare(ctx context.Context, v *ledger.Verified, failed error, ref
 }
 
 func (r *run) differences(ctx context.Context, native, reference string, options func(want, got rebase.Fetched) (verify.Options, error)) ([]verify.Difference, error) {
-	want, err := r.fetch(ctx, native)
+	want, err := rebase.FetchReference(ctx, r.registry, native)
 	if err != nil {
 		return nil, fmt.Errorf("reading the native image: %w", err)
 	}
-	got, err := r.fetch(ctx, reference)
+	got, err := rebase.FetchReference(ctx, r.registry, reference)
 	if err != nil {
 		return nil, fmt.Errorf("reading the image: %w", err)
 	}
@@ -178,16 +178,6 @@ func (r *run) differences(ctx context.Context, native, reference string, options
 
 func comparable(f rebase.Fetched) verify.Image {
 	return verify.Image{Repository: f.Repository, Manifest: f.Manifest, Config: f.Config}
-}
-
-// fetch reads the image behind a reference by tag or digest.
-func (r *run) fetch(ctx context.Context, reference string) (rebase.Fetched, error) {
-	repository, digest, byDigest := strings.Cut(reference, "@")
-	if byDigest {
-		return rebase.Fetch(ctx, r.registry, repository, digest)
-	}
-	colon := strings.LastIndexByte(reference, ':')
-	return rebase.Fetch(ctx, r.registry, reference[:colon], reference[colon+1:])
 }
 
 // discard removes a native image that was made for comparison, and takes down which of its tags are left.
@@ -254,7 +244,7 @@ func (r *run) verifyImage(ctx context.Context, c chain, t plan.Target, number in
 		v.Tags = append(v.Tags, base.Tags...)
 	}
 	r.compare(ctx, &v, err, image, func(want, got rebase.Fetched) (verify.Options, error) {
-		from, err := r.fetch(ctx, base.Tags[0])
+		from, err := rebase.FetchReference(ctx, r.registry, base.Tags[0])
 		if err != nil {
 			return verify.Options{}, err
 		}

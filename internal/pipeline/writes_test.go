@@ -129,7 +129,7 @@ func (h *house) whole(t *testing.T, targets []plan.Target) (missing []string) {
 				missing = append(missing, tag)
 				continue
 			}
-			f, err := r.fetch(t.Context(), tag)
+			f, err := rebase.FetchReference(t.Context(), r.registry, tag)
 			if err != nil {
 				t.Errorf("%s: %v", tag, err)
 				continue
@@ -196,7 +196,7 @@ func TestRegistryThatChecksNothing(t *testing.T) {
 				layers[q.Path]++
 			}
 		}
-		f, err := r.fetch(t.Context(), targets[0].Tags[0])
+		f, err := rebase.FetchReference(t.Context(), r.registry, targets[0].Tags[0])
 		if err != nil {
 			t.Fatal(err)
 		}

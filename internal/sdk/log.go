@@ -46,15 +46,18 @@ func (l logFile) size() int64 {
 	return info.Size()
 }
 
-// tailFrom is the last of what was written since the file ended at start, in whole lines.
-func (l logFile) tailFrom(start int64) string {
-	f, err := os.Open(l.path)
+// tailFrom is the last of what was written since the file ended at start.
+func (l logFile) tailFrom(start int64) string { return TailFrom(l.path, start, tailSize/2) }
+
+// TailFrom is the last of what was written to a file since it ended at start, in whole lines and in at most most bytes.
+func TailFrom(path string, start, most int64) string {
+	f, err := os.Open(path)
 	if err != nil {
 		return ""
 	}
 	defer f.Close()
 	end, _ := f.Seek(0, io.SeekEnd)
-	from := max(start, end-tailSize/2)
+	from := max(start, end-most)
 	text := make([]byte, max(0, end-from))
 	n, _ := f.ReadAt(text, from)
 	said := strings.ToValidUTF8(string(text[:n]), "")

@@ -46,7 +46,7 @@ func (c *Checker) Build(ctx context.Context, t plan.Target) (build.Result, error
 	}
 	err = c.publish(ctx, t, result.Tags[0], verdict)
 	result.Making += time.Since(begin)
-	return result, failed(ctx, "naming the eval-base", err)
+	return result, rebase.Failed(ctx, "naming the eval-base", err)
 }
 
 // Plain lets next make a target's base stage, and refuses the target where an eval-base of it would be refused: what is
@@ -69,8 +69,7 @@ func (c *Checker) Plain(next build.Builder) build.Builder {
 }
 
 func (c *Checker) publish(ctx context.Context, t plan.Target, made, verdict string) error {
-	i := strings.LastIndexByte(made, ':')
-	found, err := rebase.Fetch(ctx, c.Registry, made[:i], made[i+1:])
+	found, err := rebase.FetchReference(ctx, c.Registry, made)
 	if err != nil {
 		return err
 	}

@@ -5,12 +5,10 @@ package evalbase
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
 	"github.com/OpenHands/eval-images/internal/build"
-	"github.com/OpenHands/eval-images/internal/build/native"
 	"github.com/OpenHands/eval-images/internal/build/rebase"
 	"github.com/OpenHands/eval-images/internal/plan"
 	"github.com/OpenHands/eval-images/internal/registry"
@@ -131,7 +129,7 @@ func (b *Bases) Of(ctx context.Context, t plan.Target) (rebase.Base, build.Resul
 	if err == nil {
 		err = rebase.Marked(base.Manifest)
 	}
-	return base, result, failed(ctx, "reading the eval-base that was made", err)
+	return base, result, rebase.Failed(ctx, "reading the eval-base that was made", err)
 }
 
 // making is an eval-base that this run makes, or has made.
@@ -178,7 +176,7 @@ func (b *Bases) look(ctx context.Context, t plan.Target) (base rebase.Base, want
 	case errors.Is(err, registry.ErrNotFound):
 		return base, wanted, errMissing
 	case err != nil:
-		return base, wanted, failed(ctx, "asking for its eval-base", err)
+		return base, wanted, rebase.Failed(ctx, "asking for its eval-base", err)
 	}
 	return base, wanted, b.use(base)
 }
@@ -204,18 +202,4 @@ func Tag(key string) string { return "eval-base-" + key }
 func (b *Bases) read(ctx context.Context, tag string) (rebase.Base, error) {
 	found, err := rebase.Fetch(ctx, b.Registry, b.Image, tag)
 	return rebase.Base{Fetched: found, Tag: tag}, err
-}
-
-// failed is a registry's refusal in the words of the build package.
-func failed(ctx context.Context, doing string, err error) error {
-	var refusal *rebase.Refusal
-	var known *build.Error
-	switch {
-	case err == nil, errors.As(err, &refusal), errors.As(err, &known):
-		return err
-	case ctx.Err() != nil:
-		return &build.Error{Class: build.ClassCancelled, Err: fmt.Errorf("%s: %w", doing, native.Ended(ctx))}
-	default:
-		return build.Unanswered(doing, err)
-	}
 }

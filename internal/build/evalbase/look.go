@@ -31,7 +31,7 @@ func (b *Bases) Look(ctx context.Context, t plan.Target) (tag string, there bool
 	case errors.Is(err, registry.ErrNotFound):
 		return tag, false, nil
 	case err != nil:
-		return tag, false, failed(ctx, "asking for its eval-base", err)
+		return tag, false, rebase.Failed(ctx, "asking for its eval-base", err)
 	}
 	if err := b.judge(m.Raw); !errors.Is(err, errMissing) {
 		return tag, true, err
@@ -46,7 +46,7 @@ func (b *Bases) named(ctx context.Context, t plan.Target) (plan.Target, error) {
 	case err != nil && !registry.Answered(err) && ctx.Err() == nil:
 		return t, &silence{err} // The builder may know a way to it, a mirror for instance.
 	case err != nil:
-		return t, failed(ctx, "asking for the digest of the base image "+t.BaseImage, err)
+		return t, rebase.Failed(ctx, "asking for the digest of the base image "+t.BaseImage, err)
 	case digest == "":
 		return t, &rebase.Refusal{Reason: "the base image's registry does not have it, so that its digest is not known"}
 	}

@@ -62,7 +62,7 @@ func (b Buildx) Build(ctx context.Context, log string, args []string, recipe str
 	}
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
-		return &sdk.BuildFailure{ReturnCode: exit.ExitCode(), Command: append([]string{"docker"}, args...), Tail: tailFrom(file, before)}
+		return &sdk.BuildFailure{ReturnCode: exit.ExitCode(), Command: append([]string{"docker"}, args...), Tail: sdk.TailFrom(log, before, tailSize)}
 	}
 	return err
 }
@@ -116,16 +116,3 @@ func openLog(path string) (*os.File, error) {
 
 // tailSize is how much of a failed command's output goes into the record, in bytes; the log has all of it.
 const tailSize = 4000
-
-// tailFrom is the last of what was written since the file ended at start, in whole lines.
-func tailFrom(log *os.File, start int64) string {
-	end, _ := log.Seek(0, io.SeekEnd)
-	from := max(start, end-tailSize)
-	text := make([]byte, end-from)
-	n, _ := log.ReadAt(text, from)
-	said := strings.ToValidUTF8(string(text[:n]), "")
-	if _, rest, found := strings.Cut(said, "\n"); found && from > start {
-		said = rest
-	}
-	return strings.TrimSpace(said)
-}

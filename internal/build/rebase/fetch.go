@@ -56,6 +56,15 @@ func Fetch(ctx context.Context, reg Registry, repository, tag string) (Fetched, 
 	return Fetched{Image{MediaType: m.MediaType, Manifest: m.Raw, Config: config}, repository, m.Digest()}, nil
 }
 
+// FetchReference is Fetch by a full reference, with a tag or a digest.
+func FetchReference(ctx context.Context, reg Registry, reference string) (Fetched, error) {
+	if repository, digest, byDigest := strings.Cut(reference, "@"); byDigest {
+		return Fetch(ctx, reg, repository, digest)
+	}
+	colon := strings.LastIndexByte(reference, ':')
+	return Fetch(ctx, reg, reference[:colon], reference[colon+1:])
+}
+
 func broken(err error) error {
 	if errors.Is(err, registry.ErrNotFound) {
 		return fmt.Errorf("%w: %w", errBroken, err)
@@ -71,31 +80,13 @@ func at(repository, tag string) string {
 	return repository + ":" + tag
 }
 
-// repositoryOf and tagOf are the two parts of a reference by tag.
-func repositoryOf(reference string) string { return reference[:strings.LastIndexByte(reference, ':')] }
-func tagOf(reference string) string        { return reference[strings.LastIndexByte(reference, ':')+1:] }
-
 // Layers are an image's layers, bottom up. Errors are a *Refusal.
 func Layers(img Image) ([]Layer, error) {
 	c, err := read("image", img)
 	return c.layers, err
 }
 
-// annotate names, in a reference's manifest, the image that it is compared with.
-func annotate(raw []byte, repository, digest string) []byte {
-	manifest, err := parseObject(raw)
-	if err != nil {
-		return raw
-	}
-	annotations, err := parseObject(manifest.get("annotations"))
-	if err != nil {
-		return raw
-	}
-	annotations = annotations.with(baseName, quote(repository)).with(baseDigest, quote(digest))
-	return manifest.with("annotations", annotations.raw()).raw()
-}
-
-// baseOf is the image that annotate has named.
+// baseOf is the image that a manifest names as its base.
 func baseOf(manifest []byte) (repository, digest string) {
 	return annotation(manifest, baseName), annotation(manifest, baseDigest)
 }

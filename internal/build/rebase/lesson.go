@@ -54,7 +54,7 @@ func (r *References) learn(ctx context.Context, t plan.Target, place int) lesson
 		return lesson{place: place, err: build.ForAll(t, err)}
 	}
 	name := at(r.Image, r.Tag(place+1))
-	annotated := annotate(found.final.Manifest, base.Repository, base.Digest)
+	annotated := annotate(found.final.Manifest, [][2]string{{baseName, base.Repository}, {baseDigest, base.Digest}})
 	if err := r.Registry.PutManifest(ctx, name, registry.Manifest{MediaType: found.final.MediaType, Raw: annotated}); err != nil {
 		r.Said(fmt.Sprintf("The reference %s is lost for later runs: %v", name, err))
 	}
@@ -67,11 +67,10 @@ func (r *References) compare(ctx context.Context, t plan.Target) (found learned,
 	if err != nil {
 		return found, base, fmt.Errorf("making its base stage: %w", err)
 	}
-	if base, err = Fetch(ctx, r.Registry, repositoryOf(made.Tags[0]), tagOf(made.Tags[0])); err != nil {
+	if base, err = FetchReference(ctx, r.Registry, made.Tags[0]); err != nil {
 		return found, base, fmt.Errorf("reading its base stage: %w", err)
 	}
-	tag := r.claims[t.InstanceID].result.Tags[0]
-	final, err := Fetch(ctx, r.Registry, repositoryOf(tag), tagOf(tag))
+	final, err := FetchReference(ctx, r.Registry, r.claims[t.InstanceID].result.Tags[0])
 	if err != nil {
 		return found, base, fmt.Errorf("reading it: %w", err)
 	}

@@ -19,21 +19,27 @@ const (
 // Mark puts a verdict into an eval-base's manifest, with the base image that it was made of and the time at which, and
 // leaves all else as it is. A manifest that cannot be read is given back unmarked.
 func Mark(img Image, verdict, name, digest string, made time.Time) Image {
-	manifest, err := parseObject(img.Manifest)
-	if err != nil {
-		return img
-	}
-	annotations, err := parseObject(manifest.get("annotations"))
-	if err != nil {
-		return img
-	}
-	annotations = annotations.
-		with(MarkAnnotation, quote(verdict)).
-		with(baseName, quote(name)).
-		with(baseDigest, quote(digest)).
-		with(createdAt, quote(made.UTC().Format(time.RFC3339)))
-	img.Manifest = manifest.with("annotations", annotations.raw()).raw()
+	img.Manifest = annotate(img.Manifest, [][2]string{
+		{MarkAnnotation, verdict}, {baseName, name}, {baseDigest, digest}, {createdAt, made.UTC().Format(time.RFC3339)},
+	})
 	return img
+}
+
+// annotate puts annotations into a manifest, in their order, and leaves all else as it is. A manifest that cannot be read
+// is given back as it was.
+func annotate(raw []byte, annotations [][2]string) []byte {
+	manifest, err := parseObject(raw)
+	if err != nil {
+		return raw
+	}
+	all, err := parseObject(manifest.get("annotations"))
+	if err != nil {
+		return raw
+	}
+	for _, a := range annotations {
+		all = all.with(a[0], quote(a[1]))
+	}
+	return manifest.with("annotations", all.raw()).raw()
 }
 
 // Marked is nil for an eval-base that was checked and can be rebased upon, and else a *Refusal with the reason.

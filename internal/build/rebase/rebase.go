@@ -102,7 +102,7 @@ func (b *Builder) put(ctx context.Context, t plan.Target, base Base, change Chan
 	err = b.write(ctx, t, base, img, m)
 	result.Making = time.Since(begin)
 	if err != nil {
-		return result, failed(ctx, "putting "+t.InstanceID+" on its eval-base", err)
+		return result, Failed(ctx, "putting "+t.InstanceID+" on its eval-base", err)
 	}
 	result.Tags, result.Digest = t.Tags, m.Digest()
 	return result, nil
@@ -171,8 +171,8 @@ func (b *Builder) check(ctx context.Context, img Image) error {
 	return nil
 }
 
-// failed is a registry's refusal in the words of the build package.
-func failed(ctx context.Context, doing string, err error) error {
+// Failed is a registry's refusal in the words of the build package. What has such words already stays as it is.
+func Failed(ctx context.Context, doing string, err error) error {
 	var refusal *Refusal
 	var known *build.Error
 	switch {
