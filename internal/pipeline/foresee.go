@@ -76,7 +76,7 @@ func (b *rebasing) foresee(ctx context.Context, missing []plan.Target) report.Fo
 	if !r.config.ForceBuild {
 		f.ReferencesMissing = b.references.Wanting()
 	}
-	f.Verify = len(b.chooseVerified(missing))
+	f.Verify = min(r.config.Verify, len(b.verifiable(missing)))
 	for _, t := range b.references.Chosen() {
 		f.Images[t.InstanceID] = report.Making{How: report.HowReference}
 		if len(missing) < b.references.Wanting() { // nobody will learn from it

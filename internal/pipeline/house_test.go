@@ -139,13 +139,21 @@ func (h *house) Build(ctx context.Context, r sdk.Request) (sdk.Response, error) 
 	}
 	h.note("begin " + what)
 	defer h.note("end " + what)
-	select {
-	case <-time.After(h.takes(what)):
-	case <-ctx.Done():
-		return sdk.Response{}, ctx.Err()
+	failure := h.fails(what)
+	for half := range 2 {
+		select {
+		case <-time.After(h.takes(what) / 2):
+		case <-ctx.Done():
+			return sdk.Response{}, ctx.Err()
+		}
+		if half == 0 && failure == nil {
+			if err := exporting(r.LogPath); err != nil {
+				return sdk.Response{}, err
+			}
+		}
 	}
-	if err := h.fails(what); err != nil {
-		return sdk.Response{}, err
+	if failure != nil {
+		return sdk.Response{}, failure
 	}
 	img := registrytest.EvalBase(h.bases[name], sha, name+sha+h.options)
 	if r.Target != baseStage {
@@ -162,6 +170,16 @@ func (h *house) Build(ctx context.Context, r sdk.Request) (sdk.Response, error) 
 	h.pushed += counted.n
 	h.mu.Unlock()
 	return sdk.Response{Tags: []string{tag}}, err
+}
+
+// exporting says what BuildKit says when all stages are built.
+func exporting(path string) error {
+	log, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = log.WriteString("#9 exporting to image\n")
+	return errors.Join(err, log.Close())
 }
 
 var start = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC) // of a synctest bubble

@@ -55,10 +55,8 @@ type rebasing struct {
 	unlessInVain func(next build.Builder) build.Builder
 	// lax is done when it was said that the registry does not check manifests.
 	lax sync.Once
-	// outcomes are told to who waits for a target's.
+	// outcomes are what became of the targets that may be verified.
 	outcomes map[string]chan build.Outcome
-	// substitutes take the place of targets that should be verified and were not rebased.
-	substitutes chan plan.Target
 }
 
 // prepareRebase asks the SDK what its base stage is made of. A *rebase.Refusal says that no image of this run can be
@@ -179,7 +177,7 @@ func (b *rebasing) assemble() {
 	b.unlessInVain = func(next build.Builder) build.Builder { return made.Inside(whole.Inside(next)) }
 	full := whole.OneByOne(whole.Wrap(c.retry(c.slotted(b.unlessInVain(c.whole(whole))))))
 	b.references = &rebase.References{
-		Native: full,
+		Native: full, Passed: whole.Settled(),
 		Base: c.retry(c.slotted(checker.Plain(c.baseStage(func(t plan.Target) string {
 			return "reference-base-" + hashed(b.set, t.InstanceID)
 		})))),
@@ -212,7 +210,11 @@ func (b *rebasing) all(ctx context.Context, missing []plan.Target) {
 		Env:      map[string]string{"OPENHANDS_BUILD_GIT_SHA": r.checkout.SHA, "OPENHANDS_BUILD_GIT_REF": "unknown"},
 		AskFirst: b.askFirst,
 	}
-	chosen := b.chooseVerified(missing)
+	verifiable := b.verifiable(missing)
+	b.outcomes = map[string]chan build.Outcome{}
+	for _, t := range verifiable {
+		b.outcomes[t.InstanceID] = make(chan build.Outcome, 1)
+	}
 	record := build.NewRecorder(builder, func(outcome build.Outcome) {
 		r.record(outcome)
 		r.finished(ctx)
@@ -227,8 +229,8 @@ func (b *rebasing) all(ctx context.Context, missing []plan.Target) {
 			return nil
 		})
 	})
-	if len(chosen) > 0 {
-		beside.Go(func() { b.verifyAll(ctx, chosen) })
+	if r.config.Verify > 0 {
+		beside.Go(func() { b.verifyAll(ctx, verifiable) })
 	}
 	build.All(ctx, record, missing)
 	beside.Wait()

@@ -2,11 +2,13 @@ package pipeline
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
 )
@@ -33,7 +35,7 @@ func differ(t *testing.T, what string, want, got any) {
 }
 
 // The first eval-base of a run goes alone; then the first reference and the other eval-bases, and the second reference when
-// the first has ended. A run that finds all eval-bases begins with the first reference.
+// the first is past the stages that both share. A run that finds all eval-bases begins with the first reference.
 func TestOrderOfRebase(t *testing.T) {
 	h := newHouse(t)
 	h.config.MaxWorkers = 8
@@ -48,14 +50,14 @@ func TestOrderOfRebase(t *testing.T) {
 				want = append(want, "1m0s eval-base "+id)
 			}
 		}
-		want = append(want, "1m0s image a", "2m0s base stage a", "2m0s image b", "3m0s base stage b")
+		want = append(want, "1m0s image a", "1m30s image b", "2m0s base stage a", "2m30s base stage b")
 		differ(t, "order", want, got)
 
 		h.sha = strings.Repeat("b", 40)
 		r = h.rebase(t, true, h.targets(t, "a", "b", "c", "d", "e"))
 		differ(t, "images of the next commit",
 			map[string]string{"a": "native", "b": "native", "c": "rebase", "d": "rebase", "e": "rebase"}, r.made())
-		differ(t, "its order", []string{"4m0s image a", "5m0s base stage a", "5m0s image b", "6m0s base stage b"}, h.began())
+		differ(t, "its order", []string{"3m30s image a", "4m0s image b", "4m30s base stage a", "5m0s base stage b"}, h.began())
 	})
 }
 
@@ -65,6 +67,46 @@ func TestRebaseOfTwo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := h.rebase(t, true, h.targets(t, "a", "b"))
 		differ(t, "images", map[string]string{"a": "native", "b": "native"}, r.made())
-		differ(t, "order", []string{"0s image a", "1m0s base stage a", "1m0s image b", "2m0s base stage b"}, h.began())
+		differ(t, "order", []string{"0s image a", "30s image b", "1m0s base stage a", "1m30s base stage b"}, h.began())
 	})
+}
+
+// Where the first reference fails, the second and one more are built after it; the native build to compare with comes when
+// both are known, and not at all where nothing can be learned from them.
+func TestOrderOfComparison(t *testing.T) {
+	cases := []struct {
+		name   string
+		change func(h *house)
+		want   []string
+	}{
+		{"both are good", func(*house) {}, []string{"0s image a", "30s image b", "1m0s base stage a", "1m30s base stage b", "2m30s comparison e"}},
+		{"the first fails", func(h *house) {
+			h.fails = func(what string) error {
+				if what == "image a" {
+					return errors.New("broken")
+				}
+				return nil
+			}
+		}, []string{"0s image a", "1m0s image b", "1m30s image c", "2m0s base stage b", "2m30s base stage c", "3m30s comparison e"}},
+		{"they differ", func(h *house) { h.others = map[string]string{"image b": "two"} },
+			[]string{"0s image a", "30s image b", "1m0s base stage a", "1m30s base stage b", "2m30s image c", "2m30s image d", "2m30s image e"}},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			h := newHouse(t)
+			synctest.Test(t, func(t *testing.T) {
+				h.takes = func(what string) time.Duration {
+					if strings.HasPrefix(what, "eval-base") {
+						return 0
+					}
+					return time.Minute
+				}
+				h.config.Verify, h.config.MaxWorkers = 1, 8
+				c.change(h)
+				h.rebase(t, true, h.targets(t, "a", "b", "c", "d", "e"))
+				got := slices.DeleteFunc(h.began(), func(what string) bool { return strings.Contains(what, "eval-base") })
+				differ(t, "order", c.want, got)
+			})
+		})
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/OpenHands/eval-images/internal/build"
 	"github.com/OpenHands/eval-images/internal/build/native"
@@ -20,34 +21,21 @@ import (
 // maxDifferences bounds what the report says of one image.
 const maxDifferences = 20
 
-// chooseVerified chooses the targets that are built natively too: the ones that are the last to be made references, so
-// that they are rebased. The others wait to take the place of one that was not rebased after all.
-func (b *rebasing) chooseVerified(missing []plan.Target) []plan.Target {
+// verifiable orders the targets by how well they serve for a comparison: those first that are the last to be made references.
+func (b *rebasing) verifiable(missing []plan.Target) []plan.Target {
 	ordered := rebase.Candidates(missing)
 	slices.Reverse(ordered)
-	ordered = ordered[:max(0, len(ordered)-b.references.Wanting())]
-	n := min(b.run.config.Verify, len(ordered))
-	b.outcomes, b.substitutes = map[string]chan build.Outcome{}, make(chan plan.Target, len(ordered))
-	for i, t := range ordered {
-		b.outcomes[t.InstanceID] = make(chan build.Outcome, 1)
-		if i >= n {
-			b.substitutes <- t
-		}
-	}
-	close(b.substitutes)
-	return ordered[:n]
+	return ordered[:max(0, len(ordered)-b.references.Wanting())]
 }
 
-// verifyAll builds the chosen targets natively, beside the second reference, and compares each with what was rebased. Like
-// the references, it lets the first eval-base go alone. The default is left out where there is no builder.
-func (b *rebasing) verifyAll(ctx context.Context, chosen []plan.Target) {
+// verifyAll builds the first of the targets that are rebased natively too, and compares each. That is after the references
+// were built: none is built in vain, and none makes those slower, for which all images wait. The default is left out where
+// there is no builder.
+func (b *rebasing) verifyAll(ctx context.Context, ordered []plan.Target) {
 	r := b.run
-	for _, time := range []<-chan struct{}{b.references.Begun(), b.bases.Ready()} {
-		select {
-		case <-time:
-		case <-ctx.Done():
-			return
-		}
+	next, ordered, found := b.nextRebased(ctx, ordered)
+	if !found {
+		return
 	}
 	if err := r.reachBuilder(ctx); err != nil {
 		if ctx.Err() == nil && !r.config.VerifyGiven {
@@ -56,59 +44,45 @@ func (b *rebasing) verifyAll(ctx context.Context, chosen []plan.Target) {
 		return
 	}
 	_ = r.phase("verify", func() error {
-		build.All(ctx, build.Func(func(ctx context.Context, t plan.Target) (build.Result, error) {
-			b.verify(ctx, t, slices.Index(instancesOf(chosen), t.InstanceID)+1)
-			return build.Result{}, nil
-		}), chosen)
+		var beside sync.WaitGroup
+		for number := 1; found; number++ {
+			outcome := next
+			beside.Go(func() { b.verify(ctx, outcome, number) })
+			if number == r.config.Verify {
+				break
+			}
+			next, ordered, found = b.nextRebased(ctx, ordered)
+		}
+		beside.Wait()
 		return nil
 	})
 }
 
-func instancesOf(targets []plan.Target) []string {
-	ids := make([]string, len(targets))
-	for i, t := range targets {
-		ids[i] = t.InstanceID
+// nextRebased waits for what becomes of the targets, one after the other, until one was rebased. It gives that and the
+// targets behind it.
+func (b *rebasing) nextRebased(ctx context.Context, ordered []plan.Target) (build.Outcome, []plan.Target, bool) {
+	for i, t := range ordered {
+		select {
+		case outcome := <-b.outcomes[t.InstanceID]:
+			if outcome.Status() == build.Built && outcome.Result.Strategy == rebase.Strategy {
+				return outcome, ordered[i+1:], ctx.Err() == nil
+			}
+		case <-ctx.Done():
+			return build.Outcome{}, nil, false
+		}
 	}
-	return ids
+	return build.Outcome{}, nil, false
 }
 
-// verify compares one target, or where that was not rebased after all, another one that was. Which is known of the first
-// only when it is built; a substitute is not built in vain.
-func (b *rebasing) verify(ctx context.Context, t plan.Target, number int) {
-	made, err := b.unlessInVain(b.chain.throwAway(number)).Build(ctx, t)
-	outcome, rebased := b.wasRebased(ctx, t)
-	if !rebased {
-		b.run.discard(ctx, &ledger.Verified{Tags: made.Tags})
-		if t, outcome, rebased = b.substitute(ctx); !rebased {
-			return
-		}
-		made, err = b.unlessInVain(b.chain.throwAway(number)).Build(ctx, t)
-	}
-	verified := ledger.Verified{Instance: t.InstanceID, Tags: made.Tags}
+// verify compares a rebased image.
+func (b *rebasing) verify(ctx context.Context, rebased build.Outcome, number int) {
+	made, err := b.unlessInVain(b.chain.throwAway(number)).Build(ctx, rebased.Target)
+	verified := ledger.Verified{Instance: rebased.Target.InstanceID, Tags: made.Tags}
 	layers := b.references.AgentLayers()
-	b.run.compare(ctx, &verified, err, outcome.Result.Tags[0], func(want, got rebase.Fetched) (verify.Options, error) {
+	b.run.compare(ctx, &verified, err, rebased.Result.Tags[0], func(want, got rebase.Fetched) (verify.Options, error) {
 		below, err := below(want, got, layers)
 		return verify.Options{BaseLayers: below, SameBuilder: b.references.OwnBuilder()}, err
 	})
-}
-
-// wasRebased waits for what becomes of a target.
-func (b *rebasing) wasRebased(ctx context.Context, t plan.Target) (outcome build.Outcome, yes bool) {
-	select {
-	case outcome = <-b.outcomes[t.InstanceID]:
-	case <-ctx.Done():
-	}
-	return outcome, ctx.Err() == nil && outcome.Status() == build.Built && outcome.Result.Strategy == rebase.Strategy
-}
-
-// substitute takes the next target that was rebased and is not compared yet, if there is one.
-func (b *rebasing) substitute(ctx context.Context) (t plan.Target, outcome build.Outcome, found bool) {
-	for t = range b.substitutes {
-		if outcome, found = b.wasRebased(ctx, t); found {
-			return t, outcome, true
-		}
-	}
-	return t, outcome, false
 }
 
 // throwAway makes a native image under tags that the next run's take over.
@@ -232,6 +206,14 @@ func (r *run) verifyImages(ctx context.Context, pool native.Workers) error {
 		}), targets)
 		return nil
 	})
+}
+
+func instancesOf(targets []plan.Target) []string {
+	ids := make([]string, len(targets))
+	for i, t := range targets {
+		ids[i] = t.InstanceID
+	}
+	return ids
 }
 
 // verifyImage finds out by itself how many layers are the agent's: those above the native image's own base stage.

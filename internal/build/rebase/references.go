@@ -23,7 +23,10 @@ const most = 5
 type References struct {
 	// Native makes a target's whole image, and Base, natively too, its base-image-minimal for the same commit.
 	Native, Base build.Builder
-	Registry     Registry
+	// Passed is closed when one of those that Native makes has got past all that they share, so that the next one need not
+	// wait for its end any longer.
+	Passed   <-chan struct{}
+	Registry Registry
 	// Image is the repository of the references' own tags, and Tag names the first or the second of them.
 	Image string
 	Tag   func(i int) string
@@ -36,10 +39,10 @@ type References struct {
 	Said    func(string)
 
 	done   chan struct{} // closed when change or err is known
-	begun  chan struct{} // closed when the first reference has ended, or none has to be made
 	change Change
 	err    error
 	known  [wanted]*learned // in the order of their tags
+	tooFew bool             // targets, to learn what is wanted
 
 	mu     sync.Mutex
 	claims map[string]*claim // by instance
@@ -70,7 +73,7 @@ type claim struct {
 // Find learns from what earlier runs have left, and claims targets for what that lacks. Anything wrong with an old
 // reference only means that another is made.
 func (r *References) Find(ctx context.Context, targets []plan.Target) {
-	r.done, r.begun, r.claims = make(chan struct{}), make(chan struct{}), map[string]*claim{}
+	r.done, r.claims = make(chan struct{}), map[string]*claim{}
 	for _, t := range targets {
 		r.claims[t.InstanceID] = &claim{begun: make(chan struct{}), made: make(chan struct{})}
 	}
@@ -85,6 +88,7 @@ func (r *References) Find(ctx context.Context, targets []plan.Target) {
 			r.Said(fmt.Sprintf("The reference %s is not used: %v", name, err))
 		}
 	}
+	r.tooFew = len(targets) < r.Wanting()
 	r.left = Candidates(targets)
 	for range r.Wanting() {
 		r.claimNext()
@@ -112,16 +116,15 @@ func (r *References) AgentLayers() int { return len(r.change.Layers) }
 // OwnBuilder is described at AgentLayers.
 func (r *References) OwnBuilder() bool { return r.known[0].own && r.known[1].own }
 
-// claimNext takes the next candidate from those that are to be rebased.
-func (r *References) claimNext() bool {
+// claimNext takes the next candidate, if there is one, from those that are to be rebased.
+func (r *References) claimNext() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.left) == 0 {
-		return false
+		return
 	}
 	close(r.claims[r.left[0].InstanceID].begun)
 	r.queue, r.left = append(r.queue, r.left[0]), r.left[1:]
-	return true
 }
 
 // withdraw takes a target from the candidates, because it goes its own way now, whatever that is. It is false where the
@@ -175,56 +178,63 @@ func (r *References) Change(ctx context.Context, t plan.Target) (Change, error) 
 	}
 }
 
-// Begun is closed when the first reference has ended, or when none has to be made.
-func (r *References) Begun() <-chan struct{} { return r.begun }
-
-// Run makes the references that Find lacked, one after the other, when ready says that it is time. A candidate that fails
-// is followed by another one. What a reference teaches is found out while the next one is built.
+// Run makes the references that Find lacked when ready says that it is time, the second one when the first is past what both
+// share. A candidate that fails is followed by another one.
 func (r *References) Run(ctx context.Context, ready <-chan struct{}) {
 	defer close(r.done)
-	begun := sync.OnceFunc(func() { close(r.begun) })
-	defer begun()
 	if r.Wanting() > 0 {
 		select {
 		case <-ready:
 		case <-ctx.Done():
 		}
 	}
-	lessons, under := make(chan lesson, wanted), map[int]bool{}
 	var last error
-	take := func() {
-		l := <-lessons
-		delete(under, l.place)
-		if l.err == nil {
-			r.known[l.place] = &l.learned
-		} else {
-			last = l.err
-		}
-	}
+	lessons, under := make(chan lesson, wanted), map[int]bool{}
 	for tried := 0; r.Wanting() > 0; {
-		t, ok := plan.Target{}, false
-		if r.Wanting() > len(under) {
-			t, ok = r.next()
-		}
-		switch {
-		case ok:
+		if t, ok := r.startable(len(under)); ok {
 			tried++
-			if err := r.build(ctx, t); err != nil {
-				last = err
-			} else {
-				place := r.free(under)
-				under[place] = true
-				go func() { lessons <- r.learn(ctx, t, place) }()
+			place := r.free(under)
+			under[place] = true
+			go func() { lessons <- r.try(ctx, t, place) }()
+			continue
+		}
+		if len(under) == 0 {
+			break
+		}
+		passed := r.Passed
+		if r.Wanting() == len(under) || len(r.queue) == 0 { // nobody waits for it
+			passed = nil
+		}
+		select {
+		case l := <-lessons:
+			delete(under, l.place)
+			if l.err == nil {
+				r.known[l.place] = &l.learned
+				continue
 			}
-			begun()
-		case len(under) > 0:
-			take()
-		case tried >= most || concernsAll(last) || ctx.Err() != nil || !r.claimNext():
-			r.change, r.err = r.conclude(ctx, last)
-			return
+			last = l.err
+			if tried+len(r.queue) < most && !concernsAll(last) && ctx.Err() == nil {
+				r.claimNext()
+			}
+		case <-passed:
 		}
 	}
 	r.change, r.err = r.conclude(ctx, last)
+}
+
+// startable gives the next claimed target, if it may begin beside those that are under way.
+func (r *References) startable(under int) (plan.Target, bool) {
+	if r.Wanting() == under {
+		return plan.Target{}, false
+	}
+	if under > 0 {
+		select {
+		case <-r.Passed:
+		default:
+			return plan.Target{}, false
+		}
+	}
+	return r.next()
 }
 
 // free is a reference's place that nobody has.
@@ -243,6 +253,14 @@ func concernsAll(err error) bool {
 	return errors.As(err, &failure) && (failure.Shared != "" || failure.NotTried)
 }
 
+// try makes a reference of a target that was claimed.
+func (r *References) try(ctx context.Context, t plan.Target, place int) lesson {
+	if err := r.build(ctx, t); err != nil {
+		return lesson{place: place, err: err}
+	}
+	return r.learn(ctx, t, place)
+}
+
 // build builds a target that was claimed. The error says why there is nothing to learn from it.
 func (r *References) build(ctx context.Context, t plan.Target) error {
 	c := r.claims[t.InstanceID]
@@ -253,7 +271,7 @@ func (r *References) build(ctx context.Context, t plan.Target) error {
 		return build.ForAll(t, c.err)
 	case c.result.Skipped:
 		return fmt.Errorf("%s is there already, and nobody can tell how it was made", t.InstanceID)
-	case len(r.claims) < r.Wanting(): // nobody will learn from it
+	case r.tooFew: // nobody will learn from it
 		return errors.New("there is one target only")
 	}
 	return nil

@@ -6,11 +6,10 @@ import (
 
 	"github.com/OpenHands/eval-images/internal/build"
 	"github.com/OpenHands/eval-images/internal/build/rebase"
-	"github.com/OpenHands/eval-images/internal/config"
 	"github.com/OpenHands/eval-images/internal/plan"
 )
 
-// Of six targets two are references, and one is verified: the last that was rebased.
+// Of six targets two are references. Those that were rebased are verified from the last one on.
 func TestWhichIsVerified(t *testing.T) {
 	rebased, native := build.Result{Tags: []string{"r:t"}, Strategy: rebase.Strategy}, build.Result{Tags: []string{"r:t"}, Strategy: build.StrategyNative}
 	cases := []struct {
@@ -19,10 +18,10 @@ func TestWhichIsVerified(t *testing.T) {
 		failed []string
 		want   string
 	}{
-		{"all rebased", nil, nil, "f"},
-		{"refused", []string{"f"}, nil, "e"},
-		{"refused and failed", []string{"f"}, []string{"e"}, "d"},
-		{"a substitute at the end", []string{"f", "e", "d"}, nil, "c"},
+		{"all rebased", nil, nil, "fedc"},
+		{"refused", []string{"f"}, nil, "edc"},
+		{"refused and failed", []string{"f"}, []string{"e"}, "dc"},
+		{"the last one only", []string{"f", "e", "d"}, nil, "c"},
 		{"none rebased", []string{"f", "e", "d", "c"}, nil, ""},
 	}
 	for _, c := range cases {
@@ -30,8 +29,9 @@ func TestWhichIsVerified(t *testing.T) {
 			var targets []plan.Target
 			outcomes := map[string]build.Outcome{}
 			for _, id := range []string{"a", "b", "c", "d", "e", "f"} {
-				targets = append(targets, plan.Target{InstanceID: id, BaseImage: "base/" + id})
-				outcomes[id] = build.Outcome{Result: rebased}
+				target := plan.Target{InstanceID: id, BaseImage: "base/" + id}
+				targets = append(targets, target)
+				outcomes[id] = build.Outcome{Target: target, Result: rebased}
 			}
 			for _, id := range c.native {
 				outcomes[id] = build.Outcome{Result: native}
@@ -39,18 +39,22 @@ func TestWhichIsVerified(t *testing.T) {
 			for _, id := range c.failed {
 				outcomes[id] = build.Outcome{Result: rebased, Err: errors.New("failed")}
 			}
-			b := &rebasing{run: &run{config: config.Config{Verify: 1}}, references: &rebase.References{}}
-			chosen := b.chooseVerified(targets)
-			for id, waiting := range b.outcomes {
-				waiting <- outcomes[id]
+			b := &rebasing{run: &run{}, references: &rebase.References{}, outcomes: map[string]chan build.Outcome{}}
+			left := b.verifiable(targets)
+			for id, outcome := range outcomes {
+				b.outcomes[id] = make(chan build.Outcome, 1)
+				b.outcomes[id] <- outcome
 			}
-			got := chosen[0]
-			_, found := b.wasRebased(t.Context(), got)
-			if !found {
-				got, _, found = b.substitute(t.Context())
+			got := ""
+			for {
+				next, behind, found := b.nextRebased(t.Context(), left)
+				if !found {
+					break
+				}
+				got, left = got+next.Target.InstanceID, behind
 			}
-			if want := c.want != ""; found != want || found && got.InstanceID != c.want {
-				t.Errorf("verified %q, %t; want %q", got.InstanceID, found, c.want)
+			if got != c.want {
+				t.Errorf("verified %q, want %q", got, c.want)
 			}
 		})
 	}
