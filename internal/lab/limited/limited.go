@@ -11,6 +11,8 @@ import (
 	"net/url"
 	"sync"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // Limits are what a registry takes.
@@ -39,8 +41,7 @@ type Registry struct {
 	server  *http.Server
 	limits  Limits
 	mu      sync.Mutex
-	tokens  float64
-	filled  time.Time
+	bucket  *rate.Limiter
 	counts  map[string]int
 	refused int
 }
@@ -52,13 +53,22 @@ func Start(listen, host string, limits Limits) (*Registry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listening in front of the registry: %w", err)
 	}
-	r := &Registry{Address: listener.Addr().String(), limits: limits, tokens: float64(limits.Burst), counts: map[string]int{}}
+	r := behind(limits)
+	r.Address = listener.Addr().String()
 	r.server = &http.Server{Handler: r.handler(&httputil.ReverseProxy{Rewrite: func(p *httputil.ProxyRequest) {
 		p.SetURL(&url.URL{Scheme: "http", Host: host})
 		p.Out.Host = p.In.Host // the registry names itself so in the Location of an upload
 	}})}
 	go r.server.Serve(listener)
 	return r, nil
+}
+
+func behind(limits Limits) *Registry {
+	perSecond := rate.Inf
+	if limits.PerMinute > 0 {
+		perSecond = rate.Limit(limits.PerMinute) / 60
+	}
+	return &Registry{limits: limits, bucket: rate.NewLimiter(perSecond, limits.Burst), counts: map[string]int{}}
 }
 
 // Close ends it, and cuts off what it still passes on.
@@ -107,17 +117,9 @@ func (r *Registry) handler(next http.Handler) http.Handler {
 func (r *Registry) take(method string, now time.Time) (wait time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.limits.PerMinute > 0 && writes(method) {
-		perSecond := float64(r.limits.PerMinute) / 60
-		if !r.filled.IsZero() {
-			r.tokens = min(float64(r.limits.Burst), r.tokens+now.Sub(r.filled).Seconds()*perSecond)
-		}
-		r.filled = now
-		if r.tokens < 1 {
-			r.refused++
-			return time.Duration((1 - r.tokens) / perSecond * float64(time.Second))
-		}
-		r.tokens--
+	if writes(method) && !r.bucket.AllowN(now, 1) {
+		r.refused++
+		return time.Duration((1 - r.bucket.TokensAt(now)) / float64(r.bucket.Limit()) * float64(time.Second))
 	}
 	r.counts[method]++
 	return 0
