@@ -47,7 +47,7 @@ func (c chain) slotted(next build.Builder) build.Builder {
 }
 
 // native is the SDK's build of a request, in its bare form.
-func (c chain) native(request sdk.Request, what string, shared native.Shared) build.Builder {
+func (c chain) native(request sdk.Request, what string, shared native.Shared) *native.Builder {
 	return &native.Builder{
 		Workers: c.pool, Request: request, Workspace: c.run.workspace, Logs: c.run.logs, OwnStages: c.own, What: what, Shared: shared,
 	}
@@ -75,6 +75,7 @@ func (c chain) baseOf(tag func(plan.Target) string) build.Builder {
 
 func (c chain) baseStage(tag func(plan.Target) string) build.Builder {
 	b := c.native(c.run.baseRequest("", c.run.config.Image), "its base stage, ", nil)
+	b.Suffix = baseStageLog
 	return tagged(c.run.wrapping(b), tag)
 }
 

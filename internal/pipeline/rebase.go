@@ -29,6 +29,9 @@ import (
 // BuildOptions.
 const baseStage = "base-image-minimal"
 
+// baseStageLog is what the log of a base stage has behind the instance in its name: it is made beside the whole image.
+const baseStageLog = ".base-stage"
+
 // platform is the only one for which every instance has a base image.
 const platform = "linux/amd64"
 
@@ -168,6 +171,8 @@ func (b *rebasing) assemble() {
 		Next:     c.native(r.baseRequest("unknown", r.config.EvalBaseImage), "eval-base, ", nil),
 		Registry: r.registry, Image: r.config.EvalBaseImage, Buildx: native.Buildx{Environ: r.buildEnviron()}, Log: r.logOfInstance,
 	}
+	plain := *checker
+	plain.Log = func(instance string) string { return r.logOfInstance(instance + baseStageLog) }
 	b.bases = &evalbase.Bases{
 		Registry: r.registry, Image: r.config.EvalBaseImage, Wrapped: c.wrapped, MaxAge: r.config.EvalBaseMaxAge,
 		Retry: b.ask,
@@ -178,7 +183,7 @@ func (b *rebasing) assemble() {
 	full := whole.OneByOne(whole.Wrap(c.retry(c.slotted(b.unlessInVain(c.whole(whole))))))
 	b.references = &rebase.References{
 		Native: full, Passed: whole.Settled(),
-		Base: c.retry(c.slotted(checker.Plain(c.baseStage(func(t plan.Target) string {
+		Base: c.retry(c.slotted(plain.Plain(c.baseStage(func(t plan.Target) string {
 			return "reference-base-" + hashed(b.set, t.InstanceID)
 		})))),
 		Registry: r.registry, Image: r.config.Image,

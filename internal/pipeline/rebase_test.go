@@ -35,7 +35,7 @@ func differ(t *testing.T, what string, want, got any) {
 }
 
 // The first eval-base of a run goes alone; then the first reference and the other eval-bases, and the second reference when
-// the first is past the stages that both share. A run that finds all eval-bases begins with the first reference.
+// the first is past the stages that both share; their own base stages need not wait for that. A run that finds all eval-bases begins with the first reference.
 func TestOrderOfRebase(t *testing.T) {
 	h := newHouse(t)
 	h.config.MaxWorkers = 8
@@ -44,20 +44,20 @@ func TestOrderOfRebase(t *testing.T) {
 		differ(t, "images", map[string]string{"a": "native", "b": "native", "c": "rebase", "d": "rebase", "e": "rebase"}, r.made())
 		got := h.began()
 		alone := strings.TrimPrefix(got[0], "0s eval-base ") // any of three
-		want := []string{"0s eval-base " + alone}
+		want := []string{"0s eval-base " + alone, "1m0s base stage a", "1m0s base stage b"}
 		for _, id := range []string{"c", "d", "e"} {
 			if id != alone {
 				want = append(want, "1m0s eval-base "+id)
 			}
 		}
-		want = append(want, "1m0s image a", "1m30s image b", "2m0s base stage a", "2m30s base stage b")
+		want = append(want, "1m0s image a", "1m30s image b")
 		differ(t, "order", want, got)
 
 		h.sha = strings.Repeat("b", 40)
 		r = h.rebase(t, true, h.targets(t, "a", "b", "c", "d", "e"))
 		differ(t, "images of the next commit",
 			map[string]string{"a": "native", "b": "native", "c": "rebase", "d": "rebase", "e": "rebase"}, r.made())
-		differ(t, "its order", []string{"3m30s image a", "4m0s image b", "4m30s base stage a", "5m0s base stage b"}, h.began())
+		differ(t, "its order", []string{"2m30s base stage a", "2m30s base stage b", "2m30s image a", "3m0s image b"}, h.began())
 	})
 }
 
@@ -67,7 +67,7 @@ func TestRebaseOfTwo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := h.rebase(t, true, h.targets(t, "a", "b"))
 		differ(t, "images", map[string]string{"a": "native", "b": "native"}, r.made())
-		differ(t, "order", []string{"0s image a", "30s image b", "1m0s base stage a", "1m30s base stage b"}, h.began())
+		differ(t, "order", []string{"0s base stage a", "0s base stage b", "0s image a", "30s image b"}, h.began())
 	})
 }
 
@@ -79,7 +79,7 @@ func TestOrderOfComparison(t *testing.T) {
 		change func(h *house)
 		want   []string
 	}{
-		{"both are good", func(*house) {}, []string{"0s image a", "30s image b", "1m0s base stage a", "1m30s base stage b", "2m30s comparison e"}},
+		{"both are good", func(*house) {}, []string{"0s base stage a", "0s base stage b", "0s image a", "30s image b", "1m30s comparison e"}},
 		{"the first fails", func(h *house) {
 			h.fails = func(what string) error {
 				if what == "image a" {
@@ -87,17 +87,20 @@ func TestOrderOfComparison(t *testing.T) {
 				}
 				return nil
 			}
-		}, []string{"0s image a", "1m0s image b", "1m30s image c", "2m0s base stage b", "2m30s base stage c", "3m30s comparison e"}},
+		}, []string{"0s base stage a", "0s base stage b", "0s image a", "1m0s base stage c", "1m0s image b", "1m30s image c", "2m30s comparison e"}},
 		{"they differ", func(h *house) { h.others = map[string]string{"image b": "two"} },
-			[]string{"0s image a", "30s image b", "1m0s base stage a", "1m30s base stage b", "2m30s image c", "2m30s image d", "2m30s image e"}},
+			[]string{"0s base stage a", "0s base stage b", "0s image a", "30s image b", "1m30s image c", "1m30s image d", "1m30s image e"}},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			h := newHouse(t)
 			synctest.Test(t, func(t *testing.T) {
 				h.takes = func(what string) time.Duration {
-					if strings.HasPrefix(what, "eval-base") {
+					switch {
+					case strings.HasPrefix(what, "eval-base"):
 						return 0
+					case what == "base stage a" && h.fails("image a") != nil: // it is given up
+						return time.Hour
 					}
 					return time.Minute
 				}
@@ -109,4 +112,17 @@ func TestOrderOfComparison(t *testing.T) {
 			})
 		})
 	}
+}
+
+// One worker is enough for all of it, one after the other.
+func TestRebaseWithOneWorker(t *testing.T) {
+	h := newHouse(t)
+	h.config.MaxWorkers, h.config.Verify = 1, 1
+	synctest.Test(t, func(t *testing.T) {
+		r := h.rebase(t, true, h.targets(t, "a", "b", "c"))
+		differ(t, "images", map[string]string{"a": "native", "b": "native", "c": "rebase"}, r.made())
+		if got := len(h.began()); got != 6 || time.Since(start) != 6*time.Minute {
+			t.Errorf("%d builds took %s: %v", got, time.Since(start), h.began())
+		}
+	})
 }

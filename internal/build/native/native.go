@@ -36,8 +36,9 @@ type Builder struct {
 	OwnStages []string
 	// Shared, if set, is told when a build has got past the stages that all images share.
 	Shared Shared
-	// What says in the log what is made, where that is not the target's image.
-	What string
+	// What says in the log what is made, where that is not the target's image. Suffix is put behind the instance in the
+	// log's name, for what is made beside the image.
+	What, Suffix string
 
 	mu       sync.Mutex
 	attempts map[string]int // builds begun, by log
@@ -45,7 +46,7 @@ type Builder struct {
 
 // Build makes one image. What the SDK said of a failure comes back as a *build.Error.
 func (b *Builder) Build(ctx context.Context, t plan.Target) (build.Result, error) {
-	log := filepath.Join(b.Logs, LogName(t.InstanceID))
+	log := filepath.Join(b.Logs, LogName(t.InstanceID+b.Suffix))
 	request := b.Request
 	request.BaseImage, request.CustomTag, request.LogPath = t.BaseImage, t.CustomTag, log
 	begin := time.Now()

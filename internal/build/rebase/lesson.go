@@ -63,11 +63,12 @@ func (r *References) learn(ctx context.Context, t plan.Target, place int) lesson
 }
 
 func (r *References) compare(ctx context.Context, t plan.Target) (found learned, base Fetched, err error) {
-	made, err := r.Base.Build(ctx, t)
-	if err != nil {
-		return found, base, fmt.Errorf("making its base stage: %w", err)
+	stage := r.claims[t.InstanceID].base
+	<-stage.made
+	if stage.err != nil {
+		return found, base, fmt.Errorf("making its base stage: %w", stage.err)
 	}
-	if base, err = FetchReference(ctx, r.Registry, made.Tags[0]); err != nil {
+	if base, err = FetchReference(ctx, r.Registry, stage.tags[0]); err != nil {
 		return found, base, fmt.Errorf("reading its base stage: %w", err)
 	}
 	final, err := FetchReference(ctx, r.Registry, r.claims[t.InstanceID].result.Tags[0])

@@ -21,7 +21,8 @@ const most = 5
 // References are the images that a run learns from. They are targets of it, built natively, or those that an earlier run
 // has left under tags of their own; a final image is never learned from, because nobody can tell how it was made.
 type References struct {
-	// Native makes a target's whole image, and Base, natively too, its base-image-minimal for the same commit.
+	// Native makes a target's whole image, and Base, natively too, its base-image-minimal for the same commit. They run
+	// beside each other.
 	Native, Base build.Builder
 	// Passed is closed when one of those that Native makes has got past all that they share, so that the next one need not
 	// wait for its end any longer.
@@ -67,6 +68,16 @@ type claim struct {
 	begun  chan struct{} // closed when the target is claimed
 	made   chan struct{} // closed when it has ended
 	result build.Result
+	err    error
+
+	base *baseStage // nil until it is begun
+}
+
+// baseStage is the base stage of a target that is made a reference.
+type baseStage struct {
+	cancel context.CancelFunc
+	made   chan struct{} // closed when it has ended
+	tags   []string
 	err    error
 }
 
@@ -195,7 +206,11 @@ func (r *References) Run(ctx context.Context, ready <-chan struct{}) {
 			tried++
 			place := r.free(under)
 			under[place] = true
+			r.beginBase(ctx, t)
 			go func() { lessons <- r.try(ctx, t, place) }()
+			for _, next := range r.queue { // what it has of its own need not wait for what is shared
+				r.beginBase(ctx, next)
+			}
 			continue
 		}
 		if len(under) == 0 {
@@ -256,9 +271,30 @@ func concernsAll(err error) bool {
 // try makes a reference of a target that was claimed.
 func (r *References) try(ctx context.Context, t plan.Target, place int) lesson {
 	if err := r.build(ctx, t); err != nil {
+		if base := r.claims[t.InstanceID].base; base != nil {
+			base.cancel()
+			<-base.made
+		}
 		return lesson{place: place, err: err}
 	}
 	return r.learn(ctx, t, place)
+}
+
+// beginBase begins a claimed target's base stage, if somebody will learn from it.
+func (r *References) beginBase(ctx context.Context, t plan.Target) {
+	c := r.claims[t.InstanceID]
+	if c.base != nil || r.tooFew {
+		return
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	base := &baseStage{cancel: cancel, made: make(chan struct{})}
+	c.base = base
+	go func() {
+		defer close(base.made)
+		defer cancel()
+		made, err := r.Base.Build(ctx, t)
+		base.tags, base.err = made.Tags, err
+	}()
 }
 
 // build builds a target that was claimed. The error says why there is nothing to learn from it.
