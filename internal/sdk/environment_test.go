@@ -39,7 +39,7 @@ func TestEnvironmentAndSdistCommands(t *testing.T) {
 	if err != nil || sdist.Path != dir+"/one/unknown-0.0.0.tar.gz" || sdist.SHA256 != ofX {
 		t.Errorf("Sdist = %+v, %v", sdist, err)
 	}
-	want := strings.ReplaceAll("@/sdk: sync --frozen --no-dev --package openhands-sdk --compile-bytecode\n"+
+	want := strings.ReplaceAll("@/sdk: sync --frozen --no-dev --package openhands-sdk\n"+
 		"UV_CACHE_DIR=/c\nUV_PROJECT_ENVIRONMENT=@/venv\nUV_PYTHON=3.13\nUV_PYTHON_DOWNLOADS=never\n"+
 		"@/sdk: build --sdist --out-dir @/one\nUV_CACHE_DIR=/c\nUV_PYTHON=3.13\nUV_PYTHON_DOWNLOADS=never\n", "@", dir)
 	if got := readFile(t, filepath.Join(dir, "said")); got != want {

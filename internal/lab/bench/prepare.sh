@@ -9,7 +9,7 @@ cd /sdk
 SDK_SHA=$(git rev-parse HEAD)
 mark checkout
 export UV_PYTHON=3.13 UV_PYTHON_DOWNLOADS=never UV_PROJECT_ENVIRONMENT=/venv
-uv --quiet sync --frozen --no-dev --package openhands-sdk --compile-bytecode
+uv --quiet sync --frozen --no-dev --package openhands-sdk
 docker buildx create --name "$BUILDER" --driver docker-container >/dev/null
 mark environment
 export SDK_SHA SDK_REF=unknown PYTHONPATH=/sdk/openhands-agent-server BUILDX_BUILDER=$BUILDER
