@@ -44,6 +44,7 @@ var Registry = engine.Part{Name: "registry", Up: func(ctx context.Context, e *en
 			"--volume", registryName + ":/var/lib/registry",
 			"--env", "REGISTRY_STORAGE_DELETE_ENABLED=true",
 			"--env", "OTEL_TRACES_EXPORTER=none", // or it looks for a collector
+			"--env", "REGISTRY_LOG_LEVEL=warn", // accesses have a log of their own
 		},
 	})
 	if err != nil {
