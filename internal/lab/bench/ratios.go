@@ -19,6 +19,15 @@ func compare(rebase way, rivals []way, images int) table {
 	return t
 }
 
+// noteAgent compares a way that copies the agent from an image of its own with that image counted, too: the references build
+// the agent, so that rebase has paid for it.
+func noteAgent(t *table, rebase, copying way, agent time.Duration, images int) {
+	all := agent + copying.forImages(images)
+	t.note("Not counted above: the image with the agent, from which P2 and P3 copy, took %s to build and push at a new commit; rebase's "+
+		"references build the agent themselves. With it P3 takes %s for %d images, %s as long as rebase.",
+		seconds(agent), seconds(all), images, factor(all.Seconds()/rebase.forImages(images).Seconds()))
+}
+
 // project tells what the whole benchmark would take in each way, with its arithmetic.
 func project(t *table, ways []way) {
 	const images = wholeBenchmark

@@ -58,3 +58,15 @@ func TestCompare(t *testing.T) {
 		t.Errorf("projection is %q, want %s", got.notes, want)
 	}
 }
+
+// What is left out of a figure is said beside it, with what comes out when it is not.
+func TestNoteAgent(t *testing.T) {
+	got := table{}
+	noteAgent(&got, way{"rebase", 28 * time.Second, 50 * time.Millisecond}, way{"P3", 15 * time.Second, time.Second / 2}, 25*time.Second, 40)
+	if want := "took 25.0 s to build and push"; !strings.Contains(got.notes[0], want) {
+		t.Errorf("%q does not say %q", got.notes[0], want)
+	}
+	if want := "P3 takes 60.0 s for 40 images, 2.0x as long as rebase"; !strings.Contains(got.notes[0], want) {
+		t.Errorf("%q does not say %q", got.notes[0], want)
+	}
+}

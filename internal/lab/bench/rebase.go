@@ -41,7 +41,7 @@ func (b *bench) againstBuilding(ctx context.Context) (t table, err error) {
 	if r.fresh, err = b.rebase(ctx, r.instances[:rebased]); err != nil {
 		return t, err
 	}
-	rivals, err := b.rivals(ctx, b.bases(r.instances[:compared+1]))
+	rivals, agent, err := b.rivals(ctx, b.bases(r.instances[:compared+1]))
 	if err != nil {
 		return t, err
 	}
@@ -58,6 +58,7 @@ func (b *bench) againstBuilding(ctx context.Context) (t table, err error) {
 		"the eval-bases differ from another in a label only. The other ways: %d images each, on base stages that are there. All counted: the "+
 		"references' builds, and with COPY --link the first export of the layer.",
 		slots, milliseconds(r.whole.phase(buildPhase)), len(r.instances), rebased, compared)
+	noteAgent(&t, rebase, rivals[len(rivals)-1], agent, rebased)
 	t.note("The run that made the %d eval-bases, with two references, took %s; the next one, at a new commit, %s.", rebased, seconds(cold.took), seconds(r.fresh.took))
 	project(&t, append(rivals, rebase))
 	return t, b.costs(ctx, &t)

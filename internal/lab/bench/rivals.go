@@ -18,11 +18,12 @@ type way struct {
 // forImages is the wall time of a run.
 func (w way) forImages(n int) time.Duration { return w.once + time.Duration(n)*w.each }
 
-// rivals measures the other ways at a new commit of the SDK, on bases of which the first is for what is paid once.
-func (b *bench) rivals(ctx context.Context, bases []string) ([]way, error) {
+// rivals measures the other ways at a new commit of the SDK, on bases of which the first is for what is paid once. agent is
+// what the image with the agent takes, from which two of them copy.
+func (b *bench) rivals(ctx context.Context, bases []string) (ways []way, agent time.Duration, err error) {
 	commit, err := b.sdk.next(ctx)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	var list strings.Builder
 	for i, base := range bases {
@@ -33,9 +34,9 @@ func (b *bench) rivals(ctx context.Context, bases []string) ([]way, error) {
 		"INSIDE": b.Values["LAB_REGISTRY_INSIDE"], "OUTSIDE": b.Values["LAB_REGISTRY"],
 	}, strings.Fields(b.Values["LAB_SDK_OPTIONS"])...)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	return waysOf(phases, len(bases)-1), nil
+	return waysOf(phases, len(bases)-1), byName(phases)["agent"], nil
 }
 
 // rivalWays are the other ways as rivals.sh marks them, with their names in the table, and what rebase has to be: so many

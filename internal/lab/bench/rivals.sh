@@ -18,6 +18,8 @@ options=("$@")
 
 first "$LIST" | sdk stages-first base-image-minimal "$IMAGE/stages"
 others "$LIST" | sdk stages base-image-minimal "$IMAGE/stages"
+# What the thin images copy from, built and pushed at a new commit. The stage does not use its base.
+first "$LIST" | sdk agent builder "$IMAGE/agent"
 # The builder keeps the agent's layer of each image, which no other way needs.
 kept() {
 	docker exec "buildx_buildkit_${BUILDER}0" buildctl du --filter description~=source-minimal --format '{{range .}}{{println .ID}}{{end}}' | sort
@@ -27,8 +29,6 @@ first "$LIST" | sdk sdk-first source-minimal "$IMAGE/sdk"
 others "$LIST" | sdk sdk source-minimal "$IMAGE/sdk"
 mapfile -t added < <(comm -13 /kept <(kept) | sed 's/^/--filter=id==/')
 [ -z "${added[*]}" ] || docker exec "buildx_buildkit_${BUILDER}0" buildctl prune "${added[@]}" >/logs/prune
-# The stage with the agent does not use its base.
-first "$LIST" | sdk agent builder "$IMAGE/agent"
 
 paste -d ' ' /logs/base-image-minimal.images <(cut -d ' ' -f 2 "$LIST") >/pairs
 export AGENT=$(cat /logs/builder.images)
