@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -123,6 +124,31 @@ func TestRebaseWithOneWorker(t *testing.T) {
 		differ(t, "images", map[string]string{"a": "native", "b": "native", "c": "rebase"}, r.made())
 		if got := len(h.began()); got != 6 || time.Since(start) != 6*time.Minute {
 			t.Errorf("%d builds took %s: %v", got, time.Since(start), h.began())
+		}
+	})
+}
+
+// A base image whose registry asks to wait costs its own image that time, and the references none.
+func TestReferencesDoNotWaitForABusyRegistry(t *testing.T) {
+	h := newHouse(t)
+	h.config.MaxRetries = 2
+	synctest.Test(t, func(t *testing.T) {
+		h.rebase(t, true, h.targets(t, "a", "b", "c", "d"))
+		begin := time.Since(start)
+		h.sha = strings.Repeat("b", 40)
+		h.hub.Fault = func(w http.ResponseWriter, r *http.Request) bool {
+			busy := strings.Contains(r.URL.Path, "/c/") && time.Since(start) < begin+10*time.Minute
+			if busy {
+				w.Header().Set("Retry-After", "660")
+				w.WriteHeader(http.StatusTooManyRequests)
+			}
+			return busy
+		}
+		r := h.rebase(t, true, h.targets(t, "a", "b", "c", "d"))
+		differ(t, "images", map[string]string{"a": "native", "b": "native", "c": "rebase", "d": "rebase"}, r.made())
+		soon := slices.ContainsFunc(h.events, func(e event) bool { return e.what == "begin image a" && e.at < begin+10*time.Second })
+		if !soon || time.Since(start) < begin+11*time.Minute {
+			t.Errorf("from %s to %s: %v", begin, time.Since(start), h.began())
 		}
 	})
 }

@@ -47,8 +47,8 @@ type Bases struct {
 
 	mu      sync.Mutex
 	makings map[string]*making // by key
-	ended   int
-	first   bool // an eval-base was made
+	ended   int                // targets that have their answer, or whose look-up has to be made again
+	first   bool               // an eval-base was made
 	settled bool
 	facts   Facts
 }
@@ -80,7 +80,7 @@ func (b *Bases) Ready() <-chan struct{} {
 	return b.ready
 }
 
-// note counts a target that has its answer, and tells when it is time for other builds.
+// note takes down what is known of a target, and tells when it is time for other builds.
 func (b *Bases) note(change func()) {
 	b.Ready()
 	b.mu.Lock()
@@ -94,7 +94,8 @@ func (b *Bases) note(change func()) {
 
 // Of gives the target's eval-base. Errors are a *rebase.Refusal or a *build.Error.
 func (b *Bases) Of(ctx context.Context, t plan.Target) (rebase.Base, build.Result, error) {
-	defer b.note(func() { b.ended++ })
+	ended := sync.OnceFunc(func() { b.note(func() { b.ended++ }) })
+	defer ended()
 	wanted, wrapping, err := b.Wrapped(ctx, t)
 	if err != nil {
 		return rebase.Base{}, wrapping, err
@@ -108,6 +109,7 @@ func (b *Bases) Of(ctx context.Context, t plan.Target) (rebase.Base, build.Resul
 		var failure *build.Error
 		if errors.As(answer, &failure) {
 			err = answer
+			ended() // the other builds do not wait for its further attempts
 		}
 		return result, err
 	})).Build(ctx, wanted)
