@@ -119,7 +119,8 @@ func (r Reader) remote(ctx context.Context, q *query) (List, error) {
 		}
 	}
 	if unknown == nil {
-		warning := fmt.Sprintf("The instances of %s are those that this version of eval-images knows: %v", asked, problems[0])
+		warning := fmt.Sprintf("The hub could not be asked for the instances of %s, so the list that comes with eval-images was used, in which later changes of "+
+			"the dataset are missing: %v", asked, problems[0])
 		return List{Rows: rowsOf(known), From: "the list in this version of eval-images", Warnings: append(q.warnings, warning)}, nil
 	}
 	return List{}, blame(asked, q.exists, problems)

@@ -113,7 +113,7 @@ func traffic(run ledger.Rebase) string {
 	}
 	var all []string
 	if len(said) > 0 {
-		all = append(all, "Requests to registries: "+strings.Join(said, ", ")+".")
+		all = append(all, "Requests of this run to registries, without the builder's: "+strings.Join(said, ", ")+".")
 	}
 	if run.Copied > 0 {
 		all = append(all, "Copied between repositories: "+units.HumanSizeWithPrecision(float64(run.Copied), 3)+".")
