@@ -69,6 +69,9 @@ func TestSharedFailureOfRebase(t *testing.T) {
 				if len(r.entries) != len(ids) || tried != 1 || len(builds) != 1 {
 					t.Errorf("%d images, %d of them say that they were tried, and %v were", len(r.entries), tried, builds)
 				}
+				if stages := h.did("base stage"); len(stages) > 2 { // those that were begun beside the first reference
+					t.Errorf("base stages that nobody needs were made: %v", stages)
+				}
 			})
 		})
 	}

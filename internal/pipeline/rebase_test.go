@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -149,6 +151,22 @@ func TestReferencesDoNotWaitForABusyRegistry(t *testing.T) {
 		soon := slices.ContainsFunc(h.events, func(e event) bool { return e.what == "begin image a" && e.at < begin+10*time.Second })
 		if !soon || time.Since(start) < begin+11*time.Minute {
 			t.Errorf("from %s to %s: %v", begin, time.Since(start), h.began())
+		}
+	})
+}
+
+// A reference and its base stage are made at once, so each has a log.
+func TestLogsOfReferences(t *testing.T) {
+	h := newHouse(t)
+	synctest.Test(t, func(t *testing.T) {
+		r := h.rebase(t, true, h.targets(t, "a", "b", "c"))
+		for name, want := range map[string][]bool{"a.log": {false, false}, "a.base-stage.log": {true, true}, "c.log": {false, true}} {
+			text, err := os.ReadFile(filepath.Join(r.logs, name))
+			if err != nil {
+				t.Error(err)
+			}
+			got := []bool{strings.Contains(string(text), "its base stage"), strings.Contains(string(text), "docker buildx build")}
+			differ(t, name+" has the base stage, and the look into it", want, got)
 		}
 	})
 }

@@ -34,10 +34,10 @@ func TestWhichIsVerified(t *testing.T) {
 				outcomes[id] = build.Outcome{Target: target, Result: rebased}
 			}
 			for _, id := range c.native {
-				outcomes[id] = build.Outcome{Result: native}
+				outcomes[id] = build.Outcome{Target: outcomes[id].Target, Result: native}
 			}
 			for _, id := range c.failed {
-				outcomes[id] = build.Outcome{Result: rebased, Err: errors.New("failed")}
+				outcomes[id] = build.Outcome{Target: outcomes[id].Target, Result: rebased, Err: errors.New("failed")}
 			}
 			b := &rebasing{run: &run{}, references: &rebase.References{}, outcomes: map[string]chan build.Outcome{}}
 			left := b.verifiable(targets)

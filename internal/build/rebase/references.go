@@ -228,7 +228,7 @@ func (r *References) Run(ctx context.Context, ready <-chan struct{}) {
 				continue
 			}
 			last = l.err
-			if tried+len(r.queue) < most && !concernsAll(last) && ctx.Err() == nil {
+			if tried+len(r.queue) < most && !concernsAll(last) {
 				r.claimNext()
 			}
 		case <-passed:
