@@ -54,8 +54,6 @@ type rebasing struct {
 	// few that do so at once. In one queue the first image would be put when all had been asked for, and a registry that
 	// limits writes would have nothing to do until then.
 	ask, put func(build.Builder) build.Builder
-	// unlessInVain keeps next from meeting what is known to fail for all images.
-	unlessInVain func(next build.Builder) build.Builder
 	// lax is done when it was said that the registry does not check manifests.
 	lax sync.Once
 	// outcomes are what became of the targets that may be verified.
@@ -179,8 +177,7 @@ func (b *rebasing) assemble() {
 		Key:   func(_ context.Context, digest string) (string, error) { return b.closure.Key(digest), nil },
 		Make:  made.OneByOne(made.Wrap(c.retry(c.slotted(made.Inside(checker))))),
 	}
-	b.unlessInVain = func(next build.Builder) build.Builder { return made.Inside(whole.Inside(next)) }
-	full := whole.OneByOne(whole.Wrap(c.retry(c.slotted(b.unlessInVain(c.whole(whole))))))
+	full := whole.OneByOne(whole.Wrap(c.retry(c.slotted(made.Inside(whole.Inside(c.whole(whole)))))))
 	b.references = &rebase.References{
 		Native: full, Passed: whole.Settled(),
 		Base: c.retry(c.slotted(plain.Plain(c.baseStage(func(t plan.Target) string {
