@@ -79,7 +79,7 @@ func (b *rebasing) foresee(ctx context.Context, missing []plan.Target) report.Fo
 	f.Verify = min(r.config.Verify, len(b.verifiable(missing)))
 	for _, t := range b.references.Chosen() {
 		f.Images[t.InstanceID] = report.Making{How: report.HowReference}
-		if len(missing) < b.references.Wanting() { // nobody will learn from it
+		if b.references.TooFew() {
 			f.Images[t.InstanceID] = report.Making{How: report.HowNative,
 				Reason: "it is the only image that is missing, and there are not two references"}
 		}

@@ -38,7 +38,8 @@ func differ(t *testing.T, what string, want, got any) {
 }
 
 // The first eval-base of a run goes alone; then the first reference and the other eval-bases, and the second reference when
-// the first is past the stages that both share; their own base stages need not wait for that. A run that finds all eval-bases begins with the first reference.
+// the first is past the stages that both share; their own base stages need not wait for that. A run that finds all eval-bases
+// begins with the first reference.
 func TestOrderOfRebase(t *testing.T) {
 	h := newHouse(t)
 	h.config.MaxWorkers = 8

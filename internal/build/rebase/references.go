@@ -138,6 +138,10 @@ func (r *References) claimNext() {
 	r.queue, r.left = append(r.queue, r.left[0]), r.left[1:]
 }
 
+// TooFew says that fewer targets are missing than are wanted as references, so that nobody learns from them. It is to be asked
+// after Find.
+func (r *References) TooFew() bool { return r.tooFew }
+
 // withdraw takes a target from the candidates, because it goes its own way now, whatever that is. It is false where the
 // target was claimed before.
 func (r *References) withdraw(t plan.Target) bool {
@@ -152,16 +156,13 @@ func (r *References) withdraw(t plan.Target) bool {
 	}
 }
 
-// next gives the next claimed target.
-func (r *References) next() (plan.Target, bool) {
+// next takes the next claimed target; there has to be one.
+func (r *References) next() plan.Target {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.queue) == 0 {
-		return plan.Target{}, false
-	}
 	t := r.queue[0]
 	r.queue = r.queue[1:]
-	return t, true
+	return t
 }
 
 // claimed waits for what becomes of a target that was claimed, and tells whether it was.
@@ -202,25 +203,26 @@ func (r *References) Run(ctx context.Context, ready <-chan struct{}) {
 	var last error
 	lessons, under := make(chan lesson, wanted), map[int]bool{}
 	for tried := 0; r.Wanting() > 0; {
-		if t, ok := r.startable(len(under)); ok {
+		may := r.Passed // the next one may begin
+		switch {
+		case r.Wanting() == len(under) || len(r.queue) == 0: // there is none
+			may = nil
+		case len(under) == 0:
+			may = now
+		}
+		if may == nil && len(under) == 0 {
+			break
+		}
+		select {
+		case <-may:
 			tried++
-			place := r.free(under)
+			t, place := r.next(), r.free(under)
 			under[place] = true
 			r.beginBase(ctx, t)
 			go func() { lessons <- r.try(ctx, t, place) }()
 			for _, next := range r.queue { // what it has of its own need not wait for what is shared
 				r.beginBase(ctx, next)
 			}
-			continue
-		}
-		if len(under) == 0 {
-			break
-		}
-		passed := r.Passed
-		if r.Wanting() == len(under) || len(r.queue) == 0 { // nobody waits for it
-			passed = nil
-		}
-		select {
 		case l := <-lessons:
 			delete(under, l.place)
 			if l.err == nil {
@@ -231,26 +233,17 @@ func (r *References) Run(ctx context.Context, ready <-chan struct{}) {
 			if tried+len(r.queue) < most && !concernsAll(last) {
 				r.claimNext()
 			}
-		case <-passed:
 		}
 	}
 	r.change, r.err = r.conclude(ctx, last)
 }
 
-// startable gives the next claimed target, if it may begin beside those that are under way.
-func (r *References) startable(under int) (plan.Target, bool) {
-	if r.Wanting() == under {
-		return plan.Target{}, false
-	}
-	if under > 0 {
-		select {
-		case <-r.Passed:
-		default:
-			return plan.Target{}, false
-		}
-	}
-	return r.next()
-}
+// now is for what need not be waited for.
+var now = func() <-chan struct{} {
+	closed := make(chan struct{})
+	close(closed)
+	return closed
+}()
 
 // free is a reference's place that nobody has.
 func (r *References) free(under map[int]bool) int {
