@@ -13,7 +13,7 @@ var arrows = map[string]string{
 	".":        "pipeline",
 	"pipeline": "actions build build/evalbase build/native build/rebase build/verify build/wrap config dataset engine ledger plan registry report sdk sdk/closure",
 
-	"report":         "build ledger plan",
+	"report":         "build config ledger plan",
 	"ledger":         "build plan",
 	"build/native":   "build plan sdk",
 	"build/rebase":   "build plan registry",

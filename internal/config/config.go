@@ -108,6 +108,9 @@ type Benchmark struct {
 	Dataset, Split string
 	// BaseImageTemplate and CustomTagTemplate are the evaluation's own rules.
 	BaseImageTemplate, CustomTagTemplate string
+	// PrefixVariable is the environment variable that the evaluation reads the beginning of the tag from: "IMAGE_TAG_PREFIX".
+	// It is empty where OpenHands/benchmarks builds images, but does not evaluate them.
+	PrefixVariable string
 	// Wraps say whose base images get Python packages more before the SDK builds upon them.
 	Wraps []Wrap
 	// MaxWorkers is the benchmark workflow's default.

@@ -49,7 +49,7 @@ var inputs = []Input{
 		Description: "Repository of the eval-base images that images are rebased on, without a tag."},
 	{Name: "base-image-template", Default: "that of the benchmark, for swebench " + sweBenchBaseImage + " in lower case",
 		Description: "Base image of an instance, with {instance_id} {repo} {name} {arch}, and {column:NAME} for a column of the dataset."},
-	{Name: "custom-tag-template", Default: "what the evaluation pulls, " + phasedTag,
+	{Name: "custom-tag-template", Default: "what the benchmark's evaluation pulls, for swebench " + phasedTag,
 		Description: "The custom part of each tag, with {instance_tag} {instance_id} {sdk_dockerfile_sha7} {options_sha7}."},
 	{Name: "target", Default: defaultTarget, Description: "Stage of the SDK's Dockerfile."},
 	{Name: "strategy", Default: defaultStrategy, Description: "How images are made, auto, native or rebase. native has the SDK build each one; " +

@@ -27,7 +27,7 @@ func least() Config {
 		Benchmark: Benchmark{
 			Name: "swebench", Title: "SWE-Bench image build", Dataset: "princeton-nlp/SWE-bench_Verified", Split: "test",
 			BaseImageTemplate: "docker.io/swebench/sweb.eval.{arch}.{repo}_1776_{name}:latest",
-			CustomTagTemplate: "{sdk_dockerfile_sha7}-{instance_tag}", MaxWorkers: 8,
+			CustomTagTemplate: "{sdk_dockerfile_sha7}-{instance_tag}", PrefixVariable: "IMAGE_TAG_PREFIX", MaxWorkers: 8,
 			Wraps: []Wrap{{"sphinx-doc", "docutils<0.21 roman"}},
 		},
 		Dataset: "princeton-nlp/SWE-bench_Verified", Split: "test", Title: "SWE-Bench image build", Format: "text",

@@ -32,7 +32,8 @@ type Run struct {
 	Strategy string `json:"strategy"`
 	// Image is the repository that was pushed to, without a tag.
 	Image string `json:"image"`
-	// ImageTagPrefix is what the evaluation needs as IMAGE_TAG_PREFIX to pull these images.
+	// ImageTagPrefix is the beginning of the tags by which an evaluation pulls these images: its IMAGE_TAG_PREFIX or, of
+	// swesmith, its SDK_SHORT_SHA.
 	ImageTagPrefix Text   `json:"image_tag_prefix"`
 	Builder        string `json:"builder"`
 	CacheMode      string `json:"cache_mode"`

@@ -153,8 +153,8 @@ func (r *run) nameTargets(ctx context.Context, pool *sdk.Pool) error {
 // settle makes the named targets the run's, and says how an evaluation finds them.
 func (r *run) settle(targets []plan.Target) {
 	prefix, found := plan.ImageTagPrefix(targets)
-	if !found {
-		r.warn("No IMAGE_TAG_PREFIX leads an evaluation to all of these tags: custom-tag-template must end in -{instance_tag} for that.")
+	if variable := r.config.Benchmark.PrefixVariable; !found && variable != "" {
+		r.warn("No " + variable + " leads an evaluation to all of these tags: custom-tag-template must be {instance_tag}, or end in -{instance_tag}, for that.")
 	}
 	r.learn(func(f *ledger.Run) { f.ImageTagPrefix = ledger.Text(prefix) })
 	r.mu.Lock()

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/OpenHands/eval-images/internal/build"
+	"github.com/OpenHands/eval-images/internal/config"
 	"github.com/OpenHands/eval-images/internal/ledger"
 )
 
@@ -127,11 +128,20 @@ func evaluation(s ledger.Summary) string {
 	rows := [][]string{
 		{"SDK commit", code(string(run.SDKSHA), shortValue)},
 		{"Image", code(run.Image, shortValue)},
-		{code("IMAGE_TAG_PREFIX", shortValue), code(string(run.ImageTagPrefix), shortValue)},
+		tagPrefix(run.Benchmark, run.ImageTagPrefix),
 		{"Tags and digests", code(string(run.Files.LockFile), shortValue)},
 	}
 	rows = slices.DeleteFunc(rows, func(row []string) bool { return row[1] == "" })
 	return section("What the evaluation uses", table([]string{"What", "Value"}, rows))
+}
+
+// tagPrefix is the row with the beginning of all tags, under the name by which the benchmark's evaluation reads it.
+func tagPrefix(benchmark string, prefix ledger.Text) []string {
+	name, value := config.PrefixVariable(benchmark), code(string(prefix), shortValue)
+	if name != "" || value == "" {
+		return []string{code(name, shortValue), value}
+	}
+	return []string{"Tag prefix", value + " (OpenHands/benchmarks has no evaluation of this benchmark)"}
 }
 
 // settings is how the images were made.

@@ -174,7 +174,7 @@ func (p Plan) Markdown() string {
 		{"SDK ref", code(string(p.SDKRef), shortValue)},
 		{"SDK commit", code(string(p.SDKSHA), shortValue)},
 		{"Image", code(p.Image, shortValue)},
-		{code("IMAGE_TAG_PREFIX", shortValue), code(string(p.ImageTagPrefix), shortValue)},
+		tagPrefix(p.Benchmark, p.ImageTagPrefix),
 	}
 	rows = slices.DeleteFunc(rows, func(row []string) bool { return row[1] == "" })
 	head := join([]string{

@@ -170,3 +170,28 @@ func TestPlanOfVeryMany(t *testing.T) {
 		t.Errorf("it ends %q", markdown[len(markdown)-100:])
 	}
 }
+
+// The beginning of the tags has the name by which the benchmark's evaluation reads it: benchmarks/utils/version.py of
+// OpenHands/benchmarks and, of swesmith, prepare_workspace in benchmarks/swesmith/run_infer.py. swegym has no run_infer.py.
+func TestSummariesSayWhatTheEvaluationReads(t *testing.T) {
+	cases := map[string]string{
+		"swebench":              "| <code>IMAGE_TAG_PREFIX</code> | <code>0a1b2c3-9f8e7d6</code> |",
+		"swebench-multilingual": "| <code>IMAGE_TAG_PREFIX</code> | <code>0a1b2c3-9f8e7d6</code> |",
+		"swesmith":              "| <code>SDK_SHORT_SHA</code> | <code>0a1b2c3-9f8e7d6</code> |",
+		"swegym":                "| Tag prefix | <code>0a1b2c3-9f8e7d6</code> (OpenHands/benchmarks has no evaluation of this benchmark) |",
+	}
+	for benchmark, row := range cases {
+		t.Run(benchmark, func(t *testing.T) {
+			run := exampleRun(1)
+			run.Benchmark = benchmark
+			for what, markdown := range map[string]string{
+				"run":     Markdown(ledger.Summarize(run, nil)),
+				"dry run": NewPlan(run, nil, nil, Foreseen{}, false).Markdown(),
+			} {
+				if strings.Count(markdown, "0a1b2c3-9f8e7d6") != 1 || !strings.Contains(markdown, row) {
+					t.Errorf("the summary of a %s lacks the row %s:\n%s", what, row, markdown)
+				}
+			}
+		})
+	}
+}
