@@ -70,12 +70,9 @@ func (b *rebasing) foresee(ctx context.Context, missing []plan.Target) report.Fo
 	f := report.Foreseen{Images: map[string]report.Making{}}
 	b.references = &rebase.References{
 		Registry: r.registry, Image: r.config.Image, Tag: b.referenceTag, Said: r.warn, Force: r.config.ForceBuild,
-		Learned: func(rebase.Reference) { f.ReferencesFound++ },
+		Learned: func(rebase.Reference) {}, // a plan has no record of them
 	}
 	b.references.Find(ctx, missing)
-	if !r.config.ForceBuild {
-		f.ReferencesMissing = b.references.Wanting()
-	}
 	f.Verify = min(r.config.Verify, len(b.verifiable(missing)))
 	for _, t := range b.references.Chosen() {
 		f.Images[t.InstanceID] = report.Making{How: report.HowReference}
