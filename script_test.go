@@ -34,7 +34,6 @@ func TestScripts(t *testing.T) {
 			e.Setenv("TMPDIR", e.WorkDir+"/tmp")
 			e.Setenv("HOME", e.WorkDir)
 			e.Setenv("HF_ENDPOINT", hub.URL)
-			e.Setenv("HF_DATASETS_SERVER", hub.ServerURL)
 			return os.MkdirAll(e.WorkDir+"/tmp", 0o755)
 		},
 	})

@@ -89,24 +89,12 @@ func (r *run) readFile(name string) ([]byte, error) {
 	return os.ReadFile(name)
 }
 
-// The hub's addresses, and the variables that change them. The first is the Hugging Face libraries' own.
-const (
-	hubVariable, defaultHub       = "HF_ENDPOINT", "https://huggingface.co"
-	serverVariable, defaultServer = "HF_DATASETS_SERVER", "https://datasets-server.huggingface.co"
-)
+// The hub's address, and the variable that changes it, which is the Hugging Face libraries' own.
+const hubVariable, defaultHub = "HF_ENDPOINT", "https://huggingface.co"
 
-func (r *run) datasetReader(c config.Config) (dataset.Reader, error) {
-	reader := dataset.Reader{ReadFile: r.readFile, Token: cmp.Or(c.HFToken, r.getenv("HF_TOKEN"))}
-	var err error
-	if reader.Hub, err = r.address(hubVariable, defaultHub); err != nil {
-		return reader, err
-	}
-	server := defaultServer
-	if reader.Hub.String() != defaultHub {
-		// Another hub's dataset server is where huggingface/datasets (utils/_dataset_viewer.py) looks for it.
-		server = strings.Replace(reader.Hub.String(), "://", "://datasets-server.", 1)
-	}
-	reader.Server, err = r.address(serverVariable, server)
+func (r *run) datasetReader(c config.Config) (reader dataset.Reader, err error) {
+	reader = dataset.Reader{ReadFile: r.readFile, Token: cmp.Or(c.HFToken, r.getenv("HF_TOKEN"))}
+	reader.Hub, err = r.address(hubVariable, defaultHub)
 	return reader, err
 }
 
