@@ -70,6 +70,7 @@ func (b *rebasing) foresee(ctx context.Context, missing []plan.Target) report.Fo
 	f := report.Foreseen{Images: map[string]report.Making{}}
 	b.references = &rebase.References{
 		Registry: r.registry, Image: r.config.Image, Tag: b.referenceTag, Said: r.warn, Force: r.config.ForceBuild,
+		Taken:   rebase.Taken(b.taken),
 		Learned: func(rebase.Reference) { f.ReferencesFound++ },
 	}
 	b.references.Find(ctx, missing)

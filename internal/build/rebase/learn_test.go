@@ -96,7 +96,7 @@ func TestLearnRefuses(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			_, err := Learn(tc.pair[1].image(), tc.pair[0].image())
+			_, err := Learn(tc.pair[1].image(), tc.pair[0].image(), Taken{})
 			refusedFor(t, err, tc.want)
 		})
 	}
@@ -166,7 +166,7 @@ func TestLearnGoesByPosition(t *testing.T) {
 	final := base.on("{}")
 	final.layers = append(final.layers, empty)
 	final.above = append(final.above[:3:3], `{"created_by":"RUN true"}`)
-	c, err := Learn(final.image(), base.image())
+	c, err := Learn(final.image(), base.image(), Taken{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -215,7 +215,7 @@ func TestLearnLetsPass(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			base, final := base, base.on("{}")
 			alter(&base, &final)
-			c, err := Learn(final.image(), base.image())
+			c, err := Learn(final.image(), base.image(), Taken{})
 			if err != nil {
 				t.Fatal(err)
 			}
