@@ -109,7 +109,7 @@ func TestWork(t *testing.T) {
 
 // Each image has two tags. What is asked and written is what rebase.Builder, rebase.References and evalbase.Bases do.
 func TestWorkOfRebases(t *testing.T) {
-	const references, natives, rebases, bases, verify = 2 * (2 + 5), 2 * 2, 3 * (2 + 2), 1 * (2 + 1), 2 * (2 + 4 + 2)
+	const references, natives, rebases, bases, verify = 2 * (2 + 5), 2 * 2, 3 * (2 + 2), 1 * (1 + 2 + 1), 2 * (2 + 4 + 2)
 	const looks = 2*(2+2) + 1*3 + 1*3 + 1*3 // those whose eval-base is to be made read it then; the others are there
 	want := Work{Builds: 4, ReferenceBases: 2, EvalBases: 1, Rebases: 3, VerifyBuilds: 2, Unknown: 1}
 	cases := []struct {

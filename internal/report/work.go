@@ -28,7 +28,8 @@ type Work struct {
 	//     forced;
 	//   - of an image that may be rebased, a HEAD for the digest of its base image, and a GET for the manifest of its
 	//     eval-base, with one for the configuration where that is there; where it has to be made, two when it is;
-	//   - of an eval-base to be made, two GETs of what the SDK has pushed, and the PUT of its tag;
+	//   - of an eval-base to be made, a GET that confirms the digest of the base image, two GETs of what the SDK has pushed,
+	//     and the PUT of its tag;
 	//   - of a rebase, a HEAD when its turn has come (none when forced), POST and PUT of the configuration, and a PUT for
 	//     each tag;
 	//   - when anything is rebased, POST and PUT and PUT, once, to see whether the registry takes what is not complete;
@@ -36,7 +37,7 @@ type Work struct {
 	//     tag.
 	//
 	// Not among them are BuildKit's, handshakes and tokens, the look whether the registry takes pushes, wraps of base
-	// images, further attempts, looks for the layers of an earlier run's references, mounts from another repository, and
+	// images, GETs of base images whose eval-base was made under another name, further attempts, looks for the layers of an earlier run's references, mounts from another repository, and
 	// layers that are read to compare files.
 	Requests int `json:"requests"`
 }
@@ -108,7 +109,7 @@ func (w *Work) addShared(f Foreseen, tags int) {
 		}
 	}
 	w.EvalBases, w.VerifyBuilds = len(made), f.Verify
-	w.Requests += len(made)*(wholeImage+manifestWrite) + f.ReferencesFound*referenceReads + f.ReferencesMissing*manifestRead
+	w.Requests += len(made)*(manifestRead+wholeImage+manifestWrite) + f.ReferencesFound*referenceReads + f.ReferencesMissing*manifestRead
 	w.Requests += f.Verify * (2*wholeImage + 2*tags)
 	if w.Rebases > 0 {
 		w.Requests += blobWrite + manifestWrite
