@@ -48,7 +48,9 @@ func Learn(final, base Image, taken Taken) (Change, error) {
 	if c.settings, err = observe(from.settings, to.settings); err != nil {
 		return Change{}, err
 	}
-	if i := slices.IndexFunc(c.settings, setting.derived); i >= 0 {
+	// Such a change would hold on bases of this very value alone; another reference may teach more.
+	derived := func(s setting) bool { return s.derived() && slices.Contains(taken.Variables, s.key) }
+	if i := slices.IndexFunc(c.settings, derived); i >= 0 {
 		return Change{}, refuse("the final image's %s embeds the value that the base has for it", c.settings[i].name())
 	}
 	c.settings = stateCmd(c.settings)

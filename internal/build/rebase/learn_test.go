@@ -96,7 +96,7 @@ func TestLearnRefuses(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			_, err := Learn(tc.pair[1].image(), tc.pair[0].image(), Taken{})
+			_, err := Learn(tc.pair[1].image(), tc.pair[0].image(), Taken{Variables: []string{"PATH"}})
 			refusedFor(t, err, tc.want)
 		})
 	}
@@ -208,6 +208,9 @@ func TestLearnLetsPass(t *testing.T) {
 		"Docker's types on top": func(base, final *fixture) { final.docker = true },
 		"a constant variable": func(base, final *fixture) {
 			base.settings, final.settings = `{"Env":["A=","B=1"]}`, `{"Env":["A=2","B=1"]}`
+		},
+		"a constant that has the base's value in it": func(base, final *fixture) {
+			base.settings, final.settings = `{"Env":["LANG=C"]}`, `{"Env":["LANG=C.UTF-8"]}`
 		},
 		"a final image that has ONBUILD": func(base, final *fixture) { final.settings = `{"OnBuild":["RUN x"]}` },
 	}
