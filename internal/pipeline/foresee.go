@@ -71,6 +71,7 @@ func (b *rebasing) foresee(ctx context.Context, missing []plan.Target) report.Fo
 	b.references = &rebase.References{
 		Registry: r.registry, Image: r.config.Image, Tag: b.referenceTag, Said: r.warn, Force: r.config.ForceBuild,
 		Learned: func(rebase.Reference) {}, // a plan has no record of them
+		Taken:   rebase.Taken(b.taken),
 	}
 	b.references.Find(ctx, missing)
 	f.Verify = min(r.config.Verify, len(b.verifiable(missing)))

@@ -120,6 +120,9 @@ func TestForeseeAsksLittle(t *testing.T) {
 	if heads, gets := l.registry.Count("HEAD", "/v2/hub/"), l.registry.Count("GET", "/eval-base-"); heads != 2 || gets != 2 {
 		t.Errorf("%d HEADs of base images and %d GETs of eval-bases, want 2 each", heads, gets)
 	}
+	if pulls := l.registry.Count("GET", "/v2/hub/"); pulls != 0 {
+		t.Errorf("%d GETs of base images, each of which counts as a pull on Docker Hub", pulls)
+	}
 	if all := l.registry.Count("GET", "/v2/eval/images/"); all != 2+2 {
 		t.Errorf("%d GETs in all, want those and one for each reference", all)
 	}

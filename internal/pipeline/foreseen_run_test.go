@@ -8,7 +8,6 @@ import (
 	"github.com/OpenHands/eval-images/internal/build"
 	"github.com/OpenHands/eval-images/internal/plan"
 	"github.com/OpenHands/eval-images/internal/report"
-	"github.com/OpenHands/eval-images/internal/sdk/closure"
 )
 
 // foreseen is the plan of a run, and what the plan itself asked for.
@@ -22,8 +21,7 @@ func (h *house) foreseen(t *testing.T, targets []plan.Target) report.Plan {
 	}
 	var foreseen report.Foreseen
 	if len(missing) > 0 {
-		b := &rebasing{run: r.run, closure: closure.Closure{Hash: "closure"}, set: "set" + h.options}
-		foreseen = b.foresee(t.Context(), missing)
+		foreseen = h.rebasing(t, r).foresee(t.Context(), missing)
 	}
 	r.facts.SDKSHA = "named"
 	return report.NewPlan(r.facts, targets, found, foreseen, h.config.ForceBuild)

@@ -230,7 +230,7 @@ func (r *run) verifyImage(ctx context.Context, c chain, t plan.Target, number in
 		if err != nil {
 			return verify.Options{}, err
 		}
-		change, err := rebase.Learn(want.Image, from.Image)
+		change, err := rebase.Learn(want.Image, from.Image, rebase.Taken{}) // it is put on no other base
 		if err != nil {
 			return verify.Options{}, err
 		}

@@ -69,4 +69,8 @@ func (s realSDK) testCapture(t *testing.T) {
 	if !closure.DirectlyOn([]byte(got.Dockerfile), "source-minimal", "base-image-minimal") {
 		t.Error("source-minimal is not directly on base-image-minimal")
 	}
+	taken, err := closure.TakenBy([]byte(got.Dockerfile), "source-minimal")
+	if diff := cmp.Diff(closure.Taken{Variables: []string{"USERNAME"}}, taken); diff != "" || err != nil {
+		t.Errorf("what source-minimal takes in, so that no base image of a benchmark is refused (-want +got): %v\n%s", err, diff)
+	}
 }

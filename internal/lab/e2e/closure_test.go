@@ -104,6 +104,10 @@ func readRelease(t *testing.T, folder string) release {
 	if !closure.DirectlyOn(text, "source-minimal", baseStage) || closure.DirectlyOn(text, "source", baseStage) {
 		t.Errorf("%s: source-minimal, and not source, should be directly on %s", folder, baseStage)
 	}
+	taken, err := closure.TakenBy(text, "source-minimal")
+	if diff := cmp.Diff(closure.Taken{Variables: []string{"USERNAME"}}, taken); diff != "" || err != nil {
+		t.Errorf("%s: what source-minimal takes in (-want +got): %v\n%s", folder, err, diff)
+	}
 	_, stage, _ := strings.Cut(string(text), " AS "+baseStage+"\n")
 	stage, _, ok := strings.Cut(stage, "\nFROM ")
 	if !ok {
