@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -58,7 +59,7 @@ func (r *run) setUpSDK(ctx context.Context) (*sdk.Pool, error) {
 const sdistFolder = "sdist"
 
 // importBesideSdist waits for the first worker's import, and makes the sdist meanwhile. A failed sdist is only a
-// warning: each image then makes its own.
+// warning: each image then makes its own. An sdist of something else ends the run.
 func (r *run) importBesideSdist(ctx context.Context, pool *sdk.Pool) error {
 	var imported error
 	var both sync.WaitGroup
@@ -68,8 +69,8 @@ func (r *run) importBesideSdist(ctx context.Context, pool *sdk.Pool) error {
 		return err
 	})
 	both.Wait()
-	if imported != nil {
-		return imported
+	if imported != nil || errors.Is(err, sdk.ErrForeignSdist) {
+		return cmp.Or(imported, err)
 	}
 	if err != nil && ctx.Err() == nil {
 		r.warn("The sdist could not be built ahead; each image builds its own: " + err.Error())

@@ -1,10 +1,18 @@
 package sdk
 
 import (
+	"archive/tar"
+	"compress/gzip"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -44,7 +52,7 @@ func (c Checkout) Environment(ctx context.Context, cmds Commands) (Environment, 
 
 // uvEnviron is what uv sees: the SDK's Python, never one that uv would fetch from the internet.
 func uvEnviron(environ []string) []string {
-	return append(pick(environ, append(passedOn, "UV_")...), uvSettings...)
+	return append(pick(environ, slices.Concat(passedOn, uvPassedOn)...), uvSettings...)
 }
 
 var uvSettings = []string{"UV_PYTHON=" + pythonVersion, "UV_PYTHON_DOWNLOADS=never"}
@@ -60,7 +68,8 @@ type Sdist struct {
 }
 
 // Sdist makes the source distribution in dir, which must be absent or empty, by the SDK's own command. Errors are a
-// *SetupError; a run can go on without it, each image then makes its own.
+// *SetupError. A run can go on without an sdist, each image then makes its own, but not after ErrForeignSdist: the
+// images' own would be no better.
 func (c Checkout) Sdist(ctx context.Context, cmds Commands, dir string) (Sdist, error) {
 	began := time.Now()
 	made, err := c.sdist(ctx, cmds, dir)
@@ -90,6 +99,46 @@ func (c Checkout) sdist(ctx context.Context, cmds Commands, dir string) (Sdist, 
 	if len(found) != 1 {
 		return Sdist{}, fmt.Errorf("uv build left %d tarballs in %s, not one", len(found), dir)
 	}
+	if err := c.checkSdist(found[0]); err != nil {
+		return Sdist{}, err
+	}
 	sum, err := fileSHA256(found[0])
 	return Sdist{Path: found[0], SHA256: sum}, err
+}
+
+// ErrForeignSdist is an sdist of something else than the checkout: its images would be of another SDK than their tags say.
+var ErrForeignSdist = errors.New("uv did not build it from the SDK's checkout")
+
+// checkSdist compares the Dockerfile in an sdist with the checkout's. The error is an ErrForeignSdist when they differ.
+func (c Checkout) checkSdist(tarball string) error {
+	file, err := os.Open(tarball)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	unzipped, err := gzip.NewReader(file)
+	if err != nil {
+		return fmt.Errorf("reading %s: %w", tarball, err)
+	}
+	for entries := tar.NewReader(unzipped); ; {
+		entry, err := entries.Next()
+		if err == io.EOF {
+			return fmt.Errorf("%w: it has no %s", ErrForeignSdist, dockerfile)
+		}
+		if err != nil {
+			return fmt.Errorf("reading %s: %w", tarball, err)
+		}
+		// All is in one folder, with the project's name and version.
+		if _, path, _ := strings.Cut(entry.Name, "/"); path != dockerfile {
+			continue
+		}
+		hash := sha256.New()
+		if _, err := io.Copy(hash, entries); err != nil {
+			return fmt.Errorf("reading %s: %w", tarball, err)
+		}
+		if sum := hex.EncodeToString(hash.Sum(nil)); sum != c.DockerfileSHA256 {
+			return fmt.Errorf("%w: the SHA-256 of its Dockerfile is %.12s, the checkout's is %.12s", ErrForeignSdist, sum, c.DockerfileSHA256)
+		}
+		return nil
+	}
 }
