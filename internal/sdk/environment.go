@@ -29,18 +29,29 @@ type Environment struct {
 	Duration time.Duration
 }
 
-// syncArgs installs what the build module imports, and no more. The agent server's own set is 358 packages instead of
-// 140 (since 1.49.6 it includes the tools), and does not import at all on 1.1.0; the build module needs only the SDK's,
-// with the agent server's folder on PYTHONPATH. Nothing is compiled ahead: the first import does that for the modules that
-// are needed, in a fraction of the time that all of them take, and later workers find it.
-var syncArgs = []string{"uv", "sync", "--frozen", "--no-dev", "--package", "openhands-sdk"}
+// Packages says which packages of the SDK's workspace an environment has, with what they depend on; it holds options of
+// uv sync.
+type Packages []string
 
-// Environment installs the SDK's locked dependencies beside the checkout, never inside. Errors are a *SetupError.
-func (c Checkout) Environment(ctx context.Context, cmds Commands) (Environment, error) {
+var (
+	// SDKPackage is what the build module imports, and no more: with the agent server's folder on PYTHONPATH it needs
+	// only openhands-sdk. The agent server's own set is 358 packages instead of 140 (since 1.49.6 it includes the tools),
+	// and does not import at all on 1.1.0.
+	SDKPackage = Packages{"--package", "openhands-sdk"}
+	// AllPackages is for releases whose openhands-sdk imports what only another package of the workspace declares: 1.8.0
+	// to 1.11.5 need cachetools, which openhands-tools brings.
+	AllPackages = Packages{"--all-packages"}
+)
+
+// Environment installs the SDK's locked dependencies beside the checkout, never inside; an environment that is there
+// already is changed to what packages says. Nothing is compiled ahead: the first import does that for the modules that
+// are needed, in a fraction of the time that all of them take, and later workers find it. Errors are a *SetupError.
+func (c Checkout) Environment(ctx context.Context, cmds Commands, packages Packages) (Environment, error) {
 	began := time.Now()
 	venv := filepath.Join(c.Dir, "venv")
 	environ := append(uvEnviron(cmds.Environ), "UV_PROJECT_ENVIRONMENT="+venv)
-	if _, err := cmds.run(ctx, c.Root, environ, syncArgs...); err != nil {
+	sync := append([]string{"uv", "sync", "--frozen", "--no-dev"}, packages...)
+	if _, err := cmds.run(ctx, c.Root, environ, sync...); err != nil {
 		return Environment{}, cmds.failed("installing the SDK's Python environment", err)
 	}
 	return Environment{
@@ -48,6 +59,12 @@ func (c Checkout) Environment(ctx context.Context, cmds Commands) (Environment, 
 		PythonPath: []string{filepath.Join(c.Root, agentServer)},
 		Duration:   time.Since(began),
 	}, nil
+}
+
+// LacksModule tells whether err is of an import of the SDK's build module that did not find another one.
+func LacksModule(err error) bool {
+	var raised *SDKError
+	return errors.As(err, &raised) && raised.Type == "ModuleNotFoundError"
 }
 
 // uvEnviron is what uv sees: the SDK's Python, never one that uv would fetch from the internet.

@@ -64,7 +64,7 @@ func TestEnvironmentAndSdistCommands(t *testing.T) {
 	cmds.Environ = append(append(cmds.Environ, passed...), mirrors...)
 
 	making("unknown-0.0.0")
-	environment, err := checkout.Environment(t.Context(), cmds)
+	environment, err := checkout.Environment(t.Context(), cmds, SDKPackage)
 	if err != nil || environment.Python != checkout.Dir+"/venv/bin/python" || len(environment.PythonPath) != 1 ||
 		environment.PythonPath[0] != checkout.Root+"/openhands-agent-server" {
 		t.Errorf("Environment = %+v, %v", environment, err)
