@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -113,7 +114,9 @@ func fileSHA256(path string) (string, error) {
 
 // checkOut makes the work tree of a commit that was fetched.
 func (g *git) checkOut(ctx context.Context, sha string) (Checkout, error) {
-	if _, err := g.run(ctx, "checkout", "--quiet", "--detach", sha); err != nil {
+	// Only the commit's own attributes count: with those of the user or the machine, such as eol=crlf, the files are others.
+	environ := append(slices.Clip(g.environ), "GIT_ATTR_NOSYSTEM=1")
+	if _, err := g.cmds.run(ctx, g.root, environ, "git", "-c", "core.attributesFile=/dev/null", "checkout", "--quiet", "--detach", sha); err != nil {
 		return Checkout{}, err
 	}
 	sum, err := fileSHA256(filepath.Join(g.root, dockerfile))

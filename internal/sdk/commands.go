@@ -34,6 +34,17 @@ var passedOn = []string{
 	"SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
 }
 
+// uvPassedOn are the variables of uv's that change from where and how packages are fetched, never what is built. Others
+// do: with UV_PROJECT or UV_WORKING_DIR, uv works on another checkout than ours, and its images would carry the tags of
+// ours; UV_NO_SOURCES or UV_NO_INSTALL_WORKSPACE leave out the SDK's own packages
+// (https://docs.astral.sh/uv/reference/environment/). What is in no list here stays away, so new ones do too.
+var uvPassedOn = []string{
+	"UV_CACHE_DIR", "UV_NO_CACHE", "UV_LINK_MODE",
+	"UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_KEYRING_PROVIDER",
+	"UV_NATIVE_TLS", "UV_SYSTEM_CERTS", "UV_OFFLINE", "UV_CONCURRENT_", "UV_HTTP_",
+	"UV_PYTHON_INSTALL_MIRROR", "UV_PYTHON_DOWNLOADS_JSON_URL",
+}
+
 // pick takes from environ what names allow; a name that ends in "_" allows all that begin with it.
 func pick(environ []string, names ...string) []string {
 	var picked []string

@@ -18,7 +18,7 @@ type PoolOptions struct {
 	// path may have 107 characters.
 	Dir string
 	// Environ is where workers get their environment from, as "NAME=value". Only what a build needs is passed on:
-	// PATH, HOME, proxies, certificates, UV_*, DOCKER_CONFIG, DOCKER_HOST, BUILDX_BUILDER and the like.
+	// PATH, HOME, proxies, certificates, uv's cache and index, DOCKER_CONFIG, DOCKER_HOST, BUILDX_BUILDER and the like.
 	Environ []string
 	// CacheMode is the registry cache that BuildKit exports: "off", "min" or "max".
 	CacheMode string

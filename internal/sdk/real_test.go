@@ -158,7 +158,7 @@ func newRealSDK(t *testing.T, parts realParts, ref string) realSDK {
 		t.Fatalf("%v\n%s", err, readFile(t, log.Name()))
 	}
 	t.Logf("checkout of %s took %s", s.checkout.SHA, time.Since(began))
-	environment, err := s.checkout.Environment(t.Context(), cmds)
+	environment, err := s.checkout.Environment(t.Context(), cmds, SDKPackage)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, readFile(t, log.Name()))
 	}

@@ -15,6 +15,8 @@ var remedies = []struct {
 	{regexp.MustCompile(`"?uv"?: executable file not found`), "install uv " + oldestUV + " or later, or put it on PATH"},
 	{regexp.MustCompile(`must be an https`), "write sdk-repository like https://github.com/OpenHands/software-agent-sdk.git; ssh would need a key"},
 	{regexp.MustCompile(`must not hold credentials`), "use a public repository: what stands in a URL ends up in logs"},
+	{regexp.MustCompile(`^` + regexp.QuoteMeta(ErrForeignSdist.Error())),
+		"check that the uv on PATH is uv itself, and what uv.toml in ~/.config/uv and /etc/uv sets"},
 	{regexp.MustCompile(`is no software-agent-sdk`), "check sdk-repository and sdk-ref"},
 	{regexp.MustCompile(`(?i)no space left on device|out of diskspace|disk quota exceeded`),
 		"free disk space on the runner; the SDK's checkout and environment take 500 MB where TMPDIR and UV_CACHE_DIR point"},
