@@ -40,7 +40,6 @@ func (r *run) setUpSDK(ctx context.Context) (*sdk.Pool, error) {
 		Checkout: r.checkout, Environment: environment, Size: r.workers(),
 		Dir: filepath.Join(r.temporary, "w"), Environ: r.buildEnviron(),
 		CacheMode: r.config.CacheMode, LogPath: filepath.Join(r.logs, "workers.log"),
-		Fork: true, Warn: r.warn,
 	})
 	pool.Start(ctx)
 	prepare := r.importBesideSdist

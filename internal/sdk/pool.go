@@ -22,29 +22,24 @@ type PoolOptions struct {
 	Environ []string
 	// CacheMode is the registry cache that BuildKit exports: "off", "min" or "max".
 	CacheMode string
-	// Fork lets one process import the build module and fork the workers. Where that is not safe, or does not work,
-	// workers are spawned and import it each.
-	Fork bool
-	// Warn is told, once, why workers are spawned although they should be forked. Nil discards it.
-	Warn func(message string)
 	// LogPath is a file that workers append to what they say between builds, during the import above all. Empty
 	// discards it.
 	LogPath string
 }
 
 // Pool runs worker processes, each with the SDK's build module imported, one request at a time: the SDK changes the
-// process's directory while it unpacks, so it cannot build twice at once. Its methods may be called from many
-// goroutines.
+// process's directory while it unpacks, so it cannot build twice at once. Workers are never forked from a process that
+// has imported the SDK: its threads may hold a lock, which would be held for ever in the fork (OpenHands/benchmarks#459).
+// Its methods may be called from many goroutines.
 type Pool struct {
 	options PoolOptions
 	slots   chan struct{} // holds one value for each worker that is in use
 	closing chan struct{} // closed by Close
 
-	startOnce, closeOnce, warnOnce sync.Once
-	started                        chan struct{} // closed when the first process is ready, or has failed
-	description                    Description   // of that process; to be read after started, like what follows
-	startErr                       error
-	seed                           *seed // nil when workers are only spawned
+	startOnce, closeOnce sync.Once
+	started              chan struct{} // closed when the first worker is ready, or has failed
+	description          Description   // of the SDK, by that worker; to be read after started, as startErr
+	startErr             error
 
 	mu   sync.Mutex
 	made int
@@ -97,14 +92,16 @@ func (p *Pool) Describe(ctx context.Context) (Description, error) {
 	}
 }
 
-// Names asks the SDK for the tags of each request, as full references, in the requests' order. One process answers for
+// Names asks the SDK for the tags of each request, as full references, in the requests' order. One worker answers for
 // all. The error is an *OptionError where the SDK refuses a field.
 func (p *Pool) Names(ctx context.Context, requests []Request) ([][]string, error) {
 	images := make([]image, len(requests))
 	for i, r := range requests {
 		images[i] = r.image()
 	}
-	answer, err := p.names(ctx, images)
+	answer, err := p.use(ctx, func(ctx context.Context, w *worker) (message, error) {
+		return w.ask(ctx, namesRequest{"names", images})
+	})
 	if err == nil && len(answer.Names) != len(requests) {
 		err = fmt.Errorf("%d answers to %d requests", len(answer.Names), len(requests))
 	}
@@ -112,18 +109,6 @@ func (p *Pool) Names(ctx context.Context, requests []Request) ([][]string, error
 		return nil, fmt.Errorf("asking the SDK for tags: %w", err)
 	}
 	return answer.Names, nil
-}
-
-// names asks the seed, where there is one: naming takes no worker.
-func (p *Pool) names(ctx context.Context, images []image) (message, error) {
-	if _, err := p.Describe(ctx); err == nil && p.seed != nil && p.seed.alive() {
-		ctx, cancel := p.untilClosed(ctx)
-		defer cancel()
-		return p.seed.names(ctx, images)
-	}
-	return p.use(ctx, func(ctx context.Context, w *worker) (message, error) {
-		return w.ask(ctx, namesRequest{"names", images})
-	})
 }
 
 // Build builds and pushes one image. It waits while Size workers are busy. Errors are (wrapped) a *BuildFailure, an
@@ -211,9 +196,6 @@ func (p *Pool) Close() error {
 	var ending sync.WaitGroup
 	for w := p.pop(); w != nil; w = p.pop() {
 		ending.Go(w.end)
-	}
-	if p.seed != nil {
-		ending.Go(p.seed.end) // If before its workers, then the kernel tells them.
 	}
 	ending.Wait()
 	return os.RemoveAll(p.options.Dir)

@@ -35,35 +35,53 @@ type worker struct {
 	pid     int // also of its process group; 0 before there is a process
 	conn    net.Conn
 	answers *json.Decoder
-	exited  chan struct{} // closed when the process was waited for
-	how     string        // how it ended; to be read after exited
-	endOnce sync.Once
+	// description is of the SDK that it has imported.
+	description Description
+	exited      chan struct{} // closed when the process was waited for
+	how         string        // how it ended; to be read after exited
+	endOnce     sync.Once
 }
 
-// launch starts a worker's process by begin, which has to set pid and to see to exited, and waits until it has
-// connected. dir becomes the worker's. A spawned worker's import goes on after that. Errors are begin's, of our own
-// machine, or a *WorkerDied.
-func launch(ctx context.Context, log logFile, dir string, begin func(*worker) error) (*worker, error) {
-	w := &worker{dir: dir, log: log, exited: make(chan struct{})}
-	for _, folder := range []string{w.dir, w.temporary(), w.cache()} {
-		if err := os.Mkdir(folder, 0o700); err != nil {
-			return nil, err
-		}
-	}
-	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: w.socket(), Net: "unix"})
-	if err != nil {
-		return nil, fmt.Errorf("%w (a socket's path may have 107 characters)", err)
-	}
-	defer listener.Close()
-	err = begin(w)
-	if err == nil {
-		err = w.accept(ctx, listener)
-	}
-	if err != nil {
+// startWorker starts a worker, whose own folder dir becomes, and waits for its import. Errors are of our own machine, a
+// *WorkerDied, an *SDKError, or ctx's.
+func startWorker(ctx context.Context, options PoolOptions, dir string) (*worker, error) {
+	w := &worker{dir: dir, log: logFile{path: options.LogPath}, exited: make(chan struct{})}
+	if err := w.start(ctx, options); err != nil {
 		w.end()
 		return nil, err
 	}
 	return w, nil
+}
+
+func (w *worker) start(ctx context.Context, options PoolOptions) error {
+	for _, folder := range []string{w.dir, w.temporary(), w.cache()} {
+		if err := os.Mkdir(folder, 0o700); err != nil {
+			return err
+		}
+	}
+	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: w.socket(), Net: "unix"})
+	if err != nil {
+		return fmt.Errorf("%w (a socket's path may have 107 characters)", err)
+	}
+	defer listener.Close()
+	if err := w.spawn(options); err != nil {
+		return err
+	}
+	if err := w.accept(ctx, listener); err != nil {
+		return err
+	}
+	first, err := w.exchange(ctx, nil)
+	if err == nil {
+		err = first.err()
+	}
+	if err == nil && first.Description == nil {
+		err = &WorkerDied{How: "it did not describe the SDK"}
+	}
+	if err != nil {
+		return err
+	}
+	w.description = *first.Description
+	return nil
 }
 
 func (w *worker) temporary() string { return filepath.Join(w.dir, "tmp") }
@@ -73,12 +91,13 @@ func (w *worker) socket() string    { return filepath.Join(w.dir, "s") }
 // spawn starts the process and waits for it, for as long as it lives, in a goroutine. Should we be killed, the worker
 // sees its socket close and ends its group. (The kernel's parent-death signal would reach the worker alone, and before
 // it could end docker; and it is sent already when the thread ends that started the worker.)
-func (w *worker) spawn(options PoolOptions, program string) error {
+func (w *worker) spawn(options PoolOptions) error {
 	output, err := w.log.open()
 	if err != nil {
 		return err
 	}
 	defer output.Close()
+	program := filepath.Join(options.Dir, "worker.py")
 	// -P: the SDK's root is the working directory, and what lies there must not shadow a module.
 	cmd := exec.Command(options.Environment.Python, "-P", program, w.socket(), options.Checkout.Root, options.Checkout.SHA)
 	cmd.Dir, cmd.Env = options.Checkout.Root, w.environ(options)
@@ -151,22 +170,6 @@ func (w *worker) accept(ctx context.Context, listener *net.UnixListener) error {
 	}
 	w.conn, w.answers = conn, json.NewDecoder(conn)
 	return nil
-}
-
-// describe waits for the end of the import.
-func (w *worker) describe(ctx context.Context) (Description, error) {
-	first, err := w.exchange(ctx, nil)
-	if err == nil {
-		err = first.err()
-	}
-	if err == nil && first.Description == nil {
-		err = &WorkerDied{How: "it did not describe the SDK"}
-	}
-	if err != nil {
-		w.end()
-		return Description{}, err
-	}
-	return *first.Description, nil
 }
 
 // ask sends a request and waits for the answer. When ctx ends before, or the worker does not answer in the protocol,

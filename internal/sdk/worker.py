@@ -2,8 +2,6 @@
 
     python -P worker.py SOCKET SDK_ROOT GIT_SHA
 
-seed.py makes workers without a start of their own.
-
 The parent listens on SOCKET and speaks JSON, one object a line. The first line is ours and describes the SDK, or says
 why its build module did not import. The protocol has a socket of its own because the SDK writes to standard output and
 standard error whenever it likes, and so do the programs that it starts; both go to the log of the image being built.
@@ -342,37 +340,28 @@ def send(connection, message):
     connection.sendall(json.dumps(message).encode() + b"\n")
 
 
-def answer_or_error(sdk, line):
-    try:
-        return answer(sdk, json.loads(line))
-    except Exception as error:
-        return {"error": describe_error(error, sdk)}
-
-
 def serve(connection, sdk):
     """Answers until the parent hangs up."""
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         send(connection, {"description": sdk.describe()})
         for line in connection.makefile("r", encoding="utf-8"):
-            send(connection, answer_or_error(sdk, line))
-
-
-def load(connection, root, sha):
-    """The imported SDK, or None after saying why there is none."""
-    try:
-        return SDK(root, sha)
-    except (Exception, SystemExit) as error:
-        traceback.print_exc()
-        send(connection, {"error": describe_error(error)})
-        return None
+            try:
+                said = answer(sdk, json.loads(line))
+            except Exception as error:
+                said = {"error": describe_error(error, sdk)}
+            send(connection, said)
 
 
 def main(path, root, sha):
     connection = connect(path)
-    sdk = load(connection, root, sha)
-    if sdk:
-        serve(connection, sdk)
-        end_group()
+    try:
+        sdk = SDK(root, sha)
+    except (Exception, SystemExit) as error:
+        traceback.print_exc()
+        send(connection, {"error": describe_error(error)})
+        return
+    serve(connection, sdk)
+    end_group()
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ def sample(whole):
                     "peak_kb": kilobytes(read(f"/proc/{pid}/status"), "VmHWM"),
                     "cpu_seconds": (int(fields[11]) + int(fields[12])) / TICKS,
                 }
-        elif any(word.endswith(("/seed.py", "/worker.py")) for word in argv):
+        elif any(word.endswith("/worker.py") for word in argv):
             memory = read(f"/proc/{pid}/smaps_rollup") if whole else ""
             found["workers"][pid] = {
                 "rss_kb": kilobytes(memory, "Rss"),
