@@ -143,7 +143,7 @@ func TestCaptureReadsAsDockerDoes(t *testing.T) {
 	}
 }
 
-func TestUncapturable(t *testing.T) {
+func TestCaptureErrors(t *testing.T) {
 	cases := []struct{ name, variant, base, want string }{
 		{"no _run", "none", "b", "the SDK's build module has no _run that could be answered"},
 		{"no docker", "native", "no docker", "the SDK's build ended without docker buildx build"},
@@ -159,7 +159,7 @@ func TestUncapturable(t *testing.T) {
 			request := minimal()
 			request.BaseImage, request.LogPath = c.base, f.log()
 			got, err := f.Capture(t.Context(), request)
-			var none *Uncapturable
+			var none *CaptureError
 			if !errors.As(err, &none) || !strings.Contains(none.Reason, c.want) {
 				t.Errorf("captured %+v, error %v; want %q", got, err, c.want)
 			}

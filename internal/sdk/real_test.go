@@ -183,7 +183,7 @@ func (s realSDK) testDescription(t *testing.T, ref string) {
 
 // source is the text of the SDK's build module.
 func (s realSDK) source(t *testing.T) string {
-	return readFile(t, filepath.Join(s.checkout.Root, filepath.Dir(dockerfile), "build.py"))
+	return readFile(t, filepath.Join(s.checkout.Root, filepath.Dir(dockerfilePath), "build.py"))
 }
 
 func (s realSDK) request(base, tag string) Request {

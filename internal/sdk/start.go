@@ -9,7 +9,7 @@ import (
 	"strconv"
 )
 
-// startFirst makes the pool's folder and starts the first worker, which describes the SDK.
+// startFirst creates the pool's folder and starts the first worker, which describes the SDK.
 func (p *Pool) startFirst(ctx context.Context) error {
 	if err := p.prepare(); err != nil {
 		return p.failed(err)
@@ -21,13 +21,13 @@ func (p *Pool) startFirst(ctx context.Context) error {
 		return err
 	}
 	p.description = w.description
-	p.putBack(w)
+	p.pushIdle(w)
 	return nil
 }
 
-// prepare makes the pool's folder and puts the programs there.
+// prepare creates the pool's folder and writes the worker's programs to it.
 func (p *Pool) prepare() error {
-	if !wholeSHA.MatchString(p.options.Checkout.SHA) {
+	if !fullSHA.MatchString(p.options.Checkout.SHA) {
 		return fmt.Errorf("the checkout's SHA is %q, and tags are made of it", p.options.Checkout.SHA)
 	}
 	if err := os.MkdirAll(p.options.Dir, 0o700); err != nil {
@@ -41,9 +41,9 @@ func (p *Pool) prepare() error {
 	return nil
 }
 
-// newWorker starts a worker and waits for its import. The error is a *SetupError, or ctx's.
+// newWorker starts a worker and waits for its import. The error is a *SetupError, or that of ctx.
 func (p *Pool) newWorker(ctx context.Context) (*worker, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, startWithin, fmt.Errorf("the import did not end within %s", startWithin))
+	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("the import did not end within %s", startTimeout))
 	defer cancel()
 	log := logFile{path: p.options.LogPath}
 	before := log.size()
@@ -54,12 +54,12 @@ func (p *Pool) newWorker(ctx context.Context) (*worker, error) {
 	return w, err
 }
 
-// failed makes a SetupError of a worker's start that went wrong.
+// failed returns the SetupError of a worker that did not start.
 func (p *Pool) failed(err error) error {
 	return Commands{LogPath: p.options.LogPath}.failed("importing the SDK's build module", err)
 }
 
-// newName names a folder that no worker had before. It is short because a socket is in the folder.
+// newName returns a new name for a worker's folder. It is short, because the folder contains a socket.
 func (p *Pool) newName() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -79,11 +79,11 @@ func TestWorkerDeathIsSeen(t *testing.T) {
 	case <-time.After(30 * time.Second):
 		t.Fatal("nobody saw the worker die")
 	}
-	if lives(pids[1]) || len(f.left()) != 2 {
-		t.Errorf("group lives: %t; contexts left: %v, want the siblings' two", lives(pids[1]), f.left())
+	if processGroupAlive(pids[1]) || len(f.left()) != 2 {
+		t.Errorf("group lives: %t; contexts left: %v, want the siblings' two", processGroupAlive(pids[1]), f.left())
 	}
 	for _, i := range []int{0, 2} {
-		if !lives(pids[i]) || len(results[i]) != 0 {
+		if !processGroupAlive(pids[i]) || len(results[i]) != 0 {
 			t.Errorf("sibling %d ended too", i)
 		}
 	}
@@ -167,8 +167,8 @@ func TestWorkerBuildsAreEnded(t *testing.T) {
 		}
 		building.Wait()
 		cancel()
-		if group == 0 || lives(group) || len(f.left()) != 0 {
-			t.Errorf("group %d lives: %t; left in TMPDIR: %v", group, lives(group), f.left())
+		if group == 0 || processGroupAlive(group) || len(f.left()) != 0 {
+			t.Errorf("group %d lives: %t; left in TMPDIR: %v", group, processGroupAlive(group), f.left())
 		}
 	}
 }

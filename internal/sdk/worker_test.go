@@ -328,7 +328,7 @@ func TestWorkersEndWithTheirOwner(t *testing.T) {
 	if err := owner.Process.Signal(syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	if !endsWithin(worker, 4*time.Second) {
+	if !waitForProcessGroup(worker, 4*time.Second) {
 		t.Errorf("process group %d lives on", worker)
 		_ = syscall.Kill(-worker, syscall.SIGKILL)
 	}
@@ -381,7 +381,7 @@ func processes(dir string) (pids []int) {
 		text, _ := os.ReadFile(path)
 		if strings.Contains(string(text), dir+"/") {
 			var pid int
-			if _, err := fmt.Sscanf(path, "/proc/%d/cmdline", &pid); err == nil && lives(pid) {
+			if _, err := fmt.Sscanf(path, "/proc/%d/cmdline", &pid); err == nil && processGroupAlive(pid) {
 				pids = append(pids, pid)
 			}
 		}
