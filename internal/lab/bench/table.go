@@ -33,8 +33,6 @@ func (t table) String() string {
 	return out.String()
 }
 
-func mebibytes(kB int) string { return fmt.Sprintf("%.1f MiB", float64(kB)/1024) }
-
 func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }
 
 // times is how often b fits into a: what takes 3 times as long is "3.00".
