@@ -88,7 +88,7 @@ func (p *Pool) Describe(ctx context.Context) (Description, error) {
 	case <-p.started:
 		return p.description, p.startErr
 	case <-ctx.Done():
-		return Description{}, ended(ctx)
+		return Description{}, contextError(ctx)
 	}
 }
 
@@ -137,7 +137,7 @@ func (p *Pool) use(ctx context.Context, do func(context.Context, *worker) (messa
 	case p.slots <- struct{}{}:
 		defer func() { <-p.slots }()
 	case <-ctx.Done():
-		return message{}, ended(ctx)
+		return message{}, contextError(ctx)
 	}
 	w, err := p.take(ctx)
 	if err != nil {

@@ -207,7 +207,7 @@ func (w *worker) exchange(ctx context.Context, line []byte) (message, error) {
 // exchangeError returns why exchange failed with err: the error of ctx, or a *WorkerDied.
 func (w *worker) exchangeError(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		return ended(ctx)
+		return contextError(ctx)
 	}
 	hasEnded := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) ||
 		errors.Is(err, syscall.EPIPE) || errors.Is(err, os.ErrDeadlineExceeded)
