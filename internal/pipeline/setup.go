@@ -72,7 +72,6 @@ func (r *run) startWorkers(ctx context.Context, packages sdk.Packages) (*sdk.Poo
 		Checkout: r.checkout, Environment: environment, Size: r.workers(),
 		Dir: filepath.Join(r.temporary, "w"), Environ: r.buildEnviron(),
 		CacheMode: r.config.CacheMode, LogPath: filepath.Join(r.logs, "workers.log"),
-		Fork: true, Warn: r.warn,
 	})
 	pool.Start(ctx)
 	return pool, nil

@@ -45,7 +45,7 @@ func (r repository) git(args ...string) string {
 // commit commits a Dockerfile with this text and gives the commit's SHA.
 func (r repository) commit(text string) string {
 	r.t.Helper()
-	path := filepath.Join(r.root, dockerfile)
+	path := filepath.Join(r.root, dockerfilePath)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		r.t.Fatal(err)
 	}

@@ -124,7 +124,7 @@ func (c Commands) run(ctx context.Context, dir string, environ []string, argv ..
 		if cmd.Process != nil {
 			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 		}
-		return "", ended(ctx)
+		return "", contextError(ctx)
 	}
 	if err != nil {
 		return "", &commandError{err: err, tail: last.String()}
@@ -132,9 +132,9 @@ func (c Commands) run(ctx context.Context, dir string, environ []string, argv ..
 	return stdout.String(), nil
 }
 
-// ended is the error of a context that has ended: the cause that a deadline was given, and for a cancellation both, so
-// that it is still known as one.
-func ended(ctx context.Context) error {
+// contextError returns the error of a context that has ended. A deadline's error is its cause alone. A cancellation's
+// wraps context.Canceled and the cause.
+func contextError(ctx context.Context) error {
 	err, cause := ctx.Err(), context.Cause(ctx)
 	if cause == err || !errors.Is(err, context.Canceled) {
 		return cause

@@ -42,7 +42,7 @@ func (s realSDK) testCapture(t *testing.T) {
 	if builds := s.dockerBuilds(t); len(builds) != 0 {
 		t.Errorf("docker ran: %v", builds)
 	}
-	if got.Target != request.Target || got.Platform != "linux/amd64" || got.Dockerfile != readFile(t, s.checkout.Root+"/"+dockerfile) {
+	if got.Target != request.Target || got.Platform != "linux/amd64" || got.Dockerfile != readFile(t, s.checkout.Root+"/"+dockerfilePath) {
 		t.Errorf("target %s, platform %s, or another Dockerfile than the checkout's:\n%s", got.Target, got.Platform, got.Dockerfile)
 	}
 	passed := slices.Sorted(maps.Keys(got.Args))

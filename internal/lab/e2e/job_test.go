@@ -74,7 +74,7 @@ func TestMainJob(t *testing.T) {
 		got := run.Wait()
 		ended(t, got, 0, map[string]string{"total": "12", "built": "0", "skipped": "12", "failed": "0"})
 		if len(workers) != 1 {
-			t.Errorf("processes of the SDK that were seen: %v, want the one that names the tags", workers)
+			t.Errorf("workers that were seen: %v, want the one that names the tags", workers)
 		}
 		if strings.Contains(got.Log, "Check builder") {
 			t.Error("builder and registry were checked although nothing had to be built")
@@ -190,8 +190,8 @@ func runsAsAgentServer(t *testing.T, s runner.Step, got runner.Result, id string
 	}
 }
 
-// watchWorkers looks into a run's container from outside until the run has ended, and gives the ids of all processes
-// with the SDK imported that it saw: workers, and the seed that they are forked from.
+// watchWorkers looks into a run's container from outside until the run has ended, and gives the process ids of
+// all workers that it saw.
 func watchWorkers(run *runner.Run) (pids map[string]bool) {
 	ended := make(chan struct{})
 	go func() {
@@ -207,7 +207,7 @@ func watchWorkers(run *runner.Run) (pids map[string]bool) {
 		}
 		said, _ := command("docker", "top", run.Container, "-eo", "pid,args") // fails before and after the container is there
 		for process := range strings.Lines(said) {
-			if strings.Contains(process, "/seed.py ") || strings.Contains(process, "/worker.py ") {
+			if strings.Contains(process, "/worker.py ") {
 				pids[strings.Fields(process)[0]] = true
 			}
 		}
