@@ -102,9 +102,7 @@ func (r *run) makeFolders() (err error) {
 	if err := os.MkdirAll(r.logs, 0o755); err != nil {
 		return fmt.Errorf("making the folder for logs: %w", err)
 	}
-	if err := r.makeTemporary(); err != nil {
-		return err
-	}
+	// The files of an older run go first, so that they do not pass for those of a run that fails from here on.
 	if r.ledger, err = ledger.Open(r.folder); err != nil {
 		return err
 	}
@@ -115,7 +113,7 @@ func (r *run) makeFolders() (err error) {
 	}
 	r.console = report.NewConsole(r.actions.Info, r.stdout, len(r.targets), r.config.MaxWorkers)
 	r.saveForPost()
-	return nil
+	return r.makeTemporary()
 }
 
 // makeTemporary makes what the run's commands need.
