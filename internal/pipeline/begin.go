@@ -37,10 +37,16 @@ func begin(ctx context.Context, p Process) (*run, error) {
 		r.workspace = given
 	}
 	r.facts.Started = time.Now()
-	if err := r.configure(ctx, p.Args, p.Stdout); err != nil || r.config.DryRun {
+	err := r.configure(ctx, p.Args, p.Stdout)
+	var refused refusal
+	if errors.Is(err, flag.ErrHelp) || errors.As(err, &refused) || r.config.DryRun {
 		return r, err
 	}
-	return r, writing(r.makeFolders())
+	// A run that could not read its dataset, or was cancelled meanwhile, has a record too.
+	if err = errors.Join(err, writing(r.openRecord())); err != nil {
+		return r, err
+	}
+	return r, writing(r.makeTemporary())
 }
 
 func (r *run) configure(ctx context.Context, args []string, help io.Writer) error {
@@ -95,15 +101,12 @@ func blames(mistakes error, inputs ...string) bool {
 	})
 }
 
-// makeFolders makes the ledger's folder in the workspace, and one for what nobody needs after the run.
-func (r *run) makeFolders() (err error) {
+// openRecord makes the ledger and its folder in the workspace. The files of an older run get other names.
+func (r *run) openRecord() (err error) {
 	r.folder = filepath.Join(r.workspace, r.config.BuildDir, r.config.Dataset, r.config.Split)
 	r.logs = filepath.Join(r.folder, "logs")
 	if err := os.MkdirAll(r.logs, 0o755); err != nil {
 		return fmt.Errorf("making the folder for logs: %w", err)
-	}
-	if err := r.makeTemporary(); err != nil {
-		return err
 	}
 	if r.ledger, err = ledger.Open(r.folder); err != nil {
 		return err
