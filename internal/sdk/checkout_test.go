@@ -254,7 +254,7 @@ func TestCloneIgnoresTheUsersAttributes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if text := readFile(t, filepath.Join(got.Root, dockerfile)); text != "FROM scratch\n" {
+	if text := readFile(t, filepath.Join(got.Root, dockerfilePath)); text != "FROM scratch\n" {
 		t.Errorf("the checkout's Dockerfile is %q, not as committed", text)
 	}
 }

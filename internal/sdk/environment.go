@@ -140,13 +140,13 @@ func (c Checkout) checkSdist(tarball string) error {
 	for entries := tar.NewReader(unzipped); ; {
 		entry, err := entries.Next()
 		if err == io.EOF {
-			return fmt.Errorf("%w: it has no %s", ErrForeignSdist, dockerfile)
+			return fmt.Errorf("%w: it has no %s", ErrForeignSdist, dockerfilePath)
 		}
 		if err != nil {
 			return fmt.Errorf("reading %s: %w", tarball, err)
 		}
 		// All is in one folder, with the project's name and version.
-		if _, path, _ := strings.Cut(entry.Name, "/"); path != dockerfile {
+		if _, path, _ := strings.Cut(entry.Name, "/"); path != dockerfilePath {
 			continue
 		}
 		hash := sha256.New()

@@ -33,7 +33,7 @@ func uvFixture(t *testing.T) (c Checkout, cmds Commands, making func(sdists stri
 	t.Helper()
 	dir := t.TempDir()
 	c = Checkout{Dir: dir, Root: filepath.Join(dir, "sdk")}
-	file := filepath.Join(c.Root, dockerfile)
+	file := filepath.Join(c.Root, dockerfilePath)
 	if err := errors.Join(os.Mkdir(filepath.Join(dir, "bin"), 0o755), os.MkdirAll(filepath.Dir(file), 0o755),
 		os.WriteFile(file, []byte("FROM scratch\n"), 0o644)); err != nil {
 		t.Fatal(err)
@@ -95,7 +95,7 @@ func TestSdistIsTheCheckouts(t *testing.T) {
 		{"", "left 0 tarballs", false},
 		{"a b", "left 2 tarballs", false},
 		{"unreadable", "reading ", false},
-		{"without", "it has no " + dockerfile, true},
+		{"without", "it has no " + dockerfilePath, true},
 		{"other", "the SHA-256 of its Dockerfile is ", true},
 	}
 	for _, c := range cases {
