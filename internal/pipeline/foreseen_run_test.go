@@ -23,7 +23,7 @@ func (h *house) foreseen(t *testing.T, targets []plan.Target) report.Plan {
 	}
 	var foreseen report.Foreseen
 	if len(missing) > 0 {
-		b := &rebasing{run: r.run, closure: closure.Closure{Hash: "closure"}, set: "set" + h.options}
+		b := &rebasing{run: r.run, baseKey: closure.BaseKey{Hash: "closure"}, set: "set" + h.options}
 		foreseen = b.foresee(t.Context(), missing)
 	}
 	r.facts.SDKSHA = "named"

@@ -255,7 +255,7 @@ func (h *house) begin(t *testing.T, r *ran, targets []plan.Target) error {
 	if err != nil || len(missing) == 0 {
 		return err
 	}
-	b := &rebasing{run: r.run, pool: h, closure: closure.Closure{Hash: "closure"}, set: "set" + h.options}
+	b := &rebasing{run: r.run, pool: h, baseKey: closure.BaseKey{Hash: "closure"}, set: "set" + h.options}
 	b.make(t.Context(), missing)
 	return nil
 }
