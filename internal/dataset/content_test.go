@@ -55,7 +55,7 @@ func TestUnusableDatasets(t *testing.T) {
 				}
 				reader, _ := readerOf(t, h)
 				_, err := reader.Read(t.Context(), "a/b", "test", nil)
-				mistake, ok := err.(*config.Mistake)
+				mistake, ok := err.(*config.InputError)
 				if !ok || mistake.Input != "dataset" || !strings.Contains(mistake.Problem, tc.says) {
 					t.Fatalf("error is %v, want a mistake with %q", err, tc.says)
 				}

@@ -36,9 +36,9 @@ func (e *Unreachable) Hint() string {
 
 // inconclusive is a mistake that one source tells of and another may know better: the hub shows no parquet files also of
 // a dataset that it has, when it has not converted it.
-type inconclusive struct{ *config.Mistake }
+type inconclusive struct{ *config.InputError }
 
-func (e inconclusive) Unwrap() error { return e.Mistake }
+func (e inconclusive) Unwrap() error { return e.InputError }
 
 // statusError is an answer other than a good one.
 type statusError struct {
@@ -104,7 +104,7 @@ func mistaken(err error, dataset string, withToken bool) error {
 	if !errors.As(err, &answered) {
 		return err
 	}
-	m := &config.Mistake{Input: "dataset"}
+	m := &config.InputError{Input: "dataset"}
 	switch {
 	case answered.Status == http.StatusUnauthorized && withToken, answered.Status == http.StatusForbidden && withToken:
 		m.Input = "hf-token"

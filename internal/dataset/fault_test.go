@@ -81,7 +81,7 @@ func TestFaults(t *testing.T) {
 			if !strings.Contains(err.Error(), tc.says) || !errors.As(err, &hinting) || !strings.Contains(hinting.Hint(), tc.hint) {
 				t.Errorf("says %q, want %q; hint %q in it", err, tc.says, tc.hint)
 			}
-			var mistake *config.Mistake
+			var mistake *config.InputError
 			if input := ""; errors.As(err, &mistake) {
 				input = mistake.Input
 				if input != tc.input {
@@ -263,7 +263,7 @@ func TestRenamedToNobodyKnowsWhat(t *testing.T) {
 	}
 	reader, _ := readerOf(t, h)
 	_, err := reader.Read(t.Context(), "a/b", "test", nil)
-	var mistake *config.Mistake
+	var mistake *config.InputError
 	if !errors.As(err, &mistake) || !strings.Contains(mistake.Problem, "RenamedDatasetError") || !strings.Contains(mistake.Fix, "new name") {
 		t.Errorf("error is %v", err)
 	}

@@ -61,7 +61,7 @@ func (r *Row) set(column, value string) {
 
 // Read gives a dataset's rows, with their ids and the named columns: of a file of the workspace, of the hub's parquet
 // files, of its dataset server or, for the default datasets, of the list that comes with this version. The error is a
-// *config.Mistake, or *Unreachable.
+// *config.InputError, or *Unreachable.
 func (r Reader) Read(ctx context.Context, name, split string, columns []string) (List, error) {
 	q := &query{name: name, split: split, columns: columns}
 	if !config.LocalDataset(name) {
@@ -129,14 +129,14 @@ func (r Reader) remote(ctx context.Context, q *query) (List, error) {
 // conclusive tells a mistake about which no other source will say anything else.
 func conclusive(err error) bool {
 	var maybe inconclusive
-	var mistake *config.Mistake
+	var mistake *config.InputError
 	return !errors.As(err, &maybe) && errors.As(err, &mistake)
 }
 
 // blame picks the error to tell: a conclusive mistake; one that a source told of, if no other knew better; else that the
 // hub gave no list.
 func blame(dataset string, exists bool, problems []error) error {
-	var mistake *config.Mistake
+	var mistake *config.InputError
 	for _, err := range slices.Backward(problems) {
 		if conclusive(err) && errors.As(err, &mistake) {
 			return mistake
@@ -169,7 +169,7 @@ var idShape = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.+-]*$`)
 // check refuses what cannot be a list of instances.
 func check(dataset string, rows []Row) error {
 	wrong := func(problem string, args ...any) error {
-		return &config.Mistake{Input: "dataset", Problem: config.Quote(dataset) + " " + fmt.Sprintf(problem, args...),
+		return &config.InputError{Input: "dataset", Problem: config.Quote(dataset) + " " + fmt.Sprintf(problem, args...),
 			Fix: "choose a dataset in which every row has an " + idColumn + " of its own, such as django__django-11333"}
 	}
 	if len(rows) == 0 {

@@ -62,7 +62,7 @@ func (r Reader) findName(ctx context.Context, c *client, q *query, renamed error
 		q.renameTo(found.ID)
 		return nil
 	}
-	return &config.Mistake{Input: "dataset", Problem: fmt.Sprintf("%s has another name now: %v", config.Quote(q.name), renamed),
+	return &config.InputError{Input: "dataset", Problem: fmt.Sprintf("%s has another name now: %v", config.Quote(q.name), renamed),
 		Fix: "look it up on the hub, and use the new name"}
 }
 
@@ -159,7 +159,7 @@ func newRow(q *query, fields map[string]json.RawMessage, has []string, index int
 		}
 		var value *string
 		if err := json.Unmarshal(raw, &value); err != nil {
-			return "", false, &config.Mistake{Input: "dataset", Fix: "choose a dataset in which it is",
+			return "", false, &config.InputError{Input: "dataset", Fix: "choose a dataset in which it is",
 				Problem: fmt.Sprintf("column %s of %s is not text in row %d", column, config.Quote(q.name), index+1)}
 		}
 		if value == nil {
