@@ -290,16 +290,30 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// The words of the core schema of YAML 1.2 (https://yaml.org/spec/1.2.2/#1032-tag-resolution).
+func TestBooleans(t *testing.T) {
+	cases := map[string]bool{
+		"true": true, "True": true, "TRUE": true, " true\n": true,
+		"false": false, "False": false, "FALSE": false, "": false,
+	}
+	for word, want := range cases {
+		c, err := Parse(inputsOf(map[string]string{"force-build": word}))
+		if err != nil || c.ForceBuild != want {
+			t.Errorf("%q is %t, error %v; want %t", word, c.ForceBuild, err, want)
+		}
+	}
+}
+
 func TestAllErrorsAtOnce(t *testing.T) {
 	_, err := Parse(inputsOf(map[string]string{
 		"sdk-ref": "", "benchmark": "x", "max-workers": "0", "image": "X", "custom-tag-template": "{a}{b}",
-		"registry-password": "only",
+		"registry-password": "only", "builder": "-x", "buildkitd-config-inline": "debug = true",
 	}))
 	var got []string
 	for _, m := range each(t, err) {
 		got = append(got, m.Input)
 	}
-	want := []string{"benchmark", "sdk-ref", "image", "custom-tag-template", "custom-tag-template", "max-workers", "registry-username"}
+	want := []string{"benchmark", "sdk-ref", "image", "custom-tag-template", "custom-tag-template", "max-workers", "builder", "registry-username"}
 	if diff := cmp.Diff(want, got, unexported); diff != "" {
 		t.Errorf("inputs with errors (-want +got):\n%s", diff)
 	}
