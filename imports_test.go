@@ -23,13 +23,14 @@ var arrows = map[string]string{
 	"build":          "plan",
 	"plan":           "config",
 
-	"actions":  "",
-	"config":   "spelling",
-	"spelling": "",
-	"dataset":  "config",
-	"engine":   "",
-	"registry": "",
-	"sdk":      "spelling",
+	"actions":         "",
+	"config":          "spelling",
+	"config/generate": "config",
+	"spelling":        "",
+	"dataset":         "config",
+	"engine":          "",
+	"registry":        "",
+	"sdk":             "spelling",
 
 	"sdk/closure": "",
 

@@ -168,7 +168,7 @@ func sayings(err error) []string {
 		}
 		return all
 	}
-	if m, ok := err.(*config.Mistake); ok {
+	if m, ok := err.(*config.InputError); ok {
 		return []string{m.Error() + "; " + m.Hint()}
 	}
 	return nil

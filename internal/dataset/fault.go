@@ -110,7 +110,7 @@ func mistaken(err error, dataset string, withToken bool) error {
 	if !errors.As(err, &answered) {
 		return err
 	}
-	m := &config.Mistake{Input: "dataset"}
+	m := &config.InputError{Input: "dataset"}
 	switch {
 	case answered.Status == http.StatusUnauthorized && withToken, answered.Status == http.StatusForbidden && withToken:
 		m.Input = "hf-token"

@@ -81,7 +81,7 @@ func TestFaults(t *testing.T) {
 			if !strings.Contains(err.Error(), tc.says) || !errors.As(err, &hinting) || !strings.Contains(hinting.Hint(), tc.hint) {
 				t.Errorf("says %q, want %q; hint %q in it", err, tc.says, tc.hint)
 			}
-			var mistake *config.Mistake
+			var mistake *config.InputError
 			if input := ""; errors.As(err, &mistake) {
 				input = mistake.Input
 				if input != tc.input {

@@ -17,13 +17,13 @@ import (
 func (r Reader) fromFile(q *query) ([]Row, error) {
 	text, err := r.ReadFile(q.name)
 	if err != nil {
-		return nil, &config.Mistake{Input: "dataset", Problem: oneLine(err),
+		return nil, &config.InputError{Input: "dataset", Problem: oneLine(err),
 			Fix: "the path starts at the workspace; check out the repository, or write the file, in a step before this one"}
 	}
 	decoder := json.NewDecoder(bytes.NewReader(bytes.TrimPrefix(text, []byte("\ufeff"))))
 	objects, err := decodeObjects(decoder, text)
 	if err != nil {
-		return nil, &config.Mistake{Input: "dataset",
+		return nil, &config.InputError{Input: "dataset",
 			Problem: fmt.Sprintf("%s is not JSON at byte %d: %s", config.Quote(q.name), decoder.InputOffset(), oneLine(err)),
 			Fix:     "write one JSON object a line, such as {\"instance_id\": \"django__django-11333\"}, or one array of them"}
 	}
@@ -84,7 +84,7 @@ func newRow(q *query, fields map[string]json.RawMessage, index int) (Row, error)
 		}
 		var value *string
 		if err := json.Unmarshal(raw, &value); err != nil {
-			return "", false, &config.Mistake{Input: "dataset", Fix: "choose a dataset in which it is",
+			return "", false, &config.InputError{Input: "dataset", Fix: "choose a dataset in which it is",
 				Problem: fmt.Sprintf("column %s of %s is not text in row %d", column, config.Quote(q.name), index+1)}
 		}
 		if value == nil {

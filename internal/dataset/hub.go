@@ -94,7 +94,7 @@ func (q *query) choose(splits map[string][]string) (string, error) {
 	if names := slices.Sorted(maps.Keys(splits)); len(names) == 1 {
 		configuration = names[0]
 	} else if !slices.Contains(names, configuration) {
-		return "", &config.Mistake{Input: "dataset",
+		return "", &config.InputError{Input: "dataset",
 			Problem: fmt.Sprintf("%s has %d configurations and none is the default: %s",
 				config.Quote(q.name), len(names), strings.Join(names, ", ")),
 			Fix: "choose a dataset with one configuration"}
@@ -107,7 +107,7 @@ func (q *query) choose(splits map[string][]string) (string, error) {
 			fix = "did you mean " + near + "? " + fix
 		}
 		problem := fmt.Sprintf("%s has no split %s", config.Quote(q.name), config.Quote(q.split))
-		return "", &config.Mistake{Input: "split", Problem: problem, Fix: fix}
+		return "", &config.InputError{Input: "split", Problem: problem, Fix: fix}
 	}
 	return configuration, nil
 }

@@ -54,7 +54,7 @@ func (r *Row) set(column, value string) {
 }
 
 // Read gives a dataset's rows, with their ids and the named columns: of a file of the workspace, or of the hub's parquet
-// files or, where these cannot be read, of the list in this version, if it has one. The error is a *config.Mistake, or
+// files or, where these cannot be read, of the list in this version, if it has one. The error is a *config.InputError, or
 // *Unreachable.
 func (r Reader) Read(ctx context.Context, name, split string, columns []string) (List, error) {
 	q := &query{name: name, split: split, columns: columns}
@@ -88,7 +88,7 @@ func (r Reader) remote(ctx context.Context, q *query) (List, error) {
 	if err == nil {
 		err = check(q.name, rows)
 	}
-	var mistake *config.Mistake
+	var mistake *config.InputError
 	switch {
 	case err == nil:
 		return List{Rows: rows, From: "the hub's parquet files", Warnings: q.warnings}, nil
@@ -124,7 +124,7 @@ var idShape = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.+-]*$`)
 // check refuses what cannot be a list of instances.
 func check(dataset string, rows []Row) error {
 	wrong := func(problem string, args ...any) error {
-		return &config.Mistake{Input: "dataset", Problem: config.Quote(dataset) + " " + fmt.Sprintf(problem, args...),
+		return &config.InputError{Input: "dataset", Problem: config.Quote(dataset) + " " + fmt.Sprintf(problem, args...),
 			Fix: "choose a dataset in which every row has an " + idColumn + " of its own, such as django__django-11333"}
 	}
 	if len(rows) == 0 {

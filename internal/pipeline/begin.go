@@ -96,7 +96,7 @@ func (r *run) describe(c config.Config) {
 // blames tells whether one of the mistakes is in one of the inputs.
 func blames(mistakes error, inputs ...string) bool {
 	return slices.ContainsFunc(split(mistakes), func(err error) bool {
-		var mistake *config.Mistake
+		var mistake *config.InputError
 		return errors.As(err, &mistake) && slices.Contains(inputs, mistake.Input)
 	})
 }

@@ -68,7 +68,7 @@ func (r *run) choose(ctx context.Context, c config.Config) ([]dataset.Row, error
 	r.actions.Info(fmt.Sprintf("%d of %d instances of %s, split %s, read from %s",
 		len(drawn), len(list.Rows), c.Dataset, c.Split, list.From))
 	if len(drawn) == 0 {
-		return nil, &config.Mistake{Input: "n-limit", Problem: "none of the chosen instances has an image",
+		return nil, &config.InputError{Input: "n-limit", Problem: "none of the chosen instances has an image",
 			Fix: fmt.Sprintf("choose others: column %s of all of these is blank", c.Benchmark.Filled)}
 	}
 	return drawn, nil
@@ -102,7 +102,7 @@ func (r *run) address(variable, otherwise string) (*url.URL, error) {
 	given := strings.TrimRight(cmp.Or(strings.TrimSpace(r.getenv(variable)), otherwise), "/")
 	u, err := url.Parse(given)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" {
-		return nil, &config.Mistake{Input: "environment variable " + variable, Problem: "it is not an address",
+		return nil, &config.InputError{Input: "environment variable " + variable, Problem: "it is not an address",
 			Fix: "unset it, or write one such as " + otherwise}
 	}
 	return u, nil

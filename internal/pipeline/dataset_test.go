@@ -47,7 +47,7 @@ func TestDatasetReader(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			reader, err := planning(tc.environ...).datasetReader(config.Config{HFToken: tc.input})
 			if tc.hub == "" {
-				mistake, ok := err.(*config.Mistake)
+				mistake, ok := err.(*config.InputError)
 				if !ok || !strings.Contains(mistake.Input, "HF_") || strings.Contains(err.Error(), "s3cret") {
 					t.Errorf("error is %v", err)
 				}
@@ -136,7 +136,7 @@ func TestPlanOfInstancesWithoutImages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mistake, ok := r.plan(t.Context(), c, nil).(*config.Mistake)
+	mistake, ok := r.plan(t.Context(), c, nil).(*config.InputError)
 	if !ok || !strings.Contains(mistake.Fix, "problem_statement") {
 		t.Errorf("mistake is %v", mistake)
 	}

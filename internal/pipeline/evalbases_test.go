@@ -24,7 +24,7 @@ func key(t *testing.T, img v1.Image) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return evalbase.Tag(closure.Closure{Hash: "closure"}.Key(digest.String()))
+	return evalbase.Tag(closure.BaseKey{Hash: "closure"}.On(digest.String()))
 }
 
 // What an eval-base is good for is in its mark, and in its own bytes. What it is no good for is built natively, and says why.

@@ -128,7 +128,7 @@ type baseLook struct {
 func (b *rebasing) newLook() *baseLook {
 	return &baseLook{rebasing: b, silent: map[string]error{}, bases: evalbase.Bases{
 		Registry: b.run.registry, Image: b.run.config.EvalBaseImage, MaxAge: b.run.config.EvalBaseMaxAge,
-		Key: func(_ context.Context, digest string) (string, error) { return b.closure.Key(digest), nil },
+		Key: func(_ context.Context, digest string) (string, error) { return b.baseKey.On(digest), nil },
 	}}
 }
 

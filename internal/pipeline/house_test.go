@@ -264,7 +264,7 @@ func (h *house) rebasing(t *testing.T, r *ran) *rebasing {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &rebasing{run: r.run, pool: h, closure: closure.Closure{Hash: "closure"}, taken: taken, set: "set" + h.options}
+	return &rebasing{run: r.run, pool: h, baseKey: closure.BaseKey{Hash: "closure"}, taken: taken, set: "set" + h.options}
 }
 
 // made tells how each instance was made: a strategy, "there", or the class of its failure, with a refusal's reason.

@@ -33,7 +33,7 @@ func merge(p Process) int {
 	}
 	summary, err := r.merge(dirs)
 	var wrong *ledger.NotMergeable
-	var mistake *config.Mistake
+	var mistake *config.InputError
 	switch {
 	case errors.As(err, &wrong), errors.As(err, &mistake):
 		r.tell(err)
@@ -53,7 +53,7 @@ func merge(p Process) int {
 
 func (r *run) merge(dirs []string) (ledger.Summary, error) {
 	mistaken := func(problem string) (ledger.Summary, error) {
-		return ledger.Summary{}, &config.Mistake{Input: mergeCommand, Problem: problem, Fix: "write eval-images merge DIR..."}
+		return ledger.Summary{}, &config.InputError{Input: mergeCommand, Problem: problem, Fix: "write eval-images merge DIR..."}
 	}
 	if len(dirs) == 0 {
 		return mistaken("no folder is given")

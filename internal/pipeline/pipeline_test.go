@@ -49,7 +49,7 @@ func TestSplit(t *testing.T) {
 }
 
 func TestDescribed(t *testing.T) {
-	err := fmt.Errorf("planning: %w", &config.Mistake{Input: "max-workers", Problem: "is 0", Fix: "write 1 or more"})
+	err := fmt.Errorf("planning: %w", &config.InputError{Input: "max-workers", Problem: "is 0", Fix: "write 1 or more"})
 	if got, want := described(err), "planning: max-workers: is 0\nhint: write 1 or more"; got != want {
 		t.Errorf("described = %q, want %q", got, want)
 	}

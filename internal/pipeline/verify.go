@@ -253,7 +253,7 @@ func (r *run) named(ctx context.Context, images []string) ([]plan.Target, error)
 			}
 		}
 		if found < 0 {
-			unknown = append(unknown, &config.Mistake{Input: config.VerifyCommand, Problem: config.Quote(image) + " is none of the images that these inputs make",
+			unknown = append(unknown, &config.InputError{Input: config.VerifyCommand, Problem: config.Quote(image) + " is none of the images that these inputs make",
 				Fix: "give the sdk-ref, benchmark and sdk-options that it was made with"})
 			continue
 		}

@@ -60,11 +60,11 @@ func (s realSDK) testCapture(t *testing.T) {
 	if tags := strings.Count(strings.Join(got.Argv, "\n"), "--tag\n"+s.image+":unknown-abcdef0-"+request.Target+"\n"); tags != 1 {
 		t.Errorf("%d tags of that name: %q", tags, got.Argv)
 	}
-	made, err := closure.Of(closure.Inputs{
+	key, err := closure.Of(closure.Inputs{
 		Dockerfile: []byte(got.Dockerfile), Args: got.Args, Context: os.DirFS(got.Dir), Target: got.Target, Platform: got.Platform,
 	})
-	if err != nil || made.WholeFile {
-		t.Errorf("closure %+v, error %v", made, err)
+	if err != nil || key.WholeFile {
+		t.Errorf("base key %+v, error %v", key, err)
 	}
 	if !closure.DirectlyOn([]byte(got.Dockerfile), "source-minimal", "base-image-minimal") {
 		t.Error("source-minimal is not directly on base-image-minimal")
