@@ -281,6 +281,11 @@ func (r *run) copying(digest string, done, size int64) {
 	}
 }
 
+// pausing tells of a registry that asks to wait.
+func (r *run) pausing(host string, wait time.Duration) {
+	r.actions.Info(fmt.Sprintf("%s asks to wait for %s: nothing is written there until then", host, wait.Round(time.Second)))
+}
+
 func (r *run) logOfInstance(instance string) string {
 	return filepath.Join(r.logs, native.LogName(instance))
 }

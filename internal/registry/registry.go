@@ -28,6 +28,10 @@ type Client struct {
 	// not known. It must be safe for concurrent use, and is to be set before the first Mount.
 	Copying func(digest string, done, size int64)
 
+	// Pausing, if set, is told when a registry asks to wait before it takes more writes, for how long, and once for all
+	// requests that wait. It must be safe for concurrent use, and is to be set before the first write.
+	Pausing func(host string, wait time.Duration)
+
 	links    links
 	limiters limiters
 	known    known
