@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -8,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/OpenHands/eval-images/internal/registry"
 )
 
 // paused refuses the first write, and the first one after each pause, a few times.
@@ -74,4 +77,80 @@ func TestPausesAreWaitedOut(t *testing.T) {
 			})
 		})
 	}
+}
+
+// refusing answers the requests for manifests of c with 403 and words. A HEAD has no body.
+func refusing(words string, more func(*http.Request) bool) func(w http.ResponseWriter, r *http.Request) bool {
+	return func(w http.ResponseWriter, r *http.Request) bool {
+		if !strings.HasSuffix(r.URL.Path, "-c-source-minimal") || !more(r) {
+			return false
+		}
+		w.WriteHeader(http.StatusForbidden)
+		if r.Method != http.MethodHead {
+			_, _ = w.Write([]byte(words))
+		}
+		return true
+	}
+}
+
+// One image for which the registry refuses an answer is that image's matter, when the others were answered.
+func TestRefusedLookup(t *testing.T) {
+	reads := func(r *http.Request) bool { return r.Method == http.MethodHead || r.Method == http.MethodGet }
+	once := func() func(*http.Request) bool {
+		var one sync.Once
+		return func(r *http.Request) (is bool) {
+			if reads(r) {
+				one.Do(func() { is = true })
+			}
+			return is
+		}
+	}
+	cases := []struct {
+		name  string
+		words string
+		when  func() func(*http.Request) bool
+		want  string
+	}{
+		{"one HEAD", "", once, "rebase"},
+		{"a look", "", func() func(*http.Request) bool {
+			begin := time.Now()
+			return func(r *http.Request) bool { return reads(r) && time.Since(begin) == 0 }
+		}, "rebase"},
+		{"always", "denied", func() func(*http.Request) bool { return reads }, "registry-auth"},
+		{"a secondary rate limit", "You have exceeded a secondary rate limit", func() func(*http.Request) bool {
+			begin := time.Now()
+			return func(r *http.Request) bool { return reads(r) && time.Since(begin) < 3*time.Minute }
+		}, "rebase"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			h := with(t, ours)
+			h.config.MaxRetries = 2
+			synctest.Test(t, func(t *testing.T) {
+				h.rebase(t, true, h.targets(t, "a", "b", "c", "d"))
+				h.sha = strings.Repeat("b", 40)
+				h.takes = func(string) time.Duration { return time.Second }
+				h.ours.Fault = refusing(c.words, c.when())
+				r := h.rebase(t, true, h.targets(t, "a", "b", "c", "d"))
+				differ(t, "images", map[string]string{"a": "native", "b": "native", "c": c.want, "d": "rebase"}, r.made())
+			})
+		})
+	}
+}
+
+// A registry that refuses every look ends the run before its first build.
+func TestAllLookupsRefused(t *testing.T) {
+	h := with(t, ours)
+	synctest.Test(t, func(t *testing.T) {
+		targets := h.targets(t, "a", "b", "c")
+		h.ours.Fault = func(w http.ResponseWriter, r *http.Request) bool {
+			w.WriteHeader(http.StatusForbidden)
+			return true
+		}
+		r := h.newRun(t, true)
+		refused, ok := errors.AsType[*registry.Refused](h.begin(t, r, targets))
+		if !ok || !strings.Contains(refused.Hint(), "registry-username") || len(h.began()) > 0 {
+			t.Errorf("%v, builds %v; want a *Refused before any build", refused, h.began())
+		}
+	})
 }

@@ -34,6 +34,12 @@ func (e *Refused) Hint() string {
 	}
 }
 
+// forbidden tells whether a registry refused something with 403, and for good.
+func forbidden(err error) bool {
+	refused, ok := errors.AsType[*Refused](err)
+	return ok && status(refused) == http.StatusForbidden
+}
+
 // Answered tells whether a registry gave an answer at all, be it a refusal, rather than none.
 func Answered(err error) bool { return status(err) != 0 }
 

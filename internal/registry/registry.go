@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 )
 
@@ -95,9 +96,28 @@ func (c *Client) Digest(ctx context.Context, reference string) (string, error) {
 	}
 	if err != nil {
 		c.forget(puller)
-		return "", asked.refusal(fmt.Sprintf("asking for %s", ref), err)
+		if err = asked.refusal(fmt.Sprintf("asking for %s", ref), err); forbidden(err) {
+			return c.digestByGet(ctx, ref)
+		}
+		return "", err
 	}
 	return descriptor.Digest.String(), nil
+}
+
+// digestByGet asks again for what a HEAD was refused with 403: that answer has no body, which tells "too many requests for
+// now" from "not allowed".
+func (c *Client) digestByGet(ctx context.Context, ref name.Reference) (string, error) {
+	a, err := c.sendOnce(ctx, question{
+		doing: fmt.Sprintf("asking for %s", ref), method: http.MethodGet, repository: ref.Context(), scopes: pulling(ref.Context()),
+		url: at(ref.Context(), "manifests/"+ref.Identifier()), accept: acceptable, want: []int{http.StatusOK},
+	}, 0)
+	switch {
+	case status(err) == http.StatusNotFound:
+		return "", nil
+	case err != nil:
+		return "", err
+	}
+	return Manifest{Raw: a.body}.Digest(), nil
 }
 
 func (c *Client) pull() (*remote.Puller, error) {

@@ -168,6 +168,50 @@ func TestNotAnAnswer(t *testing.T) {
 	}
 }
 
+// A HEAD that is refused with 403 is asked again by GET, and only that answer counts.
+func TestForbiddenHead(t *testing.T) {
+	forbidden := func(w http.ResponseWriter) { w.WriteHeader(http.StatusForbidden) }
+	cases := []struct {
+		name  string
+		tag   string
+		get   func(w http.ResponseWriter) // nil is the registry's own answer
+		found bool
+		says  string
+	}{
+		{"for that moment", "there", nil, true, ""},
+		{"of what is not there", "gone", nil, false, ""},
+		{"for good", "there", forbidden, false, "403, not allowed"},
+		{"by a registry that breaks", "there", func(w http.ResponseWriter) { w.WriteHeader(http.StatusBadGateway) }, false, "502"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			f := start(t)
+			want := f.push(t, f.host+"/a/b:there")
+			f.answer(func(w http.ResponseWriter, r *http.Request) {
+				switch {
+				case r.Method == http.MethodHead && strings.Contains(r.URL.Path, "/manifests/"):
+					forbidden(w)
+				case r.Method == http.MethodGet && strings.Contains(r.URL.Path, "/manifests/") && c.get != nil:
+					c.get(w)
+				default:
+					f.served.ServeHTTP(w, r)
+				}
+			})
+			digest, err := client().Digest(t.Context(), f.host+"/a/b:"+c.tag)
+			if (err == nil) != (c.says == "") || err != nil && !strings.Contains(err.Error(), c.says) {
+				t.Fatalf("%v; want %q", err, c.says)
+			}
+			if (digest != "") != c.found || c.found && digest != want.String() {
+				t.Errorf("digest %q, want %s: %v", digest, want, c.found)
+			}
+			var refused *ours.Refused
+			if errors.As(err, &refused) != strings.Contains(c.says, "403") {
+				t.Errorf("%v: refused: %v", err, refused != nil)
+			}
+		})
+	}
+}
+
 func TestProbePush(t *testing.T) {
 	f := start(t)
 	if err := client().ProbePush(t.Context(), f.host+"/a/b"); err != nil {
