@@ -154,3 +154,100 @@ func TestAllLookupsRefused(t *testing.T) {
 		}
 	})
 }
+
+// posts are the uploads that were begun in a repository.
+func (h *house) posts(repository string) int {
+	return h.ours.Count(http.MethodPost, "/v2/"+repository+"/blobs/uploads/")
+}
+
+// The question of whether the registry takes pushes is asked again like any other, and its failure has the hint of its kind.
+func TestPreflightAsksAgain(t *testing.T) {
+	answers := func(times, status int, retryAfter, body string) func(http.ResponseWriter, *http.Request) bool {
+		return func(w http.ResponseWriter, r *http.Request) bool {
+			if r.Method != http.MethodPost || times == 0 {
+				return false
+			}
+			times--
+			if retryAfter != "" {
+				w.Header().Set("Retry-After", retryAfter)
+			}
+			w.WriteHeader(status)
+			_, _ = w.Write([]byte(body))
+			return true
+		}
+	}
+	cases := []struct {
+		name              string
+		times, status     int
+		retryAfter, words string
+		hint              string
+		within            [2]time.Duration
+	}{
+		{"too many requests", 2, 429, "30", "", "", [2]time.Duration{time.Minute, 2 * time.Minute}},
+		{"unavailable", 4, 503, "", "", "", [2]time.Duration{time.Second, time.Minute}},
+		{"a secondary rate limit", 1, 403, "", "You have exceeded a secondary rate limit", "", [2]time.Duration{time.Minute, 2 * time.Minute}},
+		{"no right", 1, 403, "", "denied", "registry-username", [2]time.Duration{0, 0}},
+		{"too many requests for ever", 10000, 429, "60", "", "slow down", [2]time.Duration{25 * time.Minute, time.Hour}},
+		{"unavailable for ever", 10000, 503, "", "", "status page", [2]time.Duration{time.Second, time.Minute}},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			h := with(t, ours)
+			h.config.MaxRetries = 2
+			synctest.Test(t, func(t *testing.T) {
+				r := h.newRun(t, true)
+				h.ours.Fault = answers(c.times, c.status, c.retryAfter, c.words)
+				begin := time.Now()
+				err := r.preflight(t.Context())
+				if got := described(orNone(err)); (err == nil) != (c.hint == "") || err != nil && !strings.Contains(got, "\nhint: ") || !strings.Contains(got, c.hint) {
+					t.Errorf("%s; want the hint %q", got, c.hint)
+				}
+				if took := time.Since(begin); took < c.within[0] || took > c.within[1] {
+					t.Errorf("it took %s, want %s", took, c.within)
+				}
+			})
+		})
+	}
+}
+
+func orNone(err error) error {
+	if err == nil {
+		return errors.New("no error")
+	}
+	return err
+}
+
+// Where eval-bases have a repository of their own, the right to push there is asked for once, before the first is made; and
+// not where all are there.
+func TestEvalBasesThatMayNotBePushed(t *testing.T) {
+	h := with(t, "images.test/bases")
+	synctest.Test(t, func(t *testing.T) {
+		h.rebase(t, true, h.targets(t, "a", "b", "c"))
+		h.sha = strings.Repeat("b", 40)
+		h.ours.Fault = func(w http.ResponseWriter, r *http.Request) bool {
+			refused := r.Method == http.MethodPost && r.URL.Path == "/v2/bases/blobs/uploads/"
+			if refused {
+				w.WriteHeader(http.StatusForbidden)
+			}
+			return refused
+		}
+		h.ours.Reset()
+		r := h.rebase(t, true, h.targets(t, "a", "b", "c"))
+		differ(t, "images whose eval-base is there", map[string]string{"a": "native", "b": "native", "c": "rebase"}, r.made())
+		if n := h.posts("bases"); n != 0 || r.problems() != nil {
+			t.Errorf("%d probes where no eval-base is made; %v", n, r.problems())
+		}
+
+		h.sha = strings.Repeat("c", 40)
+		h.ours.Reset()
+		r = h.rebase(t, true, h.targets(t, "a", "b", "c", "d", "e"))
+		differ(t, "images", map[string]string{"a": "native", "b": "native", "c": "rebase", "d": "registry-auth", "e": "registry-auth"}, r.made())
+		differ(t, "eval-bases that were begun", []string(nil), h.did("eval-base"))
+		if n := h.posts("bases"); n != 1 {
+			t.Errorf("%d probes, want 1", n)
+		}
+		if got := described(orNone(r.problems())); !strings.Contains(got, "images.test/bases") || !strings.Contains(got, "the repository in eval-base-image") {
+			t.Errorf("the run ends with %s", got)
+		}
+	})
+}

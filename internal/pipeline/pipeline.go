@@ -103,7 +103,7 @@ func (r *run) everything(ctx context.Context) error {
 	} else {
 		r.build(ctx, pool, missing, "")
 	}
-	return errors.Join(ctx.Err(), r.builderProblem())
+	return errors.Join(ctx.Err(), r.problems())
 }
 
 // findMissing records the targets that the registry has already, or does not tell of, and gives the others. A registry

@@ -175,7 +175,7 @@ func (b *rebasing) assemble() {
 		Registry: r.registry, Image: r.config.EvalBaseImage, Wrapped: c.wrapped, MaxAge: r.config.EvalBaseMaxAge,
 		Retry: b.ask,
 		Key:   func(_ context.Context, digest string) (string, error) { return b.closure.Key(digest), nil },
-		Make:  made.OneByOne(made.Wrap(c.retry(c.slotted(made.Inside(checker))))),
+		Make:  r.withEvalBases(made.OneByOne(made.Wrap(c.retry(c.slotted(made.Inside(checker)))))),
 	}
 	full := whole.OneByOne(whole.Wrap(c.retry(c.slotted(made.Inside(whole.Inside(c.whole(whole)))))))
 	b.references = &rebase.References{
@@ -190,6 +190,16 @@ func (b *rebasing) assemble() {
 		Said:      r.warn,
 		Force:     r.config.ForceBuild,
 	}
+}
+
+// withEvalBases lets next make an eval-base where the registry takes it.
+func (r *run) withEvalBases(next build.Builder) build.Builder {
+	return build.Func(func(ctx context.Context, t plan.Target) (build.Result, error) {
+		if err := r.needEvalBases(ctx); err != nil {
+			return build.Result{}, err
+		}
+		return next.Build(ctx, t)
+	})
 }
 
 func hashed(parts ...string) string {
