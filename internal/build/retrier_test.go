@@ -164,14 +164,14 @@ func TestPausesAreNoAttempts(t *testing.T) {
 		name    string
 		answers []attempt
 		further int
-		calls   int // at least
+		calls   int // and up to two more: waits have a random part
 		works   bool
 	}{
 		{"short pauses", append(slices.Repeat([]attempt{busy(11*time.Second, 0)}, 3), working()), 0, 4, true},
 		{"pauses and failures", append(slices.Repeat([]attempt{busy(time.Second, 0), failing(build.ClassNetwork)}, 2), working()), 2, 5, true},
 		{"pauses and too many failures", append(slices.Repeat([]attempt{busy(time.Second, 0), failing(build.ClassNetwork)}, 2), working()), 1, 4, false},
-		{"without an end", []attempt{busy(0, 0)}, 0, 5, false},
-		{"without an end, and as many attempts as there can be", []attempt{busy(0, 0)}, 20, 5, false},
+		{"without an end", []attempt{busy(0, 0)}, 0, 6, false},
+		{"without an end, and as many attempts as there can be", []attempt{busy(0, 0)}, 20, 6, false},
 		{"requests that have waited themselves", []attempt{busy(time.Second, 15*time.Minute)}, 20, 2, false},
 	}
 	for _, c := range cases {
@@ -179,7 +179,7 @@ func TestPausesAreNoAttempts(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				next := &attempts{answers: c.answers}
 				result, err := build.NewRetrier(next, c.further).Build(t.Context(), targets(1)[0])
-				if (err == nil) != c.works || next.calls < c.calls || next.calls > c.calls+5 {
+				if (err == nil) != c.works || next.calls < c.calls || next.calls > c.calls+2 {
 					t.Errorf("%d calls, %v; want %d, and that it works: %v", next.calls, err, c.calls, c.works)
 				}
 				if result.Waited > 30*time.Minute {

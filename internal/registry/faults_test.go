@@ -155,6 +155,24 @@ func TestBusyForEver(t *testing.T) {
 	}
 }
 
+// A pause that another write has met says nothing against the repository that is probed.
+func TestProbePushInAPause(t *testing.T) {
+	g, host := serve(t)
+	g.Fault = fault(1, 429, map[string]string{"Retry-After": "3600"}, method("POST", ""))
+	c := quick()
+	for _, repository := range []string{"/a/b", "/c/d"} {
+		err := c.ProbePush(t.Context(), host+repository)
+		_, busy := errors.AsType[*Busy](err)
+		_, refused := errors.AsType[*Refused](err)
+		if !busy || refused {
+			t.Errorf("%s: %v; want *Busy, and not *Refused", repository, err)
+		}
+	}
+	if got := g.Count("POST", ""); got != 1 {
+		t.Errorf("%d writes, want 1", got)
+	}
+}
+
 func TestCancelled(t *testing.T) {
 	g, host := serve(t)
 	ctx, cancel := context.WithCancel(t.Context())
