@@ -233,6 +233,7 @@ func TestConfirmer(t *testing.T) {
 type asking struct{ error }
 
 func (asking) RetryAfter() time.Duration { return 7 * time.Second }
+func (asking) Waited() time.Duration     { return 0 }
 
 // What the registry's answer means decides whether it is asked again.
 func TestUnansweredQuestions(t *testing.T) {

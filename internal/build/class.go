@@ -61,7 +61,8 @@ var policies = map[Class]policy{
 			"mirror, or wait until the quota is renewed; when it is the storage of image, delete old versions " +
 			"there"},
 	// "Slow down" is the registry's own promise that it will answer later. GitHub asks for "a few minutes" after a
-	// secondary rate limit (docs.github.com, rate limits for the REST API), hence the long first wait.
+	// secondary rate limit (docs.github.com, rate limits for the REST API), hence the long first wait. longestPause bounds
+	// the attempts, and not max-retries.
 	ClassRateLimit: {always, time.Minute, "run it again with a smaller max-workers: the registry asked to slow down"},
 	// 5xx and unclear answers come from restarts, failovers and overload.
 	ClassRegistry: {always, 5 * time.Second,

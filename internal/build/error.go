@@ -18,9 +18,9 @@ type Error struct {
 	Shared string
 	// NotTried says that nothing was begun, and that to try again is no use.
 	NotTried bool
-	// RetryAfter is what a registry asks to wait, or 0.
-	RetryAfter time.Duration
-	Err        error
+	// RetryAfter is what a registry asks to wait, or 0; Waited is what the request has waited for that already.
+	RetryAfter, Waited time.Duration
+	Err                error
 }
 
 func (e *Error) Error() string { return e.Err.Error() }

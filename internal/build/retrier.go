@@ -16,7 +16,7 @@ import (
 // that failed after it had landed is found.
 type Retrier struct {
 	next Builder
-	// further is how many attempts may follow the first one.
+	// further is how many attempts may follow the first one. Those that met a pause of a registry's do not count.
 	further int
 	// Before, if set, is called before another attempt; it may make room on the disk. It must be safe for concurrent use.
 	Before func(ctx context.Context, c Class)
@@ -32,6 +32,7 @@ func (r *Retrier) Build(ctx context.Context, t plan.Target) (Result, error) {
 	var sum Result
 	begun := false // whether a build was, and not only the registry asked
 	failed := map[Class]int{}
+	counted, paused := 0, time.Duration(0)
 	for {
 		result, err := r.next.Build(ctx, t)
 		if ctx.Err() != nil && ClassOf(err) == ClassCancelled && len(sum.Tries) > 0 {
@@ -41,11 +42,15 @@ func (r *Retrier) Build(ctx context.Context, t plan.Target) (Result, error) {
 		begun = begun || result.Attempts > 0
 		class := ClassOf(err)
 		failed[class]++
-		if err == nil || ctx.Err() != nil || len(sum.Tries) > r.further || failed[class] > Further(class, r.further) {
+		if err == nil || ctx.Err() != nil || notTried(err) {
 			return sum, err
 		}
-		wait, worth := backOff(class, failed[class], err)
-		if !worth || notTried(err) {
+		wait := backOff(class, failed[class], err)
+		if Paused(err) {
+			if paused += waited(err) + wait; paused > longestPause {
+				return sum, err
+			}
+		} else if counted++; counted > r.further || failed[class] > Further(class, r.further) {
 			return sum, err
 		}
 		if r.Waiting != nil {
@@ -119,21 +124,37 @@ func cutOff(ctx context.Context, last error) error {
 	return &e
 }
 
-// longestRetryAfter is how long a registry may ask to wait; beyond it the run's other images are better served by an end.
-const longestRetryAfter = 15 * time.Minute
+// longestPause bounds how long one image waits in all because registries ask for it. Time bounds it and not max-retries: a
+// pause holds for all images, and each that meets it would use up its attempts without having been tried. Half an hour is two
+// of the longest pauses that one request waits for (package registry); the run's other images are better served by an end
+// then.
+const longestPause = 30 * time.Minute
+
+// Paused reports whether a registry asks to come back later, and says nothing against the image.
+func Paused(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && Retryable(err) && (e.Class == ClassRateLimit || e.RetryAfter > 0)
+}
+
+// waited is how long the failed request has waited already.
+func waited(err error) time.Duration {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Waited
+	}
+	return 0
+}
 
 // backOff is the wait before another attempt: doubled with each failure, with a random part so that images that failed
-// together do not come back together, and never less than what the registry asks for. A wait that would be too long is
-// not worth it.
-func backOff(class Class, failures int, err error) (wait time.Duration, worth bool) {
-	wait = min(policies[class].first<<min(failures-1, 16), longest)
+// together do not come back together, and never less than what the registry asks for.
+func backOff(class Class, failures int, err error) time.Duration {
+	wait := min(policies[class].first<<min(failures-1, 16), longest)
 	wait += time.Duration(rand.Int64N(int64(wait)/2 + 1))
 	var e *Error
 	if errors.As(err, &e) && e.RetryAfter > 0 {
 		wait = max(wait, e.RetryAfter+time.Duration(rand.Int64N(int64(e.RetryAfter)/4+1)))
-		return wait, e.RetryAfter <= longestRetryAfter
 	}
-	return wait, true
+	return wait
 }
 
 // sleep waits, and tells whether ctx let it.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -85,7 +86,6 @@ func TestRetrierTriesByClass(t *testing.T) {
 		{build.ClassSDK, 5, 1},
 		{build.ClassUnknown, 5, 1},
 		{build.Class("of tomorrow"), 5, 1},
-		{build.ClassRateLimit, 5, 6},
 		{build.ClassRegistry, 5, 6},
 		{build.ClassNetwork, 5, 6},
 		{build.ClassEngine, 5, 6},
@@ -155,6 +155,41 @@ func TestRetrierAddsUp(t *testing.T) {
 	}
 }
 
+// A registry's pauses use up no attempts: they end with time, whatever max-retries says.
+func TestPausesAreNoAttempts(t *testing.T) {
+	busy := func(after, waited time.Duration) attempt {
+		return attempt{err: &build.Error{Class: build.ClassRateLimit, RetryAfter: after, Waited: waited, Err: errors.New("429")}}
+	}
+	cases := []struct {
+		name    string
+		answers []attempt
+		further int
+		calls   int // and up to two more: waits have a random part
+		works   bool
+	}{
+		{"short pauses", append(slices.Repeat([]attempt{busy(11*time.Second, 0)}, 3), working()), 0, 4, true},
+		{"pauses and failures", append(slices.Repeat([]attempt{busy(time.Second, 0), failing(build.ClassNetwork)}, 2), working()), 2, 5, true},
+		{"pauses and too many failures", append(slices.Repeat([]attempt{busy(time.Second, 0), failing(build.ClassNetwork)}, 2), working()), 1, 4, false},
+		{"without an end", []attempt{busy(0, 0)}, 0, 6, false},
+		{"without an end, and as many attempts as there can be", []attempt{busy(0, 0)}, 20, 6, false},
+		{"requests that have waited themselves", []attempt{busy(time.Second, 15*time.Minute)}, 20, 2, false},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				next := &attempts{answers: c.answers}
+				result, err := build.NewRetrier(next, c.further).Build(t.Context(), targets(1)[0])
+				if (err == nil) != c.works || next.calls < c.calls || next.calls > c.calls+2 {
+					t.Errorf("%d calls, %v; want %d, and that it works: %v", next.calls, err, c.calls, c.works)
+				}
+				if result.Waited > 30*time.Minute {
+					t.Errorf("it waited for %v", result.Waited)
+				}
+			})
+		})
+	}
+}
+
 // The waits double, are never the same for two images, and are never shorter than a registry asks for.
 func TestBackOff(t *testing.T) {
 	asks := func(after time.Duration) attempt {
@@ -174,7 +209,7 @@ func TestBackOff(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				next := &attempts{answers: []attempt{c.answer}}
+				next := &attempts{answers: append(slices.Repeat([]attempt{c.answer}, max(1, len(c.bounds))), working())}
 				var told []time.Duration
 				r := build.NewRetrier(next, max(1, len(c.bounds)))
 				r.Waiting = func(_ plan.Target, attempt int, err error, wait time.Duration) {

@@ -60,9 +60,12 @@ func check(ctx context.Context, registry Registry, t plan.Target) (Result, bool,
 // Unanswered is a question to the registry that got no yes or no, or a write that it did not take.
 func Unanswered(doing string, err error) error {
 	failed := &Error{Class: Classify(err.Error(), ClassRegistry), Err: fmt.Errorf("%s: %w", doing, err)}
-	var asks interface{ RetryAfter() time.Duration }
+	var asks interface {
+		RetryAfter() time.Duration
+		Waited() time.Duration
+	}
 	if errors.As(err, &asks) {
-		failed.RetryAfter = asks.RetryAfter()
+		failed.RetryAfter, failed.Waited = asks.RetryAfter(), asks.Waited()
 		if failed.Class == ClassAuth { // "forbidden, for now"
 			failed.Class = ClassRateLimit
 		}

@@ -158,7 +158,7 @@ func (r *run) logIn() error {
 	}
 	r.registry = registry.New(keychain, registryTransport())
 	r.registry.Limit(registry.GitHub, registry.WritesPerMinute/float64(max(1, r.config.Shard.Count)), registry.Burst)
-	r.registry.Copying = r.copying
+	r.registry.Copying, r.registry.Pausing = r.copying, r.pausing
 	return nil
 }
 

@@ -40,10 +40,12 @@ func (r *run) ownStages() []string {
 }
 
 // askedAgain parts the targets of which the registry did not say whether they exist, but may when it is asked again, from
-// the outcomes that are final. The question comes again with each attempt at a build.
+// the outcomes that are final. The question comes again with each attempt at a build. A refusal is asked again, too: others
+// were answered, or it would have ended the run.
 func askedAgain(done []build.Outcome, maxRetries int) (again []plan.Target, final []build.Outcome) {
 	for _, outcome := range done {
-		if maxRetries > 0 && build.Retryable(outcome.Err) {
+		refused := build.ClassOf(outcome.Err) == build.ClassAuth
+		if build.Paused(outcome.Err) || maxRetries > 0 && (refused || build.Retryable(outcome.Err)) {
 			again = append(again, outcome.Target)
 		} else {
 			final = append(final, outcome)

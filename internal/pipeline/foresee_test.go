@@ -133,7 +133,7 @@ func TestForeseeWithoutAnswers(t *testing.T) {
 	l := newLookout(t)
 	missing := []plan.Target{l.target(t, "a"), l.target(t, "b"), l.target(t, "c"), l.target(t, "d"), l.target(t, "e")}
 	l.registry.Fault = func(w http.ResponseWriter, r *http.Request) bool {
-		bad := r.Method == http.MethodHead && strings.HasPrefix(r.URL.Path, "/v2/hub/")
+		bad := strings.HasPrefix(r.URL.Path, "/v2/hub/")
 		if bad {
 			w.WriteHeader(http.StatusForbidden)
 		}

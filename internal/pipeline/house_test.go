@@ -228,7 +228,7 @@ func (h *house) newRun(t *testing.T, engine bool) *ran {
 		t.Fatal(err)
 	}
 	r.registry = registry.New(authn.DefaultKeychain, h.hosts)
-	r.registry.Copying = r.copying
+	r.registry.Copying, r.registry.Pausing = r.copying, r.pausing
 	if engine {
 		r.builder.once.Do(func() {})
 	}

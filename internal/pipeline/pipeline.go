@@ -103,11 +103,11 @@ func (r *run) everything(ctx context.Context) error {
 	} else {
 		r.build(ctx, pool, missing, "")
 	}
-	return errors.Join(ctx.Err(), r.builderProblem())
+	return errors.Join(ctx.Err(), r.problems())
 }
 
 // findMissing records the targets that the registry has already, or does not tell of, and gives the others. A registry
-// that refuses to be asked will refuse every image.
+// that answers none of the questions will refuse every image.
 func (r *run) findMissing(ctx context.Context) (missing []plan.Target, err error) {
 	if r.config.ForceBuild {
 		return r.targets, nil
@@ -131,25 +131,30 @@ func (r *run) findMissing(ctx context.Context) (missing []plan.Target, err error
 	return missing, err
 }
 
-// refusedAll finds the answer, or the silence, that no image of the run will get past.
+// refusedAll finds the refusal, or the silence, that no image of the run will get past: one image that was answered otherwise
+// shows that the others may be, too.
 func refusedAll(done []build.Outcome, missing int, image string) error {
+	if missing > 0 {
+		return nil
+	}
+	var refused *registry.Refused
 	var silence error
-	answered := missing > 0
 	for _, outcome := range done {
-		var refused *registry.Refused
-		if errors.As(outcome.Err, &refused) {
-			return refused
-		}
-		if outcome.Err == nil || registry.Answered(outcome.Err) {
-			answered = true
-		} else {
+		switch {
+		case errors.As(outcome.Err, &refused):
+		case outcome.Err == nil, registry.Answered(outcome.Err):
+			return nil
+		default:
 			silence = outcome.Err
 		}
 	}
-	if answered || silence == nil {
-		return nil
+	switch {
+	case refused != nil:
+		return refused
+	case silence != nil:
+		return &registry.Refused{Doing: "reaching the registry of " + image, Err: silence}
 	}
-	return &registry.Refused{Doing: "reaching the registry of " + image, Err: silence}
+	return nil
 }
 
 // refusal is a bad input: nothing was built.

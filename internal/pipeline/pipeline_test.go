@@ -71,7 +71,11 @@ func TestRefusedAll(t *testing.T) {
 	}{
 		{"nothing to ask", nil, 0, false},
 		{"all there", []build.Outcome{there, there}, 0, false},
-		{"wrong credentials", []build.Outcome{there, refused}, 1, true},
+		{"wrong credentials", []build.Outcome{refused, refused}, 0, true},
+		{"wrong credentials, and a lost connection", []build.Outcome{silent, refused}, 0, true},
+		{"one refusal, the others there", []build.Outcome{there, refused}, 0, false},
+		{"one refusal, the others missing", []build.Outcome{refused}, 1, false},
+		{"one refusal by a registry that has too much to do", []build.Outcome{answer(http.StatusTooManyRequests), refused}, 0, false},
 		{"no registry at all", []build.Outcome{silent, silent}, 0, true},
 		{"one lost connection", []build.Outcome{there, silent}, 0, false},
 		{"one lost connection, the others missing", []build.Outcome{silent}, 3, false},

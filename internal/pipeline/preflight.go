@@ -2,10 +2,14 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/OpenHands/eval-images/internal/build"
 	"github.com/OpenHands/eval-images/internal/config"
+	"github.com/OpenHands/eval-images/internal/plan"
+	"github.com/OpenHands/eval-images/internal/registry"
 )
 
 // preflight makes sure, before the first image, that the registry will take it, and the builder, where one is needed for
@@ -18,13 +22,60 @@ func (r *run) preflight(ctx context.Context) error {
 				return err
 			}
 		}
-		if err := r.registry.ProbePush(ctx, r.config.Image); err != nil {
-			return err
-		}
-		r.actions.Info("the registry takes pushes to " + r.config.Image)
-		return nil
+		return r.probePush(ctx, "image", r.config.Image)
 	})
 }
+
+// probePush makes sure that the registry takes pushes to the repository in input. It is asked again like for an image.
+func (r *run) probePush(ctx context.Context, input, repository string) error {
+	probe := build.NewRetrier(build.Func(func(ctx context.Context, _ plan.Target) (build.Result, error) {
+		err := r.registry.ProbePush(ctx, repository)
+		var refused *registry.Refused
+		switch {
+		case err == nil:
+			return build.Result{}, nil
+		case errors.As(err, &refused) && registry.Answered(err):
+			return build.Result{}, &build.Error{Class: build.ClassAuth, Err: err}
+		}
+		return build.Result{}, build.Unanswered("asking whether the registry takes pushes", err)
+	}), r.config.MaxRetries)
+	probe.Waiting = func(_ plan.Target, _ int, err error, wait time.Duration) {
+		r.actions.Info(fmt.Sprintf("%v; it is asked again in %s", err, wait.Round(time.Second)))
+	}
+	_, err := probe.Build(ctx, plan.Target{})
+	var refused *registry.Refused
+	switch {
+	case err == nil:
+		r.actions.Info("the registry takes pushes to " + repository)
+	case errors.As(err, &refused):
+		refused.Input = input
+		return refused
+	}
+	return err
+}
+
+// needEvalBases makes sure, before the first eval-base is made, that the registry will take it. Where eval-bases go to the
+// repository of the images, the preflight has asked. A refusal ends the run, when what can be made has been made.
+func (r *run) needEvalBases(ctx context.Context) error {
+	if r.config.EvalBaseImage == r.config.Image {
+		return nil
+	}
+	r.evalBases.once.Do(func() {
+		r.evalBases.problem = r.probePush(ctx, "eval-base-image", r.config.EvalBaseImage)
+	})
+	err := r.evalBases.problem
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	class := build.ClassOf(err)
+	if _, refused := errors.AsType[*registry.Refused](err); refused {
+		class = build.ClassAuth
+	}
+	return &build.Error{Class: class, NotTried: true, Err: fmt.Errorf("not tried: %w", err)}
+}
+
+// problems are why images were not tried, for want of something that the whole run needs, or nil.
+func (r *run) problems() error { return errors.Join(r.builderProblem(), r.evalBases.problem) }
 
 // rebases tells whether images of this run may be rebased. A run of one target builds it natively: there is nothing to
 // learn from.

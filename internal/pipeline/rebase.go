@@ -180,7 +180,7 @@ func (b *rebasing) assemble() {
 		Registry: r.registry, Image: r.config.EvalBaseImage, Wrapped: c.wrapped, MaxAge: r.config.EvalBaseMaxAge,
 		Retry: b.ask,
 		Key:   func(_ context.Context, digest string) (string, error) { return b.baseKey.On(digest), nil },
-		Make:  made.OneByOne(made.Wrap(c.retry(c.slotted(made.Inside(checker))))),
+		Make:  r.withEvalBases(made.OneByOne(made.Wrap(c.retry(c.slotted(made.Inside(checker)))))),
 	}
 	full := whole.OneByOne(whole.Wrap(c.retry(c.slotted(made.Inside(whole.Inside(c.whole(whole)))))))
 	b.references = &rebase.References{
@@ -196,6 +196,16 @@ func (b *rebasing) assemble() {
 		Said:      r.warn,
 		Force:     r.config.ForceBuild,
 	}
+}
+
+// withEvalBases lets next make an eval-base where the registry takes it.
+func (r *run) withEvalBases(next build.Builder) build.Builder {
+	return build.Func(func(ctx context.Context, t plan.Target) (build.Result, error) {
+		if err := r.needEvalBases(ctx); err != nil {
+			return build.Result{}, err
+		}
+		return next.Build(ctx, t)
+	})
 }
 
 func hashed(parts ...string) string {
@@ -285,6 +295,11 @@ func (r *run) copying(digest string, done, size int64) {
 	default:
 		r.actions.Info(fmt.Sprintf("copying %s: %s so far", digest, units.HumanSize(float64(done))))
 	}
+}
+
+// pausing tells of a registry that asks to wait.
+func (r *run) pausing(host string, wait time.Duration) {
+	r.actions.Info(fmt.Sprintf("%s asks to wait for %s: nothing is written there until then", host, wait.Round(time.Second)))
 }
 
 func (r *run) logOfInstance(instance string) string {

@@ -33,6 +33,11 @@ type run struct {
 	commands sdk.Commands
 	registry *registry.Client
 	builder  builder
+	// evalBases says, once it was asked, why the registry takes no eval-bases.
+	evalBases struct {
+		once    sync.Once
+		problem error
+	}
 	disk     *disk // nil until there is a builder
 	expected int   // images that have not ended, for the disk
 	console  *report.Console

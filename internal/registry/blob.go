@@ -46,7 +46,7 @@ func (c *Client) OpenBlob(ctx context.Context, repository, digest string) (io.Re
 func (c *Client) openBlob(ctx context.Context, repo name.Repository, q question, want string) (*blob, error) {
 	var again tries
 	for {
-		response, watch, err := c.send(ctx, q)
+		response, watch, err := c.send(ctx, q, again.waited)
 		if err == nil {
 			c.known.add(repo, want)
 			d := digest.Digest(want)

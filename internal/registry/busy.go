@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"regexp"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -11,8 +12,9 @@ import (
 
 // Busy is a refusal by which a registry asks to wait.
 type Busy struct {
-	after time.Duration
-	Err   error
+	after  time.Duration
+	waited time.Duration
+	Err    error
 }
 
 func (e *Busy) Error() string { return e.Err.Error() }
@@ -22,6 +24,9 @@ func (e *Busy) Unwrap() error { return e.Err }
 
 // RetryAfter is how long the registry asks to wait.
 func (e *Busy) RetryAfter() time.Duration { return e.after }
+
+// Waited is how long the request has waited already because the registry asked for it.
+func (e *Busy) Waited() time.Duration { return e.waited }
 
 // listening notes the Retry-After of the answers to a request, which the library's errors do not keep, where the
 // request's context has a place for it.
@@ -45,11 +50,22 @@ func listen(ctx context.Context) (context.Context, *place) {
 	return context.WithValue(ctx, placeKey{}, p), p
 }
 
+// secondaryWait is how long to wait after a secondary rate limit without a Retry-After: "at least one minute"
+// (docs.github.com, rate limits for the REST API).
+const secondaryWait = time.Minute
+
+// limitsRate is what a 403 says that is about the number of requests and not about rights.
+var limitsRate = regexp.MustCompile(`(?i)rate limit|too ?many ?requests`)
+
 // refusal is err as the registry means it: what asks to wait is not final, whatever its status. (ghcr.io answers with 403
 // when it wants fewer requests.)
 func (p *place) refusal(doing string, err error) error {
 	after := time.Duration(p.after.Load())
-	if code := status(err); after > 0 && code != 0 {
+	code := status(err)
+	if after == 0 && code == http.StatusForbidden && limitsRate.MatchString(err.Error()) {
+		after = secondaryWait
+	}
+	if after > 0 && code != 0 {
 		return &Busy{after: after, Err: fmt.Errorf("%s: %d %s, asked to wait %s: %w", doing, code, http.StatusText(code), after, err)}
 	}
 	return explain(doing, err)

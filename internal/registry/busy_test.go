@@ -37,14 +37,17 @@ func TestRetryAfter(t *testing.T) {
 func TestBusy(t *testing.T) {
 	cases := []struct {
 		name, header  string
+		body          string
 		status        int
 		after         time.Duration
 		busy, refused bool
 	}{
-		{"too many requests", "7", http.StatusTooManyRequests, 7 * time.Second, true, false},
-		{"a secondary rate limit", "60", http.StatusForbidden, time.Minute, true, false},
-		{"no right", "", http.StatusForbidden, 0, false, true},
-		{"too many requests, without a word", "", http.StatusTooManyRequests, 0, false, false},
+		{"too many requests", "7", "", http.StatusTooManyRequests, 7 * time.Second, true, false},
+		{"a secondary rate limit", "60", "", http.StatusForbidden, time.Minute, true, false},
+		{"a secondary rate limit, in words", "", "You have exceeded a secondary rate limit.", http.StatusForbidden, time.Minute, true, false},
+		{"a secondary rate limit, in JSON", "", `{"errors":[{"code":"DENIED","message":"secondary rate limit"}]}`, http.StatusForbidden, time.Minute, true, false},
+		{"no right", "", "denied", http.StatusForbidden, 0, false, true},
+		{"too many requests, without a word", "", "", http.StatusTooManyRequests, 0, false, false},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -56,6 +59,9 @@ func TestBusy(t *testing.T) {
 					w.Header().Set("Retry-After", c.header)
 				}
 				w.WriteHeader(c.status)
+				if r.Method != http.MethodHead {
+					_, _ = w.Write([]byte(c.body))
+				}
 			}))
 			defer server.Close()
 			client := New(authn.DefaultKeychain, http.DefaultTransport, remote.WithRetryBackoff(remote.Backoff{Duration: 1, Steps: 1}))

@@ -89,13 +89,13 @@ func (p *progress) end(whole bool) {
 	p.tell = nil
 }
 
-// giveUp ends an upload that is not needed. The registry does it later where this fails.
+// giveUp ends an upload that is not needed, if that can be done at once. The registry does it later where this fails.
 func (c *Client) giveUp(ctx context.Context, u upload) {
 	if u.location == nil {
 		return
 	}
-	_, _ = c.ask(ctx, question{
+	_, _ = c.sendOnce(ctx, question{
 		doing: u.doing, method: http.MethodDelete, repository: u.repository, scopes: pushing(u.repository), url: u.location,
-		want: []int{http.StatusNoContent, http.StatusAccepted, http.StatusOK}, once: true,
-	})
+		want: []int{http.StatusNoContent, http.StatusAccepted, http.StatusOK},
+	}, patience)
 }

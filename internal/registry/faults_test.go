@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -89,52 +90,87 @@ func TestAskAgain(t *testing.T) {
 	}
 }
 
-// A registry that goes on asking for more time than is held here gets it: the error says for how long, and every other
-// write waits, too.
-func TestBusyForLong(t *testing.T) {
-	for _, status := range []int{http.StatusForbidden, http.StatusTooManyRequests} {
-		g, host := serve(t)
-		g.Fault = fault(1, status, map[string]string{"Retry-After": "60"}, method("POST", ""))
-		c := quick()
-		_, err := c.PutBlob(t.Context(), host+"/a/b", []byte("x"))
-		busy, ok := errors.AsType[*Busy](err)
-		if !ok || busy.RetryAfter() != time.Minute {
-			t.Fatalf("%v; want *Busy for a minute", err)
-		}
-		err = c.PutManifest(t.Context(), host+"/c/d:e", imageOf(t, "{}"))
-		busy, ok = errors.AsType[*Busy](err)
-		if !ok || busy.RetryAfter() > time.Minute || busy.RetryAfter() < 50*time.Second ||
-			!strings.Contains(err.Error(), "too many requests") {
-			t.Errorf("another write: %v; want *Busy for the rest of the minute", err)
-		}
-		if _, err := c.HasBlob(t.Context(), host+"/a/b", digestOf("x")); err != nil {
-			t.Errorf("a read: %v; it is no write", err)
-		}
-		if got := g.Count("POST", "") + g.Count("PUT", ""); got != 1 {
-			t.Errorf("%d writes, want 1", got)
-		}
+// A registry that asks for a long pause gets it, and every other write waits, too. Reads are no writes.
+func TestLongPause(t *testing.T) {
+	for _, status := range []int{http.StatusForbidden, http.StatusTooManyRequests, http.StatusServiceUnavailable} {
+		synctest.Test(t, func(t *testing.T) {
+			g := registrytest.New(silent(), 0, 1)
+			g.Fault = fault(3, status, map[string]string{"Retry-After": "60"}, method("POST", ""))
+			c := New(authn.DefaultKeychain, inside{g})
+			var told []time.Duration
+			c.Pausing = func(_ string, wait time.Duration) { told = append(told, wait) }
+			begin := time.Now()
+			var others sync.WaitGroup
+			others.Go(func() {
+				time.Sleep(time.Second)
+				if _, err := c.HasBlob(t.Context(), "r.example/a/b", digestOf("x")); err != nil || time.Since(begin) != time.Second {
+					t.Errorf("%d: a read: %v after %v; it is no write", status, err, time.Since(begin))
+				}
+				if err := c.PutManifest(t.Context(), "r.example/c/d:e", imageOf(t, "{}")); unknownBlobs(err) == nil || time.Since(begin) < time.Minute {
+					t.Errorf("%d: another write: %v after %v; want an answer, and not within the first minute", status, err, time.Since(begin))
+				}
+			})
+			if _, err := c.PutBlob(t.Context(), "r.example/a/b", []byte("x")); err != nil || time.Since(begin) != 3*time.Minute {
+				t.Errorf("%d: %v after %v; want three pauses of a minute, and no error", status, err, time.Since(begin))
+			}
+			others.Wait()
+			if diff := cmp.Diff([]time.Duration{time.Minute, time.Minute, time.Minute}, told); diff != "" {
+				t.Errorf("%d: pauses told (-want +got):\n%s", status, diff)
+			}
+		})
 	}
 }
 
-// ghcr.io asks for microseconds at times. It gets more, or all tries are gone before it takes writes again.
+// What a registry asks for is waited for as long as patience, whatever the number of tries: ghcr.io asks for microseconds at
+// times, others for an hour.
 func TestBusyForEver(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		g := registrytest.New(silent(), 0, 1)
-		g.Fault = fault(99, 429, map[string]string{"Retry-After": "352.829µs"}, method("PUT", ""))
-		c := New(authn.DefaultKeychain, inside{g})
-		begin := time.Now()
-		err := c.PutManifest(t.Context(), "ghcr.io/a/b:c", imageOf(t, "{}"))
-		busy, ok := errors.AsType[*Busy](err)
-		if !ok || busy.RetryAfter() != 352829*time.Nanosecond {
-			t.Errorf("%v; want *Busy", err)
+	cases := []struct {
+		asks        string
+		after       time.Duration
+		least, most time.Duration
+		tries       int // at most
+	}{
+		{"352.829µs", 352829 * time.Nanosecond, patience - 2*time.Minute, patience, 30},
+		{"60", time.Minute, patience - 2*time.Minute, patience, 16},
+		{"3600", time.Hour, 0, 0, 1},
+	}
+	for _, c := range cases {
+		synctest.Test(t, func(t *testing.T) {
+			g := registrytest.New(silent(), 0, 1)
+			g.Fault = fault(99, 429, map[string]string{"Retry-After": c.asks}, method("PUT", ""))
+			client := New(authn.DefaultKeychain, inside{g})
+			begin := time.Now()
+			err := client.PutManifest(t.Context(), "ghcr.io/a/b:c", imageOf(t, "{}"))
+			busy, ok := errors.AsType[*Busy](err)
+			if !ok || busy.RetryAfter() != c.after {
+				t.Fatalf("%v; want *Busy", err)
+			}
+			if got := g.Count("PUT", ""); got > c.tries {
+				t.Errorf("%s: sent %d times, want at most %d", c.asks, got, c.tries)
+			}
+			if took := time.Since(begin); took < c.least || took > c.most || (took-busy.Waited()).Abs() > time.Second {
+				t.Errorf("%s: gave up after %v, of which it says %v; want %v to %v", c.asks, took, busy.Waited(), c.least, c.most)
+			}
+		})
+	}
+}
+
+// A pause that another write has met says nothing against the repository that is probed.
+func TestProbePushInAPause(t *testing.T) {
+	g, host := serve(t)
+	g.Fault = fault(1, 429, map[string]string{"Retry-After": "3600"}, method("POST", ""))
+	c := quick()
+	for _, repository := range []string{"/a/b", "/c/d"} {
+		err := c.ProbePush(t.Context(), host+repository)
+		_, busy := errors.AsType[*Busy](err)
+		_, refused := errors.AsType[*Refused](err)
+		if !busy || refused {
+			t.Errorf("%s: %v; want *Busy, and not *Refused", repository, err)
 		}
-		if got := g.Count("PUT", ""); got != 1+busyTries {
-			t.Errorf("sent %d times, want %d", got, 1+busyTries)
-		}
-		if took := time.Since(begin); took < 7*time.Second || took > 9*time.Second {
-			t.Errorf("gave up after %v, want about 8 s", took)
-		}
-	})
+	}
+	if got := g.Count("POST", ""); got != 1 {
+		t.Errorf("%d writes, want 1", got)
+	}
 }
 
 func TestCancelled(t *testing.T) {

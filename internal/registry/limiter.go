@@ -22,9 +22,11 @@ const (
 	Burst           = 32
 )
 
-// patience is the longest wait for a registry while a place among the run's workers is held. A longer one is for the
-// caller, as a *Busy.
-const patience = 10 * time.Second
+// patience bounds how long one request waits in all because its registry asks to wait. Time bounds it and not a number of
+// tries: a pause is the registry's, and a request that meets it has done nothing wrong. GitHub asks for "a few minutes" after
+// a secondary rate limit (docs.github.com, rate limits for the REST API); a registry that takes nothing for three times as
+// long will not soon.
+const patience = 15 * time.Minute
 
 // Limit sets how many writes (POST, PUT, PATCH, DELETE) a minute, and at once, all of the run may send to the registry at
 // host. 0 a minute is no limit. It is to be set before the first write.
@@ -56,36 +58,39 @@ func newLimiter(perMinute float64, burst int) *limiter {
 	return &limiter{bucket: rate.NewLimiter(limit, max(burst, 1))}
 }
 
-// take waits until one write may be sent. It is a *Busy where that is too long to be waited for here.
-func (l *limiter) take(ctx context.Context, host string) error {
-	if err := l.sitOut(ctx, host); err != nil {
-		return err
+// take waits until one write may be sent. waited is how long the request has waited in pauses; the result has those of this
+// call added. The error is a *Busy where that would be more than patience.
+func (l *limiter) take(ctx context.Context, host string, waited time.Duration) (time.Duration, error) {
+	waited, err := l.sitOut(ctx, host, waited)
+	if err != nil {
+		return waited, err
 	}
 	// Not bucket.Wait, which refuses at once, with an error of its own, where ctx would end before.
 	taken := l.bucket.Reserve()
 	if err := sleep(ctx, taken.Delay()); err != nil {
 		taken.Cancel()
-		return err
+		return waited, err
 	}
-	return l.sitOut(ctx, host) // a pause may have begun meanwhile
+	return l.sitOut(ctx, host, waited) // a pause may have begun meanwhile
 }
 
 // sitOut waits for the end of the pause, which may be put off while it is waited for.
-func (l *limiter) sitOut(ctx context.Context, host string) error {
+func (l *limiter) sitOut(ctx context.Context, host string, waited time.Duration) (time.Duration, error) {
 	for {
 		l.mu.Lock()
 		left := time.Until(l.until)
 		l.mu.Unlock()
 		if left <= 0 {
-			return ctx.Err()
+			return waited, ctx.Err()
 		}
-		if left > patience {
-			return &Busy{after: left, Err: fmt.Errorf("%d, too many requests to %s, which asked to wait: %s are left",
+		if waited+left > patience {
+			return waited, &Busy{after: left, waited: waited, Err: fmt.Errorf("%d, too many requests to %s, which asked to wait: %s are left",
 				http.StatusTooManyRequests, host, left.Round(time.Second))}
 		}
 		if err := sleep(ctx, left); err != nil {
-			return err
+			return waited, err
 		}
+		waited += left
 	}
 }
 
@@ -108,28 +113,30 @@ func (l *limiter) learn(err error) {
 	}
 }
 
-// pause holds all writes back for a while. What the bucket holds, and what flows in meanwhile, is lost: a burst after the
-// pause would be refused like the one before it.
-func (l *limiter) pause(after time.Duration) {
+// pause holds all writes back for a while, and reports whether none was held back until now. What the bucket holds, and what
+// flows in meanwhile, is lost: a burst after the pause would be refused like the one before it.
+func (l *limiter) pause(after time.Duration) (begins bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
 	end := now.Add(after)
 	if !end.After(l.until) {
-		return
+		return false
 	}
 	lost := end.Sub(now)
-	if l.until.After(now) {
+	begins = !l.until.After(now)
+	if !begins {
 		lost = end.Sub(l.until)
 	}
 	l.until = end
 	if l.bucket.Limit() == rate.Inf {
-		return
+		return begins
 	}
 	tokens := max(0, l.bucket.TokensAt(now)) + lost.Seconds()*float64(l.bucket.Limit())
 	for left := int(tokens); left > 0; left -= l.bucket.Burst() {
 		l.bucket.ReserveN(now, min(left, l.bucket.Burst()))
 	}
+	return begins
 }
 
 // sleep waits for d, or gives the error of ctx.

@@ -112,7 +112,7 @@ func TestPause(t *testing.T) {
 		}
 		var took []time.Duration
 		for range 3 {
-			if err := l.take(t.Context(), "h"); err != nil {
+			if _, err := l.take(t.Context(), "h", 0); err != nil {
 				t.Fatal(err)
 			}
 			took = append(took, time.Since(begin).Round(10*time.Millisecond))
@@ -137,7 +137,7 @@ func TestPauseIsPutOff(t *testing.T) {
 		l.pause(4 * time.Second)
 		l.pause(time.Second) // ends before
 		begin := time.Now()
-		if err := l.take(t.Context(), "h"); err != nil {
+		if _, err := l.take(t.Context(), "h", 0); err != nil {
 			t.Fatal(err)
 		}
 		if took := time.Since(begin); took < 4*time.Second || took > 4200*time.Millisecond {
@@ -151,31 +151,31 @@ func TestPauseHoldsThoseThatWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimiter(60, 1)
 		begin := time.Now()
-		if err := l.take(t.Context(), "h"); err != nil {
+		if _, err := l.take(t.Context(), "h", 0); err != nil {
 			t.Fatal(err)
 		}
 		go func() {
 			time.Sleep(500 * time.Millisecond)
 			l.pause(5 * time.Second)
 		}()
-		if err := l.take(t.Context(), "h"); err != nil || time.Since(begin) < 5500*time.Millisecond {
+		if _, err := l.take(t.Context(), "h", 0); err != nil || time.Since(begin) < 5500*time.Millisecond {
 			t.Errorf("%v after %v", err, time.Since(begin))
 		}
 	})
 }
 
-func TestLongPauseIsNotWaitedFor(t *testing.T) {
+// A pause that goes beyond patience is not waited for: its end is told at once.
+func TestTooLongPauseIsNotWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimiter(0, 1)
-		l.pause(time.Minute)
+		l.pause(patience)
 		begin := time.Now()
-		err := l.take(t.Context(), "h")
-		if busy, ok := errors.AsType[*Busy](err); !ok || busy.RetryAfter() != time.Minute || time.Since(begin) != 0 {
-			t.Errorf("%v after %v; want *Busy for a minute, at once", err, time.Since(begin))
+		_, err := l.take(t.Context(), "h", time.Second)
+		if busy, ok := errors.AsType[*Busy](err); !ok || busy.RetryAfter() != patience || time.Since(begin) != 0 {
+			t.Errorf("%v after %v; want *Busy, at once", err, time.Since(begin))
 		}
-		time.Sleep(time.Minute)
-		if err := l.take(t.Context(), "h"); err != nil {
-			t.Errorf("after the pause: %v", err)
+		if waited, err := l.take(t.Context(), "h", 0); err != nil || waited != patience {
+			t.Errorf("%v after %v; want %v and no error", err, waited, patience)
 		}
 	})
 }
@@ -183,7 +183,7 @@ func TestLongPauseIsNotWaitedFor(t *testing.T) {
 func TestLimiterIsCancelled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for name, l := range map[string]*limiter{"bucket": newLimiter(1, 1), "pause": newLimiter(0, 1)} {
-			if err := l.take(t.Context(), "h"); err != nil {
+			if _, err := l.take(t.Context(), "h", 0); err != nil {
 				t.Fatal(err)
 			}
 			if name == "pause" {
@@ -191,7 +191,7 @@ func TestLimiterIsCancelled(t *testing.T) {
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			begin := time.Now()
-			if err := l.take(ctx, "h"); !errors.Is(err, context.DeadlineExceeded) || time.Since(begin) != time.Second {
+			if _, err := l.take(ctx, "h", 0); !errors.Is(err, context.DeadlineExceeded) || time.Since(begin) != time.Second {
 				t.Errorf("%s: %v after %v", name, err, time.Since(begin))
 			}
 			cancel()

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -12,6 +13,8 @@ import (
 type Refused struct {
 	// Doing is what was refused: "pushing to ghcr.io/openhands/eval-agent-server".
 	Doing string
+	// Input is the action's input that names the repository; empty is image.
+	Input string
 	Err   error
 }
 
@@ -22,16 +25,23 @@ func (e *Refused) Unwrap() error { return e.Err }
 
 // Hint says what to do about it.
 func (e *Refused) Hint() string {
+	input := cmp.Or(e.Input, "image")
 	switch status(e.Err) {
 	case http.StatusUnauthorized, http.StatusForbidden:
-		return "check registry-username and registry-password, and that they may push to the repository in image " +
-			"(ghcr.io: a token with write:packages, and the package must grant this repository the write role)"
+		return "check registry-username and registry-password, and that they may push to the repository in " + input +
+			" (ghcr.io: a token with write:packages, and the package must grant this repository the write role)"
 	case http.StatusNotFound, http.StatusMethodNotAllowed:
-		return "check image: there is no registry at that host, or it takes no pushes to that repository"
+		return "check " + input + ": there is no registry at that host, or it takes no pushes to that repository"
 	default:
-		return "check that image names a registry that this process reaches: from inside an action a service " +
+		return "check that " + input + " names a registry that this process reaches: from inside an action a service " +
 			"container has its own name, and localhost is the action itself"
 	}
+}
+
+// forbidden tells whether a registry refused something with 403, and for good.
+func forbidden(err error) bool {
+	refused, ok := errors.AsType[*Refused](err)
+	return ok && status(refused) == http.StatusForbidden
 }
 
 // Answered tells whether a registry gave an answer at all, be it a refusal, rather than none.

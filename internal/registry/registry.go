@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 )
 
@@ -27,6 +28,10 @@ type Client struct {
 	// mounted: once before the first byte, about once a second, and at the end, done being size then. size is -1 where it is
 	// not known. It must be safe for concurrent use, and is to be set before the first Mount.
 	Copying func(digest string, done, size int64)
+
+	// Pausing, if set, is told when a registry asks to wait before it takes more writes, for how long, and once for all
+	// requests that wait. It must be safe for concurrent use, and is to be set before the first write.
+	Pausing func(host string, wait time.Duration)
 
 	links    links
 	limiters limiters
@@ -93,9 +98,28 @@ func (c *Client) Digest(ctx context.Context, reference string) (string, error) {
 	}
 	if err != nil {
 		c.forget(puller)
-		return "", asked.refusal(fmt.Sprintf("asking for %s", ref), err)
+		if err = asked.refusal(fmt.Sprintf("asking for %s", ref), err); forbidden(err) {
+			return c.digestByGet(ctx, ref)
+		}
+		return "", err
 	}
 	return descriptor.Digest.String(), nil
+}
+
+// digestByGet asks again for what a HEAD was refused with 403: that answer has no body, which tells "too many requests for
+// now" from "not allowed".
+func (c *Client) digestByGet(ctx context.Context, ref name.Reference) (string, error) {
+	a, err := c.sendOnce(ctx, question{
+		doing: fmt.Sprintf("asking for %s", ref), method: http.MethodGet, repository: ref.Context(), scopes: pulling(ref.Context()),
+		url: at(ref.Context(), "manifests/"+ref.Identifier()), accept: acceptable, want: []int{http.StatusOK},
+	}, 0)
+	switch {
+	case status(err) == http.StatusNotFound:
+		return "", nil
+	case err != nil:
+		return "", err
+	}
+	return Manifest{Raw: a.body}.Digest(), nil
 }
 
 func (c *Client) pull() (*remote.Puller, error) {

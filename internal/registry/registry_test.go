@@ -168,21 +168,96 @@ func TestNotAnAnswer(t *testing.T) {
 	}
 }
 
+// A HEAD that is refused with 403 is asked again by GET, and only that answer counts.
+func TestForbiddenHead(t *testing.T) {
+	forbidden := func(w http.ResponseWriter) { w.WriteHeader(http.StatusForbidden) }
+	cases := []struct {
+		name  string
+		tag   string
+		get   func(w http.ResponseWriter) // nil is the registry's own answer
+		found bool
+		says  string
+	}{
+		{"for that moment", "there", nil, true, ""},
+		{"of what is not there", "gone", nil, false, ""},
+		{"for good", "there", forbidden, false, "403, not allowed"},
+		{"by a registry that breaks", "there", func(w http.ResponseWriter) { w.WriteHeader(http.StatusBadGateway) }, false, "502"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			f := start(t)
+			want := f.push(t, f.host+"/a/b:there")
+			f.answer(func(w http.ResponseWriter, r *http.Request) {
+				switch {
+				case r.Method == http.MethodHead && strings.Contains(r.URL.Path, "/manifests/"):
+					forbidden(w)
+				case r.Method == http.MethodGet && strings.Contains(r.URL.Path, "/manifests/") && c.get != nil:
+					c.get(w)
+				default:
+					f.served.ServeHTTP(w, r)
+				}
+			})
+			digest, err := client().Digest(t.Context(), f.host+"/a/b:"+c.tag)
+			if (err == nil) != (c.says == "") || err != nil && !strings.Contains(err.Error(), c.says) {
+				t.Fatalf("%v; want %q", err, c.says)
+			}
+			if (digest != "") != c.found || c.found && digest != want.String() {
+				t.Errorf("digest %q, want %s: %v", digest, want, c.found)
+			}
+			var refused *ours.Refused
+			if errors.As(err, &refused) != strings.Contains(c.says, "403") {
+				t.Errorf("%v: refused: %v", err, refused != nil)
+			}
+		})
+	}
+}
+
 func TestProbePush(t *testing.T) {
-	f := start(t)
-	if err := client().ProbePush(t.Context(), f.host+"/a/b"); err != nil {
-		t.Errorf("a registry that takes pushes: %v", err)
+	cases := []struct {
+		name   string
+		times  int
+		answer func(w http.ResponseWriter)
+		says   string // in the hint of a *Refused
+	}{
+		{"it takes pushes", 0, nil, ""},
+		{"too many requests", 1, func(w http.ResponseWriter) { w.Header().Set("Retry-After", "1ms"); w.WriteHeader(429) }, ""},
+		{"unavailable for a moment", 1, func(w http.ResponseWriter) { w.WriteHeader(503) }, ""},
+		{"a cut connection", 1, func(http.ResponseWriter) { panic(http.ErrAbortHandler) }, ""},
+		{"no right", 1, func(w http.ResponseWriter) { w.WriteHeader(403) }, "registry-username"},
+		{"no registry", 1, func(w http.ResponseWriter) { w.WriteHeader(404) }, "no registry at that host"},
+		{"never there", 1000, func(http.ResponseWriter) { panic(http.ErrAbortHandler) }, "a registry that this process reaches"},
 	}
-	f.answer(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method == http.MethodPost {
-			w.WriteHeader(http.StatusForbidden)
-		}
-	})
-	err := client().ProbePush(t.Context(), f.host+"/a/b")
-	refused, ok := err.(*ours.Refused)
-	if !ok || !strings.Contains(refused.Hint(), "registry-username") {
-		t.Errorf("ProbePush = %v; want a Refused that names registry-username", err)
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			f := start(t)
+			var times, deleted atomic.Int32
+			f.answer(func(w http.ResponseWriter, r *http.Request) {
+				switch {
+				case r.Method == http.MethodPost && int(times.Add(1)) <= c.times:
+					c.answer(w)
+				case r.Method == http.MethodDelete:
+					deleted.Add(1)
+				default:
+					f.served.ServeHTTP(w, r)
+				}
+			})
+			err := client().ProbePush(t.Context(), f.host+"/a/b")
+			var refused *ours.Refused
+			if c.says == "" && err != nil || errors.As(err, &refused) != (c.says != "") || refused != nil && !strings.Contains(refused.Hint(), c.says) {
+				t.Errorf("ProbePush = %v (hint %q); want the hint %q", err, hintOf(refused), c.says)
+			}
+			if got := deleted.Load() == 1; got != (err == nil) {
+				t.Errorf("the upload was given up: %v", got)
+			}
+		})
 	}
+}
+
+func hintOf(refused *ours.Refused) string {
+	if refused == nil {
+		return ""
+	}
+	return refused.Hint()
 }
 
 func TestCredentials(t *testing.T) {

@@ -19,12 +19,8 @@ import (
 // distribution specification asks registries to take manifests of up to 4 MiB.
 const largest = 8 << 20
 
-// How often a request is sent again: where the registry asks to wait, and where the failure may pass (a 5xx, a cut
-// connection).
-const (
-	busyTries   = 6
-	brokenTries = 2
-)
+// brokenTries is how often a request is sent again where the failure may pass (a 5xx, a cut connection).
+const brokenTries = 2
 
 // backOff is the wait before a second try; it doubles. It is short: the Retrier of the build waits longer.
 const backOff = 500 * time.Millisecond
@@ -70,16 +66,16 @@ type answer struct {
 func (c *Client) ask(ctx context.Context, q question) (answer, error) {
 	var again tries
 	for {
-		a, err := c.sendOnce(ctx, q)
+		a, err := c.sendOnce(ctx, q, again.waited)
 		if err == nil || !again.worth(ctx, c.backOff, err, q.once) {
 			return a, err
 		}
 	}
 }
 
-// sendOnce sends a question and reads all of the answer.
-func (c *Client) sendOnce(ctx context.Context, q question) (answer, error) {
-	response, watch, err := c.send(ctx, q)
+// sendOnce sends a question and reads all of the answer. waited is how long it has waited in pauses before.
+func (c *Client) sendOnce(ctx context.Context, q question, waited time.Duration) (answer, error) {
+	response, watch, err := c.send(ctx, q, waited)
 	if err != nil {
 		return answer{}, err
 	}
@@ -97,11 +93,12 @@ func (c *Client) sendOnce(ctx context.Context, q question) (answer, error) {
 
 // send sends a question once, after its token of the limiter. The watch is to be stopped when the answer is read; it ends
 // the exchange when nothing moves.
-func (c *Client) send(ctx context.Context, q question) (*http.Response, *watch, error) {
+func (c *Client) send(ctx context.Context, q question, waited time.Duration) (*http.Response, *watch, error) {
 	host := q.repository.RegistryStr()
 	limit := c.limiters.at(host)
 	if writes(q.method) {
-		if err := limit.take(ctx, host); err != nil {
+		var err error
+		if waited, err = limit.take(ctx, host, waited); err != nil {
 			return nil, nil, stopped(q.doing, err)
 		}
 	}
@@ -116,9 +113,14 @@ func (c *Client) send(ctx context.Context, q question) (*http.Response, *watch, 
 	}
 	err = asked.refusal(q.doing, watch.explain(err))
 	watch.stop()
-	if busy, ok := errors.AsType[*Busy](err); ok && writes(q.method) {
-		limit.learn(err)
-		limit.pause(busy.after)
+	if busy, ok := errors.AsType[*Busy](err); ok {
+		busy.waited = waited
+		if writes(q.method) {
+			limit.learn(err)
+			if limit.pause(busy.after) && c.Pausing != nil && busy.after >= time.Second {
+				c.Pausing(host, busy.after)
+			}
+		}
 	}
 	return nil, nil, err
 }
@@ -148,18 +150,27 @@ func (c *Client) exchange(ctx context.Context, q question, watch *watch) (*http.
 	return client.Do(request)
 }
 
-// tries counts how often a request was sent again, and for what.
-type tries struct{ busy, broken int }
+// tries counts how often a request was sent again, and for what. waited is how long it has waited because the registry asked
+// for it.
+type tries struct {
+	busy, broken int
+	waited       time.Duration
+}
 
 // worth waits before another try and reports true, or false where none is worth it.
 func (t *tries) worth(ctx context.Context, backOff time.Duration, err error, once bool) bool {
 	busy, asked := errors.AsType[*Busy](err)
 	switch {
 	case asked:
-		t.busy++
 		// ghcr.io asks for microseconds at times, after which it refuses again.
-		wait := max(busy.after, backOff/4<<(t.busy-1))
-		return t.busy <= busyTries && busy.after <= patience && sleep(ctx, wait) == nil
+		wait := max(busy.after, backOff/4<<min(t.busy, 9)) // to about a minute
+		t.busy++
+		t.waited = max(t.waited, busy.waited)
+		if t.waited+wait > patience {
+			return false
+		}
+		t.waited += wait
+		return sleep(ctx, wait) == nil
 	case transient(err) && !once:
 		t.broken++
 		return t.broken <= brokenTries && sleep(ctx, backOff<<(t.broken-1)) == nil
@@ -194,7 +205,7 @@ func has(err error, codes ...transport.ErrorCode) bool {
 // stopped is a wait that ended early.
 func stopped(doing string, err error) error {
 	if busy, ok := errors.AsType[*Busy](err); ok {
-		return &Busy{after: busy.after, Err: fmt.Errorf("%s: %w", doing, busy.Err)}
+		return &Busy{busy.after, busy.waited, fmt.Errorf("%s: %w", doing, busy.Err)}
 	}
 	return fmt.Errorf("%s: %w", doing, err)
 }

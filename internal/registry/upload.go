@@ -96,7 +96,7 @@ func (c *Client) finish(ctx context.Context, u upload, q question) error {
 		_, err := c.ask(ctx, q)
 		return err
 	}
-	_, err := c.sendOnce(ctx, q) // what is read cannot be sent again
+	_, err := c.sendOnce(ctx, q, 0) // what is read cannot be sent again
 	return err
 }
 
