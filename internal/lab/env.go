@@ -16,7 +16,7 @@ import (
 	"github.com/OpenHands/eval-images/internal/lab/services"
 )
 
-var errNotUp = errors.New("the lab is not up, or not as this checkout needs it\nhint: go run ./internal/lab up")
+var errNotUp = errors.New("the lab is not up, or not as this checkout needs it\nhint: make lab")
 
 // env prints what `up` has left, when that is still true: the registry answers, and the sources, whose hash is in the
 // name of the action's image, are the same.

@@ -1,12 +1,11 @@
 // Command lab brings up real parts on loopback for tests, the demo and development: an engine, a registry, BuildKit, base
 // images, an SDK and the action's own image.
 //
-//	go run ./internal/lab up    make everything as it should be; what is so already is left alone
-//	go run ./internal/lab env   print the LAB_ variables as shell assignments
-//	go run ./internal/lab demo  run the main job on them as a runner would
-//	go run ./internal/lab bench measure it, against what people ran before and for what it costs; bench native and bench
-//	                            rebase are its parts
-//	go run ./internal/lab down  stop everything; what was slow to make stays in the cache
+//	go run -C internal/lab . up      start every part that does not run as this checkout needs it
+//	go run -C internal/lab . env     print the LAB_ variables as shell assignments
+//	go run -C internal/lab . demo    run the main job as a runner would
+//	go run -C internal/lab . bench   measure the main job; bench native and bench rebase run one half each
+//	go run -C internal/lab . down    stop everything; the cache stays
 package main
 
 import (
@@ -16,7 +15,6 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"path/filepath"
 	"strings"
 	"syscall"
 
@@ -42,7 +40,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 	command := commands[strings.Join(args, " ")]
 	if command == nil {
-		return fmt.Errorf("usage: go run ./internal/lab up | env | down | demo | bench [%s]", strings.Join(bench.Parts, " | "))
+		return fmt.Errorf("usage: go run -C internal/lab . up | env | down | demo | bench [%s]", strings.Join(bench.Parts, " | "))
 	}
 	checkout, err := checkout()
 	if err != nil {
@@ -55,13 +53,13 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	return command(ctx, e, out)
 }
 
-// checkout finds the repository from any folder in it.
+// checkout finds the repository: the folder that go.mod puts in the product's place.
 func checkout() (string, error) {
-	gomod, err := engine.Run(exec.Command("go", "env", "GOMOD"), nil)
+	folder, err := engine.Run(exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/OpenHands/eval-images"), nil)
 	if err != nil {
 		return "", fmt.Errorf("finding the checkout: %w", err)
 	}
-	return filepath.Dir(gomod), nil
+	return folder, nil
 }
 
 func benchOf(part string) func(context.Context, *engine.Engine, io.Writer) error {

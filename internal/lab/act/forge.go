@@ -55,7 +55,7 @@ func NewForge(ctx context.Context, checkout, dir, network, builder string) (*For
 	if err := f.Push(ctx, Name, f.Sources); err != nil {
 		return nil, err
 	}
-	if f.act, err = f.run(ctx, checkout, "go", "tool", "-modfile=internal/lab/act/tools/go.mod", "-n", "act"); err != nil {
+	if f.act, err = f.run(ctx, filepath.Join(checkout, "internal", "lab", "act", "tools"), "go", "tool", "-n", "act"); err != nil {
 		return nil, fmt.Errorf("compiling act: %w", err)
 	}
 	_, err = f.run(ctx, checkout, "docker", "build", "--quiet", "--tag", machine, "internal/lab/act/image")

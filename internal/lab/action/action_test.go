@@ -138,7 +138,7 @@ func labImage(t *testing.T) string {
 		t.Fatal(err)
 	}
 	if err := docker(t.Context(), "image", "inspect", image).Run(); err != nil {
-		t.Fatalf("there is no %s\nhint: go run ./internal/lab up", image)
+		t.Fatalf("there is no %s\nhint: make lab", image)
 	}
 	return image
 }

@@ -48,7 +48,7 @@ func up(ctx context.Context, e *engine.Engine, log io.Writer) error {
 	if err := os.WriteFile(instancesFile(e), []byte(list), 0o644); err != nil {
 		return fmt.Errorf("writing the lab's instances: %w", err)
 	}
-	sources := filepath.Join(e.Checkout, "internal", "lab", "bases", "image")
+	sources := e.Lab("bases", "image")
 	key, err := engine.FilesKey(os.DirFS(sources))
 	if err != nil {
 		return err

@@ -75,7 +75,7 @@ func layers(t *testing.T, instance string) []v1.Hash {
 	}
 	image, err := remote.Image(reference, remote.WithContext(t.Context()))
 	if err != nil {
-		t.Fatalf("reading the base image of %s: %v\nhint: go run ./internal/lab up", instance, err)
+		t.Fatalf("reading the base image of %s: %v\nhint: make lab", instance, err)
 	}
 	manifest, err := image.Manifest()
 	if err != nil {

@@ -27,7 +27,7 @@ var Parts = []string{"native", "rebase"}
 
 // Lab is where a bench runs, and what of it.
 type Lab struct {
-	// Values are the lab's own variables, as `go run ./internal/lab env` prints them.
+	// Values are the lab's own variables, as `go run -C internal/lab . env` prints them.
 	Values map[string]string
 	// ActionFile is the path of action.yml.
 	ActionFile string

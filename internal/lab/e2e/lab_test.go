@@ -15,7 +15,7 @@ import (
 // root is the repository, seen from this folder.
 const root = "../../.."
 
-// lab holds what `go run ./internal/lab env` prints.
+// lab holds what `go run -C internal/lab . env` prints.
 var lab map[string]string
 
 // TestMain needs the lab: without it the tests fail, and only -short leaves them out.
@@ -25,9 +25,9 @@ func TestMain(m *testing.M) {
 		fmt.Println("leaving out the lab's tests: -short")
 		return
 	}
-	out, err := command("go", "run", "./internal/lab", "env")
+	out, err := command("go", "run", "-C", "internal/lab", ".", "env")
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "the lab is not up: %v\nhint: go run ./internal/lab up\n", err)
+		fmt.Fprintf(os.Stderr, "the lab is not up: %v\nhint: make lab\n", err)
 		os.Exit(1)
 	}
 	if lab, err = assignments(out); err != nil {

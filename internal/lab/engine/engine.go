@@ -58,6 +58,11 @@ func New(checkout string) (*Engine, error) {
 	return &Engine{Checkout: checkout, Cache: cache, Host: host()}, nil
 }
 
+// Lab gives a path below the lab's own folder in the checkout.
+func (e *Engine) Lab(elements ...string) string {
+	return filepath.Join(append([]string{e.Checkout, "internal", "lab"}, elements...)...)
+}
+
 // host asks the user's docker command, whose context may name another engine. The lab's own configuration has none.
 func host() string {
 	if host := os.Getenv("DOCKER_HOST"); host != "" {

@@ -50,8 +50,8 @@ func keepShim(ctx context.Context, e *engine.Engine) error {
 }
 
 func buildShim(ctx context.Context, e *engine.Engine, path string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", path, "./internal/lab/host/shim")
-	cmd.Dir = e.Checkout
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", path, "./host/shim")
+	cmd.Dir = e.Lab()
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if _, err := engine.Run(cmd, nil); err != nil {
 		return fmt.Errorf("building the shim of runc: %w", err)

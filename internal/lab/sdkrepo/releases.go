@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 
 	"github.com/OpenHands/eval-images/internal/lab/engine"
 )
@@ -14,7 +13,7 @@ import (
 // itself puts into the build context of its base stage there. They come from the published wheels, which takes a minute
 // and 32 MB of downloads at the first time.
 func Releases(ctx context.Context, e *engine.Engine, log io.Writer) (string, error) {
-	recipe := filepath.Join(e.Checkout, "internal", "lab", "sdkrepo", "releases")
+	recipe := e.Lab("sdkrepo", "releases")
 	key, err := engine.FilesKey(os.DirFS(recipe))
 	if err != nil {
 		return "", err

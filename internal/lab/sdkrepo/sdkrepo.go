@@ -79,9 +79,7 @@ func buildImage(ctx context.Context, e *engine.Engine, log io.Writer) (string, e
 	return image, e.Build(ctx, log, sources(e), image)
 }
 
-func sources(e *engine.Engine) string {
-	return filepath.Join(e.Checkout, "internal", "lab", "sdkrepo", "image")
-}
+func sources(e *engine.Engine) string { return e.Lab("sdkrepo", "image") }
 
 // makeRepository gives the folder that holds the repository, keyed by its recipe: another server does not remake it.
 func makeRepository(ctx context.Context, e *engine.Engine, image string, log io.Writer) (string, error) {

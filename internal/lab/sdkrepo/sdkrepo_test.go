@@ -111,7 +111,7 @@ func git(t *testing.T, args ...string) string {
 	cmd.Stderr = &problems
 	out, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("git %s: %v: %s\nhint: go run ./internal/lab up", strings.Join(args, " "), err, problems.String())
+		t.Fatalf("git %s: %v: %s\nhint: make lab", strings.Join(args, " "), err, problems.String())
 	}
 	return string(out)
 }

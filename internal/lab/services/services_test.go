@@ -113,7 +113,7 @@ func started(t *testing.T, e *engine.Engine) string {
 	t.Helper()
 	said, err := e.Output(t.Context(), "container", "inspect", "--format", "{{.Id}} {{.State.StartedAt}}", builderPrefix+engine.Builder+"0")
 	if err != nil {
-		t.Fatalf("%v\nhint: go run ./internal/lab up", err)
+		t.Fatalf("%v\nhint: make lab", err)
 	}
 	return strings.TrimSpace(said)
 }

@@ -14,7 +14,7 @@ import (
 )
 
 // toolsDir has the module whose go.mod pins BuildKit, buildx and the registry, for builds from source.
-func toolsDir(e *engine.Engine) string { return filepath.Join(e.Checkout, "internal", "lab", "tools") }
+func toolsDir(e *engine.Engine) string { return e.Lab("tools") }
 
 func toolsKey(e *engine.Engine) (string, error) { return engine.FilesKey(os.DirFS(toolsDir(e))) }
 

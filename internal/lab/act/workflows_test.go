@@ -1,6 +1,4 @@
-// Package tools asserts what actionlint does not: it reads the workflows with actionlint's own parser, which is in this
-// module's graph and not in the product's.
-package tools
+package act_test
 
 import (
 	"maps"
@@ -13,7 +11,10 @@ import (
 	"github.com/rhysd/actionlint"
 )
 
-const root = "../../../.."
+// root is the repository, seen from this folder.
+const root = "../../.."
+
+// The tests below assert what actionlint does not. They read the workflows with actionlint's own parser.
 
 func parse(t *testing.T, name string) *actionlint.Workflow {
 	t.Helper()
