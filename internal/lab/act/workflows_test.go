@@ -61,14 +61,18 @@ func events(workflow *actionlint.Workflow) (dispatch, call string) {
 // TestInputNames holds the names that callers of the OpenHands/benchmarks workflows use, and the new ones.
 func TestInputNames(t *testing.T) {
 	cases := []struct{ file, dispatch, call string }{
-		{"build-swebench-images.yml",
+		{
+			"build-swebench-images.yml",
 			"batch-size benchmarks-commit cache-mode dataset eval-images-ref extensions-ref force-build instance-ids " +
 				"max-retries max-workers n-limit sdk-commit split strategy",
-			"batch-size benchmarks-ref cache-mode eval-images-ref instance-ids n-limit sdk-commit* strategy"},
-		{"build-swtbench-images.yml",
+			"batch-size benchmarks-ref cache-mode eval-images-ref instance-ids n-limit sdk-commit* strategy",
+		},
+		{
+			"build-swtbench-images.yml",
 			"batch-size build-eval-env cache-mode dataset eval-env-build-batch-size eval-image-prefix eval-images-ref " +
 				"extensions-ref force-build instance-ids max-retries max-workers n-limit sdk-commit* split strategy",
-			"batch-size benchmarks-ref cache-mode eval-images-ref instance-ids n-limit sdk-commit* strategy"},
+			"batch-size benchmarks-ref cache-mode eval-images-ref instance-ids n-limit sdk-commit* strategy",
+		},
 	}
 	for _, c := range cases {
 		dispatch, call := events(parse(t, c.file))

@@ -19,8 +19,12 @@ func TestCommits(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, args := range [][]string{{"init", "--quiet"}, {"add", "."},
-		{"-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "--message", "release"}, {"tag", "v1"}} {
+	for _, args := range [][]string{
+		{"init", "--quiet"},
+		{"add", "."},
+		{"-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "--message", "release"},
+		{"tag", "v1"},
+	} {
 		if out, err := exec.Command("git", append([]string{"-C", from}, args...)...).CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}

@@ -74,8 +74,12 @@ func ref(t *testing.T, text string) name.Reference {
 // The tags of eval-bases are taken from what was asked, each once, and no other path is.
 func TestEvalBases(t *testing.T) {
 	there, missing := evalBases([]request{
-		{"GET", "manifests/eval-base-1", "200"}, {"GET", "manifests/eval-base-2", "404"}, {"GET", "manifests/eval-base-2", "404"},
-		{"HEAD", "manifests/some-tag", "404"}, {"GET", "blobs/eval-base-3", "404"}, {"GET", "manifests/eval-base-4", "500"},
+		{"GET", "manifests/eval-base-1", "200"},
+		{"GET", "manifests/eval-base-2", "404"},
+		{"GET", "manifests/eval-base-2", "404"},
+		{"HEAD", "manifests/some-tag", "404"},
+		{"GET", "blobs/eval-base-3", "404"},
+		{"GET", "manifests/eval-base-4", "500"},
 	})
 	if diff := cmp.Diff([][]string{{"eval-base-1"}, {"eval-base-2"}}, [][]string{there, missing}); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

@@ -7,8 +7,10 @@ import (
 
 // compare is the table of rebase against the other ways, for each image and for a run of so many.
 func compare(rebase way, rivals []way, images int) table {
-	t := table{header: []string{"Way", "Each image", "Rebase is faster", "Goal", fmt.Sprintf("%d images, all counted", images),
-		"Rebase is faster", "Goal"}}
+	t := table{header: []string{
+		"Way", "Each image", "Rebase is faster", "Goal", fmt.Sprintf("%d images, all counted", images),
+		"Rebase is faster", "Goal",
+	}}
 	whole := rebase.forImages(images)
 	for i, r := range rivals {
 		each, all := r.each.Seconds()/rebase.each.Seconds(), r.forImages(images).Seconds()/whole.Seconds()

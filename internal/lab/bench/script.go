@@ -32,10 +32,12 @@ func (b *bench) script(ctx context.Context, program, list string, env map[string
 	if err := b.write("list.txt", list); err != nil {
 		return nil, err
 	}
-	run := []string{"run", "--rm", "--network", b.Values["LAB_NETWORK"], "--entrypoint", "tini",
+	run := []string{
+		"run", "--rm", "--network", b.Values["LAB_NETWORK"], "--entrypoint", "tini",
 		"--volume", "/var/run/docker.sock:/var/run/docker.sock", "--volume", b.Workspace + ":" + workspaceInside,
 		"--env", "REPOSITORY=" + sdkInside, "--env", "BUILDER=" + b.Values["LAB_BUILDER"],
-		"--env", "LIST=" + workspaceInside + "/list.txt", "--env", "UV_CACHE_DIR=" + packagesInside}
+		"--env", "LIST=" + workspaceInside + "/list.txt", "--env", "UV_CACHE_DIR=" + packagesInside,
+	}
 	for name, value := range env {
 		run = append(run, "--env", name+"="+value)
 	}

@@ -99,14 +99,18 @@ type planned struct{ Tags []string }
 
 // plan has the action make a dry run of what decides on images; it has no engine.
 func (b *bench) plan(ctx context.Context, inputs map[string]string) ([]planned, error) {
-	args := []string{"run", "--rm", "--network", b.Values["LAB_NETWORK"], "--volume", b.Workspace + ":" + workspaceInside,
-		"--workdir", workspaceInside, "--entrypoint", "/eval-images"}
+	args := []string{
+		"run", "--rm", "--network", b.Values["LAB_NETWORK"], "--volume", b.Workspace + ":" + workspaceInside,
+		"--workdir", workspaceInside, "--entrypoint", "/eval-images",
+	}
 	for variable, value := range environment() {
 		args = append(args, "--env", variable+"="+value)
 	}
 	args = append(args, b.Values["LAB_ACTION_IMAGE"], "--dry-run", "--format=json")
-	for _, input := range []string{"sdk-repository", "sdk-ref", "sdk-options", "image", "base-image-template", "dataset",
-		"custom-tag-template", "strategy"} {
+	for _, input := range []string{
+		"sdk-repository", "sdk-ref", "sdk-options", "image", "base-image-template", "dataset",
+		"custom-tag-template", "strategy",
+	} {
 		if value := inputs[input]; value != "" {
 			args = append(args, "--"+input+"="+value)
 		}

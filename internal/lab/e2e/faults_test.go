@@ -141,14 +141,22 @@ func TestFaultsOfTheWhole(t *testing.T) {
 		says   []string
 	}{
 		{"no such ref", map[string]string{"sdk-ref": "v1.58.3"}, "", 2, []string{`"v1.58.3"`, "hint: did you mean", "v1.58.2"}},
-		{"no such option", map[string]string{"sdk-options": "install_acp_provider="}, "", 2,
-			[]string{"install_acp_provider", "hint: ", "install_acp_providers"}},
+		{
+			"no such option",
+			map[string]string{"sdk-options": "install_acp_provider="},
+			"", 2,
+			[]string{"install_acp_provider", "hint: ", "install_acp_providers"},
+		},
 		{"an option that is the action's own", map[string]string{"sdk-options": "custom_tags=x"}, "", 2, []string{"custom_tags"}},
 		{"no such builder", map[string]string{"builder": "nobody"}, "", 3, []string{`"nobody"`, "hint: ", lab["LAB_BUILDER"]}},
 		{"no buildkitd at the address", map[string]string{"builder": "tcp://127.0.0.1:1"}, "", 3, []string{"tcp://127.0.0.1:1", "hint: "}},
 		{"no socket", nil, derived(t, "no-socket", "ENV DOCKER_HOST=unix:///nowhere.sock"), 3, []string{"/nowhere.sock", "hint: "}},
-		{"wrong credentials", map[string]string{"image": private + "/a/b", "registry-username": "me", "registry-password": "wr0ng"}, "", 3,
-			[]string{"401", "hint: check registry-username"}},
+		{
+			"wrong credentials",
+			map[string]string{"image": private + "/a/b", "registry-username": "me", "registry-password": "wr0ng"},
+			"", 3,
+			[]string{"401", "hint: check registry-username"},
+		},
 		{"no registry there", map[string]string{"image": "nobody.local:5000/a/b"}, "", 3, []string{"nobody.local:5000", "hint: "}},
 	}
 	for _, c := range cases {

@@ -61,8 +61,10 @@ func (s *series) verifiedByHand(t *testing.T) {
 // verify runs the command of that name as a user would, in the action's image.
 func verify(t *testing.T, images ...string) (said string, err error) {
 	t.Helper()
-	args := []string{"run", "--rm", "--network", lab["LAB_NETWORK"], "--volume", "/var/run/docker.sock:/var/run/docker.sock",
-		"--volume", t.TempDir() + ":/here", "--workdir", "/here"}
+	args := []string{
+		"run", "--rm", "--network", lab["LAB_NETWORK"], "--volume", "/var/run/docker.sock:/var/run/docker.sock",
+		"--volume", t.TempDir() + ":/here", "--workdir", "/here",
+	}
 	for name, value := range runner.NoHub {
 		args = append(args, "--env", name+"="+value)
 	}

@@ -19,13 +19,17 @@ func TestSetupFaults(t *testing.T) {
 		cause, hint string
 		noLog       bool // there is none yet
 	}{
-		{"a private repository", func(t *testing.T, s *runner.Step) { s.Inputs["sdk-repository"] = privateRepository(t) },
-			"Authentication failed", "wants credentials", false},
+		{
+			"a private repository", func(t *testing.T, s *runner.Step) { s.Inputs["sdk-repository"] = privateRepository(t) },
+			"Authentication failed", "wants credentials", false,
+		},
 		{"a repository that is not there", func(_ *testing.T, s *runner.Step) {
 			s.Inputs["sdk-repository"] = strings.Replace(lab["LAB_SDK_REPOSITORY_INSIDE"], "software-agent-sdk", "no-such-repository", 1)
 		}, "not found", "check sdk-repository", false},
-		{"no network", func(_ *testing.T, s *runner.Step) { s.Inputs["sdk-repository"] = "http://127.0.0.1:1/x.git" },
-			"Failed to connect", "network", false},
+		{
+			"no network", func(_ *testing.T, s *runner.Step) { s.Inputs["sdk-repository"] = "http://127.0.0.1:1/x.git" },
+			"Failed to connect", "network", false,
+		},
 		{"a lock that uv cannot read", func(t *testing.T, s *runner.Step) {
 			sdk := checkedOut(t, s)
 			replace(t, `(?m)^version = 1$`, "version = 99", sdk, "uv.lock")
@@ -34,10 +38,14 @@ func TestSetupFaults(t *testing.T) {
 		{"a package index that is down", func(_ *testing.T, s *runner.Step) {
 			s.Env = map[string]string{"UV_DEFAULT_INDEX": "http://127.0.0.1:1/simple", "UV_HTTP_RETRIES": "0"}
 		}, "Connection refused", "UV_DEFAULT_INDEX", false},
-		{"no Python", func(t *testing.T, s *runner.Step) { s.Image = derived(t, "no-python", "RUN rm /usr/bin/python3.13") },
-			"No interpreter found for Python 3.13", "install Python 3.13", false},
-		{"no uv", func(t *testing.T, s *runner.Step) { s.Image = derived(t, "no-uv", "RUN rm /usr/local/bin/uv") },
-			"executable file not found", "install uv", false},
+		{
+			"no Python", func(t *testing.T, s *runner.Step) { s.Image = derived(t, "no-python", "RUN rm /usr/bin/python3.13") },
+			"No interpreter found for Python 3.13", "install Python 3.13", false,
+		},
+		{
+			"no uv", func(t *testing.T, s *runner.Step) { s.Image = derived(t, "no-uv", "RUN rm /usr/local/bin/uv") },
+			"executable file not found", "install uv", false,
+		},
 		{"a disk that gets full", func(t *testing.T, s *runner.Step) { fillDisk(t, s, "66000000") }, "No space left on device", "free disk space", false},
 		{"a full disk", func(t *testing.T, s *runner.Step) { fillDisk(t, s, "80000000") }, "no space left on device", "free disk space", true},
 	}

@@ -11,7 +11,8 @@ import (
 // max-retries allows, and the others are not tried.
 func TestSharedStageFails(t *testing.T) {
 	s := step(t, repository(t), instances(t, 3), map[string]string{
-		"sdk-repository": "file:///github/workspace/sdk", "max-retries": "1", "strategy": "native"})
+		"sdk-repository": "file:///github/workspace/sdk", "max-retries": "1", "strategy": "native",
+	})
 	brokenSDK(t, filepath.Join(s.Workspace, "sdk"))
 	got := start(t, s).Wait()
 	ended(t, got, 1, map[string]string{"built": "0", "failed": "3", "retried": "1"})

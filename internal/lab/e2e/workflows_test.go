@@ -39,8 +39,10 @@ func TestWorkflows(t *testing.T) {
 	ids := instances(t, 3)
 
 	t.Run("validate", func(t *testing.T) {
-		got := runJob(t, forge, act.Job{Repository: forge.Sources, Workflow: "validate.yml", Event: "workflow_dispatch",
-			Inputs: map[string]string{"sdk-commit": lab["LAB_SDK_REF"], "instance-ids": strings.Join(ids, ",")}}, ours)
+		got := runJob(t, forge, act.Job{
+			Repository: forge.Sources, Workflow: "validate.yml", Event: "workflow_dispatch",
+			Inputs: map[string]string{"sdk-commit": lab["LAB_SDK_REF"], "instance-ids": strings.Join(ids, ",")},
+		}, ours)
 		if got.ExitCode != 0 || got.Step("validate/outputs", "Check the outputs").Result != "success" {
 			t.Errorf("act ended with %d; want 0, and the outputs checked", got.ExitCode)
 		}
@@ -66,8 +68,10 @@ func TestWorkflows(t *testing.T) {
 	})
 
 	t.Run("build-eval-env", func(t *testing.T) {
-		got := runJob(t, forge, act.Job{Repository: forge.Sources, Workflow: "build-swtbench-images.yml", Event: "workflow_dispatch",
-			Inputs: map[string]string{"sdk-commit": lab["LAB_SDK_REF"], "instance-ids": ids[0], "build-eval-env": "true"}}, ours)
+		got := runJob(t, forge, act.Job{
+			Repository: forge.Sources, Workflow: "build-swtbench-images.yml", Event: "workflow_dispatch",
+			Inputs: map[string]string{"sdk-commit": lab["LAB_SDK_REF"], "instance-ids": ids[0], "build-eval-env": "true"},
+		}, ours)
 		if got.ExitCode == 0 || !strings.Contains(got.Log, "cannot be built yet") {
 			t.Errorf("act ended with %d; want a failure that says not yet", got.ExitCode)
 		}
@@ -148,8 +152,10 @@ func missingBase(t *testing.T, forge *act.Forge, benchmark, repo string, ids []s
 	for _, name := range unused {
 		inputs[name] = "`touch /fake-uploads/owned`$(touch /fake-uploads/owned)\"; touch /fake-uploads/owned; #"
 	}
-	got := runJob(t, forge, act.Job{Repository: forge.Sources, Workflow: "build-" + benchmark + "-images.yml",
-		Event: "workflow_dispatch", Inputs: inputs}, repo)
+	got := runJob(t, forge, act.Job{
+		Repository: forge.Sources, Workflow: "build-" + benchmark + "-images.yml",
+		Event: "workflow_dispatch", Inputs: inputs,
+	}, repo)
 	if got.ExitCode == 0 || got.Step("", building).Result != "failure" {
 		t.Errorf("act ended with %d: an image that failed does not fail the job", got.ExitCode)
 	}

@@ -37,8 +37,10 @@ func (e *Engine) Start(ctx context.Context, log io.Writer, c Container) error {
 	if err := e.Remove(ctx, c.Name); err != nil {
 		return err
 	}
-	args := []string{"run", "--detach", "--name", c.Name, "--label", Label + "=" + key, "--restart", "unless-stopped",
-		"--network", Network, "--network-alias", c.Alias}
+	args := []string{
+		"run", "--detach", "--name", c.Name, "--label", Label + "=" + key, "--restart", "unless-stopped",
+		"--network", Network, "--network-alias", c.Alias,
+	}
 	args = append(append(append(args, c.Options...), c.Image), c.Command...)
 	if _, err := e.Output(ctx, args...); err != nil {
 		return fmt.Errorf("starting container %s: %w", c.Name, err)
