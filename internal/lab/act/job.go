@@ -154,7 +154,8 @@ func (f *Forge) fakes() ([]string, error) {
 			return nil, fmt.Errorf("reading a workflow: %w", err)
 		}
 		for line := range strings.Lines(string(content)) {
-			_, uses, _ := strings.Cut(strings.TrimSpace(line), "uses: ")
+			_, uses, _ := strings.Cut(line, "uses: ")
+			uses, _, _ = strings.Cut(strings.TrimSpace(uses), " ") // without the comment behind it
 			action, _, versioned := strings.Cut(uses, "@")
 			fake := filepath.Join(f.checkout, "internal", "lab", "act", "fakes", filepath.Base(action))
 			if _, err := os.Stat(fake); err == nil && versioned {

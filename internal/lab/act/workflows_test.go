@@ -4,6 +4,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -241,6 +242,62 @@ func TestStrategies(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestActionsArePinned: the owner of an action can move its tags, but not a commit's SHA. The comment names the version for
+// readers and for Dependabot.
+func TestActionsArePinned(t *testing.T) {
+	pinned := regexp.MustCompile(`^([\w./-]+)@([0-9a-f]{40}) # (v\d+\.\d+\.\d+)$`)
+	paths, err := filepath.Glob(filepath.Join(root, ".github/workflows/*.yml"))
+	if err != nil || len(paths) < 4 {
+		t.Fatalf("found the workflows %v, %v", paths, err)
+	}
+	versions := map[string]string{}
+	for _, path := range paths {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(content)) {
+			_, uses, found := strings.Cut(strings.TrimSpace(line), "uses: ")
+			if !found || strings.HasPrefix(uses, "./") {
+				continue
+			}
+			pin := pinned.FindStringSubmatch(uses)
+			if pin == nil {
+				t.Errorf("%s: %s is not pinned as owner/name@SHA # v1.2.3", filepath.Base(path), uses)
+				continue
+			}
+			if other := versions[pin[1]]; other != "" && other != uses {
+				t.Errorf("%s: %s, and elsewhere %s", filepath.Base(path), uses, other)
+			}
+			versions[pin[1]] = uses
+		}
+	}
+	if len(versions) < 4 {
+		t.Errorf("found the actions %v", versions)
+	}
+}
+
+// TestCIRunsTheAction: only a run on a real runner shows that it builds and starts the action.
+func TestCIRunsTheAction(t *testing.T) {
+	job := parse(t, "ci.yml").Jobs["action"]
+	if job == nil {
+		t.Fatal("ci.yml has no job action")
+	}
+	action := find(t, job, "./")
+	registry, _, _ := strings.Cut(with(action, "image"), "/")
+	host, port, _ := strings.Cut(registry, ":")
+	service := job.Services.Value[host]
+	if service == nil {
+		t.Fatalf("the action pushes to %s, which is no service of the job", registry)
+	}
+	if ports := service.Container.Ports; len(ports) != 1 || !strings.HasSuffix(ports[0].Value, ":"+port) {
+		t.Errorf("the service %s has not the port %s", host, port)
+	}
+	if toml := with(action, "buildkitd-config-inline"); !strings.Contains(toml, `[registry."`+registry+`"]`) {
+		t.Errorf("BuildKit is not told that %s speaks plain http:\n%s", registry, toml)
 	}
 }
 
