@@ -77,3 +77,40 @@ func named(t *testing.T, name string) int {
 	t.Cleanup(func() { cmd.Wait() })
 	return cmd.Process.Pid
 }
+
+func TestHasAll(t *testing.T) {
+	cases := []struct {
+		name, status, last string
+		want               bool
+	}{
+		{"all 41", "CapBnd:\t000001ffffffffff\n", "40\n", true},
+		{"without CAP_SYS_RESOURCE", "CapPrm:\t1\nCapBnd:\t000001fffeffffff\n", "40\n", false},
+		{"an older kernel has fewer", "CapBnd:\t0000003fffffffff\n", "37\n", true},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			got, err := hasAll(c.status, c.last)
+			if err != nil || got != c.want {
+				t.Errorf("hasAll = %v, %v; want %v", got, err, c.want)
+			}
+		})
+	}
+}
+
+func TestMirrorIn(t *testing.T) {
+	cases := []struct{ name, sources, want string }{
+		{"stanzas", "Types: deb\n# note\nURIs: http://security.test/s\nSuites: bookworm-security\nComponents: main\n\n" +
+			"Types: deb\nURIs: http://mirror.test/debian\nSuites: bookworm bookworm-updates\n", "http://mirror.test/debian"},
+		{"lines", "# deb http://old.test bookworm main\ndeb-src http://src.test bookworm main\n" +
+			"deb [signed-by=/k trusted=yes] http://mirror.test/debian bookworm main\n", "http://mirror.test/debian"},
+		{"another vendor", "deb https://tools.test/apt tools-bookworm main\n", ""},
+		{"nothing", "", ""},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			if got := mirrorIn(c.sources, "bookworm"); got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+}
