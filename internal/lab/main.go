@@ -10,6 +10,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -18,7 +19,6 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/OpenHands/eval-images/internal/lab/bench"
 	"github.com/OpenHands/eval-images/internal/lab/engine"
 )
 
@@ -34,14 +34,6 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
-	commands := map[string]func(context.Context, *engine.Engine, io.Writer) error{"up": up, "env": env, "down": down, "demo": demo, "bench": benchOf("")}
-	for _, part := range bench.Parts {
-		commands["bench "+part] = benchOf(part)
-	}
-	command := commands[strings.Join(args, " ")]
-	if command == nil {
-		return fmt.Errorf("usage: go run -C internal/lab . up | env | down | demo | bench [%s]", strings.Join(bench.Parts, " | "))
-	}
 	checkout, err := checkout()
 	if err != nil {
 		return err
@@ -50,7 +42,22 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	return command(ctx, e, out)
+	switch strings.Join(args, " ") {
+	case "up":
+		return up(ctx, e, out)
+	case "env":
+		return env(ctx, e, out)
+	case "demo":
+		return demo(ctx, e, out)
+	case "bench":
+		return runBench(ctx, e, out, "")
+	case "bench native", "bench rebase":
+		return runBench(ctx, e, out, args[1])
+	case "down":
+		return down(ctx, e, out)
+	default:
+		return errors.New("usage: go run -C internal/lab . up | env | demo | bench [native | rebase] | down")
+	}
 }
 
 // checkout finds the repository: the folder that go.mod puts in the product's place.
@@ -60,8 +67,4 @@ func checkout() (string, error) {
 		return "", fmt.Errorf("finding the checkout: %w", err)
 	}
 	return folder, nil
-}
-
-func benchOf(part string) func(context.Context, *engine.Engine, io.Writer) error {
-	return func(ctx context.Context, e *engine.Engine, out io.Writer) error { return runBench(ctx, e, out, part) }
 }

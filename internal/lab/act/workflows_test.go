@@ -33,7 +33,7 @@ func parse(t *testing.T, name string) *actionlint.Workflow {
 	return workflow
 }
 
-// events gives the inputs of workflow_dispatch and of workflow_call, in alphabetical order, a required one with a star.
+// events returns the inputs of workflow_dispatch and workflow_call, sorted; a required one has a star.
 func events(workflow *actionlint.Workflow) (dispatch, call string) {
 	star := func(name string, required *actionlint.Bool) string {
 		if required != nil && required.Value {
@@ -59,7 +59,7 @@ func events(workflow *actionlint.Workflow) (dispatch, call string) {
 	return strings.Join(dispatched, " "), strings.Join(called, " ")
 }
 
-// TestInputNames holds the names that callers of the OpenHands/benchmarks workflows use, and the new ones.
+// TestInputNames: callers of the OpenHands/benchmarks workflows use these names.
 func TestInputNames(t *testing.T) {
 	cases := []struct{ file, dispatch, call string }{
 		{
@@ -86,8 +86,7 @@ func TestInputNames(t *testing.T) {
 	}
 }
 
-// TestEveryInputIsUsed finds an input that is declared and then forgotten: each must reach a step, if only the one that
-// says that it changes nothing.
+// TestEveryInputIsUsed: each declared input reaches a step, even if that step only says that the input changes nothing.
 func TestEveryInputIsUsed(t *testing.T) {
 	for _, file := range []string{"build-swebench-images.yml", "build-swtbench-images.yml", "validate.yml"} {
 		dispatch, call := events(parse(t, file))
@@ -108,8 +107,8 @@ func TestEveryInputIsUsed(t *testing.T) {
 	}
 }
 
-// TestNothingIsPutIntoAScript: GitHub puts expressions into a script's text before a shell reads it, so an input there
-// is a program. Values reach scripts as variables only.
+// TestNothingIsPutIntoAScript: GitHub replaces expressions in a script before a shell reads it, so the value of an
+// input would be executed. Values reach scripts only as variables.
 func TestNothingIsPutIntoAScript(t *testing.T) {
 	paths, err := filepath.Glob(filepath.Join(root, ".github/workflows/*.yml"))
 	if err != nil || len(paths) < 4 {
@@ -126,7 +125,7 @@ func TestNothingIsPutIntoAScript(t *testing.T) {
 	}
 }
 
-// TestJobs holds what a runner would only tell too late: rights, the wait for another run, and the time that there is.
+// TestJobs checks what would otherwise show only on a runner: permissions, concurrency and time limits.
 func TestJobs(t *testing.T) {
 	for benchmark, sdk := range map[string]string{"swebench": "${{ inputs.sdk-commit || 'main' }}", "swtbench": "${{ inputs.sdk-commit }}"} {
 		workflow := parse(t, "build-"+benchmark+"-images.yml")
@@ -169,8 +168,8 @@ func rights(permissions *actionlint.Permissions) string {
 	return strings.Join(all, ", ")
 }
 
-// TestSteps holds what a run must not lose: this repository is checked out by name, at a release, and what the action
-// leaves is uploaded whatever happened, from a job that still has time for it.
+// TestSteps: this repository is checked out by name, at a release, and the record is uploaded whatever happened, by a
+// job that has time left for it.
 func TestSteps(t *testing.T) {
 	releases := map[string]bool{}
 	for _, benchmark := range []string{"swebench", "swtbench"} {
@@ -215,7 +214,7 @@ func TestSteps(t *testing.T) {
 	}
 }
 
-// TestStrategies holds that a start by hand offers what the action takes, and that validate.yml hands it on.
+// TestStrategies: a start by hand offers the action's strategies, and validate.yml passes them on.
 func TestStrategies(t *testing.T) {
 	for _, file := range []string{"build-swebench-images.yml", "build-swtbench-images.yml", "validate.yml"} {
 		workflow := parse(t, file)

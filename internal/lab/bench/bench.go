@@ -22,9 +22,6 @@ const (
 	workers = 2
 )
 
-// Parts are what can be measured by itself.
-var Parts = []string{"native", "rebase"}
-
 // Lab is where a bench runs, and what of it.
 type Lab struct {
 	// Values are the lab's own variables, as `go run -C internal/lab . env` prints them.

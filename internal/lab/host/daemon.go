@@ -16,10 +16,10 @@ import (
 	"github.com/OpenHands/eval-images/internal/lab/engine"
 )
 
-// ownPID is the file in the cache that says which dockerd the lab started.
+// ownPID is the file in the cache with the pid of the dockerd that the lab started.
 const ownPID = "dockerd.pid"
 
-// start runs dockerd detached from us: the lab outlives the command that brought it up.
+// start runs dockerd in a session of its own, because the lab outlives the command that brought it up.
 func start(ctx context.Context, e *engine.Engine, log io.Writer) error {
 	if err := removeStale("/var/run"); err != nil {
 		return err
@@ -73,8 +73,8 @@ func await(ctx context.Context, e *engine.Engine, dockerd *exec.Cmd) error {
 	return err
 }
 
-// removeStale removes the pid files of daemons that were killed, where another process has the pid by now: dockerd takes
-// any living process for its own predecessor. All else that a killed engine leaves, it clears away itself.
+// removeStale removes the pid files of killed daemons whose pid another process has now: dockerd takes any living
+// process for its predecessor. It clears away all other remains itself.
 func removeStale(run string) error {
 	for path, daemon := range map[string]string{
 		"docker.pid":                       "dockerd",
@@ -91,7 +91,7 @@ func removeStale(run string) error {
 	return nil
 }
 
-// process reads a pid file, and tells whether that process is the daemon still.
+// process returns the pid in a file, and whether that process is still the daemon.
 func process(pidFile, daemon string) (pid int, running bool) {
 	content, err := os.ReadFile(pidFile)
 	if err != nil {
@@ -105,7 +105,7 @@ func process(pidFile, daemon string) (pid int, running bool) {
 	return pid, err == nil && strings.TrimSpace(string(name)) == daemon
 }
 
-// Stop ends the engine if the lab started it.
+// Stop stops the engine if the lab started it.
 func Stop(ctx context.Context, e *engine.Engine) error {
 	path := filepath.Join(e.Cache, ownPID)
 	pid, running := process(path, "dockerd")

@@ -30,8 +30,7 @@ func TestMayInstallOnlyBehindTheDefaultSocket(t *testing.T) {
 	}
 }
 
-// TestRemoveStale has a pid file of a killed daemon whose pid belongs to another process now, and one of a daemon that
-// still runs.
+// TestRemoveStale has the pid file of a killed daemon, whose pid another process has now, and that of a running daemon.
 func TestRemoveStale(t *testing.T) {
 	run := t.TempDir()
 	daemon := named(t, "containerd")
@@ -59,7 +58,7 @@ func TestRemoveStale(t *testing.T) {
 	}
 }
 
-// named runs a program under another name, as /proc/PID/comm gives it.
+// named runs a program under another name, which /proc/PID/comm shows.
 func named(t *testing.T, name string) int {
 	t.Helper()
 	sleep, err := exec.LookPath("sleep")

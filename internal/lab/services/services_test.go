@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 )
 
-// dockerfile asks for all that the mirrors have to provide: a front end, a base, and a stage of another registry.
+// dockerfile needs everything that the mirrors provide: a front end, a base, and a stage from another registry.
 const dockerfile = `# syntax=docker/dockerfile:1.7
 FROM docker.io/library/python:3.13-bookworm AS uv
 COPY --from=ghcr.io/astral-sh/uv:0.13.5 /uv /uv
@@ -23,7 +23,7 @@ FROM scratch
 COPY --from=uv /version /version
 `
 
-// TestBuildersBuildAndPush uses both builders as somebody who has never seen them: with a configuration of its own.
+// TestBuildersBuildAndPush uses both builders with an empty docker configuration, as a user who has never seen them.
 func TestBuildersBuildAndPush(t *testing.T) {
 	if testing.Short() {
 		t.Skip("needs the lab")
@@ -62,7 +62,7 @@ func TestBuildersBuildAndPush(t *testing.T) {
 	}
 }
 
-// fresh gives docker buildx with an empty home; only the plugin is the lab's.
+// fresh returns a function that runs docker buildx with an empty home. Only the plugin is the lab's.
 func fresh(t *testing.T, e *engine.Engine) func(args ...string) {
 	t.Helper()
 	home := t.TempDir()
@@ -79,7 +79,7 @@ func fresh(t *testing.T, e *engine.Engine) func(args ...string) {
 	}
 }
 
-// check reads the registry: the image that was pushed has the one layer of its last stage.
+// check reads the pushed image from the registry: it has the one layer of its last stage.
 func check(t *testing.T, image string) {
 	t.Helper()
 	ref, err := name.ParseReference(engine.Registry + "/" + image)
@@ -108,7 +108,7 @@ func digest(t *testing.T, image v1.Image) string {
 	return found.String()
 }
 
-// started tells the builder's container and this run of it.
+// started returns the id of the builder's container and the time of its start.
 func started(t *testing.T, e *engine.Engine) string {
 	t.Helper()
 	said, err := e.Output(t.Context(), "container", "inspect", "--format", "{{.Id}} {{.State.StartedAt}}", builderPrefix+engine.Builder+"0")

@@ -120,7 +120,7 @@ func (s *source) importRoot(ctx context.Context) error {
 	if err != nil || found && key == want {
 		return err
 	}
-	archive, err := s.root()
+	archive, err := s.root.wait()
 	if err != nil {
 		return err
 	}
@@ -147,7 +147,7 @@ func (s *source) layOut(r recipe) (string, error) {
 		return dir, fmt.Errorf("laying out a recipe: %w", err)
 	}
 	for _, tool := range r.tools {
-		compiled, err := s.tools()
+		compiled, err := s.tools.wait()
 		if err != nil {
 			return dir, err
 		}

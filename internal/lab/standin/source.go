@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"sync"
 	"time"
 
 	"github.com/OpenHands/eval-images/internal/lab/engine"
@@ -14,9 +13,9 @@ import (
 type source struct {
 	*engine.Engine
 	log io.Writer
-	// What stand-ins are made from takes minutes each, is made side by side, and only once.
-	tools func() (string, error)
-	root  func() (string, error)
+	// What stand-ins are made from. Each takes minutes, so both are made at once; nil before a stand-in is needed.
+	tools *work
+	root  *work
 }
 
 func newSource(e *engine.Engine, log io.Writer) *source { return &source{Engine: e, log: log} }
@@ -101,21 +100,36 @@ func (s *source) pull(ctx context.Context, name string) (bool, error) {
 // prepare starts the two long works at once: one computes, the other mostly waits for packages.
 func (s *source) prepare(ctx context.Context) {
 	if s.tools == nil {
-		s.tools = background(func() (string, error) { return tools(ctx, s.Engine, s.log) })
-		s.root = background(func() (string, error) { return trixie(ctx, s.Engine, s.log) })
+		s.tools = startWork(func() (string, error) { return tools(ctx, s.Engine, s.log) })
+		s.root = startWork(func() (string, error) { return trixie(ctx, s.Engine, s.log) })
 	}
 }
 
 // settle waits until neither of them writes to the cache any more.
 func (s *source) settle() {
 	if s.tools != nil {
-		s.tools()
-		s.root()
+		s.tools.wait()
+		s.root.wait()
 	}
 }
 
-func background(work func() (string, error)) func() (string, error) {
-	result := sync.OnceValues(work)
-	go result()
-	return result
+// work is a file or folder that a goroutine makes.
+type work struct {
+	done chan struct{}
+	path string // valid once done is closed, as err is
+	err  error
+}
+
+func startWork(run func() (path string, err error)) *work {
+	w := &work{done: make(chan struct{})}
+	go func() {
+		defer close(w.done)
+		w.path, w.err = run()
+	}()
+	return w
+}
+
+func (w *work) wait() (path string, err error) {
+	<-w.done
+	return w.path, w.err
 }

@@ -1,6 +1,6 @@
-// Command shim stands in front of runc on a machine that lacks capabilities itself, as a container or a small virtual
-// machine may. There runc refuses every privileged container, because it may not hand out what it does not have. The
-// shim takes from the container's configuration the capabilities that this process cannot give, and then becomes runc.
+// Command shim runs runc on a machine that lacks capabilities, such as a container or a small virtual machine. There
+// runc refuses every privileged container, because it cannot grant what it does not have. The shim removes those
+// capabilities from the container's configuration and then executes runc.
 package main
 
 import (
@@ -28,13 +28,13 @@ func main() {
 	os.Exit(1)
 }
 
-// names are the capabilities by number (linux/capability.h), without their prefix CAP_.
+// names are the capabilities by number (linux/capability.h), without the prefix CAP_.
 var names = strings.Fields(`CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE
 	NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE
 	SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL
 	SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE`)
 
-// bounding reads this process's bounding set from the text of /proc/self/status.
+// bounding reads this process's bounding set from /proc/self/status.
 func bounding(status string) (map[string]bool, error) {
 	for line := range strings.Lines(status) {
 		set, ok := strings.CutPrefix(line, "CapBnd:")
@@ -56,7 +56,7 @@ func bounding(status string) (map[string]bool, error) {
 	return nil, fmt.Errorf("no CapBnd in /proc/self/status")
 }
 
-// trim rewrites the files that runc's arguments name: a bundle's config.json (create, run) and a process (exec).
+// trim rewrites the files that runc's arguments name: a bundle's config.json (create, run) and a process file (exec).
 func trim(args []string) error {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
@@ -74,7 +74,7 @@ func trim(args []string) error {
 	return nil
 }
 
-// files finds the files that name capabilities; true means that they are in the file's member "process".
+// files returns the files with capabilities; the value says whether they are in the file's member "process".
 func files(args []string) map[string]bool {
 	found := map[string]bool{}
 	for i, arg := range args {
@@ -104,7 +104,7 @@ func rewrite(path string, inProcess bool, have map[string]bool) error {
 	return os.WriteFile(path, content, 0o600)
 }
 
-// filter keeps, in every list of capabilities, those that we have. All else stays as it is.
+// filter removes the capabilities that this process lacks from every list, and changes nothing else.
 func filter(content []byte, inProcess bool, have map[string]bool) ([]byte, error) {
 	var file map[string]any
 	decoder := json.NewDecoder(bytes.NewReader(content))
