@@ -25,7 +25,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	// A root shell does not always look where Debian puts daemons and debootstrap.
+	// A root shell may lack the folders of daemons and debootstrap.
 	os.Setenv("PATH", os.Getenv("PATH")+":/usr/sbin:/sbin")
 	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "lab:", err)
@@ -60,7 +60,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 }
 
-// checkout finds the repository: the folder that go.mod puts in the product's place.
+// checkout returns the root of the repository: the folder that go.mod names as the product's replacement.
 func checkout() (string, error) {
 	folder, err := engine.Run(exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/OpenHands/eval-images"), nil)
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// Each commit has files of its own: a builder knows equal ones again, whatever the SHA is.
+// Each commit has files of its own, because a builder reuses layers of equal files.
 func TestCommits(t *testing.T) {
 	from := t.TempDir()
 	file := filepath.Join("openhands-agent-server", "openhands", "agent_server", "__init__.py")

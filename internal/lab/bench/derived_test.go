@@ -17,7 +17,7 @@ import (
 	"github.com/OpenHands/eval-images/internal/lab/bases"
 )
 
-// Three instances get a base each, two more those of the first two with a label, and all images are whole.
+// Three instances get a base each, two more get the first two with a label, and all images are complete.
 func TestDerive(t *testing.T) {
 	server := httptest.NewServer(registry.New())
 	defer server.Close()
@@ -71,7 +71,7 @@ func ref(t *testing.T, text string) name.Reference {
 	return ref
 }
 
-// The tags of eval-bases are taken from what was asked, each once, and no other path is.
+// evalBases takes each tag once, and no other path.
 func TestEvalBases(t *testing.T) {
 	there, missing := evalBases([]request{
 		{"GET", "manifests/eval-base-1", "200"},

@@ -10,7 +10,7 @@ import (
 )
 
 // againstBefore builds the same images three times, each time at a new commit on the same warm builder: by the action,
-// and by the SDK's own command line with and without an sdist made ahead.
+// and by the SDK's own command line with and without a prebuilt sdist.
 func (b *bench) againstBefore(ctx context.Context) (table, error) {
 	t := table{header: []string{"Variant", "Whole run", "Of it builds", "Takes, the action being 1"}}
 	if err := b.warm(ctx); err != nil {
@@ -58,7 +58,7 @@ func (b *bench) againstBefore(ctx context.Context) (table, error) {
 	return t, nil
 }
 
-// warm builds one image, so that builder and package cache are warm for whichever variant is first.
+// warm builds one image, so that builder and package cache are warm for the first variant, too.
 func (b *bench) warm(ctx context.Context) error {
 	commit, err := b.sdk.next(ctx)
 	if err != nil {
@@ -68,7 +68,7 @@ func (b *bench) warm(ctx context.Context) error {
 	return err
 }
 
-// rerun asks again for the images that the action has just built.
+// rerun runs again for the images that the action has just built.
 func (b *bench) rerun(ctx context.Context) (table, error) {
 	t := table{header: []string{"What", "Count"}}
 	since := time.Now()
@@ -100,7 +100,7 @@ func (b *bench) rerun(ctx context.Context) (table, error) {
 	return t, nil
 }
 
-// summaryPhases are the phases of a run in the order in which they ended, as its build-summary.json has them.
+// summaryPhases returns a run's phases from its build-summary.json, in the order in which they ended.
 func summaryPhases(workspace string, got runner.Result) (phases []phase, err error) {
 	var summary struct {
 		Run struct {
@@ -117,7 +117,7 @@ func summaryPhases(workspace string, got runner.Result) (phases []phase, err err
 	return phases, err
 }
 
-// lockedTags counts the tags of all images in a run's images.lock.json.
+// lockedTags counts the tags in a run's images.lock.json.
 func lockedTags(workspace string, got runner.Result) (n int, err error) {
 	var lock struct {
 		Images map[string]struct{ Tags []string }
@@ -129,7 +129,7 @@ func lockedTags(workspace string, got runner.Result) (n int, err error) {
 	return n, err
 }
 
-// before runs the SDK's own command line once for each image, with or without an sdist that was made ahead.
+// before runs the SDK's own command line once for each image, with or without a prebuilt sdist.
 func (b *bench) before(ctx context.Context, commit, repository string, sdistOnce bool) ([]phase, time.Duration, error) {
 	env := map[string]string{"REF": commit, "SDIST": "each", "WORKERS": fmt.Sprint(workers), "IMAGE": b.image(repository)}
 	if sdistOnce {
@@ -140,7 +140,7 @@ func (b *bench) before(ctx context.Context, commit, repository string, sdistOnce
 	return phases, time.Since(begin), err
 }
 
-// list has a line for each image: base image and custom tag.
+// list returns a line with base image and custom tag for each image.
 func (b *bench) list() string {
 	var lines strings.Builder
 	for _, id := range b.Instances {
@@ -152,7 +152,7 @@ func (b *bench) list() string {
 	return lines.String()
 }
 
-// asFlags turns name=value of a BuildOptions field into the flag that the SDK's command line has for it.
+// asFlags turns name=value of a BuildOptions field into a flag of the SDK's command line.
 func asFlags(option string) []string {
 	name, value, ok := strings.Cut(option, "=")
 	if !ok {

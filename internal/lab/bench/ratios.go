@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// compare is the table of rebase against the other ways, for each image and for a run of so many.
+// compare returns the table of rebase against the other ways, for each image and for a whole run.
 func compare(rebase way, rivals []way, images int) table {
 	t := table{header: []string{
 		"Way", "Each image", "Rebase is faster", "Goal", fmt.Sprintf("%d images, all counted", images),
@@ -22,8 +22,8 @@ func compare(rebase way, rivals []way, images int) table {
 	return t
 }
 
-// noteAgent compares a way that copies the agent from an image of its own with that image counted, too: the references build
-// the agent, so that rebase has paid for it.
+// noteAgent adds the time of the image from which a copying way copies the agent. Rebase has paid for the agent
+// already: the references build it.
 func noteAgent(t *table, rebase, copying way, agent time.Duration, images int) {
 	all := agent + copying.forImages(images)
 	t.note("Not counted above: the image with the agent, from which P2 and P3 copy, took %s to build and push at a new commit; rebase's "+
@@ -31,7 +31,7 @@ func noteAgent(t *table, rebase, copying way, agent time.Duration, images int) {
 		seconds(agent), seconds(all), images, factor(all.Seconds()/rebase.forImages(images).Seconds()))
 }
 
-// project tells what the whole benchmark would take in each way, with its arithmetic.
+// project adds the computed time of the whole benchmark in each way.
 func project(t *table, ways []way) {
 	const images = wholeBenchmark
 	for _, w := range ways {
@@ -40,7 +40,7 @@ func project(t *table, ways []way) {
 	}
 }
 
-// over says whether a goal is met that something be more than a number of times faster.
+// over says whether something is more than goal times faster.
 func over(goal, got float64) string { return met(got > goal, fmt.Sprintf("over %gx", goal)) }
 
 func met(is bool, goal string) string {
@@ -88,5 +88,5 @@ func (t table) String() string {
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }
 
-// times is how often b fits into a: what takes 3 times as long is "3.00".
+// times returns a/b with two decimals.
 func times(a, b time.Duration) string { return fmt.Sprintf("%.2f", a.Seconds()/b.Seconds()) }

@@ -12,16 +12,15 @@ import (
 	"strings"
 )
 
-// What the sdk package's own tests log of real workers, in a part for each way in which they are made.
+// Lines that the sdk package's own tests log about real workers, for each way to start them.
 var (
 	partLine   = regexp.MustCompile(`=== (?:RUN|NAME) +TestRealSDK/[^/]+/(forked|spawned)`)
 	importLine = regexp.MustCompile(`import took ([0-9.]+) s`)
 	memoryLine = regexp.MustCompile(`after the builds, process \d+ \((\w+)\): (\d+) kB private, (\d+) kB shared`)
 )
 
-// workers measures, in the action's image and on the real SDK, what a worker costs when it is spawned and when it is
-// forked: by the sdk package's own tests, which look at smaps_rollup after four builds with a docker command that builds
-// nothing.
+// workers measures what a worker costs when it is spawned and when it is forked, in the action's image and with the
+// real SDK. The sdk package's tests read smaps_rollup after four builds with a docker command that builds nothing.
 func (b *bench) workers(ctx context.Context) (table, error) {
 	t := table{header: []string{"Workers are", "Imports paid for 2", "Seconds of one", "Private memory of a worker", "Shared", "The seed's own"}}
 	said, err := b.sdkTests(ctx)
@@ -50,7 +49,7 @@ func (b *bench) workers(ctx context.Context) (table, error) {
 	return t, nil
 }
 
-// workerCost is one part of the tests' log, in kB by the name of the process.
+// workerCost is what the tests log for one way: kB by the name of the process.
 type workerCost struct {
 	imported        string
 	private, shared map[string][]int
@@ -72,7 +71,7 @@ func (c *workerCost) read(line string) {
 	c.private[m[1]], c.shared[m[1]] = append(c.private[m[1]], private), append(c.shared[m[1]], shared)
 }
 
-// sdkTests runs those of the sdk package's tests that log what workers cost.
+// sdkTests runs the sdk package's tests that log the cost of workers.
 func (b *bench) sdkTests(ctx context.Context) (string, error) {
 	root, binary := filepath.Dir(b.ActionFile), filepath.Join(b.Workspace, "sdk.test")
 	build := exec.CommandContext(ctx, "go", "test", "-c", "-o", binary, "./internal/sdk")

@@ -17,11 +17,12 @@ import (
 
 const suite = "trixie"
 
-// packages make one Debian root serve as debian, as python, and as the base of all other stand-ins.
+// packages are the Debian packages of the root, which serves as debian, as python, and as the base of all other
+// stand-ins.
 var packages = []string{"ca-certificates", "curl", "git", "python3", "python3-pip", "python3-venv"}
 
-// bundle is this machine's list of certificate authorities. A machine behind a proxy of its own has that one's in it,
-// and what runs in containers here needs it too.
+// bundle is this machine's list of certificate authorities. Behind an intercepting proxy, containers need the proxy's
+// certificate, too.
 const bundle = "/etc/ssl/certs/ca-certificates.crt"
 
 func rootKey() string {
@@ -29,7 +30,7 @@ func rootKey() string {
 	return engine.Key(suite, strings.Join(packages, " "), string(certificates))
 }
 
-// trixie gives an archive of a Debian root.
+// trixie returns an archive of a Debian root.
 func trixie(ctx context.Context, e *engine.Engine, log io.Writer) (string, error) {
 	return e.Cached(suite, rootKey(), func(archive string) error {
 		if os.Getuid() != 0 {
@@ -68,7 +69,7 @@ func debootstrap(ctx context.Context, root string, log io.Writer) error {
 	return clean(root)
 }
 
-// certify puts the machine's certificates in the place of Debian's, where the package's own script is done with them.
+// certify replaces Debian's certificates by the machine's, after the package's own script has run.
 func certify(root string) error {
 	content, err := os.ReadFile(bundle)
 	if errors.Is(err, os.ErrNotExist) {
@@ -80,7 +81,7 @@ func certify(root string) error {
 	return os.WriteFile(filepath.Join(root, bundle), content, 0o644)
 }
 
-// clean removes what apt has downloaded, as official images do.
+// clean removes apt's downloads, as official images do.
 func clean(root string) error {
 	for _, left := range []string{"var/cache/apt/archives/*.deb", "var/lib/apt/lists/*"} {
 		paths, err := filepath.Glob(filepath.Join(root, left))
