@@ -65,7 +65,7 @@ func (f *Forge) Run(ctx context.Context, job Job, log io.Writer) (Result, error)
 	if _, err := f.run(ctx, f.dir, "docker", "rmi", "--force", "--no-prune", image); err != nil && !strings.Contains(err.Error(), "No such image") {
 		return Result{}, err
 	}
-	if err := f.removeLeft(ctx); err != nil {
+	if err := f.removeLeftovers(ctx); err != nil {
 		return Result{}, err
 	}
 	cmd := exec.CommandContext(ctx, f.act, args...)
@@ -88,9 +88,9 @@ func (f *Forge) Run(ctx context.Context, job Job, log io.Writer) (Result, error)
 	return got, err
 }
 
-// removeLeft removes the containers of a killed run. act names a job's volume after the job and cannot make it again
+// removeLeftovers removes the containers of a killed run. act names a job's volume after the job and cannot make it again
 // while such a container uses it.
-func (f *Forge) removeLeft(ctx context.Context) error {
+func (f *Forge) removeLeftovers(ctx context.Context) error {
 	// A step's container shares its job's network namespace, so it is in no network itself. It ended when the job's
 	// container was removed.
 	for _, those := range [][]string{{"network=" + f.network}, {"status=exited", "status=created", "status=dead"}} {

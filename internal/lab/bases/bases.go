@@ -55,7 +55,7 @@ func up(ctx context.Context, e *engine.Engine, log io.Writer) error {
 		return err
 	}
 	for _, instance := range Instances() {
-		there, err := isThere(ctx, instance, key)
+		there, err := isUpToDate(ctx, instance, key)
 		if err != nil {
 			return err
 		}
@@ -69,9 +69,9 @@ func up(ctx context.Context, e *engine.Engine, log io.Writer) error {
 	return nil
 }
 
-// isThere reports whether the registry has the instance's image as this recipe makes it. The tag with the recipe's key
+// isUpToDate reports whether the registry has the instance's image as this recipe makes it. The tag with the recipe's key
 // must be on the same image as latest, because tests replace and remove base images.
-func isThere(ctx context.Context, instance, key string) (bool, error) {
+func isUpToDate(ctx context.Context, instance, key string) (bool, error) {
 	latest, err := tag(instance, "latest")
 	if err != nil {
 		return false, err

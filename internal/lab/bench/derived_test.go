@@ -32,10 +32,10 @@ func TestDerive(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := b.derive(t.Context(), []string{"1", "2", "3"}); err != nil {
+	if err := b.pushDistinctBases(t.Context(), []string{"1", "2", "3"}); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.label(t.Context(), []string{"4", "5"}, []string{"1", "2"}); err != nil {
+	if err := b.pushLabelledBases(t.Context(), []string{"4", "5"}, []string{"1", "2"}); err != nil {
 		t.Fatal(err)
 	}
 	digests, top := map[v1.Hash]string{}, map[string]v1.Hash{}

@@ -17,9 +17,9 @@ import (
 // pushes is how many images are put into the registry at once.
 const pushes = 8
 
-// labelled pushes to each tag in to one of the images in from, in turn, with another label. All have a configuration of
+// pushLabelled pushes to each tag in to one of the images in from, in turn, with another label. All have a configuration of
 // their own, but no layer is new.
-func labelled(ctx context.Context, from, to []name.Tag) error {
+func pushLabelled(ctx context.Context, from, to []name.Tag) error {
 	var images []v1.Image
 	for _, ref := range from {
 		image, err := remote.Image(ref, remote.WithContext(ctx))
@@ -70,7 +70,7 @@ func (b *bench) labelEvalBases(ctx context.Context, commit string) error {
 	if _, err := b.plan(ctx, b.rebaseStep(commit, nil, b.image("rebase"), "plan").Inputs); err != nil {
 		return err
 	}
-	asked, err := b.asked(ctx, since, "rebase")
+	asked, err := b.requestsTo(ctx, since, "rebase")
 	if err != nil {
 		return err
 	}
@@ -89,7 +89,7 @@ func (b *bench) labelEvalBases(ctx context.Context, commit string) error {
 		}
 		return tags
 	}
-	return labelled(ctx, tags(there), tags(missing))
+	return pushLabelled(ctx, tags(there), tags(missing))
 }
 
 // evalBases returns the tags of eval-bases in the requests, each once.

@@ -48,11 +48,11 @@ func (b *bench) againstBefore(ctx context.Context) (table, error) {
 		if commit, err = b.sdk.next(ctx); err != nil {
 			return t, err
 		}
-		parts, before, err := b.before(ctx, commit, fmt.Sprintf("before-%t", variant.sdist), variant.sdist)
+		parts, before, err := b.runBefore(ctx, commit, fmt.Sprintf("before-%t", variant.sdist), variant.sdist)
 		if err != nil {
 			return t, err
 		}
-		t.row(variant.name, seconds(before), seconds(parts[len(parts)-1].took), times(before, took))
+		t.row(variant.name, seconds(before), seconds(parts[len(parts)-1].took), ratio(before, took))
 	}
 	t.note("%d images, %d at once, each variant at a commit of its own, a comment apart, on one warm builder.", images, workers)
 	return t, nil
@@ -81,7 +81,7 @@ func (b *bench) rerun(ctx context.Context) (table, error) {
 	if got.ExitCode != 0 || got.Outputs["skipped"] != fmt.Sprint(images) {
 		return t, fmt.Errorf("the rerun ended with %d, %s images skipped", got.ExitCode, got.Outputs["skipped"])
 	}
-	requests, err := b.requests(ctx, since, "action")
+	requests, err := b.countRequests(ctx, since, "action")
 	if err != nil {
 		return t, err
 	}
@@ -129,8 +129,8 @@ func lockedTags(workspace string, got runner.Result) (n int, err error) {
 	return n, err
 }
 
-// before runs the SDK's own command line once for each image, with or without a prebuilt sdist.
-func (b *bench) before(ctx context.Context, commit, repository string, sdistOnce bool) ([]phase, time.Duration, error) {
+// runBefore runs the SDK's own command line once for each image, with or without a prebuilt sdist.
+func (b *bench) runBefore(ctx context.Context, commit, repository string, sdistOnce bool) ([]phase, time.Duration, error) {
 	env := map[string]string{"REF": commit, "SDIST": "each", "WORKERS": fmt.Sprint(workers), "IMAGE": b.image(repository)}
 	if sdistOnce {
 		env["SDIST"] = "once"

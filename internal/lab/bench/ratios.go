@@ -15,8 +15,8 @@ func compare(rebase way, rivals []way, images int) table {
 	whole := rebase.forImages(images)
 	for i, r := range rivals {
 		each, all := r.each.Seconds()/rebase.each.Seconds(), r.forImages(images).Seconds()/whole.Seconds()
-		t.row(r.name, milliseconds(r.each), factor(each), over(rivalWays[i].each, each),
-			seconds(r.forImages(images)), factor(all), over(rivalWays[i].at40, all))
+		t.row(r.name, milliseconds(r.each), factor(each), goalOver(rivalWays[i].each, each),
+			seconds(r.forImages(images)), factor(all), goalOver(rivalWays[i].at40, all))
 	}
 	t.row("rebase", milliseconds(rebase.each), "", "", seconds(whole), "", "")
 	return t
@@ -40,8 +40,8 @@ func project(t *table, ways []way) {
 	}
 }
 
-// over says whether something is more than goal times faster.
-func over(goal, got float64) string { return met(got > goal, fmt.Sprintf("over %gx", goal)) }
+// goalOver says whether something is more than goal times faster.
+func goalOver(goal, got float64) string { return met(got > goal, fmt.Sprintf("over %gx", goal)) }
 
 func met(is bool, goal string) string {
 	if is {
@@ -88,5 +88,5 @@ func (t table) String() string {
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }
 
-// times returns a/b with two decimals.
-func times(a, b time.Duration) string { return fmt.Sprintf("%.2f", a.Seconds()/b.Seconds()) }
+// ratio returns a/b with two decimals.
+func ratio(a, b time.Duration) string { return fmt.Sprintf("%.2f", a.Seconds()/b.Seconds()) }

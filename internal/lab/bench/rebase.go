@@ -48,7 +48,7 @@ func (b *bench) againstBuilding(ctx context.Context) (t table, err error) {
 	if err := b.labelEvalBases(ctx, r.commit); err != nil {
 		return t, err
 	}
-	if r.whole, err = b.again(ctx, b.image("rebase"), "again", "built"); err != nil {
+	if r.whole, err = b.runAgain(ctx, b.image("rebase"), "again", "built"); err != nil {
 		return t, err
 	}
 	rebase := way{name: "rebase", each: r.whole.phase(buildPhase) / time.Duration(len(r.instances))}
@@ -71,7 +71,7 @@ func (b *bench) prepare(ctx context.Context) (cold measured, err error) {
 		return cold, err
 	}
 	first, others := all[:rebased+references], all[rebased+references:]
-	if err := b.derive(ctx, first); err != nil {
+	if err := b.pushDistinctBases(ctx, first); err != nil {
 		return cold, err
 	}
 	if cold, err = b.rebase(ctx, first); err != nil {
@@ -85,7 +85,7 @@ func (b *bench) prepare(ctx context.Context) (cold measured, err error) {
 		return cold, fmt.Errorf("the first run rebased %d images, want %d", len(having), rebased)
 	}
 	b.rebasing.instances = append(having, others...)
-	return cold, b.label(ctx, others, having)
+	return cold, b.pushLabelledBases(ctx, others, having)
 }
 
 // costs adds the requests and resources of the run of all images to the table.
@@ -96,7 +96,7 @@ func (b *bench) costs(ctx context.Context, t *table) error {
 		return err
 	}
 	for _, repository := range []string{"rebase", "bases"} {
-		counts, err := b.requests(ctx, m.since, repository)
+		counts, err := b.countRequests(ctx, m.since, repository)
 		if err != nil {
 			return err
 		}
@@ -133,7 +133,7 @@ func (b *bench) limitedWrites(ctx context.Context) (table, error) {
 		return t, err
 	}
 	defer front.Close()
-	m, err := b.again(ctx, front.Address+"/"+b.path("rebase"), "limited", "built")
+	m, err := b.runAgain(ctx, front.Address+"/"+b.path("rebase"), "limited", "built")
 	if err != nil {
 		return t, err
 	}
@@ -155,11 +155,11 @@ func (b *bench) limitedWrites(ctx context.Context) (table, error) {
 // rerunAll runs again with all images present.
 func (b *bench) rerunAll(ctx context.Context) (table, error) {
 	t := table{header: []string{"What", "Got", "Goal"}}
-	m, err := b.again(ctx, b.image("rebase"), "again", "skipped")
+	m, err := b.runAgain(ctx, b.image("rebase"), "again", "skipped")
 	if err != nil {
 		return t, err
 	}
-	requests, err := b.requests(ctx, m.since, "rebase")
+	requests, err := b.countRequests(ctx, m.since, "rebase")
 	if err != nil {
 		return t, err
 	}

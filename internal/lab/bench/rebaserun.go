@@ -36,9 +36,9 @@ func (b *bench) rebase(ctx context.Context, instances []string) (m measured, err
 	return m, err
 }
 
-// again runs for all images at the last commit, without an engine, because references and eval-bases exist. A new tag
+// runAgain runs for all images at the last commit, without an engine, because references and eval-bases exist. A new tag
 // makes all images missing.
-func (b *bench) again(ctx context.Context, image, tag, output string) (measured, error) {
+func (b *bench) runAgain(ctx context.Context, image, tag, output string) (measured, error) {
 	r := b.rebasing
 	step := b.rebaseStep(r.commit, r.instances, image, tag)
 	var err error

@@ -18,8 +18,8 @@ var accessLine = regexp.MustCompile(`"([A-Z]+) /v2/(\S+) HTTP[^"]*" ([0-9]{3})`)
 // request is one line of the access log. Its path is below the repository's.
 type request struct{ method, path, status string }
 
-// asked returns the requests to the lab's registry since a moment, for one of this bench's repositories.
-func (b *bench) asked(ctx context.Context, since time.Time, repository string) (all []request, err error) {
+// requestsTo returns the requests to the lab's registry since a moment, for one of this bench's repositories.
+func (b *bench) requestsTo(ctx context.Context, since time.Time, repository string) (all []request, err error) {
 	moment := fmt.Sprintf("%d.%09d", since.Unix(), since.Nanosecond())
 	said, err := exec.CommandContext(ctx, "docker", "logs", "--since", moment, registryContainer).CombinedOutput()
 	if err != nil {
@@ -37,9 +37,9 @@ func (b *bench) asked(ctx context.Context, since time.Time, repository string) (
 	return all, nil
 }
 
-// requests counts them by method.
-func (b *bench) requests(ctx context.Context, since time.Time, repository string) (map[string]int, error) {
-	all, err := b.asked(ctx, since, repository)
+// countRequests counts them by method.
+func (b *bench) countRequests(ctx context.Context, since time.Time, repository string) (map[string]int, error) {
+	all, err := b.requestsTo(ctx, since, repository)
 	counts := map[string]int{}
 	for _, r := range all {
 		counts[r.method]++

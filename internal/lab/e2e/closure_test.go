@@ -15,10 +15,10 @@ import (
 
 const baseStage = "base-image-minimal"
 
-// TestClosuresOfReleases hashes the base stage of each of the SDK's releases from August to October 2026, and of the one
-// before: those in one row share their eval-bases. No module is imported (each release would need an environment of
-// its own, 140 packages): the arguments are those that build() passes in all of them, and those that it passes besides
-// have the same values by default in the Dockerfile. TestRealSDK captures the real ones of one release.
+// TestClosuresOfReleases hashes the base stage of each SDK release from August to October 2026, and of the one before.
+// Releases in one row share their eval-bases. It imports no module, because each release would need an environment of
+// 140 packages. The arguments are those that build() passes in all releases; those that some pass besides are defaults
+// in the Dockerfile. TestRealSDK captures the real arguments of one release.
 func TestClosuresOfReleases(t *testing.T) {
 	all, versions := releases(t)
 	dockerfiles, row := map[string]bool{}, map[string]int{}
@@ -48,7 +48,7 @@ func TestClosuresOfReleases(t *testing.T) {
 	if len(dockerfiles) != 11 {
 		t.Errorf("%d Dockerfiles, want 11", len(dockerfiles))
 	}
-	// Neither the stage's own text nor the whole file would do.
+	// Neither the stage's text nor the whole file would give the same rows.
 	if before, after := all["1.58.1"], all["1.58.2"]; before.stage != after.stage || before.closure == after.closure {
 		t.Error("1.58.2 has not another closure with the same text of the stage")
 	}
@@ -57,11 +57,11 @@ func TestClosuresOfReleases(t *testing.T) {
 	}
 }
 
-// release is what a release's eval-bases are made from: the Dockerfile's text, the base stage's own text in it, and the
-// stage's closure.
+// release has the inputs of a release's eval-bases: the Dockerfile, the text of the base stage in it, and the stage's
+// closure.
 type release struct{ dockerfile, stage, closure string }
 
-// releases are those that the lab keeps, by version, and the versions, which happen to sort as text.
+// releases returns the lab's releases by version, and the versions, which sort as text.
 func releases(t *testing.T) (all map[string]release, versions []string) {
 	t.Helper()
 	checkout, err := filepath.Abs(root)

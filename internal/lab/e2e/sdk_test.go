@@ -11,8 +11,8 @@ import (
 	"github.com/OpenHands/eval-images/internal/lab/runner"
 )
 
-// TestSDKPath takes the SDK from the workspace: a shallow submodule that belongs to another user, at its HEAD, which no
-// repository has. The one image has no base, so that the run is short; its set-up is whole.
+// TestSDKPath takes the SDK from the workspace: a shallow submodule that belongs to another user, at a HEAD that exists
+// nowhere else. The image has no base, so the run ends soon after the set-up.
 func TestSDKPath(t *testing.T) {
 	s := step(t, repository(t), []string{withoutBase}, nil)
 	usePath(&s, "third party/sdk")
@@ -22,11 +22,11 @@ func TestSDKPath(t *testing.T) {
 	write(t, "local\n", sdk, "README.md")
 	git(t, sdk, "commit", "--quiet", "--all", "--message", "local")
 	head := git(t, sdk, "rev-parse", "HEAD")
-	giveAway(t, s.Workspace)
+	changeOwner(t, s.Workspace)
 	before := everyFile(t, sdk)
 
 	got := start(t, s).Wait()
-	ended(t, got, 1, map[string]string{"failed": "1", "sdk-sha": head, "seam": "native-field"})
+	checkOutputs(t, got, 1, map[string]string{"failed": "1", "sdk-sha": head, "seam": "native-field"})
 	if lost := ledger(t, s.Workspace, got)[withoutBase]; !strings.Contains(lost.Error, "not found") {
 		t.Errorf("the image failed with %q, want that its base is not found", lost.Error)
 	}
@@ -41,17 +41,17 @@ func TestSDKPath(t *testing.T) {
 	}
 }
 
-// TestUncommittedChanges are refused, with their list where a user looks.
+// TestUncommittedChanges: they are refused and listed in the summary.
 func TestUncommittedChanges(t *testing.T) {
 	s := step(t, repository(t), []string{withoutBase}, nil)
 	sdk := checkedOut(t, &s)
 	write(t, "x", sdk, "notes.txt")
 	write(t, "x", sdk, "README.md")
-	giveAway(t, s.Workspace)
+	changeOwner(t, s.Workspace)
 	got := start(t, s).Wait()
-	ended(t, got, 2, map[string]string{"total": "1", "built": "0"})
+	checkOutputs(t, got, 2, map[string]string{"total": "1", "built": "0"})
 	for _, want := range []string{`sdk-path "sdk" has 2 uncommitted changes:`, "modified: README.md", "untracked: notes.txt", "hint: commit them"} {
-		if !strings.Contains(got.Log, want) || !strings.Contains(shown(got.Summary), want) {
+		if !strings.Contains(got.Log, want) || !strings.Contains(unescaped(got.Summary), want) {
 			t.Errorf("log or summary lacks %q:\n%s\n%s", want, got.Log, got.Summary)
 		}
 	}
@@ -66,8 +66,8 @@ func TestUncommittedChanges(t *testing.T) {
 	}
 }
 
-// giveAway makes a workspace that of the runner's user, who is not the container's.
-func giveAway(t *testing.T, workspace string) {
+// changeOwner makes the runner's user the owner of a workspace, which the container's user is not.
+func changeOwner(t *testing.T, workspace string) {
 	t.Helper()
 	if os.Getuid() != 0 {
 		return // It is so already.
@@ -103,8 +103,8 @@ func everyFile(t *testing.T, root string) map[string]string {
 	return found
 }
 
-// TestRealSDK runs the sdk package's tests inside the action's image, on the SDK's real module: it needs the Python and
-// the uv that are there.
+// TestRealSDK runs the sdk package's tests with the SDK's real module, inside the action's image, because they need its
+// Python and uv.
 func TestRealSDK(t *testing.T) {
 	binary := filepath.Join(t.TempDir(), "sdk.test")
 	build := exec.CommandContext(t.Context(), "go", "test", "-c", "-o", binary, "./internal/sdk")

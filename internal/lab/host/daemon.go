@@ -62,7 +62,7 @@ func await(ctx context.Context, e *engine.Engine, dockerd *exec.Cmd) error {
 	defer cancel(nil)
 	go func() { cancel(fmt.Errorf("it ended at once: %v", dockerd.Wait())) }()
 	err := engine.Await(ctx, "the engine", time.Minute, func(ctx context.Context) error {
-		if answers(ctx, e) {
+		if engineAnswers(ctx, e) {
 			return nil
 		}
 		return errors.New("it does not answer")
@@ -74,14 +74,14 @@ func await(ctx context.Context, e *engine.Engine, dockerd *exec.Cmd) error {
 }
 
 // removeStale removes the pid files of killed daemons whose pid another process has now: dockerd takes any living
-// process for its predecessor. It clears away all other remains itself.
+// daemonProcess for its predecessor. It clears away all other remains itself.
 func removeStale(run string) error {
 	for path, daemon := range map[string]string{
 		"docker.pid":                       "dockerd",
 		"docker/containerd/containerd.pid": "containerd",
 	} {
 		path = filepath.Join(run, path)
-		if _, running := process(path, daemon); running {
+		if _, running := daemonProcess(path, daemon); running {
 			continue
 		}
 		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -91,8 +91,8 @@ func removeStale(run string) error {
 	return nil
 }
 
-// process returns the pid in a file, and whether that process is still the daemon.
-func process(pidFile, daemon string) (pid int, running bool) {
+// daemonProcess returns the pid in a file, and whether that process is still the daemon.
+func daemonProcess(pidFile, daemon string) (pid int, running bool) {
 	content, err := os.ReadFile(pidFile)
 	if err != nil {
 		return 0, false
@@ -108,7 +108,7 @@ func process(pidFile, daemon string) (pid int, running bool) {
 // Stop stops the engine if the lab started it.
 func Stop(ctx context.Context, e *engine.Engine) error {
 	path := filepath.Join(e.Cache, ownPID)
-	pid, running := process(path, "dockerd")
+	pid, running := daemonProcess(path, "dockerd")
 	if !running {
 		return nil
 	}
@@ -116,7 +116,7 @@ func Stop(ctx context.Context, e *engine.Engine) error {
 		return fmt.Errorf("stopping dockerd: %w", err)
 	}
 	err := engine.Await(ctx, "dockerd's end", time.Minute, func(context.Context) error {
-		if _, running := process(path, "dockerd"); running {
+		if _, running := daemonProcess(path, "dockerd"); running {
 			return fmt.Errorf("process %d still runs", pid)
 		}
 		return nil

@@ -19,7 +19,7 @@ import (
 var Part = engine.Part{Name: "Docker Engine", Up: up}
 
 func up(ctx context.Context, e *engine.Engine, log io.Writer) error {
-	if answers(ctx, e) {
+	if engineAnswers(ctx, e) {
 		return keepShim(ctx, e)
 	}
 	if err := mayInstall(e.Host); err != nil {
@@ -28,13 +28,13 @@ func up(ctx context.Context, e *engine.Engine, log io.Writer) error {
 	if err := Install(ctx, log, map[string]string{"docker": "docker.io", "dockerd": "docker.io", "iptables": "iptables"}); err != nil {
 		return err
 	}
-	if answers(ctx, e) {
+	if engineAnswers(ctx, e) {
 		return nil // the package has started it
 	}
 	return start(ctx, e, log)
 }
 
-func answers(ctx context.Context, e *engine.Engine) bool {
+func engineAnswers(ctx context.Context, e *engine.Engine) bool {
 	if _, err := exec.LookPath("docker"); err != nil {
 		return false
 	}

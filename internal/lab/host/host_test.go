@@ -33,7 +33,7 @@ func TestMayInstallOnlyBehindTheDefaultSocket(t *testing.T) {
 // TestRemoveStale has the pid file of a killed daemon, whose pid another process has now, and that of a running daemon.
 func TestRemoveStale(t *testing.T) {
 	run := t.TempDir()
-	daemon := named(t, "containerd")
+	daemon := startNamed(t, "containerd")
 	files := map[string]int{"docker.pid": os.Getpid(), "docker/containerd/containerd.pid": daemon}
 	for path, pid := range files {
 		path = filepath.Join(run, path)
@@ -58,8 +58,8 @@ func TestRemoveStale(t *testing.T) {
 	}
 }
 
-// named runs a program under another name, which /proc/PID/comm shows.
-func named(t *testing.T, name string) int {
+// startNamed runs a program under another name, which /proc/PID/comm shows.
+func startNamed(t *testing.T, name string) int {
 	t.Helper()
 	sleep, err := exec.LookPath("sleep")
 	if err != nil {

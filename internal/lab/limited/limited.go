@@ -52,7 +52,7 @@ func Start(listen, host string, limits Limits) (*Registry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listening in front of the registry: %w", err)
 	}
-	r := behind(limits)
+	r := newRegistry(limits)
 	r.Address = listener.Addr().String()
 	r.server = &http.Server{Handler: r.handler(&httputil.ReverseProxy{Rewrite: func(p *httputil.ProxyRequest) {
 		p.SetURL(&url.URL{Scheme: "http", Host: host})
@@ -62,7 +62,7 @@ func Start(listen, host string, limits Limits) (*Registry, error) {
 	return r, nil
 }
 
-func behind(limits Limits) *Registry {
+func newRegistry(limits Limits) *Registry {
 	perSecond := rate.Inf
 	if limits.PerMinute > 0 {
 		perSecond = rate.Limit(limits.PerMinute) / 60

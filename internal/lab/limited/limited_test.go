@@ -37,7 +37,7 @@ func TestFloor(t *testing.T) {
 func TestTake(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		limits := Limits{PerMinute: 600, Burst: 3}
-		r := behind(limits)
+		r := newRegistry(limits)
 		begin := time.Now()
 		for done := 0; done < 23; {
 			wait := r.take(http.MethodPut, time.Now())

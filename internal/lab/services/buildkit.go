@@ -34,7 +34,7 @@ var Builder = engine.Part{Name: "builder", Up: func(ctx context.Context, e *engi
 	if err != nil {
 		return err
 	}
-	if made(ctx, e, key) {
+	if isMade(ctx, e, key) {
 		_, err := e.Buildx(ctx, nil, "inspect", "--bootstrap", engine.Builder)
 		return err
 	}
@@ -42,7 +42,7 @@ var Builder = engine.Part{Name: "builder", Up: func(ctx context.Context, e *engi
 		return fmt.Errorf("creating the builder: %w", err)
 	}
 	fmt.Fprintln(log, "created builder", engine.Builder)
-	return note(ctx, e, key)
+	return saveContainerID(ctx, e, key)
 }, Env: func(*engine.Engine) (map[string]string, error) {
 	return map[string]string{"LAB_BUILDER": engine.Builder}, nil
 }}
@@ -69,10 +69,10 @@ func create(ctx context.Context, e *engine.Engine, toml string) error {
 	return err
 }
 
-// made reports whether the builder's container was made with this key. buildx cannot put a label on it, so the lab
+// isMade reports whether the builder's container was made with this key. buildx cannot put a label on it, so the lab
 // keeps the container's id in a file.
-func made(ctx context.Context, e *engine.Engine, key string) bool {
-	noted, err := os.ReadFile(noteFile(e))
+func isMade(ctx context.Context, e *engine.Engine, key string) bool {
+	noted, err := os.ReadFile(containerIDFile(e))
 	if err != nil {
 		return false
 	}
@@ -80,18 +80,18 @@ func made(ctx context.Context, e *engine.Engine, key string) bool {
 	return err == nil && string(noted) == key+" "+id
 }
 
-func note(ctx context.Context, e *engine.Engine, key string) error {
+func saveContainerID(ctx context.Context, e *engine.Engine, key string) error {
 	id, err := containerID(ctx, e)
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(noteFile(e), []byte(key+" "+id), 0o644); err != nil {
+	if err := os.WriteFile(containerIDFile(e), []byte(key+" "+id), 0o644); err != nil {
 		return fmt.Errorf("noting the builder: %w", err)
 	}
 	return nil
 }
 
-func noteFile(e *engine.Engine) string { return filepath.Join(e.Config(), "builder") }
+func containerIDFile(e *engine.Engine) string { return filepath.Join(e.Config(), "builder") }
 
 func containerID(ctx context.Context, e *engine.Engine) (string, error) {
 	return e.Output(ctx, "container", "inspect", "--format", "{{.Id}}", builderPrefix+engine.Builder+"0")

@@ -30,8 +30,8 @@ func rootKey() string {
 	return engine.Key(suite, strings.Join(packages, " "), string(certificates))
 }
 
-// trixie returns an archive of a Debian root.
-func trixie(ctx context.Context, e *engine.Engine, log io.Writer) (string, error) {
+// debianRoot returns an archive of a Debian root.
+func debianRoot(ctx context.Context, e *engine.Engine, log io.Writer) (string, error) {
 	return e.Cached(suite, rootKey(), func(archive string) error {
 		if os.Getuid() != 0 {
 			return errors.New("making a Debian root: only root can\nhint: run the lab as root, or where docker can pull")
@@ -63,14 +63,14 @@ func debootstrap(ctx context.Context, root string, log io.Writer) error {
 	if _, err := engine.Run(exec.CommandContext(ctx, "debootstrap", args...), nil); err != nil {
 		return fmt.Errorf("making a Debian root: %w", err)
 	}
-	if err := certify(root); err != nil {
+	if err := replaceCertificates(root); err != nil {
 		return fmt.Errorf("giving the Debian root this machine's certificates: %w", err)
 	}
 	return clean(root)
 }
 
-// certify replaces Debian's certificates by the machine's, after the package's own script has run.
-func certify(root string) error {
+// replaceCertificates replaces Debian's certificates by the machine's, after the package's own script has run.
+func replaceCertificates(root string) error {
 	content, err := os.ReadFile(bundle)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil

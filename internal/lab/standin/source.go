@@ -103,7 +103,7 @@ func (s *source) pull(ctx context.Context, name string) (bool, error) {
 func (s *source) prepare(ctx context.Context) {
 	if s.tools == nil {
 		s.tools = startWork(func() (string, error) { return tools(ctx, s.Engine, s.log) })
-		s.root = startWork(func() (string, error) { return trixie(ctx, s.Engine, s.log) })
+		s.root = startWork(func() (string, error) { return debianRoot(ctx, s.Engine, s.log) })
 	}
 }
 

@@ -37,7 +37,7 @@ func tools(ctx context.Context, e *engine.Engine, log io.Writer) (string, error)
 
 func compile(ctx context.Context, e *engine.Engine, dir string) error {
 	// Without these flags the two print the version v0.0.0+unknown.
-	versions, err := inTools(ctx, e, "list", "-m", "-f", "-X {{.Path}}/version.Version={{.Version}}",
+	versions, err := goInTools(ctx, e, "list", "-m", "-f", "-X {{.Path}}/version.Version={{.Version}}",
 		"github.com/docker/buildx", "github.com/moby/buildkit")
 	if err != nil {
 		return fmt.Errorf("reading the tools' versions: %w", err)
@@ -46,13 +46,13 @@ func compile(ctx context.Context, e *engine.Engine, dir string) error {
 		return fmt.Errorf("making the folder of the tools: %w", err)
 	}
 	flags := "-s -w " + strings.ReplaceAll(versions, "\n", " ")
-	if _, err := inTools(ctx, e, "build", "-trimpath", "-ldflags", flags, "-o", dir+"/", "tool"); err != nil {
+	if _, err := goInTools(ctx, e, "build", "-trimpath", "-ldflags", flags, "-o", dir+"/", "tool"); err != nil {
 		return fmt.Errorf("compiling the tools: %w", err)
 	}
 	return nil
 }
 
-func inTools(ctx context.Context, e *engine.Engine, args ...string) (string, error) {
+func goInTools(ctx context.Context, e *engine.Engine, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = toolsDir(e)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
