@@ -41,7 +41,8 @@ type event struct {
 	Output  string
 }
 
-// show prints the events unless print is false, and returns the result of each test function. Subtests count for theirs.
+// show prints the events unless print is false, and returns the result of each test. Subtests are tests, too: the time of a
+// test does not include that of its parallel subtests.
 func show(in io.Reader, out io.Writer, verbose, print bool) (tests []event, err error) {
 	if !print {
 		out = io.Discard
@@ -79,7 +80,7 @@ func show(in io.Reader, out io.Writer, verbose, print bool) (tests []event, err 
 			fallthrough
 		case e.Action == "pass", e.Action == "skip":
 			delete(logs, this)
-			if e.Test != "" && !strings.Contains(e.Test, "/") {
+			if e.Test != "" {
 				tests = append(tests, e)
 			}
 		}

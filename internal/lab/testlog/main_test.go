@@ -83,8 +83,8 @@ func TestFailedTestsAreShownAndOthersAreNot(t *testing.T) {
 
 func TestSlowestComesFirst(t *testing.T) {
 	const in = `{"Action":"pass","Package":"github.com/OpenHands/eval-images/internal/a","Test":"TestA","Elapsed":1}
-{"Action":"pass","Package":"github.com/OpenHands/eval-images","Test":"TestB/sub","Elapsed":9}
-{"Action":"pass","Package":"github.com/OpenHands/eval-images","Test":"TestB","Elapsed":9.26}
+{"Action":"pass","Package":"github.com/OpenHands/eval-images","Test":"TestB/sub","Elapsed":9.3}
+{"Action":"pass","Package":"github.com/OpenHands/eval-images","Test":"TestB","Elapsed":0}
 {"Action":"pass","Package":"github.com/OpenHands/eval-images","Elapsed":30}
 {"Action":"fail","Package":"github.com/OpenHands/eval-images/internal/a","Test":"TestC","Elapsed":2}
 `
@@ -94,7 +94,7 @@ func TestSlowestComesFirst(t *testing.T) {
 	}
 	var out bytes.Buffer
 	printSlowest(&out, tests, 2)
-	if diff := cmp.Diff("     9.3 s  TestB  github.com/OpenHands/eval-images\n     2.0 s  TestC  internal/a\n", out.String()); diff != "" {
+	if diff := cmp.Diff("     9.3 s  TestB/sub  github.com/OpenHands/eval-images\n     2.0 s  TestC  internal/a\n", out.String()); diff != "" {
 		t.Error(diff)
 	}
 }
