@@ -5,10 +5,10 @@ SHELL := bash
 .DEFAULT_GOAL := help
 .PHONY: help demo test bench soak unit e2e lab down lint format packages
 
-# $(call step,NAME,COMMAND) says what it does and how long it took.
+# $(call step,NAME,COMMAND) prints the name before the command, and the time it took after it.
 step = @begin=$$SECONDS; echo "==> $(1)"; $(2); echo "==> $(1): done in $$((SECONDS - begin)) s"
 
-# The lab is a module of its own: it needs more than the product does, and none of that belongs into the product's go.mod.
+# The lab is a module of its own, so that the product's go.mod has only what the product needs.
 lab = go run -C internal/lab .
 testlog = go run -C internal/lab ./testlog
 
@@ -57,8 +57,8 @@ lint: ## formatting, go vet, staticcheck, go.mod and the workflows
 format: ## format the code
 	$(call tool,gofumpt) -w .
 
-# The race detector needs a C compiler, the worker's tests a Python, and an engine's list of a container's processes ps; a
-# fresh machine may have none of them.
+# A fresh machine may lack these: the race detector needs a C compiler, the worker's tests need Python, and docker top
+# needs ps.
 packages:
 	@missing=; command -v cc >/dev/null || missing="gcc libc6-dev"; command -v python3 >/dev/null || missing="$$missing python3"; \
 	command -v ps >/dev/null || missing="$$missing procps"; \
