@@ -16,7 +16,7 @@ import (
 	"github.com/OpenHands/eval-images/internal/lab/services"
 )
 
-var errNotUp = errors.New("the lab is not up, or not as this checkout needs it\nhint: make lab")
+var errNotUp = errors.New("the lab is not up for this checkout\nhint: make lab")
 
 // env prints the variables that `up` has left, if they are still true: the registry answers, and the sources have the
 // hash that is in the name of the action's image.

@@ -12,7 +12,7 @@ import (
 // againstBefore builds the same images three times, each time at a new commit on the same warm builder: by the action,
 // and by the SDK's own command line with and without a prebuilt sdist.
 func (b *bench) againstBefore(ctx context.Context) (table, error) {
-	t := table{header: []string{"Variant", "Whole run", "Of it builds", "Takes, the action being 1"}}
+	t := table{header: []string{"Variant", "Whole run", "Builds", "Relative to the action"}}
 	if err := b.warm(ctx); err != nil {
 		return t, err
 	}
@@ -44,7 +44,7 @@ func (b *bench) againstBefore(ctx context.Context) (table, error) {
 	for _, variant := range []struct {
 		name  string
 		sdist bool
-	}{{"SDK's command line, xargs -P2, no sdist made ahead", false}, {"the same, with one sdist made ahead", true}} {
+	}{{"SDK's command line, xargs -P2, no prebuilt sdist", false}, {"the same, with one prebuilt sdist", true}} {
 		if commit, err = b.sdk.next(ctx); err != nil {
 			return t, err
 		}
@@ -54,7 +54,7 @@ func (b *bench) againstBefore(ctx context.Context) (table, error) {
 		}
 		t.row(variant.name, seconds(before), seconds(parts[len(parts)-1].took), ratio(before, took))
 	}
-	t.note("%d images, %d at once, each variant at a commit of its own, a comment apart, on one warm builder.", images, workers)
+	t.note("%d images, %d at once, on one warm builder. Each variant builds a commit of its own, which differs in a comment.", images, workers)
 	return t, nil
 }
 

@@ -84,7 +84,7 @@ func marks(said string) ([]phase, error) {
 		last = at
 	}
 	if len(phases) == 0 {
-		return nil, fmt.Errorf("the run left no times: %.200q", said)
+		return nil, fmt.Errorf("the output has no marks: %.200q", said)
 	}
 	return phases, nil
 }
