@@ -13,7 +13,7 @@ var allowed = map[string]string{
 	".":        "pipeline",
 	"pipeline": "actions build build/evalbase build/native build/rebase build/verify build/wrap config dataset engine ledger plan registry report sdk sdk/closure",
 
-	"report":         "build ledger plan",
+	"report":         "build config ledger plan",
 	"ledger":         "build plan",
 	"build/native":   "build plan sdk",
 	"build/rebase":   "build plan registry",
@@ -23,13 +23,14 @@ var allowed = map[string]string{
 	"build":          "plan",
 	"plan":           "config",
 
-	"actions":  "",
-	"config":   "spelling",
-	"spelling": "",
-	"dataset":  "config",
-	"engine":   "",
-	"registry": "",
-	"sdk":      "spelling",
+	"actions":         "",
+	"config":          "spelling",
+	"config/generate": "config",
+	"spelling":        "",
+	"dataset":         "config",
+	"engine":          "",
+	"registry":        "",
+	"sdk":             "spelling",
 
 	"sdk/closure": "",
 

@@ -14,10 +14,19 @@ import (
 )
 
 func main() {
-	// A runner sends SIGINT, then SIGTERM 7.5 s later, then kills 2.5 s after that (actions/runner, ProcessInvoker.cs).
-	// Both mean the same here; the second one must not cut off the report that the first one asked for.
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// A runner sends SIGINT, then SIGTERM 7.5 s later, then kills 2.5 s after that (actions/runner, ProcessInvoker.cs). A
+	// terminal that closes sends SIGHUP. All mean the same here; a second one must not cut off the report that the first
+	// one asked for.
+	cancels := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // nohup ignores it
+		cancels = append(cancels, syscall.SIGHUP)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), cancels...)
 	defer stop()
+	// A write to a pipe that nobody reads, or of a file larger than ulimit -f allows, must fail and not end the process: it
+	// would leave credentials and child processes behind. Ignored signals are inherited by child processes, which then do
+	// not end when their reader does; handled ones are not inherited (signal(7)).
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE, syscall.SIGXFSZ)
 	dir, err := os.Getwd()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "finding the working directory:", err)

@@ -12,8 +12,8 @@ import (
 	"github.com/OpenHands/eval-images/internal/report"
 )
 
-// The README's tables say what action.yml says; config's own test holds action.yml to the program.
-func TestReadmeHasEveryInputAndOutput(t *testing.T) {
+// The inputs are generated in both files; config/generate tests them.
+func TestReadmeHasEveryOutput(t *testing.T) {
 	action, err := os.ReadFile("action.yml")
 	if err != nil {
 		t.Fatal(err)
@@ -22,9 +22,10 @@ func TestReadmeHasEveryInputAndOutput(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	declared := regexp.MustCompile(`(?m)^  ([a-z-]+):\n    description: (.*)$`).FindAllStringSubmatch(string(action), -1)
-	if len(declared) < 30 {
-		t.Fatalf("found %d inputs and outputs in action.yml", len(declared))
+	_, outputs, _ := strings.Cut(string(action), "\noutputs:\n")
+	declared := regexp.MustCompile(`(?m)^  ([a-z-]+):\n    description: (.*)$`).FindAllStringSubmatch(outputs, -1)
+	if len(declared) < 10 {
+		t.Fatalf("found %d outputs in action.yml", len(declared))
 	}
 	for _, d := range declared {
 		if row := "| `" + d[1] + "` | " + d[2] + " |"; !strings.Contains(string(readme), row) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"testing"
 
@@ -34,8 +35,8 @@ func TestScripts(t *testing.T) {
 			e.Setenv("TMPDIR", e.WorkDir+"/tmp")
 			e.Setenv("HOME", e.WorkDir)
 			e.Setenv("HF_ENDPOINT", hub.URL)
-			e.Setenv("HF_DATASETS_SERVER", hub.ServerURL)
-			return os.MkdirAll(e.WorkDir+"/tmp", 0o755)
+			return errors.Join(os.MkdirAll(e.WorkDir+"/tmp", 0o755),
+				os.CopyFS(e.WorkDir+"/fakesdk", os.DirFS("internal/sdk/testdata/fakesdk")))
 		},
 	})
 }

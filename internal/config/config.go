@@ -1,101 +1,104 @@
-// Package config turns the action's inputs, or the same names as flags, into one validated Config.
+// Package config turns the action's inputs, or flags of the same names, into a validated Config.
 package config
 
-import "time"
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
 
-// Config is what the user asked for, complete: every default is filled in and every value was checked that can be
-// checked without looking outside.
+// Config is what the user asked for, with all defaults. Everything is checked that can be checked without files or network.
 type Config struct {
 	// Benchmark is the preset that the other defaults came from.
 	Benchmark Benchmark
 
-	// SDKRepository is where the SDK is cloned from: an https, http or file URL. SDKRef is a branch, tag or SHA of it.
+	// SDKRepository is an https, http or file URL. SDKRef is a branch, tag or SHA in it.
 	SDKRepository, SDKRef string
-	// SDKPath is a work tree to take the SDK from at its HEAD, relative to the workspace or absolute. Where it is given,
-	// SDKRepository and SDKRef are empty.
+	// SDKPath is an SDK checkout, absolute or relative to the workspace, to use at its HEAD. If it is set, SDKRepository and
+	// SDKRef are empty.
 	SDKPath string
 	// SDKOptions are fields of the SDK's BuildOptions, in the order given. The SDK checks names and values.
 	SDKOptions []Option
 
-	// Dataset and Split name the instance list: on the hub or, where Dataset is a file (LocalDataset), in the workspace.
+	// Dataset and Split name the list of instances: on the Hub, or in the workspace if Dataset is a file (LocalDataset).
 	Dataset, Split string
-	// InstanceIDs and InstancesFile choose from the dataset; the ids win over the file. Both empty means everything.
+	// InstanceIDs and InstancesFile select instances; InstanceIDs wins. If both are empty, all are selected.
 	InstanceIDs   []string
 	InstancesFile string
-	// Limit is how many of them a run takes, by the evaluation's own sampling; 0 is all. With InstanceIDs it is 0.
+	// Limit is the number of selected instances to sample, as the evaluation samples them. 0 is all. With InstanceIDs it is 0.
 	Limit int
-	// Shard is the part of the plan that this run has.
+	// Shard is the part of the plan to build.
 	Shard Shard
 
-	// Image is the repository that images are pushed to, without a tag.
+	// Image is the repository to push images to, without a tag.
 	Image string
-	// EvalBaseImage is the repository of the eval-base images, without a tag; Image where the user named none.
+	// EvalBaseImage is the repository of the eval-base images, without a tag. The default is Image.
 	EvalBaseImage string
-	// BaseImageTemplate makes an instance's base image: {instance_id} {repo} {name} {arch}.
+	// BaseImageTemplate makes the base image of an instance, with BasePlaceholders.
 	BaseImageTemplate string
-	// CustomTagTemplate makes the SDK's custom tag: {instance_tag} {instance_id} {sdk_dockerfile_sha7} {options_sha7}.
-	// TagTemplateGiven says that the user wrote it.
+	// CustomTagTemplate makes the SDK's custom tag, with TagPlaceholders. TagTemplateGiven reports that the user set it.
 	CustomTagTemplate string
 	TagTemplateGiven  bool
-	// Target is the SDK Dockerfile's stage, "source-minimal".
+	// Target is a stage of the SDK's Dockerfile, "source-minimal".
 	Target string
-	// Strategy is how images are made: StrategyAuto, StrategyNative or StrategyRebase.
+	// Strategy is StrategyAuto, StrategyNative or StrategyRebase.
 	Strategy string
-	// Verify is how many rebased images are also built natively and compared. VerifyGiven says that the user wrote it: what
-	// was asked for is an error where it is not possible, the default is left out with a warning.
+	// Verify is the number of rebased images to build natively too and compare. VerifyGiven reports that the user set it:
+	// where nothing can be built that is an error, while the default is skipped with a warning.
 	Verify      int
 	VerifyGiven bool
-	// VerifyTree compares whole file trees, too.
+	// VerifyTree also compares all files.
 	VerifyTree bool
-	// VerifyImages are what the command verify is to compare, as full references in Image; empty in every other run.
+	// VerifyImages are the images that the command verify compares, as full references in Image. Other runs have none.
 	VerifyImages []string
-	// EvalBaseMaxAge is how old an eval-base image may be and still be used; 0 is any age.
+	// EvalBaseMaxAge is the maximum age of eval-base images. 0 is any age.
 	EvalBaseMaxAge time.Duration
 
-	// ForceBuild builds also what the registry has.
+	// ForceBuild builds images even if the registry has them.
 	ForceBuild bool
-	// DryRun prints the plan and builds nothing. SDKRef and Builder may then be empty.
+	// DryRun prints the plan and builds nothing. Then SDKRef and Builder may be empty.
 	DryRun bool
-	// Format is how a dry run prints on a command line: "text" or "json".
+	// Format is the output format of a dry run on the command line: "text" or "json".
 	Format string
-	// MaxWorkers is the number of images built at once, at least 1.
+	// MaxWorkers is the maximum number of images to build at once, 1 or more.
 	MaxWorkers int
-	// MaxRetries is how many attempts at an image may follow the first one, at least 0.
+	// MaxRetries is the maximum number of retries for transient failures of an image.
 	MaxRetries int
-	// BatchSize is the number of finished images after which disk and cache are looked at, at least 1.
+	// BatchSize is the number of finished images between two checks of disk and cache, 1 or more.
 	BatchSize int
-	// CacheMode is what BuildKit exports as registry cache: "off", "min" or "max".
+	// CacheMode is the registry cache that BuildKit exports: "off", "min" or "max".
 	CacheMode string
-	// ImageTimeout bounds one image's build.
+	// ImageTimeout is the maximum time for one attempt at an image.
 	ImageTimeout time.Duration
 
-	// Builder is a buildx builder to adopt by name, or the unix:// or tcp:// address of a buildkitd. Empty means one of
-	// the run's own, which BuildkitdConfig, a buildkitd.toml, is for.
+	// Builder is the name of a buildx builder to adopt, or the unix:// or tcp:// address of a buildkitd. If it is empty, the
+	// run creates a builder, with the buildkitd.toml in BuildkitdConfig.
 	Builder, BuildkitdConfig string
-	// KeepStorageGB is what pruning leaves of the builder's cache, in units of 10^9 bytes.
+	// KeepStorageGB is the size to prune the build cache down to, in units of 10^9 bytes.
 	KeepStorageGB int
-	// PruneThreshold is the use of the engine's disk in percent above which the cache is pruned; 100 never prunes.
+	// PruneThreshold is the disk usage in percent above which the build cache is pruned. 100 never prunes.
 	PruneThreshold int
 
-	// Registry and BaseRegistry are the credentials for Image's host and for the base images' host.
+	// Registry and BaseRegistry are the credentials for the registry of Image and for that of the base images.
 	Registry, BaseRegistry Credentials
 
-	// HFToken is the hub's; empty means anonymous.
+	// HFToken is the token for the Hugging Face Hub. Empty is anonymous.
 	HFToken string
 
-	// BuildDir is where ledger, logs and summaries go, relative to the workspace.
+	// BuildDir is the directory for ledger, logs and summaries, relative to the workspace.
 	BuildDir string
-	// Title heads the step summary.
+	// Title is the title of the step summary.
 	Title string
 
-	// limitUnused says that n-limit was given, but not used.
+	// limitUnused reports that n-limit is given but has no effect.
 	limitUnused bool
 }
 
 // Option is one field of the SDK's BuildOptions.
 type Option struct{ Name, Value string }
 
-// Credentials are a user's name and password at a registry. Both empty means anonymous.
+// Credentials are a user name and password for a registry. Both are empty for anonymous access.
 type Credentials struct{ Username, Password string }
 
 // Benchmark is a preset: the defaults that differ from one benchmark to the next.
@@ -108,6 +111,9 @@ type Benchmark struct {
 	Dataset, Split string
 	// BaseImageTemplate and CustomTagTemplate are the evaluation's own rules.
 	BaseImageTemplate, CustomTagTemplate string
+	// PrefixVariable is the environment variable that the evaluation reads the beginning of the tag from: "IMAGE_TAG_PREFIX".
+	// It is empty where OpenHands/benchmarks builds images, but does not evaluate them.
+	PrefixVariable string
 	// Wraps say whose base images get Python packages more before the SDK builds upon them.
 	Wraps []Wrap
 	// MaxWorkers is the benchmark workflow's default.
@@ -118,4 +124,80 @@ type Benchmark struct {
 	// Filled is a column of the dataset; an instance in which it is blank has no image. The instances are dropped after
 	// sampling, as OpenHands/benchmarks does. Empty means none.
 	Filled string
+}
+
+// Shard is part Index of Count, counted from 1. The zero value is all.
+type Shard struct{ Index, Count int }
+
+// String returns the shard as typed, "2/4", or "" for all.
+func (s Shard) String() string {
+	if s.Count == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d/%d", s.Index, s.Count)
+}
+
+// SDKSource returns where the SDK comes from, for reports: a repository and a ref, or a path and its HEAD.
+func (c Config) SDKSource() (repository, ref string) {
+	if c.SDKPath != "" {
+		return c.SDKPath, "HEAD"
+	}
+	return c.SDKRepository, c.SDKRef
+}
+
+// LocalDataset reports whether a dataset is a file in the workspace. Its extension decides, as in OpenHands/benchmarks.
+func LocalDataset(name string) bool {
+	return strings.HasSuffix(name, ".jsonl") || strings.HasSuffix(name, ".json")
+}
+
+// Datasets names the datasets of the presets.
+func Datasets() []string {
+	var names []string
+	for _, b := range presets {
+		names = append(names, b.Dataset)
+	}
+	return names
+}
+
+// Selection names the preset's own list of instances. It is for the preset's dataset and split only, and if the user has
+// selected no instances.
+func (c Config) Selection() string {
+	b := c.Benchmark
+	if len(c.InstanceIDs) > 0 || c.InstancesFile != "" || c.Dataset != b.Dataset || c.Split != b.Split {
+		return ""
+	}
+	return b.Selection
+}
+
+// Columns names the columns of the dataset that a run needs, besides the instance id.
+func (c Config) Columns() []string {
+	columns := Columns(c.BaseImageTemplate)
+	if filled := c.Benchmark.Filled; filled != "" && !slices.Contains(columns, filled) {
+		columns = append(columns, filled)
+	}
+	return columns
+}
+
+// Wrap lists what the base images of one repository's instances lack.
+type Wrap struct {
+	// Repository is the part of the instance ids before "__": "sphinx-doc".
+	Repository string
+	// Requirements are requirement specifiers for pip, separated by spaces: "docutils<0.21 roman".
+	Requirements string
+}
+
+// sphinxWrap is for Sphinx's LaTeX builder, which imports helpers for roman numerals. They are in docutils before 0.21 and
+// in the package roman (OpenHands/benchmarks, swebench/constants.py WRAPPED_REPOS and Dockerfile.swebench-deps).
+var sphinxWrap = []Wrap{{Repository: "sphinx-doc", Requirements: "docutils<0.21 roman"}}
+
+// Wrap returns the requirements to add to the base image of an instance, or "". The id decides: a template may give an image
+// any name.
+func (b Benchmark) Wrap(instanceID string) string {
+	repository, _, _ := strings.Cut(instanceID, "__")
+	for _, w := range b.Wraps {
+		if w.Repository == repository {
+			return w.Requirements
+		}
+	}
+	return ""
 }

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// ParseArgs makes a Config of a command line that has the inputs' names as flags, and may begin with VerifyCommand;
-// without arguments, of the inputs themselves. For --help it writes the table of inputs to help and returns flag.ErrHelp.
+// ParseArgs makes a Config of a command line, whose flags are the inputs and which may begin with VerifyCommand. Without
+// arguments it reads the inputs of the action. For --help it writes the list of flags and returns flag.ErrHelp.
 func ParseArgs(args []string, input func(name string) string, help io.Writer) (Config, error) {
 	if len(args) == 0 {
 		return Parse(func(name string) string {
@@ -30,23 +30,37 @@ func ParseArgs(args []string, input func(name string) string, help io.Writer) (C
 	line.checkImages()
 	c, err := Parse(func(name string) string { return line.values[name] })
 	c.VerifyImages = line.images
-	return c, errors.Join(append(line.mistakes, err)...)
+	return c, errors.Join(append(line.errors, err)...)
 }
 
-// commandLine collects flags, and what is wrong with them.
+// PrintsJSON reports whether a command line asks for JSON. It does not check the command line.
+func PrintsJSON(args []string) bool {
+	for i, arg := range args {
+		name, value, ok := strings.Cut(strings.TrimLeft(arg, "-"), "=")
+		if !ok && i+1 < len(args) {
+			value = args[i+1]
+		}
+		if name == FormatFlag && strings.HasPrefix(arg, "-") && value == "json" {
+			return true
+		}
+	}
+	return false
+}
+
+// commandLine has the flags of a command line, and its errors.
 type commandLine struct {
-	values   map[string]string
-	mistakes []error
-	// verify says that the line began with VerifyCommand; what is no flag is then one of images.
+	values map[string]string
+	errors []error
+	// verify reports that the command is VerifyCommand; its arguments that are no flags are images.
 	verify bool
 	images []string
 }
 
 func (l *commandLine) wrong(input, problem, fix string) {
-	l.mistakes = append(l.mistakes, &Mistake{Input: input, Problem: problem, Fix: fix})
+	l.errors = append(l.errors, &InputError{Input: input, Problem: problem, Fix: fix})
 }
 
-// read goes on after a mistake, to find them all. It stops where help is asked for.
+// read reads all flags, even after an error. It stops at --help.
 func (l *commandLine) read(args []string) (help bool) {
 	flags := l.flags()
 	for len(args) > 0 {
@@ -60,8 +74,8 @@ func (l *commandLine) read(args []string) (help bool) {
 		case len(rest) > 0 && l.verify:
 			l.images, rest = append(l.images, rest[0]), rest[1:]
 		case len(rest) > 0:
-			l.wrong("command line", Quote(rest[0])+" is not a flag", "every value follows its flag's name, as in "+
-				"--sdk-ref v1.58.2; that of a switch follows an equals sign, as in --force-build=false")
+			l.wrong("command line", Quote(rest[0])+" is not a flag", "write values after the name of a flag, as in "+
+				"--sdk-ref v1.58.2; write boolean values after an equals sign, as in --force-build=false")
 			rest = rest[1:]
 		}
 		args = rest
@@ -75,25 +89,25 @@ func (l *commandLine) flags() *flag.FlagSet {
 	for _, in := range allFlags() {
 		set := func(v string) error {
 			old, twice := l.values[in.Name]
-			if twice && !in.lines {
-				l.wrong(in.Name, "is given twice", "give it once")
+			if twice && in.kind != lines {
+				l.wrong(in.Name, "is set twice", "set it once")
 			}
-			if twice && in.lines {
+			if twice && in.kind == lines {
 				v = old + "\n" + v
 			}
 			l.values[in.Name] = v
 			return nil
 		}
-		if in.boolean {
-			flags.BoolFunc(in.Name, in.Text(), set)
+		if in.kind == boolean {
+			flags.BoolFunc(in.Name, "", set)
 		} else {
-			flags.Func(in.Name, in.Text(), set)
+			flags.Func(in.Name, "", set)
 		}
 	}
 	return flags
 }
 
-// refuse explains what package flag did not take and gives what is left to read. Only the flag's name is shown: its
+// refuse records an error of package flag and returns the remaining arguments. It shows the name of the flag only: the
 // value may be a secret.
 func (l *commandLine) refuse(err error, arg string, rest []string) []string {
 	name, _, _ := strings.Cut(strings.TrimLeft(arg, "-"), "=")
@@ -105,8 +119,8 @@ func (l *commandLine) refuse(err error, arg string, rest []string) []string {
 	if near := Nearest(name, inputNames()); near != "" {
 		fix = "did you mean --" + near + "? " + fix
 	}
-	l.wrong("command line", "there is no flag "+Quote("--"+name), fix)
-	// What follows an unknown flag is most likely its value, and not one more mistake.
+	l.wrong("command line", "unknown flag "+Quote("--"+name), fix)
+	// The argument after an unknown flag is most likely its value, and not another error.
 	if len(rest) > 0 && !strings.HasPrefix(rest[0], "-") && !strings.Contains(arg, "=") {
 		return rest[1:]
 	}
@@ -121,17 +135,27 @@ func inputNames() []string {
 	return names
 }
 
+const usage = `Usage:
+  eval-images --sdk-ref REF [flags]       make sure that every evaluation image exists in a registry
+  eval-images verify IMAGE... [flags]     build these images natively under other tags, and compare
+  eval-images merge DIR...                merge the results of the shards of one run
+
+Without arguments, eval-images is a GitHub action and reads its inputs from INPUT_ variables.
+For verify, use the flags that the images were made with.
+`
+
 func printHelp(w io.Writer) {
-	fmt.Fprint(w, "eval-images makes sure that every evaluation image exists in a registry for one ref of the SDK.\n\n"+
-		"Without arguments it is a GitHub action and reads its inputs from INPUT_ variables; else from these flags.\n"+
-		"eval-images merge DIR... adds up what the shards of one run have left in folders.\n"+
-		"eval-images verify IMAGE... builds the images named natively under other tags, with the flags that they were made\n"+
-		"with, and compares.\n\n")
+	fmt.Fprint(w, usage)
+	group := Group("")
 	for _, in := range allFlags() {
+		if in.Group != group {
+			group = in.Group
+			fmt.Fprintf(w, "\n%s:\n", group)
+		}
 		value := " VALUE"
-		if in.boolean {
+		if in.kind == boolean {
 			value = ""
 		}
-		fmt.Fprintf(w, "  --%s%s\n      %s\n", in.Name, value, in.Text())
+		fmt.Fprintf(w, "  --%s%s\n      %s\n", in.Name, value, in.Description())
 	}
 }

@@ -1,104 +1,225 @@
 package config
 
 import (
+	"math"
 	"slices"
 	"strconv"
+	"strings"
 )
+
+//go:generate go run ./generate
 
 // Input is one input of the action, and one flag of the command line.
 type Input struct {
 	// Name is kebab-case: "max-workers".
-	Name string
-	// Default says in words what holds when the input is not given; empty where Description says it.
+	Name  string
+	Group Group
+	// Default is the value of an input that is not given. It is empty where there is no such value, or where it depends on
+	// the benchmark.
 	Default string
-	// Description is a sentence or two.
-	Description string
+	// DefaultNote explains Default in words, or takes its place.
+	DefaultNote string
+	// Help is one or more sentences, without the default.
+	Help string
 
-	// lines allows line breaks, secret keeps the value out of messages, boolean needs no value as a flag.
-	lines, secret, boolean bool
+	kind kind
+	// least and most are the limits of an integer; a duration has least only.
+	least, most int
+	// choices are the values of a choice.
+	choices []string
+	// check finds what is wrong with a text, and what to do about it. Both are empty for a valid value.
+	check func(value string) (problem, fix string)
 }
 
-// Text is the description with the default, as action.yml has it.
-func (in Input) Text() string {
-	if in.Default == "" {
-		return in.Description
+// Group is a heading in the documentation.
+type Group string
+
+const (
+	whatToBuild Group = "What to build"
+	whereToPush Group = "Where to push"
+	howToBuild  Group = "How to build"
+	resources   Group = "Resources"
+	credentials Group = "Credentials"
+	record      Group = "Record"
+)
+
+// kind is the type of an input's value.
+type kind int
+
+const (
+	text     kind = iota // one line
+	lines                // several lines
+	secret               // one line that messages never show
+	boolean              // a flag of this kind needs no value
+	integer              // a whole number
+	choice               // one of a few words
+	duration             // as time.ParseDuration takes it, or in days: "30d"
+)
+
+// Description is the help with the default, as in action.yml.
+func (in Input) Description() string {
+	switch {
+	case in.Default != "":
+		return in.Help + " Default " + in.DefaultText("") + "."
+	case in.DefaultNote != "":
+		return in.Help + " The default is " + in.DefaultNote + "."
+	default:
+		return in.Help
 	}
-	return in.Description + " Default " + in.Default + "."
 }
 
-// inputs is the one table that flags, help and action.yml (by a test) follow.
+// DefaultText is the default, with quote before and after it, and its note.
+func (in Input) DefaultText(quote string) string {
+	switch {
+	case in.Default == "":
+		return in.DefaultNote
+	case in.DefaultNote == "":
+		return quote + in.Default + quote
+	default:
+		return quote + in.Default + quote + " (" + in.DefaultNote + ")"
+	}
+}
+
+const (
+	defaultSDKRepository = "https://github.com/OpenHands/software-agent-sdk.git"
+	defaultImage         = "ghcr.io/openhands/eval-agent-server"
+	defaultTarget        = "source-minimal"
+	defaultBuildDir      = "builds"
+
+	// The limits of OpenHands/benchmarks: 2000 s for an image, BUILD_BATCH_SIZE, BUILDKIT_PRUNE_KEEP_GB and
+	// BUILDKIT_PRUNE_THRESHOLD_PCT.
+	defaultImageTimeout   = "33m20s"
+	defaultBatchSize      = "15"
+	defaultKeepStorageGB  = 60
+	defaultPruneThreshold = 60
+
+	// defaultMaxRetries makes three attempts in all, as the workflows of OpenHands/benchmarks do for their environment
+	// images. The waits between the attempts add up to seconds for a lost connection, and to minutes for a registry that
+	// asks to slow down.
+	defaultMaxRetries = "2"
+)
+
+// Limits that protect from a typing error.
+const (
+	mostRetries  = 20   // the waits double
+	mostVerified = 1000 // these images are built twice
+	mostShards   = 1000
+)
+
+// inputs describes every input of the action once. The flags, --help, action.yml and the tables in the documentation are
+// made from it: go generate ./internal/config.
 var inputs = []Input{
-	{Name: "benchmark", Default: "swebench", Description: "Preset for instance list, base images, workers and title, " + listed(presetNames()) + "."},
-	{Name: "sdk-ref", Description: "Branch, tag or commit SHA of sdk-repository. Required unless sdk-path is given, but for a dry-run."},
-	{Name: "sdk-repository", Default: defaultSDKRepository, Description: "Where the SDK is cloned from, an https, http or file URL."},
-	{Name: "sdk-path", Description: "Checkout of the SDK in the workspace that is used, at its HEAD, instead of sdk-repository and sdk-ref. " +
-		"Uncommitted changes in it are refused."},
-	{Name: "sdk-options", Default: "none, so the SDK's own defaults", lines: true,
-		Description: "Fields of the SDK's BuildOptions, one name=value a line, for example install_acp_providers= for none."},
-	{Name: "dataset", Default: "that of the benchmark",
-		Description: "Dataset with the instances, as the Hugging Face hub names it, or a .jsonl or .json file in the workspace."},
-	{Name: "split", Default: "that of the benchmark", Description: "Split of the dataset. A file has none, so it is ignored there."},
-	{Name: "instance-ids", Default: "all of the benchmark", lines: true,
-		Description: "Instance ids to build, separated by commas, blanks or line breaks."},
-	{Name: "instances-file", Description: "File in the workspace with one instance id a line. Ignored when instance-ids is given."},
-	{Name: "n-limit", Default: "0, all", Description: "How many of the chosen instances to build, the same ones that an evaluation with this limit draws. " +
-		"Ignored when instance-ids is given."},
-	{Name: "shard", Default: "1/1, all", Description: "Which part of the images this run builds, such as 2/4. The parts are even, and mix repositories."},
-	{Name: "image", Default: defaultImage, Description: "Repository that the images are pushed to, without a tag."},
-	{Name: "eval-base-image", Default: "that of image",
-		Description: "Repository of the eval-base images that images are rebased on, without a tag."},
-	{Name: "base-image-template", Default: "that of the benchmark, for swebench " + sweBenchBaseImage + " in lower case",
-		Description: "Base image of an instance, with {instance_id} {repo} {name} {arch}, and {column:NAME} for a column of the dataset."},
-	{Name: "custom-tag-template", Default: "what the evaluation pulls, " + phasedTag,
-		Description: "The custom part of each tag, with {instance_tag} {instance_id} {sdk_dockerfile_sha7} {options_sha7}."},
-	{Name: "target", Default: defaultTarget, Description: "Stage of the SDK's Dockerfile."},
-	{Name: "strategy", Default: defaultStrategy, Description: "How images are made, auto, native or rebase. native has the SDK build each one; " +
-		"rebase has it build two references, and makes the others from these in the registry; what cannot be made so fails with rebase, " +
-		"and is built natively with auto."},
-	{Name: "verify", Default: strconv.Itoa(defaultVerify) + ", which is left out with a warning where nothing can be built",
-		Description: "How many rebased images are also built natively and compared, 0 for none. A difference fails the run."},
-	{Name: "verify-tree", Default: "false", Description: "true compares whole file trees too, for which both images are read completely.", boolean: true},
-	{Name: "eval-base-max-age", Default: "0, any age", Description: "Age from which an eval-base image is built anew, such as 30d or 168h."},
-	{Name: "force-build", Default: "false", Description: "true builds also the images that the registry has.", boolean: true},
-	{Name: "dry-run", Default: "false", Description: "true prints the plan, with what exists already, and builds nothing. " +
-		"Without sdk-ref it names no tags.", boolean: true},
-	{Name: "max-workers", Default: "that of the benchmark, 8 for swebench, 4 for swtbench", Description: "Images built at once."},
-	{Name: "max-retries", Default: defaultMaxRetries, Description: "Further attempts at an image that failed for a cause that may pass, 0 for none."},
-	{Name: "batch-size", Default: strconv.Itoa(defaultBatchSize),
-		Description: "Images after which the engine's disk and the builder's cache are looked at, while builds go on."},
-	{Name: "cache-mode", Default: defaultCacheMode, Description: "Registry cache that BuildKit exports with each image, off, min or max."},
-	{Name: "image-timeout", Default: defaultImageTimeout.String(), Description: "Longest time for one attempt at an image, such as 90s, 30m or 1h."},
-	{Name: "builder", Default: "one of this run's own, removed at its end",
-		Description: "Name of a buildx builder to adopt (the name output of docker/setup-buildx-action), " +
+	{Name: "benchmark", Group: whatToBuild, kind: choice, Default: presets[0].Name, choices: presetNames(),
+		Help: "Benchmark to build images for: " + listed(quoted(presetNames())) + ". It sets the defaults of other inputs."},
+	{Name: "sdk-ref", Group: whatToBuild, check: checkRef,
+		Help: "Branch, tag or commit SHA of the SDK. Required, unless `sdk-path` is given or `dry-run` is true."},
+	{Name: "sdk-repository", Group: whatToBuild, Default: defaultSDKRepository, check: checkRepositoryURL,
+		Help: "Git repository of the SDK, as an https, http or file URL."},
+	{Name: "sdk-path", Group: whatToBuild,
+		Help: "Path of an SDK checkout in the workspace, used at its HEAD instead of `sdk-repository` and `sdk-ref`. " +
+			"It must have no uncommitted changes."},
+	{Name: "sdk-options", Group: whatToBuild, kind: lines, DefaultNote: "the SDK's own defaults",
+		Help: "Fields of the SDK's BuildOptions, one `name=value` per line. For example, `install_acp_providers=` installs no ACP providers."},
+	{Name: "dataset", Group: whatToBuild, DefaultNote: "the benchmark's dataset", check: checkDataset,
+		Help: "Dataset with the instances: its name on the Hugging Face Hub, or a .jsonl or .json file in the workspace."},
+	{Name: "split", Group: whatToBuild, DefaultNote: "the benchmark's split", check: checkSplit,
+		Help: "Split of the dataset. Ignored for a file."},
+	{Name: "instance-ids", Group: whatToBuild, kind: lines, DefaultNote: "all instances of the benchmark",
+		Help: "Instance ids to build, separated by commas, spaces or line breaks."},
+	{Name: "instances-file", Group: whatToBuild,
+		Help: "File in the workspace with one instance id per line. Ignored if `instance-ids` is given."},
+	{Name: "n-limit", Group: whatToBuild, kind: integer, Default: "0", DefaultNote: "all", most: math.MaxInt,
+		Help: "Number of instances to build, sampled as an evaluation with this limit samples them. " +
+			"Ignored if `instance-ids` is given."},
+	{Name: "shard", Group: whatToBuild, DefaultNote: "`1/1`, all images",
+		Help: "Part of the images to build, such as `2/4` for the second of four parts. " +
+			"The parts are equally large, and each has images of many repositories."},
+	{Name: "base-image-template", Group: whatToBuild,
+		DefaultNote: "the benchmark's template, for swebench `" + sweBenchBaseImage + "` in lower case",
+		Help: "Base image of an instance. Placeholders: " + placeholders(BasePlaceholders) + ", and `{" + columnPlaceholder +
+			"NAME}` for a column of the dataset."},
+	{Name: "target", Group: whatToBuild, Default: defaultTarget, check: checkTarget,
+		Help: "Stage of the SDK's Dockerfile to build."},
+
+	{Name: "image", Group: whereToPush, Default: defaultImage, check: checkImage,
+		Help: "Repository to push the images to, without a tag."},
+	{Name: "eval-base-image", Group: whereToPush, DefaultNote: "the value of `image`", check: checkEvalBaseImage,
+		Help: "Repository to push eval-base images to, without a tag. Images are rebased onto eval-base images."},
+	{Name: "custom-tag-template", Group: whereToPush,
+		DefaultNote: "what the benchmark's evaluation pulls, for swebench `" + phasedTag + "`",
+		Help:        "Custom part of each tag. Placeholders: " + placeholders(TagPlaceholders) + "."},
+
+	{Name: "strategy", Group: howToBuild, kind: choice, Default: StrategyAuto,
+		choices: []string{StrategyAuto, StrategyNative, StrategyRebase},
+		Help: "How to make images. `native` builds each image with the SDK. `rebase` builds two references with the SDK and makes " +
+			"the other images from them in the registry. If an image cannot be rebased, `auto` falls back to a native build; " +
+			"`rebase` fails the image."},
+	{Name: "verify", Group: howToBuild, kind: integer, Default: "1", most: mostVerified,
+		DefaultNote: "skipped with a warning where nothing can be built",
+		Help:        "Number of rebased images to build natively too and compare. A difference fails the run. 0 compares none."},
+	{Name: "verify-tree", Group: howToBuild, kind: boolean, Default: "false",
+		Help: "Also compare all files of the images. Both images are read completely."},
+	{Name: "eval-base-max-age", Group: howToBuild, kind: duration, Default: "0", DefaultNote: "any age",
+		Help: "Rebuild eval-base images that are older than this, such as `30d` or `168h`."},
+	{Name: "force-build", Group: howToBuild, kind: boolean, Default: "false",
+		Help: "Build images even if the registry has them."},
+	{Name: "dry-run", Group: howToBuild, kind: boolean, Default: "false",
+		Help: "Print the plan, with the images that exist already, and build nothing. Without `sdk-ref` the plan has no tags."},
+	{Name: "max-retries", Group: howToBuild, kind: integer, Default: defaultMaxRetries, most: mostRetries,
+		Help: "Maximum retries for transient failures."},
+	{Name: "image-timeout", Group: howToBuild, kind: duration, Default: defaultImageTimeout, least: 1,
+		Help: "Maximum time for one attempt at an image, such as `90s`, `30m` or `1h`."},
+	{Name: "cache-mode", Group: howToBuild, kind: choice, Default: "off", choices: []string{"off", "min", "max"},
+		Help: "Registry cache that BuildKit exports with each image: `off`, `min` or `max`."},
+	{Name: "builder", Group: howToBuild, DefaultNote: "a new builder, removed at the end of the run", check: checkBuilder,
+		Help: "Builder to use: the name of a buildx builder (such as the `name` output of docker/setup-buildx-action), " +
 			"or the unix:// or tcp:// address of a buildkitd."},
-	{Name: "buildkitd-config-inline", Default: "BuildKit's own settings", lines: true,
-		Description: "buildkitd.toml of the run's own builder, for example mirrors and registries that speak plain http."},
-	{Name: "registry-username", Default: "anonymous", Description: "User name at the registry of image."},
-	{Name: "registry-password", Description: "Password or token at the registry of image.", secret: true},
-	{Name: "base-registry-username", Default: "anonymous", Description: "User name at the registry of the base images."},
-	{Name: "base-registry-password", Description: "Password or token at the registry of the base images.", secret: true},
-	{Name: "hf-token", Default: "the environment's HF_TOKEN, or anonymous", secret: true,
-		Description: "Token for the Hugging Face hub, which it is sent to and nowhere else. Private datasets need one."},
-	{Name: "keep-storage-gb", Default: strconv.Itoa(defaultKeepStorageGB),
-		Description: "Size in GB that the builder's cache is pruned down to."},
-	{Name: "prune-threshold-percent", Default: strconv.Itoa(defaultPruneThreshold),
-		Description: "Use of the engine's disk in percent above which the builder's cache is pruned. 100 never prunes."},
-	{Name: "build-dir", Default: defaultBuildDir, Description: "Folder in the workspace for ledger, summaries and logs."},
-	{Name: "title", Default: "that of the benchmark, such as SWE-Bench image build", Description: "Title of the step summary."},
+	{Name: "buildkitd-config-inline", Group: howToBuild, kind: lines, DefaultNote: "BuildKit's own settings",
+		Help: "buildkitd.toml for the run's own builder, for example to set mirrors or to allow plain http."},
+
+	{Name: "max-workers", Group: resources, kind: integer, least: 1, most: math.MaxInt,
+		DefaultNote: "the benchmark's, for swebench 8, for swtbench 4",
+		Help:        "Maximum number of images to build at once."},
+	{Name: "batch-size", Group: resources, kind: integer, Default: defaultBatchSize, least: 1, most: 10_000,
+		Help: "Check disk space and cache size after this many images."},
+	{Name: "keep-storage-gb", Group: resources, kind: integer, Default: strconv.Itoa(defaultKeepStorageGB), most: 100_000,
+		Help: "Size in GB to prune the build cache down to."},
+	{Name: "prune-threshold-percent", Group: resources, kind: integer, Default: strconv.Itoa(defaultPruneThreshold), least: 1, most: 100,
+		Help: "Prune the build cache when the disk is fuller than this percentage. 100 never prunes."},
+
+	{Name: "registry-username", Group: credentials, DefaultNote: "anonymous",
+		Help: "User name for the registry of `image`."},
+	{Name: "registry-password", Group: credentials, kind: secret,
+		Help: "Password or token for the registry of `image`."},
+	{Name: "base-registry-username", Group: credentials, DefaultNote: "anonymous",
+		Help: "User name for the registry of the base images."},
+	{Name: "base-registry-password", Group: credentials, kind: secret,
+		Help: "Password or token for the registry of the base images."},
+	{Name: "hf-token", Group: credentials, kind: secret, DefaultNote: "the environment variable HF_TOKEN, or anonymous",
+		Help: "Token for the Hugging Face Hub, needed for private datasets. It is sent to the Hub only."},
+
+	{Name: "build-dir", Group: record, Default: defaultBuildDir, check: checkBuildDir,
+		Help: "Directory in the workspace for the ledger, summaries and logs."},
+	{Name: "title", Group: record, DefaultNote: "the benchmark's title, such as SWE-Bench image build",
+		Help: "Title of the step summary."},
 }
 
-// flagsAlone are no inputs of the action: there they would change nothing.
-var flagsAlone = []Input{
-	{Name: FormatFlag, Default: "text", Description: "How a dry run prints its plan, text or json; with json, what else is said goes to stderr."},
+// FormatFlag is a flag of the command line only: a workflow reads the outputs and the summary of a dry run.
+const FormatFlag = "format"
+
+// flagsOnly are no inputs of the action, where they would change nothing.
+var flagsOnly = []Input{
+	{Name: FormatFlag, Group: record, kind: choice, Default: "text", choices: []string{"text", "json"},
+		Help: "Output format of a dry run: `text` or `json`. With `json`, everything else goes to stderr."},
 }
 
-// allFlags lists what the command line takes.
-func allFlags() []Input { return slices.Concat(inputs, flagsAlone) }
+// allFlags lists the flags of the command line.
+func allFlags() []Input { return slices.Concat(inputs, flagsOnly) }
 
-// Inputs lists every input there is.
-func Inputs() []Input { return append([]Input(nil), inputs...) }
+// Inputs lists every input of the action, by group.
+func Inputs() []Input { return slices.Clone(inputs) }
 
-// inputNamed panics for a name that the table lacks: that input could not be given, and would have no help.
+// inputNamed returns an input or a flag. It panics for an unknown name: such an input could not be given.
 func inputNamed(name string) Input {
 	for _, in := range allFlags() {
 		if in.Name == name {
@@ -106,4 +227,26 @@ func inputNamed(name string) Input {
 		}
 	}
 	panic("config: no input is named " + name)
+}
+
+// listed joins words: "a, b or c".
+func listed(words []string) string {
+	if len(words) < 2 {
+		return strings.Join(words, "")
+	}
+	last := len(words) - 1
+	return strings.Join(words[:last], ", ") + " or " + words[last]
+}
+
+// quoted puts words between backticks, for Markdown.
+func quoted(words []string) []string {
+	all := make([]string, len(words))
+	for i, word := range words {
+		all[i] = "`" + word + "`"
+	}
+	return all
+}
+
+func placeholders(names []string) string {
+	return "`{" + strings.Join(names, "}`, `{") + "}`"
 }

@@ -4,48 +4,26 @@ import (
 	"bytes"
 	"errors"
 	"flag"
-	"os"
-	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 )
 
-// What a workflow's author reads in action.yml and what --help prints are one text.
-func TestActionDeclaresTheInputs(t *testing.T) {
-	action, err := os.ReadFile("../../action.yml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, section, ok := strings.Cut(string(action), "\ninputs:\n")
-	section, _, ended := strings.Cut(section, "\noutputs:\n")
-	if !ok || !ended {
-		t.Fatal("action.yml has no inputs between inputs: and outputs:")
-	}
-	entry := regexp.MustCompile(`(?m)^  ([a-z-]+):\n    description: (.*)$`)
-	declared := map[string]string{}
-	for _, m := range entry.FindAllStringSubmatch(section, -1) {
-		declared[m[1]] = m[2]
-	}
-	table := map[string]string{}
-	for _, in := range Inputs() {
-		table[in.Name] = in.Text()
-	}
-	if diff := cmp.Diff(table, declared); diff != "" {
-		t.Errorf("action.yml (-inputs +action.yml):\n%s", diff)
-	}
-}
-
 func TestDefaultsAreThoseOfTheTable(t *testing.T) {
-	for _, input := range []string{"benchmark", "sdk-repository", "image", "target", "strategy", "force-build", "max-retries", "cache-mode", "image-timeout", "build-dir"} {
-		t.Run(input, func(t *testing.T) {
-			got, err := Parse(inputsOf(map[string]string{input: inputNamed(input).Default}))
+	for _, in := range allFlags() {
+		if in.Default == "" {
+			continue
+		}
+		t.Run(in.Name, func(t *testing.T) {
+			want := least()
+			want.VerifyGiven = in.Name == "verify"
+			got, err := Parse(inputsOf(map[string]string{in.Name: in.Default}))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(least(), got, unexported); diff != "" {
-				t.Errorf("the default given outright (-default +given):\n%s", diff)
+			if diff := cmp.Diff(want, got, unexported); diff != "" {
+				t.Errorf("with the default given (-default +given):\n%s", diff)
 			}
 		})
 	}
@@ -56,7 +34,7 @@ func TestEveryInputIsRead(t *testing.T) {
 	Parse(func(name string) string { asked[name] = true; return "" })
 	for _, in := range allFlags() {
 		if !asked[in.Name] {
-			t.Errorf("%s is in the table but never read", in.Name)
+			t.Errorf("%s is in the table but Parse never reads it", in.Name)
 		}
 	}
 }
@@ -94,23 +72,23 @@ func TestParseArgsIgnoresInputsWhenThereAreArguments(t *testing.T) {
 	}
 }
 
-func TestCommandLineMistakes(t *testing.T) {
+func TestCommandLineErrors(t *testing.T) {
 	const needed = "--sdk-ref v1 --builder b "
 	cases := []struct {
 		args string
 		want []string
 	}{
-		{needed + "--sdk-reff v2", []string{`command line: there is no flag "--sdk-reff"; did you mean --sdk-ref? --help lists the flags`}},
-		{needed + "--registry-pasword=s3cret", []string{`command line: there is no flag "--registry-pasword"; did you mean --registry-password? --help lists the flags`}},
-		{needed + "--registry-pasword s3cret", []string{`command line: there is no flag "--registry-pasword"; did you mean --registry-password? --help lists the flags`}},
-		{needed + "--unlike-anything-known", []string{`command line: there is no flag "--unlike-anything-known"; --help lists the flags`}},
-		{needed + "--force-build false", []string{`command line: "false" is not a flag; every value follows`}},
+		{needed + "--sdk-reff v2", []string{`command line: unknown flag "--sdk-reff"; did you mean --sdk-ref? --help lists the flags`}},
+		{needed + "--registry-pasword=s3cret", []string{`command line: unknown flag "--registry-pasword"; did you mean --registry-password? --help lists the flags`}},
+		{needed + "--registry-pasword s3cret", []string{`command line: unknown flag "--registry-pasword"; did you mean --registry-password? --help lists the flags`}},
+		{needed + "--unlike-anything-known", []string{`command line: unknown flag "--unlike-anything-known"; --help lists the flags`}},
+		{needed + "--force-build false", []string{`command line: "false" is not a flag; write values after`}},
 		{needed + "--force-build=maybe", []string{`force-build: "maybe" is not a boolean; write true or false`}},
-		{needed + "--image ghcr.io/o/x --image ghcr.io/o/y", []string{`image: is given twice; give it once`}},
+		{needed + "--image ghcr.io/o/x --image ghcr.io/o/y", []string{`image: is set twice; set it once`}},
 		{needed + "--registry-password", []string{`registry-password: has no value; write --registry-password VALUE`}},
 		{needed + "-- --x y", []string{`"--x" is not a flag`, `"y" is not a flag`}},
 		{"build --max-workers 0 --nope --sdk-ref v1", []string{
-			`command line: "build" is not a flag`, `command line: there is no flag "--nope"`, `max-workers: "0"`}},
+			`command line: "build" is not a flag`, `command line: unknown flag "--nope"`, `max-workers: "0"`}},
 	}
 	for _, tc := range cases {
 		t.Run(tc.args, func(t *testing.T) {
@@ -120,11 +98,11 @@ func TestCommandLineMistakes(t *testing.T) {
 				got = append(got, m.Error()+"; "+m.Hint())
 			}
 			if len(got) != len(tc.want) {
-				t.Fatalf("got %d mistakes, want %d: %q", len(got), len(tc.want), got)
+				t.Fatalf("got %d errors, want %d: %q", len(got), len(tc.want), got)
 			}
 			for i, want := range tc.want {
 				if !strings.Contains(got[i], want) {
-					t.Errorf("mistake %d is %q, want %q in it", i, got[i], want)
+					t.Errorf("error %d is %q, want %q in it", i, got[i], want)
 				}
 			}
 			if strings.Contains(strings.Join(got, ""), "s3cret") {
@@ -142,15 +120,15 @@ func TestHelp(t *testing.T) {
 			t.Errorf("%s: error is %v, want flag.ErrHelp", args, err)
 		}
 		for _, in := range allFlags() {
-			if !strings.Contains(out.String(), "--"+in.Name) || !strings.Contains(out.String(), in.Text()) {
+			if !strings.Contains(out.String(), "--"+in.Name) || !strings.Contains(out.String(), in.Description()) {
 				t.Errorf("%s: help lacks %s", args, in.Name)
 			}
 		}
 	}
 }
 
-// A workflow's input of that name would be no input, but an environment variable of somebody else's.
-func TestFormatIsAFlagAlone(t *testing.T) {
+// The action has no such input: INPUT_FORMAT would be an environment variable of somebody else.
+func TestFormatIsAFlagOnly(t *testing.T) {
 	inputs := inputsOf(map[string]string{FormatFlag: "yaml"})
 	if c, err := ParseArgs(nil, inputs, nil); err != nil || c.Format != "text" {
 		t.Errorf("as an action the format is %q, error %v", c.Format, err)

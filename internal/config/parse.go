@@ -3,78 +3,94 @@ package config
 import (
 	"errors"
 	"fmt"
+	"math"
+	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 	"unicode"
 )
 
+// The strategies. If an image cannot be rebased, StrategyAuto builds it natively and StrategyRebase fails it.
 const (
-	defaultSDKRepository = "https://github.com/OpenHands/software-agent-sdk.git"
-	defaultImage         = "ghcr.io/openhands/eval-agent-server"
-	defaultTarget        = "source-minimal"
-	defaultStrategy      = StrategyAuto
-	defaultCacheMode     = "off"
-	defaultBuildDir      = "builds"
+	StrategyAuto   = "auto"
+	StrategyNative = "native"
+	StrategyRebase = "rebase"
 )
 
-// Parse makes a Config of the inputs: get gives an input's value by its name, "" meaning that it was not given (an empty
-// string that a workflow writes out cannot be told from that). The error joins every *Mistake there is; the Config that
-// comes with it has zero values where the mistakes are, so that a caller can look for more of them in the rest.
+// Parse makes a Config of the inputs. get returns the value of an input by name, or "" if it is not given: GitHub does not
+// tell an empty value from none. The error joins an *InputError for each invalid input. The Config is complete even then, so
+// that a caller can look for more errors, but the fields of the invalid inputs mean nothing.
 func Parse(get func(name string) string) (Config, error) {
-	p := &parser{get: get, unusable: map[string]bool{}}
-	benchmark, dryRun := p.benchmark(), p.boolean("dry-run")
+	p := &parser{get: get, refused: map[string]bool{}}
+	benchmark, dryRun := presetNamed(p.choice("benchmark")), p.boolean("dry-run")
 	c := Config{
 		Benchmark:         benchmark,
-		Dataset:           p.dataset(benchmark),
-		Split:             p.split(benchmark),
-		SDKRef:            p.unlessPath("sdk-ref", func() string { return p.ref(dryRun) }),
-		SDKRepository:     p.unlessPath("sdk-repository", p.repository),
-		SDKPath:           p.given("sdk-path"),
+		Dataset:           p.textOr("dataset", benchmark.Dataset),
+		Split:             p.textOr("split", benchmark.Split),
+		SDKRef:            p.requiredUnlessSDKPath("sdk-ref", dryRun),
+		SDKRepository:     p.requiredUnlessSDKPath("sdk-repository", true),
+		SDKPath:           p.text("sdk-path"),
 		SDKOptions:        p.options(),
 		InstanceIDs:       p.instanceIDs(),
-		InstancesFile:     p.given("instances-file"),
-		Limit:             p.limit(),
+		InstancesFile:     p.text("instances-file"),
+		Limit:             p.integer("n-limit"),
 		Shard:             p.shard(),
-		Image:             p.image(),
+		Image:             p.text("image"),
 		BaseImageTemplate: p.baseImageTemplate(benchmark),
 		CustomTagTemplate: p.template("custom-tag-template", TagPlaceholders),
-		Target:            p.target(),
-		Strategy:          p.choice("strategy", defaultStrategy, StrategyAuto, StrategyNative, StrategyRebase),
-		Verify:            p.whole("verify", defaultVerify, 0, mostVerified),
+		Target:            p.text("target"),
+		Strategy:          p.choice("strategy"),
+		Verify:            p.integer("verify"),
 		VerifyGiven:       p.given("verify") != "",
 		VerifyTree:        p.boolean("verify-tree"),
-		EvalBaseMaxAge:    p.evalBaseMaxAge(),
+		EvalBaseMaxAge:    p.duration("eval-base-max-age"),
 		ForceBuild:        p.boolean("force-build"),
 		DryRun:            dryRun,
-		Format:            p.format(dryRun),
-		MaxWorkers:        p.maxWorkers(benchmark),
-		MaxRetries:        p.maxRetries(),
-		BatchSize:         p.whole("batch-size", defaultBatchSize, 1, 10_000),
-		CacheMode:         p.choice("cache-mode", defaultCacheMode, "off", "min", "max"),
-		ImageTimeout:      p.imageTimeout(),
-		Builder:           p.builder(),
-		BuildkitdConfig:   p.buildkitdConfig(),
-		KeepStorageGB:     p.whole("keep-storage-gb", defaultKeepStorageGB, 0, 100_000),
-		PruneThreshold:    p.whole("prune-threshold-percent", defaultPruneThreshold, 1, 100),
+		Format:            p.choice(FormatFlag),
+		MaxWorkers:        p.integerOr("max-workers", benchmark.MaxWorkers),
+		MaxRetries:        p.integer("max-retries"),
+		BatchSize:         p.integer("batch-size"),
+		CacheMode:         p.choice("cache-mode"),
+		ImageTimeout:      p.duration("image-timeout"),
+		Builder:           p.text("builder"),
+		BuildkitdConfig:   p.text("buildkitd-config-inline"),
+		KeepStorageGB:     p.integer("keep-storage-gb"),
+		PruneThreshold:    p.integer("prune-threshold-percent"),
 		Registry:          p.credentials("registry"),
 		BaseRegistry:      p.credentials("base-registry"),
-		HFToken:           p.given("hf-token"),
-		BuildDir:          p.buildDir(),
-		Title:             p.or("title", benchmark.Title),
+		HFToken:           p.text("hf-token"),
+		BuildDir:          filepath.Clean(p.text("build-dir")),
+		Title:             p.textOr("title", benchmark.Title),
+	}
+	c.EvalBaseImage = p.textOr("eval-base-image", c.Image)
+	if LocalDataset(c.Dataset) {
+		c.Dataset = filepath.Clean(c.Dataset)
 	}
 	if len(c.InstanceIDs) > 0 && c.Limit > 0 {
 		c.Limit, c.limitUnused = 0, true
 	}
-	c.EvalBaseImage = p.evalBaseImage(c.Image)
 	c.TagTemplateGiven = c.CustomTagTemplate != ""
 	if !c.TagTemplateGiven {
 		c.CustomTagTemplate = defaultTagTemplate(benchmark, c.SDKOptions)
 	}
-	return c, errors.Join(p.mistakes...)
+	if c.Format == "json" && !c.DryRun {
+		p.wrong(FormatFlag, "add --dry-run; a run writes build-summary.json", `"json" needs a dry run`)
+	}
+	// The configuration of a builder that exists cannot be changed. A registry that is reached in another way than the user
+	// configured shows only as a failed push.
+	if c.BuildkitdConfig != "" && c.Builder != "" && !p.refused["builder"] {
+		p.wrong("buildkitd-config-inline", "leave builder empty, or configure the builder where it is created "+
+			"(docker/setup-buildx-action has an input of the same name)",
+			"cannot configure the existing builder %s", Quote(redacted(c.Builder)))
+	}
+	return c, errors.Join(p.errors...)
 }
 
-// defaultTagTemplate adds the options to the preset's tag when there are any: they change an image's content, and the
-// SDK's own tags do not show it.
+// defaultTagTemplate adds the SDK options to the benchmark's template: they change the content of an image, and the SDK's
+// own tags do not show it.
 func defaultTagTemplate(b Benchmark, options []Option) string {
 	if len(options) == 0 {
 		return b.CustomTagTemplate
@@ -83,100 +99,247 @@ func defaultTagTemplate(b Benchmark, options []Option) string {
 	return strings.Replace(b.CustomTagTemplate, instance, OptionsPlaceholder+"-"+instance, 1)
 }
 
-// Warnings says what is allowed but probably not meant.
-func (c Config) Warnings() []string {
-	var warnings []string
-	if c.TagTemplateGiven && len(c.SDKOptions) > 0 && !strings.Contains(c.CustomTagTemplate, OptionsPlaceholder) {
-		warnings = append(warnings, fmt.Sprintf("custom-tag-template %s has no %s: images with other sdk-options get "+
-			"the same tags, and are then skipped as present", Quote(c.CustomTagTemplate), OptionsPlaceholder))
+// presetNamed returns the preset of that name, or an empty one.
+func presetNamed(name string) Benchmark {
+	for _, b := range presets {
+		if b.Name == name {
+			return b
+		}
 	}
-	if given := c.idleDiskInputs(); len(given) > 0 {
-		warnings = append(warnings, fmt.Sprintf("%s changes nothing with the builder %s: the disk of a buildkitd at an "+
-			"address cannot be seen, and its cache is never pruned", strings.Join(given, ", "), c.Builder))
-	}
-	warnings = append(warnings, c.idleRebaseInputs()...)
-	if len(c.InstanceIDs) > 0 && c.InstancesFile != "" {
-		warnings = append(warnings, fmt.Sprintf("instances-file %s is not read, because instance-ids is given", Quote(c.InstancesFile)))
-	}
-	if c.limitUnused {
-		warnings = append(warnings, "n-limit is not used, because instance-ids is given")
-	}
-	return warnings
+	return Benchmark{}
 }
 
 // parser reads inputs and collects what is wrong with them.
 type parser struct {
-	get      func(string) string
-	mistakes []error
-	// unusable are inputs that were given and refused, so that they are not also called missing.
-	unusable map[string]bool
+	get    func(string) string
+	errors []error
+	// refused are the inputs with an error, so that they are not called missing as well.
+	refused map[string]bool
 }
 
 func (p *parser) wrong(input, fix, problem string, args ...any) {
-	p.unusable[input] = true
-	p.mistakes = append(p.mistakes, &Mistake{Input: input, Problem: fmt.Sprintf(problem, args...), Fix: fix})
+	p.refused[input] = true
+	p.errors = append(p.errors, &InputError{Input: input, Problem: fmt.Sprintf(problem, args...), Fix: fix})
 }
 
-// given reads one input without the blanks around it. A line break or another control character within has no use in
-// any input of one line, and could forge lines in logs and files.
+// given returns the value of an input, without spaces around it, or "". Control characters are refused: no input needs them,
+// and a line break could forge lines in logs and files.
 func (p *parser) given(input string) string {
 	v := strings.TrimSpace(p.get(input))
-	known := inputNamed(input)
+	in := inputNamed(input)
 	allowed := ""
-	if known.lines {
+	if in.kind == lines {
 		allowed = "\n\r\t"
 	}
-	strange := func(r rune) bool { return unicode.IsControl(r) && !strings.ContainsRune(allowed, r) }
-	if !strings.ContainsFunc(v, strange) {
+	control := func(r rune) bool { return unicode.IsControl(r) && !strings.ContainsRune(allowed, r) }
+	if !strings.ContainsFunc(v, control) {
 		return v
 	}
 	shown := Quote(v)
-	if known.secret {
+	if in.kind == secret {
 		shown = "the value"
 	}
-	p.wrong(input, "write it on one line, without tabs or control characters", "%s holds a line break or control character", shown)
+	if !p.refused[input] {
+		p.wrong(input, "write it on one line, without tabs and control characters", "%s contains a line break or control character", shown)
+	}
 	return ""
 }
 
-func (p *parser) or(input, otherwise string) string {
-	if v := p.given(input); v != "" {
-		return v
-	}
-	return otherwise
-}
+// text reads an input, or its default.
+func (p *parser) text(input string) string { return p.textOr(input, inputNamed(input).Default) }
 
-func (p *parser) requiredUnless(exempt bool, input, fix string) string {
-	if exempt {
-		return p.given(input)
+func (p *parser) textOr(input, otherwise string) string {
+	v, check := p.given(input), inputNamed(input).check
+	if v == "" {
+		return otherwise
 	}
-	return p.required(input, fix)
-}
-
-func (p *parser) required(input, fix string) string {
-	v := p.given(input)
-	if v == "" && !p.unusable[input] {
-		p.wrong(input, fix, "is required")
+	if check != nil {
+		if problem, fix := check(v); problem != "" {
+			p.wrong(input, fix, "%s", problem)
+		}
 	}
 	return v
 }
 
-func (p *parser) choice(input, otherwise string, known ...string) string {
-	v := p.or(input, otherwise)
-	if !slices.Contains(known, v) {
-		p.wrong(input, "write "+listed(known), "%s is unknown", Quote(v))
+func (p *parser) integer(input string) int {
+	otherwise, _ := strconv.Atoi(inputNamed(input).Default) // a test parses every default
+	return p.integerOr(input, otherwise)
+}
+
+func (p *parser) integerOr(input string, otherwise int) int {
+	in, v := inputNamed(input), p.given(input)
+	if v == "" {
+		return otherwise
+	}
+	n, ok := intInRange(v, in.least, in.most)
+	if !ok {
+		number := fmt.Sprintf("a whole number from %d to %d", in.least, in.most)
+		if in.most == math.MaxInt {
+			number = fmt.Sprintf("a whole number of at least %d", in.least)
+		}
+		p.wrong(input, fmt.Sprintf("write %s, or leave it empty for %d", number, otherwise), "%s is not %s", Quote(v), number)
+		return otherwise
+	}
+	return n
+}
+
+// intInRange parses a whole number between two limits.
+func intInRange(v string, least, most int) (n int, ok bool) {
+	n, err := strconv.Atoi(v)
+	return n, err == nil && least <= n && n <= most
+}
+
+func (p *parser) choice(input string) string {
+	in := inputNamed(input)
+	v := p.textOr(input, in.Default)
+	if !slices.Contains(in.choices, v) {
+		fix := "write " + listed(in.choices)
+		if near := Nearest(v, in.choices); near != "" {
+			fix = "did you mean " + near + "? The choices are " + listed(in.choices)
+		}
+		p.wrong(input, fix, "%s is unknown", Quote(v))
 	}
 	return v
 }
 
+// boolean takes the words of the core schema of YAML 1.2, as getBooleanInput of the Actions toolkit does.
 func (p *parser) boolean(input string) bool {
-	// The words of YAML's core schema, which is also what the Actions toolkit's getBooleanInput takes.
 	switch v := p.given(input); v {
 	case "true", "True", "TRUE":
 		return true
 	case "", "false", "False", "FALSE":
-		return false
 	default:
 		p.wrong(input, "write true or false", "%s is not a boolean", Quote(v))
-		return false
 	}
+	return false
+}
+
+func (p *parser) duration(input string) time.Duration {
+	in, v := inputNamed(input), p.text(input)
+	d, err := parseDuration(v)
+	_, notNumber := strconv.ParseFloat(v, 64)
+	const fix = "write a duration such as 90s, 30m, 12h or 30d"
+	switch {
+	case err != nil && notNumber == nil:
+		p.wrong(input, fix, "%s has no unit", Quote(v))
+	case err != nil:
+		p.wrong(input, fix, "%s is not a duration", Quote(v))
+	case d < time.Duration(in.least):
+		p.wrong(input, fix, "%s is too short", Quote(v))
+	}
+	return d
+}
+
+var days = regexp.MustCompile(`^([0-9]{1,5})d$`)
+
+// parseDuration also knows days, which time.ParseDuration does not.
+func parseDuration(v string) (time.Duration, error) {
+	if number := days.FindStringSubmatch(v); number != nil {
+		n, err := strconv.Atoi(number[1])
+		return time.Duration(n) * 24 * time.Hour, err
+	}
+	return time.ParseDuration(v)
+}
+
+// requiredUnlessSDKPath reads sdk-ref or sdk-repository. With sdk-path both have to be empty: the SDK is the HEAD of that
+// checkout.
+func (p *parser) requiredUnlessSDKPath(input string, optional bool) string {
+	if strings.TrimSpace(p.get("sdk-path")) != "" {
+		if v := p.given(input); v != "" {
+			p.wrong(input, "leave out "+input+" to use the HEAD of sdk-path, or leave out sdk-path",
+				"%s cannot be combined with sdk-path", Quote(redacted(v)))
+		}
+		return ""
+	}
+	v := p.text(input)
+	if v == "" && !optional && !p.refused[input] {
+		p.wrong(input, "write "+refExample+"; or set sdk-path", "is required")
+	}
+	return v
+}
+
+func (p *parser) options() []Option {
+	const input = "sdk-options"
+	var options []Option
+	for line := range strings.FieldsFuncSeq(p.given(input), func(r rune) bool { return r == '\n' || r == '\r' }) {
+		line = strings.TrimSpace(line)
+		if line == "" {
+			continue
+		}
+		field, value, ok := strings.Cut(line, "=")
+		o := Option{Name: strings.TrimSpace(field), Value: strings.TrimSpace(value)}
+		switch {
+		case !ok || !pythonName.MatchString(o.Name):
+			p.wrong(input, "write one name=value per line", "%s is not name=value", Quote(line))
+		case slices.ContainsFunc(options, func(other Option) bool { return other.Name == o.Name }):
+			p.wrong(input, "set each option once", "%s is set twice", Quote(o.Name))
+		default:
+			options = append(options, o)
+		}
+	}
+	return options
+}
+
+func (p *parser) instanceIDs() []string {
+	const input = "instance-ids"
+	v := p.given(input)
+	if v == "" {
+		return nil
+	}
+	ids := strings.FieldsFunc(v, func(r rune) bool { return r == ',' || unicode.IsSpace(r) })
+	if len(ids) == 0 {
+		p.wrong(input, "write ids such as django__django-11333, or leave it empty to build the whole benchmark",
+			"%s contains no instance id", Quote(v))
+	}
+	return ids
+}
+
+var shardForm = regexp.MustCompile(`^([0-9]{1,6})/([0-9]{1,6})$`)
+
+func (p *parser) shard() Shard {
+	const input = "shard"
+	v := p.given(input)
+	if v == "" {
+		return Shard{}
+	}
+	if parts := shardForm.FindStringSubmatch(v); parts != nil {
+		count, ok := intInRange(parts[2], 1, mostShards)
+		if index, inside := intInRange(parts[1], 1, count); ok && inside {
+			return Shard{Index: index, Count: count}
+		}
+	}
+	p.wrong(input, "write INDEX/COUNT, such as 2/4 for the second of four parts", "%s is none of 1/n to n/n, with n from 1 to %d", Quote(v), mostShards)
+	return Shard{}
+}
+
+func (p *parser) baseImageTemplate(b Benchmark) string {
+	const input = "base-image-template"
+	v := p.template(input, BasePlaceholders, columnPlaceholder)
+	if v == "" {
+		return b.BaseImageTemplate
+	}
+	if !p.refused[input] {
+		if problem, fix := checkBaseImage(v); problem != "" {
+			p.wrong(input, fix, "%s", problem)
+		}
+	}
+	return v
+}
+
+// credentials reads a user name and a password. Its errors never quote a value, not even the user name: at some registries
+// it is part of the secret.
+func (p *parser) credentials(which string) Credentials {
+	user, password := which+"-username", which+"-password"
+	c := Credentials{Username: p.given(user), Password: p.given(password)}
+	if p.refused[user] || p.refused[password] {
+		return c
+	}
+	const fix = "set both or none; a secret that is not set arrives as an empty value"
+	switch {
+	case c.Username != "" && c.Password == "":
+		p.wrong(password, fix, "is empty, but %s is set", user)
+	case c.Username == "" && c.Password != "":
+		p.wrong(user, fix, "is empty, but %s is set", password)
+	}
+	return c
 }

@@ -27,7 +27,7 @@ func least() Config {
 		Benchmark: Benchmark{
 			Name: "swebench", Title: "SWE-Bench image build", Dataset: "princeton-nlp/SWE-bench_Verified", Split: "test",
 			BaseImageTemplate: "docker.io/swebench/sweb.eval.{arch}.{repo}_1776_{name}:latest",
-			CustomTagTemplate: "{sdk_dockerfile_sha7}-{instance_tag}", MaxWorkers: 8,
+			CustomTagTemplate: "{sdk_dockerfile_sha7}-{instance_tag}", PrefixVariable: "IMAGE_TAG_PREFIX", MaxWorkers: 8,
 			Wraps: []Wrap{{"sphinx-doc", "docutils<0.21 roman"}},
 		},
 		Dataset: "princeton-nlp/SWE-bench_Verified", Split: "test", Title: "SWE-Bench image build", Format: "text",
@@ -145,7 +145,7 @@ func TestParse(t *testing.T) {
 }
 
 // each takes a joined error apart.
-func each(t *testing.T, err error) []*Mistake {
+func each(t *testing.T, err error) []*InputError {
 	t.Helper()
 	if err == nil {
 		return nil
@@ -154,34 +154,34 @@ func each(t *testing.T, err error) []*Mistake {
 	if !ok {
 		t.Fatalf("%T is not a joined error: %v", err, err)
 	}
-	var all []*Mistake
+	var all []*InputError
 	for _, e := range joined.Unwrap() {
 		if _, nested := e.(interface{ Unwrap() []error }); nested {
 			all = append(all, each(t, e)...)
 			continue
 		}
-		var m *Mistake
+		var m *InputError
 		if !errors.As(e, &m) {
-			t.Fatalf("%T is not a mistake: %v", e, e)
+			t.Fatalf("%T is not an *InputError: %v", e, e)
 		}
 		all = append(all, m)
 	}
 	return all
 }
 
-func TestMistakes(t *testing.T) {
+func TestErrors(t *testing.T) {
 	cases := []struct{ input, value, says, hint string }{
 		{"benchmark", "swebenhc", `"swebenhc" is unknown`, "did you mean swebench?"},
 		{"benchmark", "gaia", `"gaia" is unknown`, "swebench, swtbench, swebench-multimodal, swebench-multilingual, swegym or swesmith"},
 		{"sdk-ref", "", "is required", "v1.58.2"},
-		{"sdk-ref", "--upload-pack=x", `"--upload-pack=x" cannot be the name of a git ref`, "tag"},
-		{"sdk-ref", "HEAD~1", "cannot be the name", "SHA"},
-		{"sdk-ref", "a..b", "cannot be the name", "SHA"},
-		{"sdk-ref", "main\nother", `"main\nother" holds a line break`, "one line"},
-		{"sdk-path", "sdk", `"v1.58.2" is given beside sdk-path`, "leave out sdk-ref, "}, // the least has a ref
+		{"sdk-ref", "--upload-pack=x", `"--upload-pack=x" is not a valid git ref`, "tag"},
+		{"sdk-ref", "HEAD~1", "is not a valid git ref", "SHA"},
+		{"sdk-ref", "a..b", "is not a valid git ref", "SHA"},
+		{"sdk-ref", "main\nother", `"main\nother" contains a line break`, "one line"},
+		{"sdk-path", "sdk", `"v1.58.2" cannot be combined with sdk-path`, "leave out sdk-ref to use"}, // the least has a ref
 		{"sdk-repository", "git@github.com:OpenHands/x.git", "is not an https, http or file URL", "ssh is not supported"},
-		{"sdk-repository", "ssh://git@github.com/x", "holds credentials", "leave out user"},
-		{"sdk-repository", "https://ghp_secret@github.com/o/r", `"***@github.com/o/r" holds credentials`, "logs"},
+		{"sdk-repository", "ssh://git@github.com/x", "contains credentials", "leave out user"},
+		{"sdk-repository", "https://ghp_secret@github.com/o/r", `"***@github.com/o/r" contains credentials`, "logs"},
 		{"sdk-repository", "https://u:p%zz@github.com/o/r", `"***@github.com/o/r" is not`, "https://host/path"},
 		{"sdk-repository", "https://github.com/o/r?token=s3cret", `"https://github.com/o/r?***" has a query`, "leave out"},
 		{"sdk-repository", "HTTPS://github.com/o/r", "is not an https", "https://host/path"},
@@ -190,91 +190,93 @@ func TestMistakes(t *testing.T) {
 		{"sdk-repository", "file://srv/sdk.git", "is not an https", "file:///path"},
 		{"sdk-options", "image_flavor", `"image_flavor" is not name=value`, "name=value"},
 		{"sdk-options", "=x", `"=x" is not name=value`, "name=value"},
-		{"sdk-options", "a=1\nb=2\n a = 3", `"a" is given twice`, "once"},
-		{"instance-ids", ", ,\n,", "names no instance", "leave it empty"},
+		{"sdk-options", "a=1\nb=2\n a = 3", `"a" is set twice`, "once"},
+		{"instance-ids", ", ,\n,", "contains no instance id", "leave it empty"},
 		{"instances-file", "a\x00b", "control character", "one line"},
 		{"dataset", "/srv/a.jsonl", `"/srv/a.jsonl" is not inside the workspace`, "data/instances.jsonl"},
 		{"dataset", "../a.json", "is not inside the workspace", "data/instances.jsonl"},
-		{"dataset", "https://huggingface.co/datasets/a/b", "is not a dataset's name", "princeton-nlp/SWE-bench_Verified"},
-		{"dataset", "a/../b", "is not a dataset's name", ".jsonl or .json"},
-		{"split", "test[:10]", `"test[:10]" is not a split's name`, "n-limit"},
-		{"split", "../x", "is not a split's name", "test"},
-		{"n-limit", "-1", `"-1" is not a whole number`, "0 for all"},
-		{"n-limit", "5%", "is not a whole number", "0 for all"},
-		{"shard", "0/4", `"0/4" is none of 1/n to n/n`, "counted from 1"},
+		{"dataset", "https://huggingface.co/datasets/a/b", "is not the name of a dataset", "princeton-nlp/SWE-bench_Verified"},
+		{"dataset", "a/../b", "is not the name of a dataset", ".jsonl or .json"},
+		{"split", "test[:10]", `"test[:10]" is not the name of a split`, "n-limit"},
+		{"split", "../x", "is not the name of a split", "test"},
+		{"n-limit", "-1", `"-1" is not a whole number of at least 0`, "empty for 0"},
+		{"n-limit", "5%", "is not a whole number", "at least 0"},
+		{"shard", "0/4", `"0/4" is none of 1/n to n/n`, "INDEX/COUNT"},
 		{"shard", "5/4", "is none of 1/n", "2/4"},
 		{"shard", "1/0", "is none of 1/n", "2/4"},
 		{"shard", "1/100000", "with n from 1 to 1000", "2/4"},
-		{"shard", "2", `"2" is not a part of a whole`, "2/4"},
-		{"shard", "-1/4", "is not a part", "2/4"},
+		{"shard", "2", `"2" is none of 1/n`, "2/4"},
+		{"shard", "-1/4", "is none of 1/n", "2/4"},
 		{"dry-run", "maybe", "is not a boolean", "true or false"},
 		{"format", "yaml", `"yaml" is unknown`, "text or json"},
 		{"format", "json", `"json" needs a dry run`, "--dry-run"},
-		{"hf-token", "s3cret\nx", "the value holds a line break", "one line"},
+		{"hf-token", "s3cret\nx", "the value contains a line break", "one line"},
 		{"base-image-template", "x/{column:}", "unknown placeholder {column:}", "{column:NAME}"},
 		{"base-image-template", "x/{column:a b}", "unknown placeholder", "{column:NAME}"},
-		{"image", "ghcr.io/o/x:latest", `"ghcr.io/o/x:latest" has a tag or a digest`, "tags come from the SDK"},
-		{"image", "ghcr.io/o/x@sha256:" + strings.Repeat("a", 64), "has a tag or a digest", "tags come from the SDK"},
-		{"image", "localhost:5000", "names no registry", "host"},
-		{"image", "openhands/eval", "names no registry", "docker.io/owner/name"},
+		{"image", "ghcr.io/o/x:latest", `"ghcr.io/o/x:latest" has a tag or a digest`, "the SDK makes the tags"},
+		{"image", "ghcr.io/o/x@sha256:" + strings.Repeat("a", 64), "has a tag or a digest", "the SDK makes the tags"},
+		{"image", "localhost:5000", "does not name a registry", "host"},
+		{"image", "openhands/eval", "does not name a registry", "docker.io/owner/name"},
 		{"image", "https://ghcr.io/o/x", "is a URL", "scheme"},
 		{"image", "ghcr.io/OpenHands/Eval", "upper-case", "write ghcr.io/openhands/eval"},
-		{"image", "ghcr.io/o//x", "is not a repository's name", "ghcr.io/"},
-		{"image", "ghcr.io/o/x/", "is not a repository's name", "ghcr.io/"},
-		{"image", "ghcr.io/o/{name}", "is not a repository's name", "ghcr.io/"},
+		{"image", "ghcr.io/o//x", "is not a valid repository name", "ghcr.io/"},
+		{"image", "ghcr.io/o/x/", "is not a valid repository name", "ghcr.io/"},
+		{"image", "ghcr.io/o/{name}", "is not a valid repository name", "ghcr.io/"},
 		{"base-image-template", "x/{instanceid}", "unknown placeholder {instanceid}", "did you mean {instance_id}? the placeholders are {instance_id} {repo} {name} {arch}, and {column:NAME}"},
 		{"base-image-template", "x/{instance_id", "a brace that belongs to no placeholder", "{arch}"},
 		{"base-image-template", "x/{instance_id}@sha256:" + strings.Repeat("a", 64), "has a digest", "by tag"},
-		{"base-image-template", "X/{instance_id}", "does not make an image's name", "sweb.eval"},
+		{"base-image-template", "X/{instance_id}", "does not make a valid image name", "sweb.eval"},
 		{"custom-tag-template", "{tag}", "unknown placeholder {tag}", "{instance_tag} {instance_id} {sdk_dockerfile_sha7} {options_sha7}"},
-		{"target", "source minimal", "cannot be the name of a stage", "source-minimal"},
-		{"strategy", "rebased", `"rebased" is unknown`, "auto, native or rebase"},
-		{"verify", "-1", `"-1" is not such a number`, "from 0 to 1000, or leave it empty for 1"},
-		{"verify", "all", `"all" is not such a number`, "from 0"},
-		{"verify", "1001", "is not such a number", "to 1000"},
+		{"target", "source minimal", "is not a valid stage name", "source-minimal"},
+		{"strategy", "rebased", `"rebased" is unknown`, "did you mean rebase? The choices are auto, native or rebase"},
+		{"verify", "-1", `"-1" is not a whole number from 0 to 1000`, "from 0 to 1000, or leave it empty for 1"},
+		{"verify", "1\n2", "contains a line break", "one line"},
+		{"verify", "all", `"all" is not a whole number`, "from 0"},
+		{"verify", "1001", "is not a whole number", "to 1000"},
 		{"verify-tree", "1", `"1" is not a boolean`, "true or false"},
-		{"eval-base-max-age", "30", `"30" has no unit`, "30d or 168h, or 0 for any age"},
-		{"eval-base-max-age", "-1h", `"-1h" is not a duration`, "30d"},
+		{"eval-base-max-age", "30", `"30" has no unit`, "30d"},
+		{"eval-base-max-age", "-1h", `"-1h" is too short`, "30d"},
 		{"eval-base-max-age", "-1d", "is not a duration", "30d"},
 		{"eval-base-max-age", "2 weeks", "is not a duration", "30d"},
 		{"eval-base-max-age", "100000d", "is not a duration", "30d"},
 		{"eval-base-image", "ghcr.io/o/bases:x", `"ghcr.io/o/bases:x" has a tag or a digest`, "keys"},
-		{"eval-base-image", "bases", `"bases" names no registry`, "host"},
+		{"eval-base-image", "bases", `"bases" does not name a registry`, "host"},
 		{"eval-base-image", "ghcr.io/o/Bases", "upper-case", "write ghcr.io/o/bases"},
 		{"force-build", "yes", `"yes" is not a boolean`, "true or false"},
 		{"force-build", "tRUE", "is not a boolean", "true or false"},
-		{"max-workers", "0", `"0" is not a whole number of at least 1`, "1 or more"},
-		{"max-workers", "-2", "at least 1", "1 or more"},
-		{"max-workers", "2.5", "whole number", "1 or more"},
+		{"max-workers", "0", `"0" is not a whole number of at least 1`, "at least 1"},
+		{"max-workers", "-2", "at least 1", "at least 1"},
+		{"max-workers", "2.5", "whole number", "at least 1"},
 		{"max-retries", "-1", `"-1" is not a whole number from 0 to 20`, "from 0 to 20"},
 		{"max-retries", "21", "from 0 to 20", "from 0 to 20"},
 		{"cache-mode", "full", `"full" is unknown`, "off, min or max"},
 		{"image-timeout", "2000", `"2000" has no unit`, "30m"},
 		{"image-timeout", "soon", `"soon" is not a duration`, "30m"},
-		{"image-timeout", "0s", "above zero", "30m"},
-		{"image-timeout", "-5m", "above zero", "30m"},
-		{"builder", "-x", "cannot be a builder's name", "the name output of docker/setup-buildx-action, or unix:///... or tcp://"},
-		{"buildkitd-config-inline", "debug = true", `builder "builder-1" is used as it is`, "leave builder empty"},
-		{"batch-size", "0", `"0" is not such a number`, "from 1 to"},
-		{"keep-storage-gb", "60GB", `"60GB" is not such a number`, "from 0 to"},
-		{"prune-threshold-percent", "101", `"101" is not such a number`, "from 1 to 100"},
+		{"image-timeout", "0s", "too short", "30m"},
+		{"image-timeout", "0d", `"0d" is too short`, "30m"},
+		{"image-timeout", "-5m", "too short", "30m"},
+		{"builder", "-x", "is not a valid builder name", "the name output of docker/setup-buildx-action, or unix:///... or tcp://"},
+		{"buildkitd-config-inline", "debug = true", `cannot configure the existing builder "builder-1"`, "leave builder empty"},
+		{"batch-size", "0", `"0" is not a whole number`, "from 1 to"},
+		{"keep-storage-gb", "60GB", `"60GB" is not a whole number`, "from 0 to"},
+		{"prune-threshold-percent", "101", `"101" is not a whole number`, "from 1 to 100"},
 		{"builder", "unix://run/x.sock", "is not the address", "unix:///"},
 		{"builder", "tcp://host", "is not the address", "tcp://host:1234"},
 		{"builder", "docker-container://x", "is not the address", "tcp://"},
-		{"registry-username", "u", "is empty although registry-username is given", "both"},
-		{"base-registry-password", "s3cret", "is empty although base-registry-password is given", "both"},
-		{"registry-password", "s3cret\nx", "the value holds a line break", "one line"},
+		{"registry-username", "u", "is empty, but registry-username is set", "both"},
+		{"base-registry-password", "s3cret", "is empty, but base-registry-password is set", "both"},
+		{"registry-password", "s3cret\nx", "the value contains a line break", "one line"},
 		{"build-dir", "/github/workspace/builds", "is not inside the workspace", "relative"},
 		{"build-dir", "a/../../b", "is not inside the workspace", "relative"},
 	}
 	for _, tc := range cases {
 		t.Run(tc.input+"="+tc.value, func(t *testing.T) {
 			_, err := Parse(inputsOf(map[string]string{tc.input: tc.value}))
-			mistakes := each(t, err)
-			if len(mistakes) != 1 {
-				t.Fatalf("got %d mistakes, want 1: %v", len(mistakes), err)
+			errs := each(t, err)
+			if len(errs) != 1 {
+				t.Fatalf("got %d errors, want 1: %v", len(errs), err)
 			}
-			m := mistakes[0]
+			m := errs[0]
 			if !strings.Contains(m.Error(), tc.says) || strings.Contains(m.Error(), "\n") {
 				t.Errorf("says %q, want one line with %q", m.Error(), tc.says)
 			}
@@ -288,17 +290,48 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
-func TestAllMistakesAtOnce(t *testing.T) {
+// The words of the core schema of YAML 1.2 (https://yaml.org/spec/1.2.2/#1032-tag-resolution).
+func TestBooleans(t *testing.T) {
+	cases := map[string]bool{
+		"true": true, "True": true, "TRUE": true, " true\n": true,
+		"false": false, "False": false, "FALSE": false, "": false,
+	}
+	for word, want := range cases {
+		c, err := Parse(inputsOf(map[string]string{"force-build": word}))
+		if err != nil || c.ForceBuild != want {
+			t.Errorf("%q is %t, error %v; want %t", word, c.ForceBuild, err, want)
+		}
+	}
+}
+
+func TestAllErrorsAtOnce(t *testing.T) {
 	_, err := Parse(inputsOf(map[string]string{
 		"sdk-ref": "", "benchmark": "x", "max-workers": "0", "image": "X", "custom-tag-template": "{a}{b}",
-		"registry-password": "only",
+		"registry-password": "only", "builder": "-x", "buildkitd-config-inline": "debug = true",
 	}))
 	var got []string
 	for _, m := range each(t, err) {
 		got = append(got, m.Input)
 	}
-	want := []string{"benchmark", "sdk-ref", "image", "custom-tag-template", "custom-tag-template", "max-workers", "registry-username"}
+	want := []string{"benchmark", "sdk-ref", "image", "custom-tag-template", "custom-tag-template", "max-workers", "builder", "registry-username"}
 	if diff := cmp.Diff(want, got, unexported); diff != "" {
-		t.Errorf("inputs with mistakes (-want +got):\n%s", diff)
+		t.Errorf("inputs with errors (-want +got):\n%s", diff)
+	}
+}
+
+func TestSDKPathExcludesRepositoryAndRef(t *testing.T) {
+	_, err := Parse(inputsOf(map[string]string{
+		"sdk-path": "sdk", "sdk-ref": "-x", "sdk-repository": "https://ghp_s3cret@github.com/o/r", "max-workers": "0",
+	}))
+	var got []string
+	for _, m := range each(t, err) {
+		got = append(got, m.Error())
+	}
+	want := []string{
+		`sdk-ref: "-x" cannot be combined with sdk-path`, `sdk-repository: "***@github.com/o/r" cannot be combined with sdk-path`,
+		`max-workers: "0" is not a whole number of at least 1`,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("errors (-want +got):\n%s", diff)
 	}
 }

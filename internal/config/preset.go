@@ -1,10 +1,21 @@
 package config
 
-// The rules that the SWE-bench benchmarks share. An evaluation builds the same names by itself, in OpenHands/benchmarks:
-// get_official_docker_image gives the base image, get_phased_image_tag_prefix the part of the tag before {instance_tag}.
+// sweBenchBaseImage is get_official_docker_image of OpenHands/benchmarks.
+const sweBenchBaseImage = "docker.io/swebench/sweb.eval.{arch}.{repo}_1776_{name}:latest"
+
+// The two rules of OpenHands/benchmarks for the tag of an image. Where the evaluation (prepare_workspace in the benchmark's
+// run_infer.py) calls get_phased_image_tag_prefix, the hash of the SDK's Dockerfile is in the tag: phasedTag. Where it uses
+// IMAGE_TAG_PREFIX or SDK_SHORT_SHA of benchmarks/utils/version.py, it is not: plainTag.
 const (
-	sweBenchBaseImage = "docker.io/swebench/sweb.eval.{arch}.{repo}_1776_{name}:latest"
-	phasedTag         = "{sdk_dockerfile_sha7}-{instance_tag}"
+	phasedTag = "{sdk_dockerfile_sha7}-{instance_tag}"
+	plainTag  = "{instance_tag}"
+)
+
+// The environment variables that an evaluation reads the beginning of the tag from (benchmarks/utils/version.py, and
+// prepare_workspace in benchmarks/swesmith/run_infer.py).
+const (
+	imageTagPrefix = "IMAGE_TAG_PREFIX"
+	sdkShortSHA    = "SDK_SHORT_SHA"
 )
 
 // presets are the benchmarks that can be built, the first one being the default. Dataset, split and base image are those
@@ -14,21 +25,21 @@ var presets = []Benchmark{
 	{
 		Name: "swebench", Title: "SWE-Bench image build",
 		Dataset: "princeton-nlp/SWE-bench_Verified", Split: "test",
-		BaseImageTemplate: sweBenchBaseImage, CustomTagTemplate: phasedTag,
+		BaseImageTemplate: sweBenchBaseImage, CustomTagTemplate: phasedTag, PrefixVariable: imageTagPrefix,
 		Wraps:      sphinxWrap,
 		MaxWorkers: 8,
 	},
 	{
 		Name: "swtbench", Title: "SWT-Bench image build",
 		Dataset: "eth-sri/SWT-bench_Verified_bm25_27k_zsp", Split: "test",
-		BaseImageTemplate: sweBenchBaseImage, CustomTagTemplate: phasedTag,
+		BaseImageTemplate: sweBenchBaseImage, CustomTagTemplate: phasedTag, PrefixVariable: imageTagPrefix,
 		Wraps:      sphinxWrap,
 		MaxWorkers: 4,
 	},
 	{
 		Name: "swebench-multimodal", Title: "SWE-Bench Multimodal image build",
 		Dataset: "princeton-nlp/SWE-bench_Multimodal", Split: "dev",
-		BaseImageTemplate: sweBenchBaseImage, CustomTagTemplate: phasedTag,
+		BaseImageTemplate: sweBenchBaseImage, CustomTagTemplate: phasedTag, PrefixVariable: imageTagPrefix,
 		MaxWorkers: 8,
 		// 68 of 102: building all and evaluating these, or the reverse, fails every evaluation of the others.
 		Selection: "swe-bench-multimodal-resolved",
@@ -36,23 +47,34 @@ var presets = []Benchmark{
 	{
 		Name: "swebench-multilingual", Title: "SWE-Bench Multilingual image build",
 		Dataset: "SWE-bench/SWE-bench_Multilingual", Split: "test",
-		BaseImageTemplate: sweBenchBaseImage, CustomTagTemplate: phasedTag,
+		BaseImageTemplate: sweBenchBaseImage, CustomTagTemplate: plainTag, PrefixVariable: imageTagPrefix,
 		Wraps:      sphinxWrap,
 		MaxWorkers: 8, // it has no workflow there; as swebench
 	},
 	{
 		Name: "swegym", Title: "SWE-Gym image build",
 		Dataset: "SWE-Gym/SWE-Gym", Split: "train",
-		BaseImageTemplate: "docker.io/xingyaoww/sweb.eval.{arch}.{repo}_s_{name}", CustomTagTemplate: phasedTag,
+		BaseImageTemplate: "docker.io/xingyaoww/sweb.eval.{arch}.{repo}_s_{name}", CustomTagTemplate: plainTag,
 		MaxWorkers: 12,
 	},
 	{
 		Name: "swesmith", Title: "SWE-smith image build",
 		Dataset: "SWE-bench/SWE-smith-py", Split: "train",
-		BaseImageTemplate: "{column:image_name}", CustomTagTemplate: phasedTag,
+		BaseImageTemplate: "{column:image_name}", CustomTagTemplate: plainTag, PrefixVariable: sdkShortSHA,
 		MaxWorkers: 12,
 		Filled:     "problem_statement",
 	},
+}
+
+// PrefixVariable names the environment variable from which the evaluation of a benchmark reads the beginning of the tag. It
+// is empty where OpenHands/benchmarks has no evaluation.
+func PrefixVariable(benchmark string) string {
+	for _, b := range presets {
+		if b.Name == benchmark {
+			return b.PrefixVariable
+		}
+	}
+	return ""
 }
 
 func presetNames() []string {

@@ -7,17 +7,24 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// Each row is what OpenHands/benchmarks has for the benchmark: dataset, split and base image in its build_images.py,
-// workers in its workflow.
+// Each row is what OpenHands/benchmarks has for the benchmark: dataset, split and base image in its build_images.py, workers
+// in its workflow. The tag is in prepare_workspace of its run_infer.py:
+//
+//   - swebench, swtbench and swebenchmultimodal ask for <get_phased_image_tag_prefix()>-<custom tag>, and that function of
+//     benchmarks/utils/version.py puts the hash of the SDK's Dockerfile between commit and custom tag;
+//   - swebenchmultilingual asks for <IMAGE_TAG_PREFIX>-<custom tag>, swesmith for <SDK_SHORT_SHA>-<custom tag>: no hash;
+//   - swegym has no run_infer.py; the tags of its images are those of build_image in benchmarks/utils/build_utils.py, without
+//     the hash.
 func TestPresets(t *testing.T) {
-	const official, phased = "docker.io/swebench/sweb.eval.{arch}.{repo}_1776_{name}:latest", "{sdk_dockerfile_sha7}-{instance_tag}"
+	const official = "docker.io/swebench/sweb.eval.{arch}.{repo}_1776_{name}:latest"
+	const hashed, plain = "{sdk_dockerfile_sha7}-{instance_tag}", "{instance_tag}"
 	want := []Benchmark{
-		{"swebench", "SWE-Bench image build", "princeton-nlp/SWE-bench_Verified", "test", official, phased, sphinxWrap, 8, "", ""},
-		{"swtbench", "SWT-Bench image build", "eth-sri/SWT-bench_Verified_bm25_27k_zsp", "test", official, phased, sphinxWrap, 4, "", ""},
-		{"swebench-multimodal", "SWE-Bench Multimodal image build", "princeton-nlp/SWE-bench_Multimodal", "dev", official, phased, nil, 8, "swe-bench-multimodal-resolved", ""},
-		{"swebench-multilingual", "SWE-Bench Multilingual image build", "SWE-bench/SWE-bench_Multilingual", "test", official, phased, sphinxWrap, 8, "", ""},
-		{"swegym", "SWE-Gym image build", "SWE-Gym/SWE-Gym", "train", "docker.io/xingyaoww/sweb.eval.{arch}.{repo}_s_{name}", phased, nil, 12, "", ""},
-		{"swesmith", "SWE-smith image build", "SWE-bench/SWE-smith-py", "train", "{column:image_name}", phased, nil, 12, "", "problem_statement"},
+		{"swebench", "SWE-Bench image build", "princeton-nlp/SWE-bench_Verified", "test", official, hashed, "IMAGE_TAG_PREFIX", sphinxWrap, 8, "", ""},
+		{"swtbench", "SWT-Bench image build", "eth-sri/SWT-bench_Verified_bm25_27k_zsp", "test", official, hashed, "IMAGE_TAG_PREFIX", sphinxWrap, 4, "", ""},
+		{"swebench-multimodal", "SWE-Bench Multimodal image build", "princeton-nlp/SWE-bench_Multimodal", "dev", official, hashed, "IMAGE_TAG_PREFIX", nil, 8, "swe-bench-multimodal-resolved", ""},
+		{"swebench-multilingual", "SWE-Bench Multilingual image build", "SWE-bench/SWE-bench_Multilingual", "test", official, plain, "IMAGE_TAG_PREFIX", sphinxWrap, 8, "", ""},
+		{"swegym", "SWE-Gym image build", "SWE-Gym/SWE-Gym", "train", "docker.io/xingyaoww/sweb.eval.{arch}.{repo}_s_{name}", plain, "", nil, 12, "", ""},
+		{"swesmith", "SWE-smith image build", "SWE-bench/SWE-smith-py", "train", "{column:image_name}", plain, "SDK_SHORT_SHA", nil, 12, "", "problem_statement"},
 	}
 	if diff := cmp.Diff(want, presets); diff != "" {
 		t.Errorf("presets (-want +got):\n%s", diff)

@@ -6,26 +6,26 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 )
 
-// VerifyCommand is a word that a command line may begin with in place of a flag; images follow it.
+// VerifyCommand is the subcommand that compares images.
 const VerifyCommand = "verify"
 
-// notForVerify are inputs that choose images or say how they are made, which VerifyCommand leaves no choice of.
+// notForVerify are inputs that VerifyCommand does not take: they select images, or how to make them.
 var notForVerify = []string{
 	"instance-ids", "instances-file", "n-limit", "shard", "strategy", "verify", "force-build", "dry-run",
 	"eval-base-image", "eval-base-max-age",
 }
 
-// checkImages refuses what VerifyCommand cannot compare. It fills in image where it is not given: the images' own.
+// checkImages checks the images of VerifyCommand. The default of the input image is their repository.
 func (l *commandLine) checkImages() {
 	if !l.verify {
 		return
 	}
 	if len(l.images) == 0 {
-		l.wrong(VerifyCommand, "no image is named", "write eval-images verify IMAGE..., such as "+defaultImage+":TAG")
+		l.wrong(VerifyCommand, "no image is given", "write eval-images verify IMAGE..., such as "+defaultImage+":TAG")
 	}
 	for _, input := range notForVerify {
 		if strings.TrimSpace(l.values[input]) != "" {
-			l.wrong(input, "is given beside the command "+VerifyCommand, "leave it out: the images named are built natively and compared, no others")
+			l.wrong(input, "cannot be combined with the command "+VerifyCommand, "leave it out; "+VerifyCommand+" builds and compares the given images only")
 			delete(l.values, input)
 		}
 	}
@@ -35,7 +35,7 @@ func (l *commandLine) checkImages() {
 		case problem != "":
 			l.wrong(VerifyCommand, Quote(image)+" "+problem, fix)
 		case seen[image]:
-			l.wrong(VerifyCommand, Quote(image)+" is named twice", "name each image once")
+			l.wrong(VerifyCommand, Quote(image)+" is given twice", "give each image once")
 		default:
 			l.inImage(image)
 		}
@@ -43,7 +43,7 @@ func (l *commandLine) checkImages() {
 	}
 }
 
-// inImage refuses an image outside of the repository that the run has credentials for, and pushes its native builds to.
+// inImage refuses an image outside of the repository to which the run pushes its native builds.
 func (l *commandLine) inImage(image string) {
 	repository := repositoryOf(image)
 	switch given := strings.TrimSpace(l.values["image"]); given {
@@ -51,27 +51,27 @@ func (l *commandLine) inImage(image string) {
 		l.values["image"] = repository
 	case repository:
 	default:
-		l.wrong(VerifyCommand, Quote(image)+" is not in the repository "+given, "verify the images of one repository at a time; --image names it")
+		l.wrong(VerifyCommand, Quote(image)+" is not in the repository "+given, "verify images of one repository at a time, which --image names")
 	}
 }
 
-// imageProblem says what keeps a word from being a full reference, and what to do about it; both are empty for a good one.
+// imageProblem finds what is wrong with a full reference, which is not in the result.
 func imageProblem(image string) (problem, fix string) {
 	repository := repositoryOf(image)
 	if problem, fix = repositoryProblem(repository); problem != "" {
 		return problem, fix
 	}
 	if repository == image {
-		return "has neither a tag nor a digest", "write the whole reference, such as " + image + ":TAG; " +
+		return "has neither a tag nor a digest", "write a full reference, such as " + image + ":TAG; " +
 			"manifest.jsonl and images.lock.json have those of a run"
 	}
 	if _, err := name.ParseReference(image, name.StrictValidation); err != nil {
-		return "is not an image's reference", "write host/repository:tag or host/repository@sha256:..."
+		return "is not a valid image reference", "write host/repository:tag or host/repository@sha256:..."
 	}
 	return "", ""
 }
 
-// repositoryOf is a reference without its tag and digest. A colon before the last slash is the host's port.
+// repositoryOf removes tag and digest from a reference. A colon before the last slash belongs to the port.
 func repositoryOf(image string) string {
 	image, _, _ = strings.Cut(image, "@")
 	if colon := strings.LastIndexByte(image, ':'); colon > strings.LastIndexByte(image, '/') {

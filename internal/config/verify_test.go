@@ -27,48 +27,48 @@ func TestVerifyCommand(t *testing.T) {
 	}
 }
 
-func TestVerifyCommandMistakes(t *testing.T) {
+func TestVerifyCommandErrors(t *testing.T) {
 	const needed = "verify --sdk-ref v1 "
 	cases := []struct {
 		args string
 		want []string
 	}{
-		{needed, []string{"verify: no image is named; write eval-images verify IMAGE..."}},
-		{needed + "ghcr.io/o/x", []string{`verify: "ghcr.io/o/x" has neither a tag nor a digest; write the whole reference, such as ghcr.io/o/x:TAG`}},
+		{needed, []string{"verify: no image is given; write eval-images verify IMAGE..."}},
+		{needed + "ghcr.io/o/x", []string{`verify: "ghcr.io/o/x" has neither a tag nor a digest; write a full reference, such as ghcr.io/o/x:TAG`}},
 		{needed + "r:5000/xy", []string{`verify: "r:5000/xy" has neither a tag nor a digest`}},
-		{needed + "x:latest", []string{`verify: "x:latest" names no registry; write the registry's host`}},
-		{needed + "django__django-11333", []string{`names no registry`}},
+		{needed + "x:latest", []string{`verify: "x:latest" does not name a registry; add the host of the registry`}},
+		{needed + "django__django-11333", []string{`does not name a registry`}},
 		{needed + "https://ghcr.io/o/x:a", []string{`is a URL, not a repository`}},
 		{needed + "ghcr.io/O/x:a", []string{`upper-case`}},
-		{needed + "ghcr.io/o/x:a:b", []string{`verify: "ghcr.io/o/x:a:b" is not a repository's name`}},
-		{needed + "ghcr.io/o/x:a/b", []string{`verify: "ghcr.io/o/x:a/b" is not a repository's name`}},
-		{needed + "ghcr.io/o/x@sha256:12", []string{`is not an image's reference; write host/repository:tag`}},
-		{needed + "ghcr.io/o/x: ghcr.io/o/x@", []string{`"ghcr.io/o/x:" is not an image's reference`, `"ghcr.io/o/x@" is not an image's reference`}},
-		{needed + "ghcr.io/o/x:a ghcr.io/o/x:a", []string{`verify: "ghcr.io/o/x:a" is named twice`}},
+		{needed + "ghcr.io/o/x:a:b", []string{`verify: "ghcr.io/o/x:a:b" is not a valid repository name`}},
+		{needed + "ghcr.io/o/x:a/b", []string{`verify: "ghcr.io/o/x:a/b" is not a valid repository name`}},
+		{needed + "ghcr.io/o/x@sha256:12", []string{`is not a valid image reference; write host/repository:tag`}},
+		{needed + "ghcr.io/o/x: ghcr.io/o/x@", []string{`"ghcr.io/o/x:" is not a valid image reference`, `"ghcr.io/o/x@" is not a valid image reference`}},
+		{needed + "ghcr.io/o/x:a ghcr.io/o/x:a", []string{`verify: "ghcr.io/o/x:a" is given twice`}},
 		{needed + "ghcr.io/o/x:a ghcr.io/o/y:a", []string{`verify: "ghcr.io/o/y:a" is not in the repository ghcr.io/o/x; `}},
 		{needed + "--image ghcr.io/o/z ghcr.io/o/x:a", []string{`verify: "ghcr.io/o/x:a" is not in the repository ghcr.io/o/z; `}},
 		{needed + "ghcr.io/o/x:a --verify 2 --n-limit 3 --dry-run", []string{
-			"n-limit: is given beside the command verify; leave it out", "verify: is given beside the command verify", "dry-run: is given beside"}},
-		{needed + "ghcr.io/o/x:a --nope=1", []string{`there is no flag "--nope"`}},
+			"n-limit: cannot be combined with the command verify; leave it out", "verify: cannot be combined with the command verify", "dry-run: cannot be combined"}},
+		{needed + "ghcr.io/o/x:a --nope=1", []string{`unknown flag "--nope"`}},
 		{"--sdk-ref v1 verify ghcr.io/o/x:a", []string{`"verify" is not a flag`, `"ghcr.io/o/x:a" is not a flag`}},
 	}
 	for _, tc := range cases {
 		t.Run(tc.args, func(t *testing.T) {
 			_, err := ParseArgs(strings.Fields(tc.args), inputsOf(nil), nil)
-			mistakes := each(t, err)
-			if len(mistakes) != len(tc.want) {
-				t.Fatalf("got %d mistakes, want %d: %v", len(mistakes), len(tc.want), err)
+			errs := each(t, err)
+			if len(errs) != len(tc.want) {
+				t.Fatalf("got %d errors, want %d: %v", len(errs), len(tc.want), err)
 			}
-			for i, m := range mistakes {
+			for i, m := range errs {
 				if got := m.Error() + "; " + m.Hint(); !strings.Contains(got, tc.want[i]) {
-					t.Errorf("mistake %d is %q, want %q in it", i, got, tc.want[i])
+					t.Errorf("error %d is %q, want %q in it", i, got, tc.want[i])
 				}
 			}
 		})
 	}
 }
 
-// A word of notForVerify that is no input's would never be refused.
+// A name that is not an input would never be refused.
 func TestNotForVerifyAreInputs(t *testing.T) {
 	for _, input := range notForVerify {
 		inputNamed(input)

@@ -14,12 +14,12 @@ import (
 	"time"
 )
 
-// client asks the hub and the dataset server.
+// client asks the hub.
 type client struct {
 	http  *http.Client
 	token string
-	// own are the bases of the hub and its dataset server: the only places that the token is for.
-	own []*url.URL
+	// hub is the hub's base: the only place that the token is for.
+	hub *url.URL
 	// patience is the longest wait that a server may ask for.
 	patience time.Duration
 	wait     func(context.Context, time.Duration) error
@@ -129,10 +129,8 @@ func (c *client) once(ctx context.Context, address string, header http.Header, l
 		request.Header[name] = values
 	}
 	request.Header.Set("User-Agent", "eval-images")
-	for _, own := range c.own {
-		if c.token != "" && sameOrigin(own, request.URL) {
-			request.Header.Set("Authorization", "Bearer "+c.token)
-		}
+	if c.token != "" && sameOrigin(c.hub, request.URL) {
+		request.Header.Set("Authorization", "Bearer "+c.token)
 	}
 	response, err := c.http.Do(request)
 	if err != nil {
@@ -158,8 +156,8 @@ func unsigned(address *url.URL, err error) error {
 	return fmt.Errorf("asking %s: %w", shown(address), err)
 }
 
-// judge tells good answers from bad ones, and passing ones from those that will stay. 501 and TooBigContentError are the
-// dataset server's words for "never" (huggingface/dataset-viewer, libs/libcommon exceptions).
+// judge tells good answers from bad ones, and passing ones from those that will stay. 501 is the hub's word for a dataset that
+// it never converts (huggingface/dataset-viewer, libs/libcommon exceptions).
 func judge(address *url.URL, response *http.Response, body []byte) (answer, error) {
 	status := response.StatusCode
 	if status >= 200 && status < 300 {
@@ -170,7 +168,7 @@ func judge(address *url.URL, response *http.Response, body []byte) (answer, erro
 	}
 	err := newStatusError(address, response, body)
 	passing := status == http.StatusTooManyRequests || status == http.StatusRequestTimeout ||
-		status >= 500 && status != http.StatusNotImplemented && err.Code != "TooBigContentError"
+		status >= 500 && status != http.StatusNotImplemented
 	if !passing {
 		return answer{}, err
 	}

@@ -30,7 +30,7 @@ func rowsOf(ids []string) []Row {
 	return rows
 }
 
-// lists holds the ids of the default datasets and the presets' selections; data/README.md says where they are from.
+// lists holds the ids of presets' datasets and the presets' selections; data/README.md says where they are from.
 //
 //go:embed data/*.txt
 var lists embed.FS
@@ -39,13 +39,15 @@ var lists embed.FS
 var embedded = map[[2]string]string{
 	{"princeton-nlp/SWE-bench_Verified", "test"}:        "swe-bench-verified-test",
 	{"eth-sri/SWT-bench_Verified_bm25_27k_zsp", "test"}: "swt-bench-verified-test",
+	{"princeton-nlp/SWE-bench_Multimodal", "dev"}:       "swe-bench-multimodal-dev",
+	{"SWE-bench/SWE-bench_Multilingual", "test"}:        "swe-bench-multilingual-test",
 }
 
-// Embedded gives the instance ids of one of the default datasets, in the dataset's order.
+// Embedded gives the instance ids of a dataset of which this version has a list, in the dataset's order.
 func Embedded(name, split string) ([]string, error) {
 	list, ok := embedded[[2]string{name, split}]
 	if !ok {
-		return nil, fmt.Errorf("finding the instances of %s, split %s: this version has no list of it", name, split)
+		return nil, fmt.Errorf("this version has no list of the instances of %s, split %s", name, split)
 	}
 	return Selection(list)
 }

@@ -17,18 +17,20 @@ import (
 
 func TestEmbedded(t *testing.T) {
 	cases := []struct {
-		name        string
+		name, split string
 		ids         int
 		sha256      string // of the file, first 12 digits
 		first, last string
 	}{
-		{"princeton-nlp/SWE-bench_Verified", 500, "a6b0fd7c8c29", "astropy__astropy-12907", "sympy__sympy-24661"},
-		{"eth-sri/SWT-bench_Verified_bm25_27k_zsp", 433, "68e0716f076e", "astropy__astropy-12907", "sympy__sympy-24661"},
+		{"princeton-nlp/SWE-bench_Verified", "test", 500, "a6b0fd7c8c29", "astropy__astropy-12907", "sympy__sympy-24661"},
+		{"eth-sri/SWT-bench_Verified_bm25_27k_zsp", "test", 433, "68e0716f076e", "astropy__astropy-12907", "sympy__sympy-24661"},
+		{"princeton-nlp/SWE-bench_Multimodal", "dev", 102, "9132dca74ff0", "chartjs__Chart.js-10301", "processing__p5.js-3068"},
+		{"SWE-bench/SWE-bench_Multilingual", "test", 300, "8fa3330706b6", "apache__druid-13704", "vuejs__core-11915"},
 	}
-	shape := regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]*-\d+$`)
+	shape := regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]*-\d+$`)
 	for _, tc := range cases {
 		t.Run(tc.name, func(t *testing.T) {
-			ids, err := Embedded(tc.name, "test")
+			ids, err := Embedded(tc.name, tc.split)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -166,7 +168,7 @@ func sayings(err error) []string {
 		}
 		return all
 	}
-	if m, ok := err.(*config.Mistake); ok {
+	if m, ok := err.(*config.InputError); ok {
 		return []string{m.Error() + "; " + m.Hint()}
 	}
 	return nil

@@ -15,11 +15,19 @@ import (
 // Unreachable is a hub that did not say what a dataset holds. It is nothing that the user got wrong.
 type Unreachable struct {
 	Dataset string
+	// Columns are those that were asked for beside the ids.
+	Columns []string
 	Err     error
+
+	noList error // why no list in this version took the hub's place
 }
 
 func (e *Unreachable) Error() string {
-	return fmt.Sprintf("reading the dataset %s: %v", e.Dataset, e.Err)
+	text := fmt.Sprintf("reading the dataset %s: %v", e.Dataset, e.Err)
+	if e.noList != nil {
+		text += "; " + e.noList.Error()
+	}
+	return text
 }
 
 // Unwrap gives the cause.
@@ -31,20 +39,18 @@ func (e *Unreachable) Hint() string {
 	if errors.As(e.Err, &answered) && answered.Status == http.StatusTooManyRequests {
 		return "the hub counts the requests of everybody at this address; with hf-token it counts yours alone"
 	}
-	return "run it again later, or set dataset to a .jsonl file of the workspace that has the column " + idColumn
+	needed := "the column " + idColumn
+	if len(e.Columns) > 0 {
+		needed = "the columns " + idColumn + ", " + strings.Join(e.Columns, ", ")
+	}
+	return "run it again later, or set dataset to a .jsonl file of the workspace with " + needed
 }
-
-// inconclusive is a mistake that one source tells of and another may know better: the hub shows no parquet files also of
-// a dataset that it has, when it has not converted it.
-type inconclusive struct{ *config.Mistake }
-
-func (e inconclusive) Unwrap() error { return e.Mistake }
 
 // statusError is an answer other than a good one.
 type statusError struct {
 	Address string
 	Status  int
-	// Code is the dataset server's own name for it, "RenamedDatasetError".
+	// Code is the hub's own name for it, "RepoNotFound".
 	Code string
 	// Says is the server's message, in one line; empty where it has none for people.
 	Says string
@@ -104,7 +110,7 @@ func mistaken(err error, dataset string, withToken bool) error {
 	if !errors.As(err, &answered) {
 		return err
 	}
-	m := &config.Mistake{Input: "dataset"}
+	m := &config.InputError{Input: "dataset"}
 	switch {
 	case answered.Status == http.StatusUnauthorized && withToken, answered.Status == http.StatusForbidden && withToken:
 		m.Input = "hf-token"
@@ -115,13 +121,14 @@ func mistaken(err error, dataset string, withToken bool) error {
 			config.Quote(dataset), answered.Status)
 		m.Fix = "check its name; for a private or gated one give hf-token"
 	case answered.Status == http.StatusNotFound:
-		m.Problem = "the hub has no instances of " + config.Quote(dataset)
-		m.Fix = "check its name, owner and letter case included"
+		m.Problem = "the hub has no parquet files of " + config.Quote(dataset)
+		m.Fix = "check its name, owner and letter case included; the hub does not make these files of every dataset, and where it has " +
+			"made none a .jsonl file of the workspace serves as well"
 	default:
 		return err
 	}
 	if near := config.Nearest(dataset, config.Datasets()); near != "" && near != dataset {
 		m.Fix = "did you mean " + near + "? Otherwise " + m.Fix
 	}
-	return inconclusive{m}
+	return m
 }

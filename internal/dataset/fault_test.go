@@ -17,7 +17,7 @@ import (
 	"github.com/OpenHands/eval-images/internal/dataset/hubtest"
 )
 
-// everywhere is a fault of hub and dataset server alike; mainly one of the hub alone.
+// everywhere is a fault of the hub and of its storage alike.
 func everywhere(status int, header ...string) func(string, http.ResponseWriter, *http.Request) bool {
 	return func(_ string, w http.ResponseWriter, _ *http.Request) bool {
 		for i := 0; i < len(header); i += 2 {
@@ -46,17 +46,17 @@ func TestFaults(t *testing.T) {
 		input              string // "" for a hub that fails
 		requests           int    // 0 for any number
 	}{
-		"no such dataset":      {name: "a/c", says: `the hub does not show "a/c" (401)`, hint: "check its name; for a private or gated one give hf-token", input: "dataset", requests: 2},
+		"no such dataset":      {name: "a/c", says: `the hub does not show "a/c" (401)`, hint: "check its name; for a private or gated one give hf-token", input: "dataset", requests: 1},
 		"a slip":               {name: "princeton-nlp/SWE-bench_Verifid", split: "train", says: "does not show", hint: "did you mean princeton-nlp/SWE-bench_Verified?", input: "dataset"},
 		"not for this token":   {name: "a/c", token: "t", says: `does not show the dataset "a/c" to this token (401)`, hint: "check that the token is valid", input: "hf-token"},
 		"403":                  {fault: everywhere(403), says: "(403)", hint: "hf-token", input: "dataset"},
-		"404":                  {fault: everywhere(404), says: `the hub has no instances of "a/b"`, hint: "letter case", input: "dataset"},
+		"404":                  {fault: everywhere(404), says: `the hub has no parquet files of "a/b"`, hint: "letter case", input: "dataset"},
 		"no such split":        {split: "tset", says: `"a/b" has no split "tset"`, hint: "did you mean test? its splits are test", input: "split"},
-		"500":                  {fault: everywhere(500), says: "answered 500 Internal Server Error: something is wrong", hint: "again later", requests: 8},
-		"501":                  {fault: everywhere(501), says: "501", hint: "again later", requests: 2},
-		"429":                  {fault: everywhere(429), says: "429 Too Many Requests", hint: "with hf-token it counts yours alone", requests: 8},
-		"a web page":           {fault: page(200), says: "answered with a web page in place of data", hint: "again later", requests: 8},
-		"a web page, with 502": {fault: page(502), says: "answered 502 Bad Gateway", hint: "again later", requests: 8},
+		"500":                  {fault: everywhere(500), says: "answered 500 Internal Server Error: something is wrong", hint: "again later", requests: 4},
+		"501":                  {fault: everywhere(501), says: "501", hint: "again later", requests: 1},
+		"429":                  {fault: everywhere(429), says: "429 Too Many Requests", hint: "with hf-token it counts yours alone", requests: 4},
+		"a web page":           {fault: page(200), says: "answered with a web page in place of data", hint: "again later", requests: 4},
+		"a web page, with 502": {fault: page(502), says: "answered 502 Bad Gateway", hint: "again later", requests: 4},
 		"not JSON": {fault: func(_ string, w http.ResponseWriter, _ *http.Request) bool { fmt.Fprint(w, "sorry"); return true },
 			says: "reading the answer of http://", hint: "again later"},
 	}
@@ -81,7 +81,7 @@ func TestFaults(t *testing.T) {
 			if !strings.Contains(err.Error(), tc.says) || !errors.As(err, &hinting) || !strings.Contains(hinting.Hint(), tc.hint) {
 				t.Errorf("says %q, want %q; hint %q in it", err, tc.says, tc.hint)
 			}
-			var mistake *config.Mistake
+			var mistake *config.InputError
 			if input := ""; errors.As(err, &mistake) {
 				input = mistake.Input
 				if input != tc.input {
@@ -175,25 +175,17 @@ func TestPassingFaults(t *testing.T) {
 	}
 }
 
-// A wait too long for one source is no reason to wait where another may answer at once.
+// A long wait is waited for where nothing else is left, but not where this version has a list.
 func TestLongWaits(t *testing.T) {
-	h, _ := published(t, 3)
-	h.Fault = func(place string, w http.ResponseWriter, r *http.Request) bool {
-		return place == hubtest.Main && everywhere(429, "RateLimit", `"api";r=0;t=290`)(place, w, r)
-	}
-	reader, waits := readerOf(t, h)
-	list, err := reader.Read(t.Context(), "a/b", "test", nil)
-	if err != nil || list.From != "the hub's dataset server" || len(*waits) != 0 {
-		t.Errorf("from %q after waiting %v, error %v", list.From, *waits, err)
-	}
-	// The last source's is waited for, as nothing else is left.
-	h.Fault = once(4, func(string, *http.Request) bool { return true }, func(w http.ResponseWriter, r *http.Request) {
+	h, ids := published(t, 3)
+	h.Fault = once(2, at(hubtest.Main), func(w http.ResponseWriter, r *http.Request) {
 		everywhere(429, "RateLimit", `"api";r=0;t=290`)("", w, r)
 	})
-	if _, err := reader.Read(t.Context(), "a/b", "test", nil); err != nil || !slices.Equal(*waits, []time.Duration{290e9, 290e9, 290e9}) {
-		t.Errorf("waited %v, error %v", *waits, err)
+	reader, waits := readerOf(t, h)
+	list, err := reader.Read(t.Context(), "a/b", "test", nil)
+	if err != nil || !slices.Equal(IDs(list.Rows), ids) || !slices.Equal(*waits, []time.Duration{290e9, 290e9}) {
+		t.Errorf("%q after waiting %v, error %v", IDs(list.Rows), *waits, err)
 	}
-	// A default dataset is not waited for.
 	*waits = nil
 	h.Fault = everywhere(429, "Retry-After", "290")
 	if _, err := reader.Read(t.Context(), "princeton-nlp/SWE-bench_Verified", "test", nil); err != nil || len(*waits) != 0 {
@@ -223,49 +215,20 @@ func TestAnnounced(t *testing.T) {
 	}
 }
 
-// The hub follows renames by itself; the dataset server names none, so that the hub is asked.
+// The hub follows renames by itself.
 func TestRenamed(t *testing.T) {
-	cases := map[string]func(place string, w http.ResponseWriter, r *http.Request) bool{
-		"on the hub": nil,
-		"on the dataset server": func(place string, w http.ResponseWriter, r *http.Request) bool {
-			broken := place == hubtest.Main && strings.Contains(r.URL.Path, "parquet")
-			if broken {
-				w.WriteHeader(http.StatusNotImplemented)
-			}
-			return broken
-		},
-	}
-	for name, fault := range cases {
-		t.Run(name, func(t *testing.T) {
-			h, ids := published(t, 3)
-			h.Rename("a/b", "c/d.e")
-			h.Fault = fault
-			reader, _ := readerOf(t, h)
-			list, err := reader.Read(t.Context(), "a/b", "test", nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(ids, IDs(list.Rows)); diff != "" {
-				t.Errorf("ids (-want +got):\n%s", diff)
-			}
-			if want := `The dataset "a/b" is called "c/d.e" on the hub now.`; !slices.Contains(list.Warnings, want) {
-				t.Errorf("warnings are %q, want %q", list.Warnings, want)
-			}
-		})
-	}
-}
-
-func TestRenamedToNobodyKnowsWhat(t *testing.T) {
-	h, _ := published(t, 3)
-	h.Rename("a/b", "c/d")
-	h.Fault = func(place string, w http.ResponseWriter, r *http.Request) bool {
-		return place == hubtest.Main && everywhere(501)(place, w, r)
-	}
+	h, ids := published(t, 3)
+	h.Rename("a/b", "c/d.e")
 	reader, _ := readerOf(t, h)
-	_, err := reader.Read(t.Context(), "a/b", "test", nil)
-	var mistake *config.Mistake
-	if !errors.As(err, &mistake) || !strings.Contains(mistake.Problem, "RenamedDatasetError") || !strings.Contains(mistake.Fix, "new name") {
-		t.Errorf("error is %v", err)
+	list, err := reader.Read(t.Context(), "a/b", "test", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(ids, IDs(list.Rows)); diff != "" {
+		t.Errorf("ids (-want +got):\n%s", diff)
+	}
+	if want := `The dataset "a/b" is called "c/d.e" on the hub now.`; !slices.Equal(list.Warnings, []string{want}) {
+		t.Errorf("warnings are %q, want %q", list.Warnings, want)
 	}
 }
 
@@ -292,7 +255,7 @@ func TestSeveralConfigurations(t *testing.T) {
 		io.WriteString(w, `{"java": {"test": ["x"]}, "rust": {"test": ["y"]}}`)
 	}))
 	defer server.Close()
-	reader := Reader{Hub: address(t, server.URL), Server: address(t, server.URL)}
+	reader := Reader{Hub: address(t, server.URL)}
 	_, err := reader.Read(t.Context(), "a/b", "test", nil)
 	if err == nil || !strings.Contains(err.Error(), `"a/b" has 2 configurations and none is the default: java, rust`) {
 		t.Errorf("error is %v", err)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 
 	"github.com/OpenHands/eval-images/internal/config"
@@ -16,13 +17,13 @@ import (
 func (r Reader) fromFile(q *query) ([]Row, error) {
 	text, err := r.ReadFile(q.name)
 	if err != nil {
-		return nil, &config.Mistake{Input: "dataset", Problem: oneLine(err),
+		return nil, &config.InputError{Input: "dataset", Problem: oneLine(err),
 			Fix: "the path starts at the workspace; check out the repository, or write the file, in a step before this one"}
 	}
 	decoder := json.NewDecoder(bytes.NewReader(bytes.TrimPrefix(text, []byte("\ufeff"))))
 	objects, err := decodeObjects(decoder, text)
 	if err != nil {
-		return nil, &config.Mistake{Input: "dataset",
+		return nil, &config.InputError{Input: "dataset",
 			Problem: fmt.Sprintf("%s is not JSON at byte %d: %s", config.Quote(q.name), decoder.InputOffset(), oneLine(err)),
 			Fix:     "write one JSON object a line, such as {\"instance_id\": \"django__django-11333\"}, or one array of them"}
 	}
@@ -37,7 +38,7 @@ func (r Reader) fromFile(q *query) ([]Row, error) {
 				fields[column] = json.RawMessage("null")
 			}
 		}
-		row, err := newRow(q, fields, nil, i)
+		row, err := newRow(q, fields, i)
 		if err != nil {
 			return nil, err
 		}
@@ -71,4 +72,42 @@ func decodeObjects(decoder *json.Decoder, text []byte) (objects []map[string]jso
 		}
 		objects = append(objects, object)
 	}
+}
+
+// newRow makes a Row of a JSON object's fields.
+func newRow(q *query, fields map[string]json.RawMessage, index int) (Row, error) {
+	var row Row
+	text := func(column string) (string, bool, error) {
+		raw, ok := fields[column]
+		if !ok {
+			return "", false, noColumn(q.name, column, slices.Sorted(maps.Keys(fields)))
+		}
+		var value *string
+		if err := json.Unmarshal(raw, &value); err != nil {
+			return "", false, &config.InputError{Input: "dataset", Fix: "choose a dataset in which it is",
+				Problem: fmt.Sprintf("column %s of %s is not text in row %d", column, config.Quote(q.name), index+1)}
+		}
+		if value == nil {
+			return "", false, nil
+		}
+		return *value, true, nil
+	}
+	id, ok, err := text(idColumn)
+	if err == nil && !ok {
+		err = noID(q.name, index)
+	}
+	if err != nil {
+		return row, err
+	}
+	row.ID = id
+	for _, column := range q.columns {
+		value, ok, err := text(column)
+		if err != nil {
+			return row, err
+		}
+		if ok {
+			row.set(column, value)
+		}
+	}
+	return row, nil
 }

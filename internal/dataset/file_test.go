@@ -69,7 +69,7 @@ func TestFileMistakes(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			_, err := fileReader(tc.content).Read(t.Context(), "data/x.jsonl", "test", nil)
-			var mistake *config.Mistake
+			var mistake *config.InputError
 			if !errors.As(err, &mistake) || mistake.Input != "dataset" {
 				t.Fatalf("error is %v", err)
 			}
@@ -79,7 +79,7 @@ func TestFileMistakes(t *testing.T) {
 		})
 	}
 	_, err := fileReader("").Read(t.Context(), "absent.json", "test", nil)
-	var mistake *config.Mistake
+	var mistake *config.InputError
 	if !errors.As(err, &mistake) || !strings.Contains(mistake.Fix, "the path starts at the workspace") {
 		t.Errorf("a missing file: %v", err)
 	}

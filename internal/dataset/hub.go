@@ -14,8 +14,8 @@ import (
 	"github.com/OpenHands/eval-images/internal/config"
 )
 
-// jsonLimit bounds an answer in JSON: a page of SWT-bench's rows, with the text of whole files, has 11 MB.
-const jsonLimit = 64 << 20
+// jsonLimit bounds an answer in JSON: a list of files.
+const jsonLimit = 8 << 20
 
 func (c *client) getJSON(ctx context.Context, address string, into any) (answer, error) {
 	got, err := c.get(ctx, address, nil, jsonLimit)
@@ -35,7 +35,6 @@ func (r Reader) fromHub(ctx context.Context, c *client, q *query) ([]Row, error)
 	if err != nil {
 		return nil, mistaken(err, q.name, c.token != "")
 	}
-	q.exists = true
 	var rows []Row
 	for _, address := range addresses {
 		// A dataset too large to be converted has the files of its beginning, and they are called so.
@@ -95,7 +94,7 @@ func (q *query) choose(splits map[string][]string) (string, error) {
 	if names := slices.Sorted(maps.Keys(splits)); len(names) == 1 {
 		configuration = names[0]
 	} else if !slices.Contains(names, configuration) {
-		return "", &config.Mistake{Input: "dataset",
+		return "", &config.InputError{Input: "dataset",
 			Problem: fmt.Sprintf("%s has %d configurations and none is the default: %s",
 				config.Quote(q.name), len(names), strings.Join(names, ", ")),
 			Fix: "choose a dataset with one configuration"}
@@ -108,7 +107,7 @@ func (q *query) choose(splits map[string][]string) (string, error) {
 			fix = "did you mean " + near + "? " + fix
 		}
 		problem := fmt.Sprintf("%s has no split %s", config.Quote(q.name), config.Quote(q.split))
-		return "", &config.Mistake{Input: "split", Problem: problem, Fix: fix}
+		return "", &config.InputError{Input: "split", Problem: problem, Fix: fix}
 	}
 	return configuration, nil
 }
@@ -123,10 +122,6 @@ func (q *query) rename(address *url.URL) {
 	if end := strings.LastIndex(path, "/parquet"); end >= 0 {
 		name = path[:end]
 	}
-	q.renameTo(name)
-}
-
-func (q *query) renameTo(name string) {
 	if name == q.name || name == "" {
 		return
 	}

@@ -54,7 +54,7 @@ func readColumn(f *parquet.File, dataset, column string) ([]*string, error) {
 	}
 	kind := leaf.Node.Type().Kind()
 	if leaf.MaxRepetitionLevel > 0 || kind != parquet.ByteArray && kind != parquet.FixedLenByteArray {
-		return nil, &config.Mistake{Input: "dataset", Problem: fmt.Sprintf("column %s of %s is not text", column, config.Quote(dataset)),
+		return nil, &config.InputError{Input: "dataset", Problem: fmt.Sprintf("column %s of %s is not text", column, config.Quote(dataset)),
 			Fix: "choose a dataset in which it is"}
 	}
 	var values []*string
@@ -118,10 +118,10 @@ func noColumn(dataset, column string, has []string) error {
 	if len(has) > 0 {
 		fix += "; this one has " + strings.Join(has, ", ")
 	}
-	return &config.Mistake{Input: "dataset", Problem: fmt.Sprintf("%s has no column %s", config.Quote(dataset), column), Fix: fix}
+	return &config.InputError{Input: "dataset", Problem: fmt.Sprintf("%s has no column %s", config.Quote(dataset), column), Fix: fix}
 }
 
 func noID(dataset string, row int) error {
-	return &config.Mistake{Input: "dataset", Problem: fmt.Sprintf("%s has no %s in row %d", config.Quote(dataset), idColumn, row+1),
+	return &config.InputError{Input: "dataset", Problem: fmt.Sprintf("%s has no %s in row %d", config.Quote(dataset), idColumn, row+1),
 		Fix: "choose a dataset in which every row has one"}
 }

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
-	"slices"
 	"time"
 
 	"github.com/OpenHands/eval-images/internal/config"
@@ -18,9 +17,9 @@ const idColumn = "instance_id"
 
 // Reader reads what a dataset holds.
 type Reader struct {
-	// Hub and Server are the bases of the Hugging Face hub and of its dataset server.
-	Hub, Server *url.URL
-	// Token is for these two alone; empty means anonymous.
+	// Hub is the base of the Hugging Face hub.
+	Hub *url.URL
+	// Token is for the hub alone; empty means anonymous.
 	Token string
 	// ReadFile gives a file of the workspace.
 	ReadFile func(name string) ([]byte, error)
@@ -45,11 +44,6 @@ type query struct {
 	name, split string
 	columns     []string
 	warnings    []string
-	exists      bool // dataset and split do, as one of the sources has said
-}
-
-func (q *query) reads(column string) bool {
-	return column == idColumn || slices.Contains(q.columns, column)
 }
 
 func (r *Row) set(column, value string) {
@@ -59,9 +53,9 @@ func (r *Row) set(column, value string) {
 	r.Columns[column] = value
 }
 
-// Read gives a dataset's rows, with their ids and the named columns: of a file of the workspace, of the hub's parquet
-// files, of its dataset server or, for the default datasets, of the list that comes with this version. The error is a
-// *config.Mistake, or *Unreachable.
+// Read gives a dataset's rows, with their ids and the named columns: of a file of the workspace, or of the hub's parquet
+// files or, where these cannot be read, of the list in this version, if it has one. The error is a *config.InputError, or
+// *Unreachable.
 func (r Reader) Read(ctx context.Context, name, split string, columns []string) (List, error) {
 	q := &query{name: name, split: split, columns: columns}
 	if !config.LocalDataset(name) {
@@ -75,83 +69,44 @@ func (r Reader) Read(ctx context.Context, name, split string, columns []string) 
 }
 
 // maxPatience is the hub's window for counting requests (huggingface/hub-docs, docs/hub/rate-limits.md): who waits that
-// long is served. It is too long where there is something else to turn to.
+// long is served. It is too long where there is a list to turn to.
 const (
 	maxPatience   = 5*time.Minute + 10*time.Second
 	shortPatience = time.Minute
 )
 
 func (r Reader) remote(ctx context.Context, q *query) (List, error) {
-	asked, split := q.name, q.split
-	known, unknown := Embedded(asked, split)
+	asked, patience := q.name, shortPatience
+	listed, noList := Embedded(asked, q.split)
 	if len(q.columns) > 0 {
-		known, unknown = nil, errors.New("the lists have ids only")
+		noList = errors.New("the lists in this version have no column but " + idColumn)
 	}
-	last := maxPatience
-	if unknown == nil {
-		last = shortPatience
+	if noList != nil {
+		patience = maxPatience
 	}
-	var problems []error
-	for _, source := range []struct {
-		from     string
-		read     func(context.Context, *client, *query) ([]Row, error)
-		patience time.Duration
-	}{
-		{"the hub's parquet files", r.fromHub, shortPatience},
-		{"the hub's dataset server", r.fromServer, last},
-	} {
-		rows, err := source.read(ctx, r.client(source.patience), q)
-		if err == nil {
-			err = check(q.name, rows)
-		}
-		if err == nil {
-			for _, problem := range problems {
-				q.warnings = append(q.warnings, fmt.Sprintf("%s is read from %s: %v", asked, source.from, problem))
-			}
-			return List{Rows: rows, From: source.from, Warnings: q.warnings}, nil
-		}
-		if ctx.Err() != nil {
-			return List{}, &Unreachable{Dataset: asked, Err: context.Cause(ctx)}
-		}
-		problems = append(problems, err)
-		if conclusive(err) {
-			break
-		}
+	rows, err := r.fromHub(ctx, r.client(patience), q)
+	if err == nil {
+		err = check(q.name, rows)
 	}
-	if unknown == nil {
+	var mistake *config.InputError
+	switch {
+	case err == nil:
+		return List{Rows: rows, From: "the hub's parquet files", Warnings: q.warnings}, nil
+	case ctx.Err() != nil:
+		return List{}, &Unreachable{Dataset: asked, Err: context.Cause(ctx)}
+	case noList == nil:
 		warning := fmt.Sprintf("The hub could not be asked for the instances of %s, so the list that comes with eval-images was used, in which later changes of "+
-			"the dataset are missing: %v", asked, problems[0])
-		return List{Rows: rowsOf(known), From: "the list in this version of eval-images", Warnings: append(q.warnings, warning)}, nil
+			"the dataset are missing: %v", asked, err)
+		return List{Rows: rowsOf(listed), From: "the list in this version of eval-images", Warnings: append(q.warnings, warning)}, nil
+	case errors.As(err, &mistake):
+		return List{}, mistake
+	default:
+		return List{}, &Unreachable{Dataset: asked, Columns: q.columns, Err: err, noList: noList}
 	}
-	return List{}, blame(asked, q.exists, problems)
-}
-
-// conclusive tells a mistake about which no other source will say anything else.
-func conclusive(err error) bool {
-	var maybe inconclusive
-	var mistake *config.Mistake
-	return !errors.As(err, &maybe) && errors.As(err, &mistake)
-}
-
-// blame picks the error to tell: a conclusive mistake; one that a source told of, if no other knew better; else that the
-// hub gave no list.
-func blame(dataset string, exists bool, problems []error) error {
-	var mistake *config.Mistake
-	for _, err := range slices.Backward(problems) {
-		if conclusive(err) && errors.As(err, &mistake) {
-			return mistake
-		}
-	}
-	for _, err := range problems {
-		if !exists && errors.As(err, &mistake) {
-			return mistake
-		}
-	}
-	return &Unreachable{Dataset: dataset, Err: errors.Join(problems...)}
 }
 
 func (r Reader) client(patience time.Duration) *client {
-	c := &client{http: newHTTP(r.transport), token: r.Token, own: []*url.URL{r.Hub, r.Server}, patience: patience, wait: r.wait}
+	c := &client{http: newHTTP(r.transport), token: r.Token, hub: r.Hub, patience: patience, wait: r.wait}
 	if r.transport == nil {
 		c.http.Transport = sharedTransport
 	}
@@ -169,7 +124,7 @@ var idShape = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.+-]*$`)
 // check refuses what cannot be a list of instances.
 func check(dataset string, rows []Row) error {
 	wrong := func(problem string, args ...any) error {
-		return &config.Mistake{Input: "dataset", Problem: config.Quote(dataset) + " " + fmt.Sprintf(problem, args...),
+		return &config.InputError{Input: "dataset", Problem: config.Quote(dataset) + " " + fmt.Sprintf(problem, args...),
 			Fix: "choose a dataset in which every row has an " + idColumn + " of its own, such as django__django-11333"}
 	}
 	if len(rows) == 0 {

@@ -3,6 +3,7 @@ package dataset
 import (
 	"context"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -23,7 +24,7 @@ func readerOf(t *testing.T, h *hubtest.Hub) (Reader, *[]time.Duration) {
 	t.Helper()
 	waits := &[]time.Duration{}
 	return Reader{
-		Hub: address(t, h.URL), Server: address(t, h.ServerURL),
+		Hub:      address(t, h.URL),
 		ReadFile: func(name string) ([]byte, error) { return os.ReadFile(filepath.Join("testdata", name)) },
 		wait: func(ctx context.Context, d time.Duration) error {
 			*waits = append(*waits, d)
@@ -141,67 +142,74 @@ func TestSeveralFilesAndColumns(t *testing.T) {
 	}
 }
 
-// The dataset server is asked for each row once, 100 at a time.
-func TestRowsWhereParquetIsNot(t *testing.T) {
-	for _, n := range []int{1, 99, 100, 101, 250} {
-		t.Run(fmt.Sprint(n), func(t *testing.T) {
-			h, ids := published(t, n)
-			h.Fault = func(place string, w http.ResponseWriter, r *http.Request) bool {
-				if place == hubtest.Main {
-					hubtest.Refuse(w, http.StatusNotFound, "", "The dataset viewer is disabled.")
-				}
-				return place == hubtest.Main
-			}
-			reader, _ := readerOf(t, h)
-			list, err := reader.Read(t.Context(), "a/b", "test", nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(ids, IDs(list.Rows)); diff != "" {
-				t.Errorf("ids (-want +got):\n%s", diff)
-			}
-			if list.From != "the hub's dataset server" || len(list.Warnings) != 1 || !strings.Contains(list.Warnings[0], "dataset server") {
-				t.Errorf("from %s, with warnings %q", list.From, list.Warnings)
-			}
-			pages := 0
-			for _, r := range h.Asked() {
-				if r.Path == "/rows" {
-					pages++
-				}
-			}
-			if want := (n + 99) / 100; pages != want {
-				t.Errorf("%d pages, want %d", pages, want)
-			}
-		})
-	}
-}
-
-// Where nothing answers, the default datasets are known, others are not; and nobody waits for that.
+// Where nothing answers, the datasets of which this version has a list are known, others are not; and nobody waits for that.
 func TestNoNetwork(t *testing.T) {
 	h := hubtest.New(t)
 	reader, waits := readerOf(t, h)
-	reader.Hub, reader.Server = address(t, "http://127.0.0.1:1"), address(t, "http://127.0.0.1:1")
-	for name, n := range map[string]int{"princeton-nlp/SWE-bench_Verified": 500, "eth-sri/SWT-bench_Verified_bm25_27k_zsp": 433} {
-		list, err := reader.Read(t.Context(), name, "test", nil)
-		if err != nil || len(list.Rows) != n || !strings.Contains(list.From, "this version") {
-			t.Errorf("%s: %d rows from %q, error %v", name, len(list.Rows), list.From, err)
+	reader.Hub = address(t, "http://127.0.0.1:1")
+	for _, known := range []struct {
+		name, split string
+		ids         int
+	}{
+		{"princeton-nlp/SWE-bench_Verified", "test", 500},
+		{"eth-sri/SWT-bench_Verified_bm25_27k_zsp", "test", 433},
+		{"princeton-nlp/SWE-bench_Multimodal", "dev", 102},
+		{"SWE-bench/SWE-bench_Multilingual", "test", 300},
+	} {
+		list, err := reader.Read(t.Context(), known.name, known.split, nil)
+		if err != nil || len(list.Rows) != known.ids || !strings.Contains(list.From, "this version") {
+			t.Errorf("%s: %d rows from %q, error %v", known.name, len(list.Rows), list.From, err)
 		}
-		if len(list.Warnings) != 1 || !strings.Contains(list.Warnings[0], name) || !strings.Contains(list.Warnings[0], "connection refused") {
-			t.Errorf("%s: warnings are %q", name, list.Warnings)
+		if len(list.Warnings) != 1 || !strings.Contains(list.Warnings[0], known.name) || !strings.Contains(list.Warnings[0], "connection refused") {
+			t.Errorf("%s: warnings are %q", known.name, list.Warnings)
 		}
 	}
-	for _, other := range [][]string{{"a/b", "test"}, {"princeton-nlp/SWE-bench_Verified", "dev"}} {
-		_, err := reader.Read(t.Context(), other[0], other[1], nil)
-		if fault, ok := err.(*Unreachable); !ok || !strings.Contains(fault.Error(), other[0]) || !strings.Contains(fault.Hint(), "again later") {
-			t.Errorf("%s: error is %v", other, err)
+	const noList = "this version has no list of the instances of "
+	for _, other := range []struct {
+		name, split string
+		columns     []string
+		says, hint  string
+	}{
+		{"a/b", "test", nil, noList + "a/b, split test", "with the column instance_id"},
+		{"princeton-nlp/SWE-bench_Verified", "dev", nil, noList + "princeton-nlp/SWE-bench_Verified, split dev", "with the column instance_id"},
+		{"SWE-Gym/SWE-Gym", "train", nil, noList + "SWE-Gym/SWE-Gym, split train", "with the column instance_id"},
+		// A list of ids is no help to a template that needs a column.
+		{"SWE-bench/SWE-smith-py", "train", []string{"image_name", "problem_statement"}, "have no column but instance_id",
+			"with the columns instance_id, image_name, problem_statement"},
+		{"princeton-nlp/SWE-bench_Verified", "test", []string{"version"}, "have no column but instance_id", "with the columns instance_id, version"},
+	} {
+		_, err := reader.Read(t.Context(), other.name, other.split, other.columns)
+		fault, ok := err.(*Unreachable)
+		if !ok || !strings.Contains(fault.Error(), "reading the dataset "+other.name) || !strings.Contains(fault.Error(), "connection refused; ") ||
+			!strings.HasSuffix(fault.Error(), other.says) {
+			t.Errorf("%s: error is %v", other.name, err)
+			continue
 		}
-	}
-	// A list of ids is no help to a template that needs a column.
-	if list, err := reader.Read(t.Context(), "princeton-nlp/SWE-bench_Verified", "test", []string{"version"}); err == nil {
-		t.Errorf("read %d rows from %s without a column", len(list.Rows), list.From)
+		if want := "run it again later, or set dataset to a .jsonl file of the workspace " + other.hint; fault.Hint() != want {
+			t.Errorf("%s: hint is %q, want %q", other.name, fault.Hint(), want)
+		}
 	}
 	if slices.Max(*waits) > time.Second {
 		t.Errorf("waited %v", *waits)
+	}
+}
+
+// A mirror of the hub may list files by the addresses that they have on the hub itself. These are asked as they are: where
+// they cannot be reached, it is as without a network, and the fault names the host.
+func TestMirrorThatListsTheHubsOwnFiles(t *testing.T) {
+	h, _ := published(t, 3)
+	h.Fault = func(place string, w http.ResponseWriter, r *http.Request) bool {
+		io.WriteString(w, `["http://127.0.0.1:1/api/datasets/a/b/parquet/default/test/0.parquet"]`)
+		return true
+	}
+	reader, _ := readerOf(t, h)
+	list, err := reader.Read(t.Context(), "SWE-bench/SWE-bench_Multilingual", "test", nil)
+	if err != nil || len(list.Rows) != 300 || len(list.Warnings) != 1 || !strings.Contains(list.Warnings[0], "http://127.0.0.1:1/api/") {
+		t.Errorf("%d rows, warnings %q, error %v", len(list.Rows), list.Warnings, err)
+	}
+	_, err = reader.Read(t.Context(), "a/b", "test", nil)
+	if fault, ok := err.(*Unreachable); !ok || !strings.Contains(fault.Error(), "http://127.0.0.1:1/api/") {
+		t.Errorf("error is %v", err)
 	}
 }
 
@@ -221,34 +229,25 @@ func TestCancelled(t *testing.T) {
 
 // The hub's storage is another company's.
 func TestTheTokenStaysWithTheHub(t *testing.T) {
-	for _, parquet := range []bool{true, false} {
-		h, _ := published(t, 3)
-		h.Fault = func(place string, w http.ResponseWriter, r *http.Request) bool {
-			broken := !parquet && place == hubtest.Main && strings.HasSuffix(r.URL.Path, ".parquet")
-			if broken {
-				hubtest.Refuse(w, http.StatusNotFound, "", "Not found.")
-			}
-			return broken
+	h, _ := published(t, 3)
+	reader, _ := readerOf(t, h)
+	reader.Token = "hf_secret"
+	if _, err := reader.Read(t.Context(), "a/b", "test", nil); err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, r := range h.Asked() {
+		seen[r.Place] = true
+		want := "Bearer hf_secret"
+		if r.Place == hubtest.Storage {
+			want = ""
 		}
-		reader, _ := readerOf(t, h)
-		reader.Token = "hf_secret"
-		if _, err := reader.Read(t.Context(), "a/b", "test", nil); err != nil {
-			t.Fatal(err)
+		if r.Authorization != want {
+			t.Errorf("%s got the Authorization %q for %s, want %q", r.Place, r.Authorization, r.Path, want)
 		}
-		seen := map[string]bool{}
-		for _, r := range h.Asked() {
-			seen[r.Place] = true
-			want := "Bearer hf_secret"
-			if r.Place == hubtest.Storage {
-				want = ""
-			}
-			if r.Authorization != want {
-				t.Errorf("%s got the Authorization %q for %s, want %q", r.Place, r.Authorization, r.Path, want)
-			}
-		}
-		if !seen[hubtest.Main] || seen[hubtest.Storage] != parquet || seen[hubtest.Server] == parquet {
-			t.Errorf("asked %v", seen)
-		}
+	}
+	if !seen[hubtest.Main] || !seen[hubtest.Storage] {
+		t.Errorf("asked %v", seen)
 	}
 }
 

@@ -48,7 +48,7 @@ func TestSampleOfTheRealLists(t *testing.T) {
 	var recorded map[string][]string
 	decode(t, "testdata/pandas_sample_ids.json", &recorded)
 	verified, swt := mustEmbedded(t, "princeton-nlp/SWE-bench_Verified"), mustEmbedded(t, "eth-sri/SWT-bench_Verified_bm25_27k_zsp")
-	multimodal, err := os.ReadFile("testdata/swe-bench-multimodal-dev.txt")
+	multimodal, err := Embedded("princeton-nlp/SWE-bench_Multimodal", "dev")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +62,7 @@ func TestSampleOfTheRealLists(t *testing.T) {
 	lists := map[string][]string{
 		"swe-bench-verified": verified,
 		"swt-bench-verified": swt,
-		"swe-bench-multimodal-dev-selected": only(strings.Fields(string(multimodal)), func(id string) bool {
+		"swe-bench-multimodal-dev-selected": only(multimodal, func(id string) bool {
 			return slices.Contains(resolved, id)
 		}),
 		"swe-bench-verified/select=django__*": only(verified, func(id string) bool { return strings.HasPrefix(id, "django__") }),

@@ -57,7 +57,7 @@ func Filled(rows []Row, column string) []Row {
 
 // Select chooses from all instances those of ids or, when there are no ids, those of file; when there is no file
 // either, it chooses all. The result is in the dataset's order, each id once, and never empty. The error joins one
-// *config.Mistake for each id that the dataset does not have. read gives a file's content, as os.ReadFile does.
+// *config.InputError for each id that the dataset does not have. read gives a file's content, as os.ReadFile does.
 //
 // The evaluation drops ids that it does not know (OpenHands/benchmarks, _load_selected_instances) and would wait for
 // images of fewer instances than were asked for without a word; here that is a mistake.
@@ -68,7 +68,7 @@ func Select(all, ids []string, file string, read func(name string) ([]byte, erro
 	case file != "":
 		text, err := read(file)
 		if err != nil {
-			return nil, &config.Mistake{Input: fileInput, Problem: oneLine(err),
+			return nil, &config.InputError{Input: fileInput, Problem: oneLine(err),
 				Fix: "the path starts at the workspace; check out the repository, or write the file, in a step before this one"}
 		}
 		if ids, err = parse(file, text); err != nil {
@@ -102,7 +102,7 @@ func choose(all, wanted []string, input string) ([]string, error) {
 }
 
 func noSuch(id string, all []string, input string) error {
-	m := &config.Mistake{Input: input, Problem: "the dataset has no instance " + config.Quote(id)}
+	m := &config.InputError{Input: input, Problem: "the dataset has no instance " + config.Quote(id)}
 	if near := config.Nearest(id, all); near != "" {
 		m.Fix = "did you mean " + near + "?"
 	} else {
@@ -122,7 +122,7 @@ var separators = map[string]string{
 func parse(file string, text []byte) ([]string, error) {
 	text = bytes.TrimPrefix(text, []byte("\ufeff"))
 	if !utf8.Valid(text) || bytes.IndexByte(text, 0) >= 0 {
-		return nil, &config.Mistake{Input: fileInput, Problem: config.Quote(file) + " is not UTF-8 text",
+		return nil, &config.InputError{Input: fileInput, Problem: config.Quote(file) + " is not UTF-8 text",
 			Fix: "save it as UTF-8; Windows PowerShell's > writes UTF-16"}
 	}
 	var ids []string
@@ -132,7 +132,7 @@ func parse(file string, text []byte) ([]string, error) {
 		}
 	}
 	if len(ids) == 0 {
-		return nil, &config.Mistake{Input: fileInput, Problem: config.Quote(file) + " names no instance",
+		return nil, &config.InputError{Input: fileInput, Problem: config.Quote(file) + " names no instance",
 			Fix: "write one id a line, such as django__django-11333, or leave the input empty to build the whole benchmark"}
 	}
 	return ids, nil

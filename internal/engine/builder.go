@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -124,6 +125,9 @@ func (b Buildx) run(ctx context.Context, args []string) (string, error) {
 	cmd.Env = b.Environ
 	cmd.Stdout = io.MultiWriter(&out, b.Log)
 	cmd.Stderr = io.MultiWriter(&problems, b.Log)
+	// A group of its own, so that the plugin that docker starts ends with it, and the signals of a terminal reach only us.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = 2 * time.Second
 	if err := cmd.Run(); err != nil {
 		if ctx.Err() != nil {

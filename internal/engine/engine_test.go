@@ -1,12 +1,15 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -71,6 +74,42 @@ func TestRunSaysWhatDockerSaid(t *testing.T) {
 	_, err := Buildx{Log: io.Discard}.run(t.Context(), []string{"buildx", "inspect", "x"})
 	if err == nil || !strings.Contains(err.Error(), "docker buildx inspect x") || !strings.Contains(err.Error(), "ERROR: no builder") {
 		t.Errorf("run = %v; want the command and its last line", err)
+	}
+}
+
+// docker starts its plugin as a process of its own, which must not outlive a run that is cancelled.
+func TestCancelEndsWhatDockerStarted(t *testing.T) {
+	bin := t.TempDir()
+	fifo := filepath.Join(bin, "fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	fakeDocker(t, bin, "sh -c 'echo up; exec sleep 60' >"+fifo+" 2>/dev/null; exit 1")
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() {
+		_, err := Buildx{Environ: os.Environ(), Log: io.Discard}.UseAddress(ctx, "tcp://127.0.0.1:1")
+		ended <- err
+	}()
+	plugin, err := os.Open(fifo) // opens when the plugin has, and ends when the plugin does
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer plugin.Close()
+	if _, err := plugin.Read(make([]byte, 8)); err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("UseAddress = %v", err)
+	}
+	if err := plugin.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := plugin.Read(make([]byte, 8)); !errors.Is(err, io.EOF) {
+		t.Errorf("the plugin lives on: %v", err)
 	}
 }
 

@@ -11,10 +11,11 @@ import (
 	"time"
 )
 
-// archive renames what an older run left in dir: manifest.jsonl to manifest-<its start time>.jsonl, its summary alike.
+// archive renames what an older run left in dir: manifest.jsonl to manifest-<its start time>.jsonl, its lock file and
+// summary alike. The lock file is the first to go: it is what must never pass for another run's.
 func archive(dir string) error {
 	var found []string
-	for _, name := range []string{FileName, SummaryFileName} {
+	for _, name := range []string{LockFileName, FileName, SummaryFileName} {
 		path := filepath.Join(dir, name)
 		if _, err := os.Lstat(path); err == nil {
 			found = append(found, path)
@@ -79,7 +80,11 @@ func moveAside(path, stamp string) error {
 			return err
 		}
 		reserved.Close()
-		return os.Rename(path, name)
+		if err := os.Rename(path, name); err != nil {
+			os.Remove(name)
+			return err
+		}
+		return nil
 	}
 	return fmt.Errorf("no free name like %s%s", stem, ext)
 }

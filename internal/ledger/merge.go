@@ -87,7 +87,7 @@ func together(parts []Part) Run {
 	run := parts[0].Summary.Run
 	run.Shard, run.MergedFrom, run.MissingShards = "", len(parts), missing(parts)
 	run.Sdist, run.Files, run.Phases, run.Warnings, run.SetupError, run.Cancelled = Sdist{}, Files{}, nil, nil, "", false
-	run.Rebase = Rebase{}
+	run.Rebase, run.RecordErrors = Rebase{}, nil
 	longest := map[string]float64{}
 	var names, faults []string
 	for _, part := range parts {
@@ -109,6 +109,9 @@ func together(parts []Part) Run {
 			if !slices.Contains(run.Warnings, warning) {
 				run.Warnings = append(run.Warnings, warning)
 			}
+		}
+		for _, lost := range one.RecordErrors { // what it lacks is missing from the entries, or made anew by the merge
+			run.Warnings = append(run.Warnings, fmt.Sprintf("The record of shard %s is incomplete: %s", cmp.Or(one.Shard, "1/1"), lost))
 		}
 		if one.SetupError != "" {
 			faults = append(faults, fmt.Sprintf("shard %s: %s", cmp.Or(one.Shard, "1/1"), one.SetupError))

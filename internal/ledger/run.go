@@ -32,7 +32,8 @@ type Run struct {
 	Strategy string `json:"strategy"`
 	// Image is the repository that was pushed to, without a tag.
 	Image string `json:"image"`
-	// ImageTagPrefix is what the evaluation needs as IMAGE_TAG_PREFIX to pull these images.
+	// ImageTagPrefix is the beginning of the tags by which an evaluation pulls these images: its IMAGE_TAG_PREFIX or, of
+	// swesmith, its SDK_SHORT_SHA.
 	ImageTagPrefix Text   `json:"image_tag_prefix"`
 	Builder        string `json:"builder"`
 	CacheMode      string `json:"cache_mode"`
@@ -56,6 +57,8 @@ type Run struct {
 	Planned int `json:"planned"`
 	// SetupError is why the run ended before its builds; empty when they were reached.
 	SetupError Text `json:"setup_error"`
+	// RecordErrors say what of the run's own record could not be written. A run that has any has failed.
+	RecordErrors []string `json:"record_errors"`
 
 	Files Files `json:"files"`
 }
@@ -92,6 +95,7 @@ func (r Run) normal() Run {
 	}
 	r.Phases = phases
 	r.Warnings = append([]string{}, r.Warnings...)
+	r.RecordErrors = append([]string{}, r.RecordErrors...)
 	pruned := make([]Pruning, len(r.Pruned))
 	for i, p := range r.Pruned {
 		pruned[i] = Pruning{At: moment(p.At), DiskUsedPercent: round(p.DiskUsedPercent), FreedBytes: p.FreedBytes}

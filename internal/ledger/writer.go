@@ -22,7 +22,8 @@ type Writer struct {
 	size int64 // of the whole lines
 }
 
-// Open begins a ledger in dir. An older one there, with its summary, first gets the start time of its run into its name.
+// Open begins a ledger in dir. An older one there, with its summary and lock file, first gets the start time of its run
+// into its name.
 func Open(dir string) (*Writer, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("making the folder of the ledger: %w", err)
@@ -38,7 +39,7 @@ func Open(dir string) (*Writer, error) {
 	return &Writer{file: file}, nil
 }
 
-// Append writes one line and flushes it to the disk.
+// Append writes one line and flushes it to the disk. After an error the line is not in the ledger.
 func (w *Writer) Append(e Entry) error {
 	line, err := encode(e, "")
 	if err != nil {
@@ -47,14 +48,15 @@ func (w *Writer) Append(e Entry) error {
 	line = append(line, '\n')
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if _, err := w.file.Write(line); err != nil {
+	_, err = w.file.Write(line)
+	if err == nil {
+		err = w.file.Sync()
+	}
+	if err != nil {
 		// Half a line, as a full disk leaves it, would spoil the next one too.
 		return fmt.Errorf("writing the entry of %s: %w", e.InstanceID, errors.Join(err, w.file.Truncate(w.size)))
 	}
 	w.size += int64(len(line))
-	if err := w.file.Sync(); err != nil {
-		return fmt.Errorf("flushing the entry of %s: %w", e.InstanceID, err)
-	}
 	return nil
 }
 

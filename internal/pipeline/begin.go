@@ -37,10 +37,16 @@ func begin(ctx context.Context, p Process) (*run, error) {
 		r.workspace = given
 	}
 	r.facts.Started = time.Now()
-	if err := r.configure(ctx, p.Args, p.Stdout); err != nil || r.config.DryRun {
+	err := r.configure(ctx, p.Args, p.Stdout)
+	var refused refusal
+	if errors.Is(err, flag.ErrHelp) || errors.As(err, &refused) || r.config.DryRun {
 		return r, err
 	}
-	return r, writing(r.makeFolders())
+	// A run that could not read its dataset, or was cancelled meanwhile, has a record too.
+	if err = errors.Join(err, writing(r.openRecord())); err != nil {
+		return r, err
+	}
+	return r, writing(r.makeTemporary())
 }
 
 func (r *run) configure(ctx context.Context, args []string, help io.Writer) error {
@@ -90,20 +96,17 @@ func (r *run) describe(c config.Config) {
 // blames tells whether one of the mistakes is in one of the inputs.
 func blames(mistakes error, inputs ...string) bool {
 	return slices.ContainsFunc(split(mistakes), func(err error) bool {
-		var mistake *config.Mistake
+		var mistake *config.InputError
 		return errors.As(err, &mistake) && slices.Contains(inputs, mistake.Input)
 	})
 }
 
-// makeFolders makes the ledger's folder in the workspace, and one for what nobody needs after the run.
-func (r *run) makeFolders() (err error) {
+// openRecord makes the ledger and its folder in the workspace. The files of an older run get other names.
+func (r *run) openRecord() (err error) {
 	r.folder = filepath.Join(r.workspace, r.config.BuildDir, r.config.Dataset, r.config.Split)
 	r.logs = filepath.Join(r.folder, "logs")
 	if err := os.MkdirAll(r.logs, 0o755); err != nil {
 		return fmt.Errorf("making the folder for logs: %w", err)
-	}
-	if err := r.makeTemporary(); err != nil {
-		return err
 	}
 	if r.ledger, err = ledger.Open(r.folder); err != nil {
 		return err

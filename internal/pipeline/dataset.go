@@ -68,7 +68,7 @@ func (r *run) choose(ctx context.Context, c config.Config) ([]dataset.Row, error
 	r.actions.Info(fmt.Sprintf("%d of %d instances of %s, split %s, read from %s",
 		len(drawn), len(list.Rows), c.Dataset, c.Split, list.From))
 	if len(drawn) == 0 {
-		return nil, &config.Mistake{Input: "n-limit", Problem: "none of the chosen instances has an image",
+		return nil, &config.InputError{Input: "n-limit", Problem: "none of the chosen instances has an image",
 			Fix: fmt.Sprintf("choose others: column %s of all of these is blank", c.Benchmark.Filled)}
 	}
 	return drawn, nil
@@ -89,24 +89,12 @@ func (r *run) readFile(name string) ([]byte, error) {
 	return os.ReadFile(name)
 }
 
-// The hub's addresses, and the variables that change them. The first is the Hugging Face libraries' own.
-const (
-	hubVariable, defaultHub       = "HF_ENDPOINT", "https://huggingface.co"
-	serverVariable, defaultServer = "HF_DATASETS_SERVER", "https://datasets-server.huggingface.co"
-)
+// The hub's address, and the variable that changes it, which is the Hugging Face libraries' own.
+const hubVariable, defaultHub = "HF_ENDPOINT", "https://huggingface.co"
 
-func (r *run) datasetReader(c config.Config) (dataset.Reader, error) {
-	reader := dataset.Reader{ReadFile: r.readFile, Token: cmp.Or(c.HFToken, r.getenv("HF_TOKEN"))}
-	var err error
-	if reader.Hub, err = r.address(hubVariable, defaultHub); err != nil {
-		return reader, err
-	}
-	server := defaultServer
-	if reader.Hub.String() != defaultHub {
-		// Another hub's dataset server is where huggingface/datasets (utils/_dataset_viewer.py) looks for it.
-		server = strings.Replace(reader.Hub.String(), "://", "://datasets-server.", 1)
-	}
-	reader.Server, err = r.address(serverVariable, server)
+func (r *run) datasetReader(c config.Config) (reader dataset.Reader, err error) {
+	reader = dataset.Reader{ReadFile: r.readFile, Token: cmp.Or(c.HFToken, r.getenv("HF_TOKEN"))}
+	reader.Hub, err = r.address(hubVariable, defaultHub)
 	return reader, err
 }
 
@@ -114,7 +102,7 @@ func (r *run) address(variable, otherwise string) (*url.URL, error) {
 	given := strings.TrimRight(cmp.Or(strings.TrimSpace(r.getenv(variable)), otherwise), "/")
 	u, err := url.Parse(given)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" {
-		return nil, &config.Mistake{Input: "environment variable " + variable, Problem: "it is not an address",
+		return nil, &config.InputError{Input: "environment variable " + variable, Problem: "it is not an address",
 			Fix: "unset it, or write one such as " + otherwise}
 	}
 	return u, nil

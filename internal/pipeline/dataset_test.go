@@ -26,29 +26,28 @@ func planning(environ ...string) *run {
 
 func TestDatasetReader(t *testing.T) {
 	cases := map[string]struct {
-		environ            []string
-		hub, server, token string
-		input              string
+		environ    []string
+		hub, token string
+		input      string
 	}{
-		"by default":         {nil, "https://huggingface.co", "https://datasets-server.huggingface.co", "", ""},
-		"another hub":        {[]string{"HF_ENDPOINT=https://hub.example/"}, "https://hub.example", "https://datasets-server.hub.example", "", ""},
-		"another server":     {[]string{"HF_DATASETS_SERVER=http://127.0.0.1:8080/v"}, "https://huggingface.co", "http://127.0.0.1:8080/v", "", ""},
-		"the usual token":    {[]string{"HF_TOKEN=a"}, "https://huggingface.co", "https://datasets-server.huggingface.co", "a", ""},
-		"the input's token":  {[]string{"HF_TOKEN=a"}, "https://huggingface.co", "https://datasets-server.huggingface.co", "b", "b"},
-		"the hub, outright":  {[]string{"HF_ENDPOINT=https://huggingface.co"}, "https://huggingface.co", "https://datasets-server.huggingface.co", "", ""},
-		"an empty variable":  {[]string{"HF_ENDPOINT="}, "https://huggingface.co", "https://datasets-server.huggingface.co", "", ""},
-		"no address":         {[]string{"HF_ENDPOINT=huggingface.co"}, "", "", "", ""},
-		"another scheme":     {[]string{"HF_ENDPOINT=file:///x"}, "", "", "", ""},
-		"with credentials":   {[]string{"HF_ENDPOINT=https://u:s3cret@hub.example"}, "", "", "", ""},
-		"no server, surely":  {[]string{"HF_DATASETS_SERVER=x"}, "", "", "", ""},
-		"a broken escape":    {[]string{"HF_DATASETS_SERVER=http://x/%zz"}, "", "", "", ""},
-		"nothing but blanks": {[]string{"HF_DATASETS_SERVER=  "}, "https://huggingface.co", "https://datasets-server.huggingface.co", "", ""},
+		"by default":         {nil, "https://huggingface.co", "", ""},
+		"another hub":        {[]string{"HF_ENDPOINT=https://hub.example/"}, "https://hub.example", "", ""},
+		"a mirror's path":    {[]string{"HF_ENDPOINT=http://127.0.0.1:8080/v"}, "http://127.0.0.1:8080/v", "", ""},
+		"the usual token":    {[]string{"HF_TOKEN=a"}, "https://huggingface.co", "a", ""},
+		"the input's token":  {[]string{"HF_TOKEN=a"}, "https://huggingface.co", "b", "b"},
+		"the hub, outright":  {[]string{"HF_ENDPOINT=https://huggingface.co"}, "https://huggingface.co", "", ""},
+		"an empty variable":  {[]string{"HF_ENDPOINT="}, "https://huggingface.co", "", ""},
+		"nothing but blanks": {[]string{"HF_ENDPOINT=  "}, "https://huggingface.co", "", ""},
+		"no address":         {[]string{"HF_ENDPOINT=huggingface.co"}, "", "", ""},
+		"another scheme":     {[]string{"HF_ENDPOINT=file:///x"}, "", "", ""},
+		"with credentials":   {[]string{"HF_ENDPOINT=https://u:s3cret@hub.example"}, "", "", ""},
+		"a broken escape":    {[]string{"HF_ENDPOINT=http://x/%zz"}, "", "", ""},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			reader, err := planning(tc.environ...).datasetReader(config.Config{HFToken: tc.input})
 			if tc.hub == "" {
-				mistake, ok := err.(*config.Mistake)
+				mistake, ok := err.(*config.InputError)
 				if !ok || !strings.Contains(mistake.Input, "HF_") || strings.Contains(err.Error(), "s3cret") {
 					t.Errorf("error is %v", err)
 				}
@@ -57,8 +56,8 @@ func TestDatasetReader(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got := []string{reader.Hub.String(), reader.Server.String(), reader.Token}
-			if diff := cmp.Diff([]string{tc.hub, tc.server, tc.token}, got); diff != "" {
+			got := []string{reader.Hub.String(), reader.Token}
+			if diff := cmp.Diff([]string{tc.hub, tc.token}, got); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -84,7 +83,7 @@ func TestPlan(t *testing.T) {
 		t.Fatal(err)
 	}
 	hub.Add("princeton-nlp/SWE-bench_Multimodal", hubtest.Whole(t, "dev", append([]string{"not__resolved-1"}, multimodal...)))
-	environ := []string{"HF_ENDPOINT=" + hub.URL, "HF_DATASETS_SERVER=" + hub.ServerURL}
+	environ := []string{"HF_ENDPOINT=" + hub.URL}
 	cases := map[string]struct {
 		inputs string
 		first  []string
@@ -137,7 +136,7 @@ func TestPlanOfInstancesWithoutImages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mistake, ok := r.plan(t.Context(), c, nil).(*config.Mistake)
+	mistake, ok := r.plan(t.Context(), c, nil).(*config.InputError)
 	if !ok || !strings.Contains(mistake.Fix, "problem_statement") {
 		t.Errorf("mistake is %v", mistake)
 	}

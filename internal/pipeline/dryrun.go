@@ -46,7 +46,12 @@ func (r *run) dryRun(ctx context.Context) int {
 	if err != nil {
 		return r.finish(ctx, fmt.Errorf("printing the plan: %w", err))
 	}
-	r.publish(p)
+	if err := r.publish(p); err != nil {
+		r.tell(err)
+		r.actions.Flush()
+		return ExitFailed
+	}
+	r.actions.Flush()
 	return ExitOK
 }
 
@@ -109,16 +114,8 @@ func (r *run) makeDryRunFolders() (err error) {
 }
 
 // publish gives a plan to the steps after this one. Built and failed are none: nothing was tried.
-func (r *run) publish(p report.Plan) {
-	if err := r.actions.Summary(p.Markdown()); err != nil {
-		r.actions.Warning("step summary", err.Error())
-	}
-	summary := ledger.Summary{Total: p.Total, Skipped: p.Present, Run: r.facts}
-	for _, output := range report.Outputs(summary) {
-		if err := r.actions.Output(output[0], output[1]); err != nil {
-			r.actions.Warning("outputs", err.Error())
-		}
-	}
+func (r *run) publish(p report.Plan) error {
 	r.giveAway()
-	r.actions.Flush()
+	return errors.Join(r.actions.Summary(p.Markdown()),
+		r.writeOutputs(ledger.Summary{Total: p.Total, Skipped: p.Present, Run: r.facts}))
 }

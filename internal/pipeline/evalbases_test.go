@@ -24,7 +24,7 @@ func key(t *testing.T, img v1.Image) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return evalbase.Tag(closure.Closure{Hash: "closure"}.Key(digest.String()))
+	return evalbase.Tag(closure.BaseKey{Hash: "closure"}.On(digest.String()))
 }
 
 // What an eval-base is good for is in its mark, and in its own bytes. What it is no good for is built natively, and says why.
@@ -211,4 +211,92 @@ func TestOneEvalBaseForTwo(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A proxy that answers a HEAD of one base image with the digest of another one must not put the one's image on the other's
+// base.
+func TestDigestOfAnotherBase(t *testing.T) {
+	cases := []struct {
+		name    string
+		evalD   bool // d's eval-base is there
+		times   int32
+		retries int
+		want    map[string]string
+	}{
+		{"both eval-bases are missing", false, 1, 1, map[string]string{"c": "rebase", "d": "rebase"}},
+		{"the other's eval-base is there", true, 1, 1, map[string]string{"c": "rebase"}},
+		{"no further attempt", true, 1, 0, map[string]string{"c": "registry"}},
+		{"every answer, both missing", false, 100, 2, map[string]string{"c": "registry", "d": "rebase"}},
+		{"every answer, the other's is there", true, 100, 2, map[string]string{"c": "registry"}},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			h := newHouse(t)
+			h.config.MaxRetries = c.retries
+			synctest.Test(t, func(t *testing.T) {
+				h.rebase(t, true, h.targets(t, "a", "b"))
+				targets := h.targets(t, "c", "d")
+				if c.evalD {
+					h.rebase(t, true, targets[1:])
+					targets = targets[:1]
+				}
+				other, err := h.bases["d"].Digest()
+				if err != nil {
+					t.Fatal(err)
+				}
+				var heads atomic.Int32
+				h.hub.Fault = func(w http.ResponseWriter, r *http.Request) bool {
+					if r.Method != http.MethodHead || !strings.Contains(r.URL.Path, "/c/manifests") || heads.Add(1) > c.times {
+						return false
+					}
+					w.Header().Set("Content-Type", "application/vnd.oci.image.manifest.v1+json")
+					w.Header().Set("Content-Length", "100")
+					w.Header().Set("Docker-Content-Digest", other.String())
+					return true
+				}
+				r := h.rebase(t, true, targets)
+				differ(t, "images", c.want, r.made())
+				for _, e := range r.entries {
+					if c.want[e.InstanceID] == "registry" {
+						if got := string(e.Error); !strings.Contains(got, "named "+other.String()+" as the digest of "+hub+"/c:latest") {
+							t.Errorf("%s failed with %q", e.InstanceID, got)
+						}
+						continue
+					}
+					base, _ := h.bases[e.InstanceID].Layers()
+					digest, _ := base[0].Digest()
+					if got := h.layers(t, e.Tags[0]); got[0] != digest.String() {
+						t.Errorf("%s is not on its own base image", e.InstanceID)
+					}
+				}
+			})
+		})
+	}
+}
+
+// To confirm a digest is a pull of the base image. It costs one for each eval-base that is made, however many images
+// need it, and none where the eval-base is there.
+func TestPullsOfBases(t *testing.T) {
+	h := newHouse(t)
+	synctest.Test(t, func(t *testing.T) {
+		h.rebase(t, true, h.targets(t, "a", "b"))
+		targets := h.targets(t, "c")
+		for _, id := range []string{"again", "more"} {
+			targets = append(targets, plan.Target{InstanceID: id, BaseImage: targets[0].BaseImage, CustomTag: id,
+				Tags: []string{h.tag(ours, h.sha, id, h.config.Target)}})
+		}
+		for i, want := range []int{1, 0} {
+			h.hub.Reset()
+			if i == 1 {
+				for _, target := range targets {
+					h.delete(t, target.Tags[0])
+				}
+			}
+			r := h.rebase(t, true, targets)
+			differ(t, "images", map[string]string{"c": "rebase", "again": "rebase", "more": "rebase"}, r.made())
+			if got := h.hub.Count(http.MethodGet, "/manifests/"); got != want {
+				t.Errorf("run %d read %d manifests of base images, want %d", i+1, got, want)
+			}
+		}
+	})
 }

@@ -19,13 +19,13 @@ import (
 
 // finish writes the report of a run, however it ended, and gives the exit code.
 func (r *run) finish(ctx context.Context, err error) int {
-	if ctx.Err() != nil && r.ledger != nil {
+	cancelled := ctx.Err() != nil // asked once: what comes during the report changes nothing
+	if cancelled && r.ledger != nil {
 		r.recordUnfinished(ctx)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.closed = true
-	cancelled := ctx.Err() != nil
 	r.facts.Finished, r.facts.Cancelled = time.Now(), cancelled
 	if err != nil && !cancelled {
 		r.facts.SetupError = ledger.Text(explain(err))
@@ -33,17 +33,17 @@ func (r *run) finish(ctx context.Context, err error) int {
 	}
 	summary := ledger.Summarize(r.facts, r.entries)
 	if r.ledger != nil { // nothing was recorded by a run that was refused, or could not even make its folders
-		summary = r.writeFiles(summary)
+		r.writeFiles(&summary)
 	}
 	if r.folder != "" {
 		r.giveAway()
 	}
-	r.report(summary)
-	failed := summary.Failed
+	r.report(&summary)
+	failed := summary.Failed + len(summary.Run.RecordErrors)
 	if summary.Run.VerifyFailed() {
 		failed++
 	}
-	return exitCode(ctx, err, failed)
+	return exitCode(cancelled, err, failed)
 }
 
 // recordUnfinished gives every target of a cancelled run its line, those too that did not end in time.
@@ -64,37 +64,68 @@ func (r *run) recordUnfinished(ctx context.Context) {
 	}
 }
 
-// writeFiles writes summary and lock file beside the ledger.
-func (r *run) writeFiles(summary ledger.Summary) ledger.Summary {
+// writeFiles completes the ledger, and writes lock file and summary beside it.
+func (r *run) writeFiles(summary *ledger.Summary) {
+	r.incomplete(summary, writing(r.completeLedger()))
 	lock := filepath.Join(r.folder, ledger.LockFileName)
-	if err := ledger.WriteJSON(lock, report.LockFile(summary, r.entries)); err != nil {
-		r.actions.Warning("lock file", err.Error())
-	} else {
+	err := ledger.WriteJSON(lock, report.LockFile(*summary, r.entries))
+	r.incomplete(summary, writing(err))
+	if err == nil {
 		summary.Run.Files.LockFile = ledger.Text(r.relative(lock))
 	}
 	if err := ledger.WriteJSON(filepath.Join(r.folder, ledger.SummaryFileName), summary); err != nil {
-		r.actions.Warning("summary", err.Error())
+		r.incomplete(summary, writing(err))
 		summary.Run.Files.Summary = ""
 	}
-	r.ledger.Close()
-	return summary
 }
 
-func (r *run) report(summary ledger.Summary) {
-	markdown := report.Markdown(summary)
-	if err := r.actions.Summary(markdown); err != nil {
-		r.actions.Warning("step summary", err.Error())
-	}
-	if !r.actions.InActions() && r.ledger != nil { // what was refused has been said already
-		fmt.Fprint(r.stdout, "\n", markdown)
-	}
-	for _, output := range report.Outputs(summary) {
-		if err := r.actions.Output(output[0], output[1]); err != nil {
-			r.actions.Warning("outputs", err.Error())
+// completeLedger appends the lines that the ledger did not take before, when the disk was full perhaps, and closes it.
+func (r *run) completeLedger() error {
+	var failed []error
+	for _, entry := range r.lost {
+		if err := r.ledger.Append(entry); err != nil {
+			failed = append(failed, err)
 		}
+	}
+	err := r.ledger.Close()
+	if len(failed) > 0 {
+		return fmt.Errorf("%d of %d images are missing from the ledger: %w", len(failed), len(r.entries), failed[0])
+	}
+	return err
+}
+
+// incomplete takes down why a part of the record was not written, if err says so. Such a run fails, whatever became of
+// its images: who relies on the record would take what it lacks for what did not happen.
+func (r *run) incomplete(summary *ledger.Summary, err error) {
+	if err != nil {
+		r.actions.Error("record", described(err))
+		summary.Run.RecordErrors = append(summary.Run.RecordErrors, described(err))
+	}
+}
+
+// report writes the outputs, and then the step summary, which says which of all other files could not be written.
+func (r *run) report(summary *ledger.Summary) {
+	r.incomplete(summary, r.writeOutputs(*summary))
+	r.incomplete(summary, r.actions.Summary(report.Markdown(*summary)))
+	if !r.actions.InActions() && r.ledger != nil { // what was refused has been said already
+		fmt.Fprint(r.stdout, "\n", report.Markdown(*summary))
 	}
 	r.saveReported()
 	r.actions.Flush()
+}
+
+func (r *run) writeOutputs(summary ledger.Summary) error {
+	var failed []error
+	outputs := report.Outputs(summary)
+	for _, output := range outputs {
+		if err := r.actions.Output(output[0], output[1]); err != nil {
+			failed = append(failed, err)
+		}
+	}
+	if len(failed) > 0 {
+		return fmt.Errorf("%d of %d outputs are missing: %w", len(failed), len(outputs), failed[0])
+	}
+	return nil
 }
 
 // tell prints each mistake or fault with what to do about it.

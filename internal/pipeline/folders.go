@@ -25,6 +25,8 @@ func writing(err error) error {
 	switch reason {
 	case syscall.ENOSPC, syscall.EDQUOT:
 		return folderError{err, "free disk space on the runner, or let build-dir or TMPDIR be on another disk"}
+	case syscall.EFBIG:
+		return folderError{err, "allow larger files: ulimit -f unlimited"}
 	case syscall.EACCES, syscall.EPERM, syscall.EROFS:
 		return folderError{err, "let build-dir and TMPDIR name folders that this user can write to"}
 	case syscall.ENOTDIR, syscall.EEXIST, syscall.ELOOP:

@@ -70,12 +70,10 @@ func (b *rebasing) foresee(ctx context.Context, missing []plan.Target) report.Fo
 	f := report.Foreseen{Images: map[string]report.Making{}}
 	b.references = &rebase.References{
 		Registry: r.registry, Image: r.config.Image, Tag: b.referenceTag, Said: r.warn, Force: r.config.ForceBuild,
-		Learned: func(rebase.Reference) { f.ReferencesFound++ },
+		Learned: func(rebase.Reference) {}, // a plan has no record of them
+		Taken:   rebase.Taken(b.taken),
 	}
 	b.references.Find(ctx, missing)
-	if !r.config.ForceBuild {
-		f.ReferencesMissing = b.references.Wanting()
-	}
 	f.Verify = min(r.config.Verify, len(b.verifiable(missing)))
 	for _, t := range b.references.Chosen() {
 		f.Images[t.InstanceID] = report.Making{How: report.HowReference}
@@ -130,7 +128,7 @@ type baseLook struct {
 func (b *rebasing) newLook() *baseLook {
 	return &baseLook{rebasing: b, silent: map[string]error{}, bases: evalbase.Bases{
 		Registry: b.run.registry, Image: b.run.config.EvalBaseImage, MaxAge: b.run.config.EvalBaseMaxAge,
-		Key: func(_ context.Context, digest string) (string, error) { return b.closure.Key(digest), nil },
+		Key: func(_ context.Context, digest string) (string, error) { return b.baseKey.On(digest), nil },
 	}}
 }
 

@@ -44,12 +44,14 @@ type house struct {
 	// takes is how long the fake SDK builds, and fails why it does not, by what it is asked for.
 	takes func(what string) time.Duration
 	fails func(what string) error
+	// more is what the target's stage has beside the agent's layer, and configured what that makes of a configuration.
+	more       string
+	configured func(*v1.ConfigFile)
 	// others are the agents of what does not get the house's, by what it is.
 	others map[string]string
 
 	mu     sync.Mutex
 	builds int
-	pushed int // requests of the fake SDK's
 	events []event
 }
 
@@ -76,6 +78,7 @@ func newHouse(t *testing.T) *house {
 		hub: registrytest.New(quiet(), 0, 1), ours: registrytest.New(quiet(), 0, 1), bases: map[string]v1.Image{},
 		sha: strings.Repeat("a", 40), agent: "one",
 		takes: func(string) time.Duration { return time.Minute }, fails: func(string) error { return nil },
+		configured: func(*v1.ConfigFile) {},
 		config: config.Config{
 			Image: ours, EvalBaseImage: ours, Target: "source-minimal", Strategy: config.StrategyAuto, MaxWorkers: 4, BatchSize: 100,
 			ImageTimeout: time.Hour, BuildDir: "builds",
@@ -161,15 +164,10 @@ func (h *house) Build(ctx context.Context, r sdk.Request) (sdk.Response, error) 
 		if !other {
 			agent = h.agent
 		}
-		img = registrytest.Final(img, agent)
+		img = registrytest.Configured(registrytest.Final(img, agent), h.configured)
 	}
 	tag := h.tag(r.Image, sha, r.CustomTag, r.Target)
-	counted := &counting{next: h.hosts}
-	err := registrytest.Push(counted, tag, img)
-	h.mu.Lock()
-	h.pushed += counted.n
-	h.mu.Unlock()
-	return sdk.Response{Tags: []string{tag}}, err
+	return sdk.Response{Tags: []string{tag}}, registrytest.Push(h.hosts, tag, img)
 }
 
 // exporting says what BuildKit says when all stages are built.
@@ -222,7 +220,7 @@ func (h *house) newRun(t *testing.T, engine bool) *ran {
 		t.Fatal(err)
 	}
 	file := filepath.Join(r.workspace, "openhands-agent-server/openhands/agent_server/docker/Dockerfile")
-	if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(dockerfile), 0o644)); err != nil {
+	if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(dockerfile+h.more), 0o644)); err != nil {
 		t.Fatal(err)
 	}
 	var err error
@@ -255,9 +253,18 @@ func (h *house) begin(t *testing.T, r *ran, targets []plan.Target) error {
 	if err != nil || len(missing) == 0 {
 		return err
 	}
-	b := &rebasing{run: r.run, pool: h, closure: closure.Closure{Hash: "closure"}, set: "set" + h.options}
-	b.make(t.Context(), missing)
+	h.rebasing(t, r).make(t.Context(), missing)
 	return nil
+}
+
+// rebasing is what a run knows when it has asked the SDK.
+func (h *house) rebasing(t *testing.T, r *ran) *rebasing {
+	t.Helper()
+	taken, err := closure.TakenBy([]byte(dockerfile+h.more), h.config.Target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &rebasing{run: r.run, pool: h, baseKey: closure.BaseKey{Hash: "closure"}, taken: taken, set: "set" + h.options}
 }
 
 // made tells how each instance was made: a strategy, "there", or the class of its failure, with a refusal's reason.
@@ -280,18 +287,3 @@ func (r *ran) made() map[string]string {
 }
 
 func digestOf(content []byte) string { return digest.FromBytes(content).String() }
-
-type counting struct {
-	next http.RoundTripper
-	mu   sync.Mutex
-	n    int
-}
-
-func (c *counting) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.URL.Path != "/v2/" {
-		c.mu.Lock()
-		c.n++
-		c.mu.Unlock()
-	}
-	return c.next.RoundTrip(r)
-}

@@ -50,7 +50,7 @@ func newLookout(t *testing.T) *lookout {
 		registry: registry.New(keychain, http.DefaultTransport), checkout: sdk.Checkout{SHA: sha40},
 		config: config.Config{DryRun: true, Strategy: config.StrategyAuto, Image: image, EvalBaseImage: image, Verify: 1},
 	}
-	l.rebasing = &rebasing{run: r, closure: closure.Closure{Hash: "h"}, set: "set"}
+	l.rebasing = &rebasing{run: r, baseKey: closure.BaseKey{Hash: "h"}, set: "set"}
 	return l
 }
 
@@ -119,7 +119,7 @@ func (l *lookout) evalBaseOf(t *testing.T, target plan.Target) string {
 	if err != nil || of == "" {
 		t.Fatalf("the base image of %s is not there: %v", target.InstanceID, err)
 	}
-	return evalbase.Tag(l.closure.Key(of))
+	return evalbase.Tag(l.baseKey.On(of))
 }
 
 // makeEvalBase leaves an eval-base as an earlier run does.

@@ -19,7 +19,7 @@ const mergeCommand = "merge"
 const mergeHelp = "eval-images merge DIR... adds up what the runs of one plan's shards have left in folders.\n\n" +
 	"It prints a summary in Markdown, which in a runner becomes the step summary, and writes " + ledger.SummaryFileName + ",\n" +
 	ledger.FileName + " and " + ledger.LockFileName + " of the whole into the working directory.\n" +
-	"Its exit code is 1 where an image is not there, or is not what a native build makes.\n"
+	"Its exit code is 1 where an image is not there, or is not what a native build makes, or a file could not be written.\n"
 
 // merge makes one report of those of several runs.
 func merge(p Process) int {
@@ -33,7 +33,7 @@ func merge(p Process) int {
 	}
 	summary, err := r.merge(dirs)
 	var wrong *ledger.NotMergeable
-	var mistake *config.Mistake
+	var mistake *config.InputError
 	switch {
 	case errors.As(err, &wrong), errors.As(err, &mistake):
 		r.tell(err)
@@ -44,8 +44,8 @@ func merge(p Process) int {
 		r.actions.Flush()
 		return ExitSetup
 	}
-	r.report(summary)
-	if summary.Failed+summary.NotStarted > 0 || summary.Run.VerifyFailed() {
+	r.report(&summary)
+	if summary.Failed+summary.NotStarted+len(summary.Run.RecordErrors) > 0 || summary.Run.VerifyFailed() {
 		return ExitFailed
 	}
 	return ExitOK
@@ -53,7 +53,7 @@ func merge(p Process) int {
 
 func (r *run) merge(dirs []string) (ledger.Summary, error) {
 	mistaken := func(problem string) (ledger.Summary, error) {
-		return ledger.Summary{}, &config.Mistake{Input: mergeCommand, Problem: problem, Fix: "write eval-images merge DIR..."}
+		return ledger.Summary{}, &config.InputError{Input: mergeCommand, Problem: problem, Fix: "write eval-images merge DIR..."}
 	}
 	if len(dirs) == 0 {
 		return mistaken("no folder is given")
@@ -96,15 +96,8 @@ func (r *run) writeMerged(summary ledger.Summary, entries []ledger.Entry) (_ led
 	if r.ledger, err = ledger.Open(r.folder); err != nil {
 		return summary, err
 	}
-	defer r.ledger.Close()
-	for _, entry := range entries {
-		if err := r.ledger.Append(entry); err != nil {
-			return summary, err
-		}
-	}
-	summary.Run.Files = ledger.Files{Ledger: ledger.FileName, Summary: ledger.SummaryFileName, LockFile: ledger.LockFileName}
-	if err := ledger.WriteJSON(filepath.Join(r.folder, ledger.LockFileName), report.LockFile(summary, entries)); err != nil {
-		return summary, err
-	}
-	return summary, ledger.WriteJSON(filepath.Join(r.folder, ledger.SummaryFileName), summary)
+	r.entries, r.lost = entries, entries // which the ledger has yet to take
+	summary.Run.Files = ledger.Files{Ledger: ledger.FileName, Summary: ledger.SummaryFileName}
+	r.writeFiles(&summary)
+	return summary, nil
 }

@@ -17,10 +17,10 @@ import (
 // The program's exit codes.
 const (
 	ExitOK        = 0   // every image is there: built or skipped
-	ExitFailed    = 1   // some images failed
+	ExitFailed    = 1   // some images failed, or the record of the run is incomplete
 	ExitBadInput  = 2   // an input is wrong; nothing was built
 	ExitSetup     = 3   // the SDK, the engine, the builder or the registry could not be used
-	ExitCancelled = 130 // SIGINT or SIGTERM
+	ExitCancelled = 130 // SIGINT, SIGTERM or SIGHUP
 )
 
 // Process is what the program gets from the operating system.
@@ -157,12 +157,12 @@ type refusal struct{ error }
 
 func (r refusal) Unwrap() error { return r.error }
 
-func exitCode(ctx context.Context, err error, failed int) int {
+func exitCode(cancelled bool, err error, failed int) int {
 	var bad refusal
 	switch {
 	case errors.As(err, &bad):
 		return ExitBadInput
-	case ctx.Err() != nil:
+	case cancelled:
 		return ExitCancelled
 	case err != nil:
 		return ExitSetup

@@ -1,7 +1,6 @@
 package pipeline
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -16,24 +15,22 @@ import (
 )
 
 func TestExitCode(t *testing.T) {
-	over, cancel := context.WithCancel(t.Context())
-	cancel()
 	cases := []struct {
-		name   string
-		ctx    context.Context
-		err    error
-		failed int
-		want   int
+		name      string
+		cancelled bool
+		err       error
+		failed    int
+		want      int
 	}{
-		{"all there", t.Context(), nil, 0, ExitOK},
-		{"some failed", t.Context(), nil, 2, ExitFailed},
-		{"a wrong input", t.Context(), refusal{errors.New("x")}, 0, ExitBadInput},
-		{"a set-up that failed", t.Context(), errors.New("x"), 0, ExitSetup},
-		{"cancelled, whatever failed by that", over, errors.New("x"), 3, ExitCancelled},
+		{"all there", false, nil, 0, ExitOK},
+		{"some failed", false, nil, 2, ExitFailed},
+		{"a wrong input", false, refusal{errors.New("x")}, 0, ExitBadInput},
+		{"a set-up that failed", false, errors.New("x"), 0, ExitSetup},
+		{"cancelled, whatever failed by that", true, errors.New("x"), 3, ExitCancelled},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			if got := exitCode(c.ctx, c.err, c.failed); got != c.want {
+			if got := exitCode(c.cancelled, c.err, c.failed); got != c.want {
 				t.Errorf("exit code %d, want %d", got, c.want)
 			}
 		})
@@ -52,7 +49,7 @@ func TestSplit(t *testing.T) {
 }
 
 func TestDescribed(t *testing.T) {
-	err := fmt.Errorf("planning: %w", &config.Mistake{Input: "max-workers", Problem: "is 0", Fix: "write 1 or more"})
+	err := fmt.Errorf("planning: %w", &config.InputError{Input: "max-workers", Problem: "is 0", Fix: "write 1 or more"})
 	if got, want := described(err), "planning: max-workers: is 0\nhint: write 1 or more"; got != want {
 		t.Errorf("described = %q, want %q", got, want)
 	}

@@ -43,7 +43,8 @@ const requestsAtOnce = 16
 type rebasing struct {
 	run     *run
 	pool    native.Workers
-	closure closure.Closure
+	baseKey closure.BaseKey
+	taken   closure.Taken // of the base stage, by the target
 	// set names what a reference is good for: the options and the stage that images are made with.
 	set string
 
@@ -70,6 +71,10 @@ func (r *run) prepareRebase(ctx context.Context, pool *sdk.Pool) (*rebasing, err
 	if !closure.DirectlyOn([]byte(dockerfile), r.config.Target, baseStage) {
 		return nil, &rebase.Refusal{Reason: fmt.Sprintf("this SDK does not build target %s upon %s directly", r.config.Target, baseStage)}
 	}
+	taken, err := closure.TakenBy([]byte(dockerfile), r.config.Target)
+	if err != nil {
+		return nil, &rebase.Refusal{Reason: err.Error()}
+	}
 	request := r.baseRequest("unknown", r.config.EvalBaseImage)
 	request.BaseImage, request.CustomTag = r.targets[0].BaseImage, "key"
 	asked, err := pool.Capture(ctx, request)
@@ -85,7 +90,7 @@ func (r *run) prepareRebase(ctx context.Context, pool *sdk.Pool) (*rebasing, err
 	if found.WholeFile {
 		r.warn("Eval-bases are made anew with every change of the SDK's Dockerfile: " + found.Why)
 	}
-	return &rebasing{run: r, pool: pool, closure: found, set: r.setOf(found)}, nil
+	return &rebasing{run: r, pool: pool, baseKey: found, taken: taken, set: r.setOf(found)}, nil
 }
 
 // baseRequest is the SDK's build of the base stage, which needs no sdist.
@@ -96,7 +101,7 @@ func (r *run) baseRequest(gitSHA, image string) sdk.Request {
 }
 
 // setOf is a hash of all that decides, beside commit and base image, what an image is.
-func (r *run) setOf(c closure.Closure) string {
+func (r *run) setOf(c closure.BaseKey) string {
 	request := r.request()
 	told, _ := json.Marshal([]any{request.Options, request.Target, c.Hash}) // such values always encode
 	sum := sha256.Sum256(told)
@@ -174,7 +179,7 @@ func (b *rebasing) assemble() {
 	b.bases = &evalbase.Bases{
 		Registry: r.registry, Image: r.config.EvalBaseImage, Wrapped: c.wrapped, MaxAge: r.config.EvalBaseMaxAge,
 		Retry: b.ask,
-		Key:   func(_ context.Context, digest string) (string, error) { return b.closure.Key(digest), nil },
+		Key:   func(_ context.Context, digest string) (string, error) { return b.baseKey.On(digest), nil },
 		Make:  made.OneByOne(made.Wrap(c.retry(c.slotted(made.Inside(checker))))),
 	}
 	full := whole.OneByOne(whole.Wrap(c.retry(c.slotted(made.Inside(whole.Inside(c.whole(whole)))))))
@@ -185,6 +190,7 @@ func (b *rebasing) assemble() {
 		})))),
 		Registry: r.registry, Image: r.config.Image,
 		Tag:       b.referenceTag,
+		Taken:     rebase.Taken(b.taken),
 		SameTrees: b.sameTrees,
 		Learned:   b.learned,
 		Said:      r.warn,

@@ -241,3 +241,49 @@ func TestReferencesOfOtherDigests(t *testing.T) {
 		})
 	}
 }
+
+// A base image that has a variable, which the target's stage takes in and no reference's base has, is built upon: a rebase
+// would lose its value.
+func TestValueThatOnlyOneBaseHas(t *testing.T) {
+	for strategy, want := range map[string]string{"auto": "native", "rebase": "not-rebased"} {
+		t.Run(strategy, func(t *testing.T) {
+			h := newHouse(t)
+			h.more = "ENV X=/a:$X\n"
+			h.configured = func(c *v1.ConfigFile) {
+				for i, entry := range c.Config.Env {
+					if value, is := strings.CutPrefix(entry, "X="); is {
+						c.Config.Env[i] = "X=/a:" + value
+						return
+					}
+				}
+				c.Config.Env = append(c.Config.Env, "X=/a:")
+			}
+			synctest.Test(t, func(t *testing.T) {
+				h.rebase(t, true, h.targets(t, "a", "b"))
+				h.bases["c"] = registrytest.Configured(registrytest.Base("c"), func(c *v1.ConfigFile) { c.Config.Env = append(c.Config.Env, "X=/opt/x") })
+				h.bases["d"] = registrytest.Configured(registrytest.Base("d"), func(c *v1.ConfigFile) { c.Config.Env = append(c.Config.Env, "Y=/opt/y") })
+				for _, id := range []string{"c", "d"} {
+					h.push(t, hub+"/"+id+":latest", h.bases[id])
+				}
+				h.config.Strategy = strategy
+				targets := h.targets(t, "c", "d")
+				r := h.rebase(t, true, targets)
+				differ(t, "images", map[string]string{"d": "rebase",
+					"c": want + ": the base's config.Env[X] is not that of the references' bases, and the target's stage uses it"}, r.made())
+				env := map[string]string{"d": `"Y=/opt/y","OPENHANDS_BUILD_GIT_SHA=` + h.sha + `","OPENHANDS_BUILD_GIT_REF=unknown","X=/a:"]`}
+				if strategy == "auto" {
+					env["c"] = `"X=/a:/opt/x",`
+				}
+				for i, id := range []string{"c", "d"} {
+					if env[id] == "" {
+						continue
+					}
+					f, err := rebase.FetchReference(t.Context(), r.registry, targets[i].Tags[0])
+					if err != nil || !strings.Contains(string(f.Config), env[id]) {
+						t.Errorf("%s: the configuration lacks %s: %s (%v)", id, env[id], f.Config, err)
+					}
+				}
+			})
+		})
+	}
+}

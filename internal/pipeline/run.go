@@ -46,7 +46,8 @@ type run struct {
 	mu      sync.Mutex
 	facts   ledger.Run
 	entries []ledger.Entry
-	closed  bool // the report is being written: what ends later is not in it
+	lost    []ledger.Entry // those that the ledger did not take
+	closed  bool           // the report is being written: what ends later is not in it
 }
 
 // learn changes what the report will say of the run.
@@ -93,7 +94,10 @@ func (r *run) record(outcome build.Outcome) {
 	r.entries = append(r.entries, entry)
 	r.console.Finished(outcome)
 	if err := r.ledger.Append(entry); err != nil {
-		r.actions.Warning("ledger", fmt.Sprintf("%s is missing from the ledger: %v", entry.InstanceID, err))
+		if len(r.lost) == 0 { // a full disk takes none of the next ones either
+			r.actions.Warning("ledger", "The ledger cannot be written; it is tried again at the end: "+described(writing(err)))
+		}
+		r.lost = append(r.lost, entry)
 	}
 	// A cancel says itself why what it cut off has failed.
 	if class := build.ClassOf(outcome.Err); outcome.Status() == build.Failed && class != build.ClassCancelled {

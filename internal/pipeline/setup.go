@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,7 +14,7 @@ import (
 )
 
 // setUpSDK brings the SDK to where workers can use it: checkout, environment, then the sdist beside the first worker's
-// import.
+// import. Where the import lacks a module, it is tried once more with the packages of the SDK's whole workspace.
 func (r *run) setUpSDK(ctx context.Context) (*sdk.Pool, error) {
 	from, ref := r.config.SDKSource()
 	defer r.group("Set up the SDK at " + ref + " of " + from)()
@@ -27,9 +28,40 @@ func (r *run) setUpSDK(ctx context.Context) (*sdk.Pool, error) {
 	r.learn(func(f *ledger.Run) { f.SDKSHA = ledger.Text(r.checkout.SHA) })
 	r.actions.Info(fmt.Sprintf("%s is %s", ref, r.checkout.SHA))
 
+	pool, err := r.startWorkers(ctx, sdk.SDKPackage)
+	if err != nil {
+		return nil, err
+	}
+	var foreign error
+	var sdist sync.WaitGroup
+	if !r.config.DryRun { // which only asks for names
+		sdist.Go(func() { foreign = r.makeSdist(ctx) })
+	}
+	err = r.importSDK(ctx, pool)
+	sdist.Wait()
+	if sdk.LacksModule(err) && foreign == nil {
+		r.warn("The SDK does not import with the packages of openhands-sdk alone; installing all packages of its workspace: " + err.Error())
+		pool.Close()
+		if pool, err = r.startWorkers(ctx, sdk.AllPackages); err != nil {
+			return nil, err
+		}
+		err = r.importSDK(ctx, pool)
+	}
+	if err = cmp.Or(foreign, err); err != nil {
+		pool.Close()
+		return nil, err
+	}
+	if !r.config.DryRun {
+		r.reportSeam()
+	}
+	return pool, nil
+}
+
+// startWorkers makes the SDK's environment, and begins the first worker's import in it.
+func (r *run) startWorkers(ctx context.Context, packages sdk.Packages) (*sdk.Pool, error) {
 	var environment sdk.Environment
-	err = r.phase("environment", func() (err error) {
-		environment, err = r.checkout.Environment(ctx, r.commands)
+	err := r.phase("environment", func() (err error) {
+		environment, err = r.checkout.Environment(ctx, r.commands, packages)
 		return err
 	})
 	if err != nil {
@@ -40,36 +72,23 @@ func (r *run) setUpSDK(ctx context.Context) (*sdk.Pool, error) {
 		Checkout: r.checkout, Environment: environment, Size: r.workers(),
 		Dir: filepath.Join(r.temporary, "w"), Environ: r.buildEnviron(),
 		CacheMode: r.config.CacheMode, LogPath: filepath.Join(r.logs, "workers.log"),
-		Fork: true, Warn: r.warn,
 	})
 	pool.Start(ctx)
-	prepare := r.importBesideSdist
-	if r.config.DryRun { // which only asks for names
-		prepare = r.importSDK
-	}
-	if err := prepare(ctx, pool); err != nil {
-		pool.Close()
-		return nil, err
-	}
 	return pool, nil
 }
 
 // sdistFolder is the sdist's, below the temporary one.
 const sdistFolder = "sdist"
 
-// importBesideSdist waits for the first worker's import, and makes the sdist meanwhile. A failed sdist is only a
-// warning: each image then makes its own.
-func (r *run) importBesideSdist(ctx context.Context, pool *sdk.Pool) error {
-	var imported error
-	var both sync.WaitGroup
-	both.Go(func() { imported = r.importSDK(ctx, pool) })
+// makeSdist makes the sdist. One that fails is only a warning: each image then makes its own. The error is that of an
+// sdist of something else, which ends the run.
+func (r *run) makeSdist(ctx context.Context) error {
 	err := r.phase("sdist", func() (err error) {
 		r.sdist, err = r.checkout.Sdist(ctx, r.commands, filepath.Join(r.temporary, sdistFolder))
 		return err
 	})
-	both.Wait()
-	if imported != nil {
-		return imported
+	if errors.Is(err, sdk.ErrForeignSdist) {
+		return err
 	}
 	if err != nil && ctx.Err() == nil {
 		r.warn("The sdist could not be built ahead; each image builds its own: " + err.Error())
@@ -80,7 +99,6 @@ func (r *run) importBesideSdist(ctx context.Context, pool *sdk.Pool) error {
 			f.Sdist.Error = ledger.Text(err.Error())
 		}
 	})
-	r.reportSeam()
 	return nil
 }
 
@@ -153,8 +171,8 @@ func (r *run) nameTargets(ctx context.Context, pool *sdk.Pool) error {
 // settle makes the named targets the run's, and says how an evaluation finds them.
 func (r *run) settle(targets []plan.Target) {
 	prefix, found := plan.ImageTagPrefix(targets)
-	if !found {
-		r.warn("No IMAGE_TAG_PREFIX leads an evaluation to all of these tags: custom-tag-template must end in -{instance_tag} for that.")
+	if variable := r.config.Benchmark.PrefixVariable; !found && variable != "" {
+		r.warn("No " + variable + " leads an evaluation to all of these tags: custom-tag-template must be {instance_tag}, or end in -{instance_tag}, for that.")
 	}
 	r.learn(func(f *ledger.Run) { f.ImageTagPrefix = ledger.Text(prefix) })
 	r.mu.Lock()

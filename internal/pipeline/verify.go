@@ -230,7 +230,7 @@ func (r *run) verifyImage(ctx context.Context, c chain, t plan.Target, number in
 		if err != nil {
 			return verify.Options{}, err
 		}
-		change, err := rebase.Learn(want.Image, from.Image)
+		change, err := rebase.Learn(want.Image, from.Image, rebase.Taken{}) // it is put on no other base
 		if err != nil {
 			return verify.Options{}, err
 		}
@@ -253,7 +253,7 @@ func (r *run) named(ctx context.Context, images []string) ([]plan.Target, error)
 			}
 		}
 		if found < 0 {
-			unknown = append(unknown, &config.Mistake{Input: config.VerifyCommand, Problem: config.Quote(image) + " is none of the images that these inputs make",
+			unknown = append(unknown, &config.InputError{Input: config.VerifyCommand, Problem: config.Quote(image) + " is none of the images that these inputs make",
 				Fix: "give the sdk-ref, benchmark and sdk-options that it was made with"})
 			continue
 		}

@@ -64,7 +64,7 @@ func TestPreflightOfRebase(t *testing.T) {
 			r := h.newRun(t, false)
 			r.targets = targets
 			err := r.preflight(t.Context())
-			if got := exitCode(t.Context(), err, 0); got != c.want {
+			if got := exitCode(false, err, 0); got != c.want {
 				t.Errorf("exit code %d (%v), want %d", got, err, c.want)
 			}
 			for _, q := range h.ours.Requests() {

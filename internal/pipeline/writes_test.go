@@ -34,12 +34,17 @@ func (h *house) prepare(t *testing.T) []plan.Target {
 	return targets
 }
 
-// requests are those to our registry by method, without handshakes and HEADs.
+// requests are those to our registry by method, without handshakes, and the HEADs to that of the base images.
 func (h *house) requests() map[string]int {
 	all := map[string]int{}
+	for _, r := range h.hub.Requests() {
+		if r.Method == http.MethodHead && strings.HasPrefix(r.Path, "/v2/bench/") {
+			all["HEAD base image"]++
+		}
+	}
 	for _, r := range h.ours.Requests() {
 		switch {
-		case r.Path == "/v2/" || r.Method == http.MethodHead:
+		case r.Path == "/v2/":
 		case r.Method == http.MethodPost && strings.Contains(r.Path, "/blobs/uploads/"):
 			all["POST"]++
 		case strings.Contains(r.Path, "/manifests/"):
@@ -51,12 +56,13 @@ func (h *house) requests() map[string]int {
 	return all
 }
 
-// What a rebased image costs: two reads and two writes beside its tags' in one repository; in another one, a mount of each
-// layer that is not known there; in another registry, or where it does not mount, a copy.
+// What a rebased image costs: a HEAD for its base image's digest, and two for whether the image is there, at first and when its
+// turn has come; two reads and two writes beside its tags' in one repository; in another one, a mount of each layer that is
+// not known there; in another registry, or where it does not mount, a look for each layer and a copy.
 func TestRequestsOfRebase(t *testing.T) {
-	// Beside the images': the two references, their bases, and the probe of whether the registry refuses manifests of
-	// absent blobs.
-	beside := map[string]int{"GET manifest": 4, "GET blob": 4, "POST": 1, "PUT blob": 1, "PUT manifest": 1}
+	// Beside the images': the two references, with a look for the one layer of each that images get from it, their bases,
+	// and the probe of whether the registry refuses manifests of absent blobs.
+	beside := map[string]int{"HEAD base image": 0, "HEAD manifest": 0, "HEAD blob": 2, "GET manifest": 4, "GET blob": 4, "POST": 1, "PUT blob": 1, "PUT manifest": 1}
 	cases := []struct {
 		name      string
 		evalBases string
@@ -69,9 +75,9 @@ func TestRequestsOfRebase(t *testing.T) {
 		{name: "another repository", evalBases: "images.test/bases",
 			each: map[string]int{"GET manifest": 1, "GET blob": 1, "POST": 1 + 2, "PUT blob": 1, "PUT manifest": 2}},
 		{name: "a registry that mounts nothing", evalBases: "images.test/bases", change: func(h *house) { h.ours.NoMounts = true }, copied: true,
-			each: map[string]int{"GET manifest": 1, "GET blob": 1 + 2, "POST": 1 + 2, "PUT blob": 1 + 2, "PUT manifest": 2}},
+			each: map[string]int{"HEAD blob": 2, "GET manifest": 1, "GET blob": 1 + 2, "POST": 1 + 2, "PUT blob": 1 + 2, "PUT manifest": 2}},
 		{name: "another registry", evalBases: "hub.test/bases", copied: true,
-			each: map[string]int{"POST": 1 + 2, "PUT blob": 1 + 2, "PUT manifest": 2}},
+			each: map[string]int{"HEAD blob": 2, "POST": 1 + 2, "PUT blob": 1 + 2, "PUT manifest": 2}},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -82,10 +88,12 @@ func TestRequestsOfRebase(t *testing.T) {
 				}
 				targets := h.prepare(t)
 				h.forgetLayers(t, c.evalBases)
+				h.hub.Reset()
 				h.ours.Reset()
 				r := h.rebase(t, false, targets)
 				differ(t, "images", map[string]string{"c": "rebase", "d": "rebase"}, r.made())
 				want := map[string]int{}
+				c.each["HEAD base image"], c.each["HEAD manifest"] = 1, 2
 				for what, n := range beside {
 					want[what] = n + 2*c.each[what]
 				}

@@ -5,17 +5,11 @@ import (
 	"strings"
 )
 
-// evaluationStage is the only one that the evaluations of both benchmarks ask for.
+// evaluationStage is the only one that evaluations ask for (DEFAULT_BUILD_TARGET in OpenHands/benchmarks).
 const evaluationStage = "source-minimal"
 
-// PhasedTagPrefix is the IMAGE_TAG_PREFIX that an evaluation uses when none is set: OpenHands/benchmarks'
-// get_phased_image_tag_prefix, since its #602.
-func PhasedTagPrefix(sdkSHA, sdkDockerfileSHA256 string) string {
-	return sdkSHA[:shortHash] + "-" + sdkDockerfileSHA256[:shortHash]
-}
-
-// ImageTagPrefix is the IMAGE_TAG_PREFIX with which an evaluation finds every target: it asks for
-// <prefix>-<instance tag>-source-minimal. It is read off the SDK's own tags, as some options change these, and is the
+// ImageTagPrefix is the prefix with which an evaluation finds every target: it asks for
+// <prefix>-<instance tag>-source-minimal, and reads the prefix from the benchmark's PrefixVariable. It is read off the SDK's own tags, as some options change these, and is the
 // shortest one that all targets have. Where tags are such that no prefix leads to all of them, ok is false.
 func ImageTagPrefix(targets []Target) (prefix string, ok bool) {
 	common := map[string]int{}

@@ -23,36 +23,40 @@ func fakeSDK(image, stage string, targets []Target) []Target {
 	return targets
 }
 
-// asked is the image for which an evaluation asks, as OpenHands/benchmarks has it in swebench/run_infer.py and
-// swtbench/run_infer.py (prepare_workspace) with its defaults: EVAL_AGENT_SERVER_IMAGE:<prefix>-<custom tag>-<stage>,
-// the prefix being IMAGE_TAG_PREFIX or, when that is unset, <7 digits of the SDK's SHA>-<7 of its Dockerfile's hash>.
-var asked = map[string]map[string]string{
-	"": {
-		"django__django-11333":                "ghcr.io/openhands/eval-agent-server:611629e-245a238-sweb.eval.x86_64.django_1776_django-11333-source-minimal",
-		"scikit-learn__scikit-learn-13439":    "ghcr.io/openhands/eval-agent-server:611629e-245a238-sweb.eval.x86_64.scikit-learn_1776_scikit-learn-13439-source-minimal",
-		"sphinx-doc__sphinx-10323":            "ghcr.io/openhands/eval-agent-server:611629e-245a238-sweb.eval.x86_64.sphinx-doc_1776_sphinx-10323-source-minimal",
-		"Automattic__wp-calypso-23915":        "ghcr.io/openhands/eval-agent-server:611629e-245a238-sweb.eval.x86_64.automattic_1776_wp-calypso-23915-source-minimal",
-		"pytest-dev__pytest-plugin_x.y-5262":  "ghcr.io/openhands/eval-agent-server:611629e-245a238-sweb.eval.x86_64.pytest-dev_1776_pytest-plugin_x.y-5262-source-minimal",
-		"matplotlib__matplotlib-0_1776_25311": "ghcr.io/openhands/eval-agent-server:611629e-245a238-sweb.eval.x86_64.matplotlib_1776_matplotlib-0_1776_25311-source-minimal",
-	},
-	"611629e-245a238-0123456": {
-		"django__django-11333": "ghcr.io/openhands/eval-agent-server:611629e-245a238-0123456-sweb.eval.x86_64.django_1776_django-11333-source-minimal",
-	},
-}
-
+// Each image is the one that an evaluation of OpenHands/benchmarks asks for with its defaults, by prepare_workspace in the
+// benchmark's run_infer.py: EVAL_AGENT_SERVER_IMAGE:<prefix>-<custom tag>-<DEFAULT_BUILD_TARGET>. The custom tag is
+// extract_custom_tag of its build_images.py, the prefix one of benchmarks/utils/version.py:
+//
+//   - swebench, swtbench, swebenchmultimodal: get_phased_image_tag_prefix(), <7 digits of the SDK's SHA>-<7 of its
+//     Dockerfile's hash>;
+//   - swebenchmultilingual: IMAGE_TAG_PREFIX, <7 digits of the SDK's SHA>;
+//   - swesmith: SDK_SHORT_SHA, the same;
+//   - swegym has no evaluation there. The tag is what build_image in benchmarks/utils/build_utils.py has the SDK make of its
+//     custom tag: the same.
 func TestTagsAreWhatTheEvaluationAsksFor(t *testing.T) {
-	for _, benchmark := range []string{"swebench", "swtbench"} {
-		for id, want := range asked[""] {
-			t.Run(benchmark+"/"+id, func(t *testing.T) {
-				targets := named(t, []string{id}, "benchmark="+benchmark)
-				if !slices.Contains(targets[0].Tags, want) {
-					t.Errorf("the evaluation asks for %s, tags are %s", want, targets[0].Tags)
-				}
-				if prefix, ok := ImageTagPrefix(targets); !ok || prefix != PhasedTagPrefix(sdkSHA, dockerfileSHA) {
-					t.Errorf("IMAGE_TAG_PREFIX is %q, %v; none should be needed", prefix, ok)
-				}
-			})
-		}
+	const image = "ghcr.io/openhands/eval-agent-server:"
+	const hashed, plain = "611629e-245a238", "611629e"
+	cases := []struct{ benchmark, id, prefix, custom string }{
+		{"swebench", "django__django-11333", hashed, "sweb.eval.x86_64.django_1776_django-11333"},
+		{"swebench", "scikit-learn__scikit-learn-13439", hashed, "sweb.eval.x86_64.scikit-learn_1776_scikit-learn-13439"},
+		{"swebench", "pytest-dev__pytest-plugin_x.y-5262", hashed, "sweb.eval.x86_64.pytest-dev_1776_pytest-plugin_x.y-5262"},
+		{"swebench", "matplotlib__matplotlib-0_1776_25311", hashed, "sweb.eval.x86_64.matplotlib_1776_matplotlib-0_1776_25311"},
+		{"swtbench", "sphinx-doc__sphinx-10323", hashed, "sweb.eval.x86_64.sphinx-doc_1776_sphinx-10323"},
+		{"swebench-multimodal", "Automattic__wp-calypso-23915", hashed, "sweb.eval.x86_64.automattic_1776_wp-calypso-23915"},
+		{"swebench-multilingual", "apache__druid-13704", plain, "sweb.eval.x86_64.apache_1776_druid-13704"},
+		{"swegym", "Project-MONAI__MONAI-1121", plain, "sweb.eval.x86_64.project-monai_s_monai-1121"},
+		{"swesmith", "oauthlib__oauthlib.1fd52536.combine_file__09vlzwgc", plain, "swesmith.x86_64.oauthlib_1776_oauthlib.1fd52536"},
+	}
+	for _, tc := range cases {
+		t.Run(tc.benchmark+"/"+tc.id, func(t *testing.T) {
+			targets := named(t, []string{tc.id}, "benchmark="+tc.benchmark)
+			if want := image + tc.prefix + "-" + tc.custom + "-source-minimal"; !slices.Contains(targets[0].Tags, want) {
+				t.Errorf("the evaluation asks for %s, tags are %s", want, targets[0].Tags)
+			}
+			if prefix, ok := ImageTagPrefix(targets); !ok || prefix != tc.prefix {
+				t.Errorf("the prefix is %q, %v; the evaluation's own is %q", prefix, ok, tc.prefix)
+			}
+		})
 	}
 }
 
@@ -60,7 +64,11 @@ func TestTagsAreWhatTheEvaluationAsksFor(t *testing.T) {
 func named(t *testing.T, ids []string, inputs ...string) []Target {
 	t.Helper()
 	cfg := parsed(t, inputs...)
-	targets, err := New(cfg, ids)
+	columns := map[string]map[string]string{}
+	for _, id := range ids { // the one column that a preset names a base image by
+		columns[id] = map[string]string{"image_name": "jyangballin/swesmith.x86_64.oauthlib_1776_oauthlib.1fd52536"}
+	}
+	targets, err := NewWithColumns(cfg, ids, columns)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +92,10 @@ func TestImageTagPrefix(t *testing.T) {
 		want   string
 		absent bool
 	}{
-		"the default":                  {want: "611629e-245a238"},
+		"the default":      {want: "611629e-245a238"},
+		"without the hash": {inputs: []string{"benchmark=swebench-multilingual"}, want: "611629e"},
+		"options without the hash": {inputs: []string{"benchmark=swebench-multilingual", "sdk-options=install_acp_providers="},
+			want: "611629e-" + providers},
 		"options":                      {inputs: []string{"sdk-options=install_acp_providers="}, want: "611629e-245a238-" + providers},
 		"a template before the tag":    {inputs: []string{"custom-tag-template=mine-{instance_tag}"}, want: "611629e-mine"},
 		"only the instance's tag":      {inputs: []string{"custom-tag-template={instance_tag}"}, want: "611629e"},

@@ -21,12 +21,12 @@ func (m *mistakes) add(input, fix, problem string, args ...any) {
 		m.more++
 		return
 	}
-	m.shown = append(m.shown, &config.Mistake{Input: input, Problem: fmt.Sprintf(problem, args...), Fix: fix})
+	m.shown = append(m.shown, &config.InputError{Input: input, Problem: fmt.Sprintf(problem, args...), Fix: fix})
 }
 
 func (m *mistakes) joined() error {
 	if m.more > 0 {
-		last := m.shown[len(m.shown)-1].(*config.Mistake)
+		last := m.shown[len(m.shown)-1].(*config.InputError)
 		last.Problem += fmt.Sprintf("; %d more like these are not shown", m.more)
 	}
 	return errors.Join(m.shown...)

@@ -17,7 +17,7 @@ const baseTemplate, tagTemplate = "base-image-template", "custom-tag-template"
 
 // New plans one target for each instance, sorted by base image as OpenHands/benchmarks sorts its list. Their tags
 // hold the hash of the SDK's Dockerfile, which is known only when the SDK is there: WithTags adds them. What will be
-// wrong with a tag whatever that hash is, and with base images, New says already. The error joins *config.Mistake.
+// wrong with a tag whatever that hash is, and with base images, New says already. The error joins *config.InputError.
 func New(cfg config.Config, ids []string) ([]Target, error) { return NewWithColumns(cfg, ids, nil) }
 
 // NewWithColumns is New for a template with columns of the dataset, whose values are by id and column.

@@ -75,7 +75,7 @@ func sayings(t *testing.T, err error) []string {
 	}
 	var all []string
 	for _, e := range err.(interface{ Unwrap() []error }).Unwrap() {
-		var m *config.Mistake
+		var m *config.InputError
 		if !errors.As(e, &m) {
 			t.Fatalf("%T is not a mistake: %v", e, e)
 		}

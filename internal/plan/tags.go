@@ -102,7 +102,7 @@ func shortestTag(custom, stage string) string {
 }
 
 // CheckTags finds what a registry would refuse, or overwrite, among the tags that the SDK named. The error joins
-// *config.Mistake.
+// *config.InputError.
 func CheckTags(targets []Target) error {
 	var found mistakes
 	owner := map[string]string{}

@@ -36,6 +36,8 @@ type Client struct {
 	probed   sync.Map // repository: whether it refuses a manifest of absent blobs
 	backOff  time.Duration
 
+	confirmed sync.Map // by name:tag@digest
+
 	requests *counting
 
 	mu     sync.Mutex

@@ -6,8 +6,6 @@ import "github.com/OpenHands/eval-images/internal/ledger"
 type Foreseen struct {
 	// Images are the missing ones, by instance.
 	Images map[string]Making
-	// ReferencesFound and ReferencesMissing are what the registry said when it was asked for those of earlier runs.
-	ReferencesFound, ReferencesMissing int
 	// Verify is how many images are built to be compared.
 	Verify int
 }

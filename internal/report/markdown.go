@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/OpenHands/eval-images/internal/build"
+	"github.com/OpenHands/eval-images/internal/config"
 	"github.com/OpenHands/eval-images/internal/ledger"
 )
 
@@ -25,7 +26,7 @@ const (
 
 // Markdown is a run's step summary: a verdict first, then what needs doing, then what helps to understand the rest.
 func Markdown(s ledger.Summary) string {
-	head := []string{"## " + text(cmp.Or(s.Run.Title, "Image build"), shortValue) + "\n", verdict(s) + "\n", setupError(s), counts(s), verification(s.Run)}
+	head := []string{"## " + text(cmp.Or(s.Run.Title, "Image build"), shortValue) + "\n", verdict(s) + "\n", recordErrors(s.Run), setupError(s), counts(s), verification(s.Run)}
 	tail := []string{
 		warnings(s.Run.Warnings), evaluation(s), rebased(s), setup(s), timing(s), pruned(s.Run), slowest(s), settings(s), telemetry(s.Totals), files(s.Run.Files),
 	}
@@ -37,12 +38,23 @@ func join(parts []string) string { return strings.Join(nonEmpty(parts), "\n") }
 
 // verdict is the run in one line.
 func verdict(s ledger.Summary) string {
-	images := imagesVerdict(s)
-	if !s.Run.VerifyFailed() {
-		return images
-	}
+	said := imagesVerdict(s)
 	// Images that are there, but wrong, are worse than those that are not.
-	return "❌ **Verification failed**: " + verifyFailures(s.Run.Rebase.Verified) + ". " + strings.TrimPrefix(images, "✅ ")
+	if s.Run.VerifyFailed() {
+		said = "❌ **Verification failed**: " + verifyFailures(s.Run.Rebase.Verified) + ". " + strings.TrimPrefix(said, "✅ ")
+	}
+	// Nothing that is said of the images can be relied on by who reads the record.
+	if len(s.Run.RecordErrors) > 0 {
+		said = "❌ **The record of this run is incomplete.** " + strings.TrimPrefix(said, "✅ ")
+	}
+	return said
+}
+
+func recordErrors(run ledger.Run) string {
+	if len(run.RecordErrors) == 0 {
+		return ""
+	}
+	return lines(strings.Join(run.RecordErrors, "\n"), manyLines) + "\n"
 }
 
 func imagesVerdict(s ledger.Summary) string {
@@ -127,11 +139,20 @@ func evaluation(s ledger.Summary) string {
 	rows := [][]string{
 		{"SDK commit", code(string(run.SDKSHA), shortValue)},
 		{"Image", code(run.Image, shortValue)},
-		{code("IMAGE_TAG_PREFIX", shortValue), code(string(run.ImageTagPrefix), shortValue)},
+		tagPrefix(run.Benchmark, run.ImageTagPrefix),
 		{"Tags and digests", code(string(run.Files.LockFile), shortValue)},
 	}
 	rows = slices.DeleteFunc(rows, func(row []string) bool { return row[1] == "" })
 	return section("What the evaluation uses", table([]string{"What", "Value"}, rows))
+}
+
+// tagPrefix is the row with the beginning of all tags, under the name by which the benchmark's evaluation reads it.
+func tagPrefix(benchmark string, prefix ledger.Text) []string {
+	name, value := config.PrefixVariable(benchmark), code(string(prefix), shortValue)
+	if name != "" || value == "" {
+		return []string{code(name, shortValue), value}
+	}
+	return []string{"Tag prefix", value + " (OpenHands/benchmarks has no evaluation of this benchmark)"}
 }
 
 // settings is how the images were made.

@@ -73,7 +73,7 @@ func NewPlan(run ledger.Run, targets []plan.Target, found []build.Outcome, fores
 		outcomes[o.Target.InstanceID] = o
 	}
 	if named {
-		p.Work = &Work{}
+		p.Work = &Work{EvalBases: foreseen.evalBases(), VerifyBuilds: foreseen.Verify}
 	}
 	for _, t := range targets {
 		image := PlannedImage{InstanceID: t.InstanceID, BaseImage: t.BaseImage, Tags: append([]string{}, t.Tags...)}
@@ -85,11 +85,8 @@ func NewPlan(run ledger.Run, targets []plan.Target, found []build.Outcome, fores
 		if named && (force || image.Problem == "" && !*image.Present) {
 			image.plan(foreseen.Images[t.InstanceID])
 		}
-		p.count(image, force)
+		p.count(image)
 		p.Images = append(p.Images, image)
-	}
-	if named && len(targets) > 0 {
-		p.Work.addShared(foreseen, len(targets[0].Tags))
 	}
 	return p
 }
@@ -174,7 +171,7 @@ func (p Plan) Markdown() string {
 		{"SDK ref", code(string(p.SDKRef), shortValue)},
 		{"SDK commit", code(string(p.SDKSHA), shortValue)},
 		{"Image", code(p.Image, shortValue)},
-		{code("IMAGE_TAG_PREFIX", shortValue), code(string(p.ImageTagPrefix), shortValue)},
+		tagPrefix(p.Benchmark, p.ImageTagPrefix),
 	}
 	rows = slices.DeleteFunc(rows, func(row []string) bool { return row[1] == "" })
 	head := join([]string{

@@ -2,10 +2,12 @@ package report
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/vbauerster/cupwriter"
 	"github.com/vbauerster/mpb/v8"
@@ -41,7 +43,8 @@ func takesBar(out io.Writer, getenv func(string) string) bool {
 	return err == nil && width >= narrowest
 }
 
-// Write prints text, which ends with a line break, above the bar.
+// Write prints text, which ends with a line break, above the bar. A reader that has gone, as head does, wants no more:
+// that is no error.
 func (s *Screen) Write(text []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -50,7 +53,11 @@ func (s *Screen) Write(text []byte) (int, error) {
 			return n, nil
 		}
 	}
-	return s.out.Write(text)
+	n, err := s.out.Write(text)
+	if errors.Is(err, syscall.EPIPE) {
+		return len(text), nil
+	}
+	return n, err
 }
 
 // show begins a bar of total images, or returns nil where there is no terminal.

@@ -11,33 +11,32 @@ import (
 //go:embed capture.py
 var captureProgram []byte
 
-// Captured is what the SDK's build would have docker do for a request.
+// Captured is the docker build that the SDK runs for a request.
 type Captured struct {
-	// Argv is the `docker buildx build` command. Paths in it are of the SDK's checkout, or gone.
+	// Argv is the `docker buildx build` command. Its paths are in the SDK's checkout, or were removed with the context.
 	Argv []string `json:"argv"`
-	// Args are the build arguments that it passes; Target and Platform are its options of those names.
+	// Args are its build arguments; Target and Platform are its options of those names.
 	Args     map[string]string `json:"args"`
 	Target   string            `json:"target"`
 	Platform string            `json:"platform"`
-	// Dir is a copy of the build context, with modes. It is there until the pool is closed.
+	// Dir is a copy of the build context, with file modes. Close removes it.
 	Dir string `json:"-"`
-	// Dockerfile is the text of the one that is built from.
+	// Dockerfile is the text of the Dockerfile.
 	Dockerfile string `json:"dockerfile"`
 }
 
-// Uncapturable is an SDK whose build does not show, in a way that is known here, what it would have docker do.
-type Uncapturable struct {
+// CaptureError reports that the docker build of this SDK cannot be captured.
+type CaptureError struct {
 	// Reason is a sentence: "the SDK's build module has no _run that could be answered".
 	Reason string
 }
 
-func (e *Uncapturable) Error() string { return e.Reason }
+func (e *CaptureError) Error() string { return e.Reason }
 
-// Capture runs the SDK's own build for the request with every docker command answered and none run: it needs no engine.
-// Where the target's context is made from an sdist, Request.Sdist saves making one. Errors are Build's, or (wrapped) an
-// *Uncapturable.
+// Capture runs the SDK's own build for the request, but runs no docker command: it needs no engine. If the SDK makes
+// the target's context from an sdist, it uses Request.Sdist. The error is one of Build's, or wraps a *CaptureError.
 func (p *Pool) Capture(ctx context.Context, request Request) (Captured, error) {
-	log, err := openable(request.LogPath)
+	log, err := imageLog(request.LogPath)
 	if err != nil {
 		return Captured{}, fmt.Errorf("opening the image's log: %w", err)
 	}
@@ -46,7 +45,7 @@ func (p *Pool) Capture(ctx context.Context, request Request) (Captured, error) {
 		return w.build(ctx, request, log, folder)
 	})
 	if err == nil && answer.Captured == nil {
-		err = &Uncapturable{"the worker gave no answer to what it was asked"}
+		err = &CaptureError{"the worker gave no answer to what it was asked"}
 	}
 	if err != nil {
 		os.RemoveAll(folder)

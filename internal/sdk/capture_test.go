@@ -41,10 +41,9 @@ func contents(t *testing.T, dir string) map[string]string {
 }
 
 // A capture is what a build would be; nothing of docker's runs for it, and no sdist is made.
-func TestCapture(t *testing.T) { inBothModes(t, testCapture) }
-
-func testCapture(t *testing.T, fork bool) {
-	f := newPythonFixture(t, "native", fork)
+func TestCapture(t *testing.T) {
+	t.Parallel()
+	f := newPythonFixture(t, "native")
 	if err := os.Chmod(filepath.Join(f.root, "openhands/catalog.py"), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +107,7 @@ func (f fixture) testAfterCapture(first Captured) {
 func TestCaptureWithSdist(t *testing.T) {
 	for _, variant := range []string{"native", "intercept", "old"} {
 		t.Run(variant, func(t *testing.T) {
-			f := newPythonFixture(t, variant, false)
+			f := newPythonFixture(t, variant)
 			request := minimal()
 			request.Target, request.Sdist, request.LogPath = "source-minimal", f.prebuilt(), f.log()
 			if _, err := f.Capture(t.Context(), request); err != nil {
@@ -124,7 +123,7 @@ func TestCaptureWithSdist(t *testing.T) {
 // Paths are those of docker's folder, a variable that is only named is the environment's, and BuildKit takes the ignore
 // file beside the Dockerfile.
 func TestCaptureReadsAsDockerDoes(t *testing.T) {
-	f := newPythonFixture(t, "native", false)
+	f := newPythonFixture(t, "native")
 	request := minimal()
 	request.BaseImage = "relative"
 	got, err := f.Capture(t.Context(), request)
@@ -144,7 +143,7 @@ func TestCaptureReadsAsDockerDoes(t *testing.T) {
 	}
 }
 
-func TestUncapturable(t *testing.T) {
+func TestCaptureErrors(t *testing.T) {
 	cases := []struct{ name, variant, base, want string }{
 		{"no _run", "none", "b", "the SDK's build module has no _run that could be answered"},
 		{"no docker", "native", "no docker", "the SDK's build ended without docker buildx build"},
@@ -156,11 +155,11 @@ func TestUncapturable(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			f := newPythonFixture(t, c.variant, false)
+			f := newPythonFixture(t, c.variant)
 			request := minimal()
 			request.BaseImage, request.LogPath = c.base, f.log()
 			got, err := f.Capture(t.Context(), request)
-			var none *Uncapturable
+			var none *CaptureError
 			if !errors.As(err, &none) || !strings.Contains(none.Reason, c.want) {
 				t.Errorf("captured %+v, error %v; want %q", got, err, c.want)
 			}
@@ -177,7 +176,7 @@ func TestUncapturable(t *testing.T) {
 
 // What fails in a build fails in a capture in the same words.
 func TestCaptureFails(t *testing.T) {
-	f := newPythonFixture(t, "native", false)
+	f := newPythonFixture(t, "native")
 	capture := func(change func(*Request)) error {
 		request := minimal()
 		request.Sdist = f.prebuilt()
@@ -203,10 +202,9 @@ func TestCaptureFails(t *testing.T) {
 }
 
 // The SHA of a request is in its names, others have the checkout's.
-func TestNamesWithAnotherSHA(t *testing.T) { inBothModes(t, testNamesWithAnotherSHA) }
-
-func testNamesWithAnotherSHA(t *testing.T, fork bool) {
-	f := newPythonFixture(t, "native", fork)
+func TestNamesWithAnotherSHA(t *testing.T) {
+	t.Parallel()
+	f := newPythonFixture(t, "native")
 	own := minimal()
 	own.GitSHA = ""
 	names, err := f.Names(t.Context(), []Request{minimal(), own})

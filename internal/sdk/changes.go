@@ -7,11 +7,11 @@ import (
 	"strings"
 )
 
-// shownChanges is how many uncommitted changes a PathError lists.
-const shownChanges = 20
+// maxListedChanges is how many uncommitted changes a PathError lists at most.
+const maxListedChanges = 20
 
-// checkClean refuses a work tree with uncommitted changes, and lists them. What git ignores is no change, and neither is
-// what submodules of the SDK's hold: no image is made of them.
+// checkClean returns a *PathError that lists the uncommitted changes, if there are any. It skips ignored files and
+// submodules: no image contains them.
 func (w WorkTree) checkClean(ctx context.Context, g *git) error {
 	args := []string{"status", "--porcelain=v1", "--no-renames", "--untracked-files=normal", "--ignore-submodules=all"}
 	if record := w.recordInside(); record != "" {
@@ -23,7 +23,7 @@ func (w WorkTree) checkClean(ctx context.Context, g *git) error {
 	}
 	var changes []string
 	for line := range strings.Lines(out) {
-		changes = append(changes, described(strings.TrimRight(line, "\n")))
+		changes = append(changes, describeChange(strings.TrimRight(line, "\n")))
 	}
 	if len(changes) == 0 {
 		return nil
@@ -32,14 +32,14 @@ func (w WorkTree) checkClean(ctx context.Context, g *git) error {
 	if len(changes) == 1 {
 		count = "an uncommitted change"
 	}
-	if more := len(changes) - shownChanges; more > 0 {
-		changes = append(changes[:shownChanges], fmt.Sprintf("and %d more", more))
+	if more := len(changes) - maxListedChanges; more > 0 {
+		changes = append(changes[:maxListedChanges], fmt.Sprintf("and %d more", more))
 	}
-	return w.wrong("commit them (a local commit is enough), or remove or ignore them: images are made of the commit, and named by it",
+	return w.pathError("commit them (a local commit is enough), or remove or ignore them: images are made of the commit, and named by it",
 		"has %s:\n%s", count, strings.Join(changes, "\n"))
 }
 
-// recordInside is Record's path within the work tree, or nothing where it is elsewhere.
+// recordInside returns the path of Record relative to the work tree, or "" if Record is outside.
 func (w WorkTree) recordInside() string {
 	if w.Record == "" {
 		return ""
@@ -59,9 +59,9 @@ func (w WorkTree) recordInside() string {
 	return inside
 }
 
-// described is a line of git status (its short format: two letters for index and work tree, then the path, quoted where
-// it has characters of its own) in words.
-func described(line string) string {
+// describeChange turns a line of git status into words. In its short format two letters stand for index and work tree;
+// the path follows, quoted if it has special characters.
+func describeChange(line string) string {
 	if len(line) < 4 {
 		return line
 	}

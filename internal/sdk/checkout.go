@@ -1,6 +1,6 @@
-// Package sdk is the software-agent-sdk at one ref: its checkout, its Python environment, its source distribution, and
-// worker processes that have imported its build module. Tags, Dockerfile, build arguments and cache rules are the SDK's
-// own; this package only asks it.
+// Package sdk drives the software-agent-sdk at one ref: its checkout, its Python environment, its source distribution,
+// and worker processes that have imported its build module. The SDK itself decides tags, Dockerfile, build arguments
+// and cache rules; this package asks it.
 package sdk
 
 import (
@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -21,33 +22,34 @@ import (
 type Source struct {
 	// Repository is an https, http or file URL without credentials.
 	Repository string
-	// Ref is a branch, a tag, a commit SHA (whole, or its first 7 digits or more), a full ref name like
-	// refs/tags/v1.58.2 or refs/pull/7/head, or HEAD for the default branch.
+	// Ref is a branch, a tag, a commit SHA (at least its first 7 digits), a full ref name like refs/tags/v1.58.2 or
+	// refs/pull/7/head, or HEAD for the default branch.
 	Ref string
 }
 
 // Checkout is the SDK's work tree at one commit.
 type Checkout struct {
-	// Dir is the private folder that was given to Clone; Root, inside it, is the SDK's workspace root.
+	// Dir is the folder that Clone was given; Root, inside it, is the SDK's workspace root.
 	Dir, Root string
 	// SHA is the commit, 40 hexadecimal digits.
 	SHA string
-	// DockerfileSHA256 is the hash of the SDK's Dockerfile, 64 hexadecimal digits. Its first 7 are in the tags that
-	// the evaluation pulls (OpenHands/benchmarks, get_phased_image_tag_prefix).
+	// DockerfileSHA256 is the hash of the SDK's Dockerfile, 64 hexadecimal digits. The tags that the evaluation pulls
+	// contain its first 7 (OpenHands/benchmarks, get_phased_image_tag_prefix).
 	DockerfileSHA256 string
 }
 
-// agentServer is the folder of the package that has the build module; dockerfile is the SDK's, both below Root.
+// agentServer is the folder of the package that contains the build module; dockerfilePath is the SDK's Dockerfile. Both
+// are relative to Root.
 const (
-	agentServer = "openhands-agent-server"
-	dockerfile  = agentServer + "/openhands/agent_server/docker/Dockerfile"
+	agentServer    = "openhands-agent-server"
+	dockerfilePath = agentServer + "/openhands/agent_server/docker/Dockerfile"
 )
 
-// wholeSHA is what a commit has to be named by: the SDK puts "unknown" into tags when it finds none.
-var wholeSHA = regexp.MustCompile(`^[0-9a-f]{40}$`)
+// fullSHA matches a commit's SHA. The SDK puts "unknown" into tags when it has none.
+var fullSHA = regexp.MustCompile(`^[0-9a-f]{40}$`)
 
-// Clone brings source into dir, which must be absent or empty, and resolves its ref. Errors are a *RefError where the
-// ref is at fault, else a *SetupError.
+// Clone checks source out into dir, which must be absent or empty. The error is a *RefError if the ref is wrong, else a
+// *SetupError.
 func Clone(ctx context.Context, source Source, dir string, cmds Commands) (Checkout, error) {
 	checkout, err := clone(ctx, source, dir, cmds)
 	var bad *RefError
@@ -69,7 +71,7 @@ func clone(ctx context.Context, source Source, dir string, cmds Commands) (Check
 	if err != nil {
 		return Checkout{}, err
 	}
-	if unlisted(source.Ref, refs) {
+	if isOtherRef(source.Ref, refs) {
 		if err := g.addRemoteRef(ctx, source, refs); err != nil {
 			return Checkout{}, err
 		}
@@ -85,8 +87,8 @@ func clone(ctx context.Context, source Source, dir string, cmds Commands) (Check
 	return g.checkOut(ctx, sha)
 }
 
-// check refuses what git would understand and we must not: ssh and host:path forms, which may prompt, and credentials,
-// which would show in argv and logs.
+// check rejects URLs that git accepts and we do not: ssh and host:path forms may prompt, and credentials would show in
+// process lists and logs.
 func (s Source) check() error {
 	u, err := url.Parse(s.Repository)
 	switch {
@@ -96,6 +98,15 @@ func (s Source) check() error {
 		return errors.New("sdk-repository must not hold credentials")
 	}
 	return nil
+}
+
+// Dockerfile returns the text of the SDK's Dockerfile.
+func (c Checkout) Dockerfile() (string, error) {
+	text, err := os.ReadFile(filepath.Join(c.Root, dockerfilePath))
+	if err != nil {
+		return "", fmt.Errorf("reading the SDK's Dockerfile: %w", err)
+	}
+	return string(text), nil
 }
 
 func fileSHA256(path string) (string, error) {
@@ -111,20 +122,22 @@ func fileSHA256(path string) (string, error) {
 	return hex.EncodeToString(hash.Sum(nil)), nil
 }
 
-// checkOut makes the work tree of a commit that was fetched.
+// checkOut writes the work tree of a fetched commit.
 func (g *git) checkOut(ctx context.Context, sha string) (Checkout, error) {
-	if _, err := g.run(ctx, "checkout", "--quiet", "--detach", sha); err != nil {
+	// Only the commit's own attributes count: with those of the user or the machine, such as eol=crlf, the files are others.
+	environ := append(slices.Clip(g.environ), "GIT_ATTR_NOSYSTEM=1")
+	if _, err := g.cmds.run(ctx, g.root, environ, "git", "-c", "core.attributesFile=/dev/null", "checkout", "--quiet", "--detach", sha); err != nil {
 		return Checkout{}, err
 	}
-	sum, err := fileSHA256(filepath.Join(g.root, dockerfile))
+	sum, err := fileSHA256(filepath.Join(g.root, dockerfilePath))
 	if errors.Is(err, os.ErrNotExist) {
-		err = fmt.Errorf("commit %s has no %s, so it is no software-agent-sdk that builds images", sha, dockerfile)
+		err = fmt.Errorf("commit %s has no %s, so it is no software-agent-sdk that builds images", sha, dockerfilePath)
 	}
 	return Checkout{Dir: g.dir, Root: g.root, SHA: sha, DockerfileSHA256: sum}, err
 }
 
-// remoteRefs lists branches and tags by full name. The value of an annotated tag is the tag object, not the commit;
-// the fetch peels it.
+// remoteRefs returns the SHAs of branches and tags by full name. The SHA of an annotated tag is that of the tag object,
+// not of the commit; fetch peels it.
 func (g *git) remoteRefs(ctx context.Context, repository string) (map[string]string, error) {
 	out, err := g.run(ctx, "ls-remote", "--quiet", "--heads", "--tags", "--refs", "--", repository)
 	if err != nil {
@@ -133,8 +146,8 @@ func (g *git) remoteRefs(ctx context.Context, repository string) (map[string]str
 	return listedRefs(out), nil
 }
 
-// addRemoteRef adds the ref that is asked for to refs, if the repository has it. A pattern of ls-remote also finds what
-// only ends like it.
+// addRemoteRef adds source.Ref to refs, if the repository has it. ls-remote also lists refs that only end with the
+// name.
 func (g *git) addRemoteRef(ctx context.Context, source Source, refs map[string]string) error {
 	out, err := g.run(ctx, "ls-remote", "--quiet", "--", source.Repository, source.Ref)
 	if sha, found := listedRefs(out)[source.Ref]; found {
@@ -143,7 +156,7 @@ func (g *git) addRemoteRef(ctx context.Context, source Source, refs map[string]s
 	return err
 }
 
-// listedRefs reads what ls-remote prints: SHAs by full name.
+// listedRefs parses the output of ls-remote into SHAs by full name.
 func listedRefs(out string) map[string]string {
 	refs := map[string]string{}
 	for line := range strings.Lines(out) {
@@ -154,13 +167,13 @@ func listedRefs(out string) map[string]string {
 	return refs
 }
 
-// fetch brings the wanted ref or commit and gives the commit's SHA. It asks for one commit first. A server that has
-// only the dumb protocol, or does not give out commits by SHA, has to send everything.
+// fetch fetches the wanted ref or commit and returns the commit's SHA. It asks for the one commit first. If the server
+// speaks only the dumb protocol, or does not serve commits by SHA, it fetches all branches and tags.
 func (g *git) fetch(ctx context.Context, source Source, wanted string, refs map[string]string) (string, error) {
 	if err := g.init(ctx); err != nil {
 		return "", err
 	}
-	known := func(name string) (string, error) {
+	peel := func(name string) (string, error) {
 		sha, err := g.commit(ctx, name)
 		var failed *commandError
 		if errors.As(err, &failed) {
@@ -169,10 +182,10 @@ func (g *git) fetch(ctx context.Context, source Source, wanted string, refs map[
 		return sha, err
 	}
 	isRef := refs[wanted] != ""
-	if isRef || wholeSHA.MatchString(wanted) {
+	if isRef || fullSHA.MatchString(wanted) {
 		_, err := g.run(ctx, "fetch", "--quiet", "--depth=1", "--no-tags", "--", source.Repository, wanted)
 		if err == nil {
-			return known("FETCH_HEAD")
+			return peel("FETCH_HEAD")
 		}
 		if ctx.Err() != nil {
 			return "", err
@@ -188,15 +201,15 @@ func (g *git) fetch(ctx context.Context, source Source, wanted string, refs map[
 	if _, err := g.run(ctx, everything...); err != nil {
 		return "", err
 	}
-	return known(name)
+	return peel(name)
 }
 
-// noCommit is the error of a SHA that is not the one of just one commit.
+// noCommit returns the error for a SHA that names no commit, or several.
 func (g *git) noCommit(ctx context.Context, source Source, sha string, refs map[string]string) error {
-	bad := &RefError{Source: source, Near: nearest(source.Ref, refs)}
+	bad := &RefError{Source: source, Near: nearestRefs(source.Ref, refs)}
 	out, err := g.run(ctx, "rev-parse", "--disambiguate="+sha)
 	if err != nil {
-		return bad // No object has this name: git counts a SHA of 40 digits as known.
+		return bad // No object has this name. (git accepts any SHA of 40 digits.)
 	}
 	var commits []string
 	for _, object := range strings.Fields(out) {
@@ -210,11 +223,11 @@ func (g *git) noCommit(ctx context.Context, source Source, sha string, refs map[
 	return bad
 }
 
-// commit is the commit that a name in the repository stands for; an annotated tag stands for what it was put on.
+// commit returns the SHA of the commit that name refers to, directly or through an annotated tag.
 func (g *git) commit(ctx context.Context, name string) (string, error) {
 	out, err := g.run(ctx, "rev-parse", "--quiet", "--verify", "--end-of-options", name+"^{commit}")
 	sha := strings.TrimSpace(out)
-	if err == nil && !wholeSHA.MatchString(sha) {
+	if err == nil && !fullSHA.MatchString(sha) {
 		err = fmt.Errorf("git names the commit of %s %q, which is not a SHA of 40 digits", name, sha)
 	}
 	return sha, err

@@ -45,7 +45,7 @@ func (r repository) git(args ...string) string {
 // commit commits a Dockerfile with this text and gives the commit's SHA.
 func (r repository) commit(text string) string {
 	r.t.Helper()
-	path := filepath.Join(r.root, dockerfile)
+	path := filepath.Join(r.root, dockerfilePath)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		r.t.Fatal(err)
 	}
@@ -238,3 +238,23 @@ func TestCloneEndsWithItsContext(t *testing.T) {
 type writerFunc func([]byte) (int, error)
 
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
+// What the user's or the machine's git does to files on their way into a work tree is no part of the commit: the
+// Dockerfile's hash is in the tags.
+func TestCloneIgnoresTheUsersAttributes(t *testing.T) {
+	r := newRepository(t)
+	home := t.TempDir()
+	if err := errors.Join(os.MkdirAll(filepath.Join(home, ".config/git"), 0o755),
+		os.WriteFile(filepath.Join(home, ".config/git/attributes"), []byte("* text eol=crlf\n"), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	r.commit("FROM scratch\n")
+	cmds := Commands{Environ: []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home}}
+	got, err := Clone(t.Context(), Source{"file://" + r.root, "main"}, filepath.Join(t.TempDir(), "sdk"), cmds)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := readFile(t, filepath.Join(got.Root, dockerfilePath)); text != "FROM scratch\n" {
+		t.Errorf("the checkout's Dockerfile is %q, not as committed", text)
+	}
+}

@@ -34,6 +34,17 @@ var passedOn = []string{
 	"SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
 }
 
+// uvPassedOn are the variables of uv's that change from where and how packages are fetched, never what is built. Others
+// do: with UV_PROJECT or UV_WORKING_DIR, uv works on another checkout than ours, and its images would carry the tags of
+// ours; UV_NO_SOURCES or UV_NO_INSTALL_WORKSPACE leave out the SDK's own packages
+// (https://docs.astral.sh/uv/reference/environment/). What is in no list here stays away, so new ones do too.
+var uvPassedOn = []string{
+	"UV_CACHE_DIR", "UV_NO_CACHE", "UV_LINK_MODE",
+	"UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_KEYRING_PROVIDER",
+	"UV_NATIVE_TLS", "UV_SYSTEM_CERTS", "UV_OFFLINE", "UV_CONCURRENT_", "UV_HTTP_",
+	"UV_PYTHON_INSTALL_MIRROR", "UV_PYTHON_DOWNLOADS_JSON_URL",
+}
+
 // pick takes from environ what names allow; a name that ends in "_" allows all that begin with it.
 func pick(environ []string, names ...string) []string {
 	var picked []string
@@ -113,7 +124,7 @@ func (c Commands) run(ctx context.Context, dir string, environ []string, argv ..
 		if cmd.Process != nil {
 			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 		}
-		return "", ended(ctx)
+		return "", contextError(ctx)
 	}
 	if err != nil {
 		return "", &commandError{err: err, tail: last.String()}
@@ -121,9 +132,9 @@ func (c Commands) run(ctx context.Context, dir string, environ []string, argv ..
 	return stdout.String(), nil
 }
 
-// ended is the error of a context that has ended: the cause that a deadline was given, and for a cancellation both, so
-// that it is still known as one.
-func ended(ctx context.Context) error {
+// contextError returns the error of a context that has ended. A deadline's error is its cause alone. A cancellation's
+// wraps context.Canceled and the cause.
+func contextError(ctx context.Context) error {
 	err, cause := ctx.Err(), context.Cause(ctx)
 	if cause == err || !errors.Is(err, context.Canceled) {
 		return cause

@@ -1,10 +1,18 @@
 package sdk
 
 import (
+	"archive/tar"
+	"compress/gzip"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -21,18 +29,29 @@ type Environment struct {
 	Duration time.Duration
 }
 
-// syncArgs installs what the build module imports, and no more. The agent server's own set is 358 packages instead of
-// 140 (since 1.49.6 it includes the tools), and does not import at all on 1.1.0; the build module needs only the SDK's,
-// with the agent server's folder on PYTHONPATH. Nothing is compiled ahead: the first import does that for the modules that
-// are needed, in a fraction of the time that all of them take, and later workers find it.
-var syncArgs = []string{"uv", "sync", "--frozen", "--no-dev", "--package", "openhands-sdk"}
+// Packages says which packages of the SDK's workspace an environment has, with what they depend on; it holds options of
+// uv sync.
+type Packages []string
 
-// Environment installs the SDK's locked dependencies beside the checkout, never inside. Errors are a *SetupError.
-func (c Checkout) Environment(ctx context.Context, cmds Commands) (Environment, error) {
+var (
+	// SDKPackage is what the build module imports, and no more: with the agent server's folder on PYTHONPATH it needs
+	// only openhands-sdk. The agent server's own set is 358 packages instead of 140 (since 1.49.6 it includes the tools),
+	// and does not import at all on 1.1.0.
+	SDKPackage = Packages{"--package", "openhands-sdk"}
+	// AllPackages is for releases whose openhands-sdk imports what only another package of the workspace declares: 1.8.0
+	// to 1.11.5 need cachetools, which openhands-tools brings.
+	AllPackages = Packages{"--all-packages"}
+)
+
+// Environment installs the SDK's locked dependencies beside the checkout, never inside; an environment that is there
+// already is changed to what packages says. Nothing is compiled ahead: the first import does that for the modules that
+// are needed, in a fraction of the time that all of them take, and later workers find it. Errors are a *SetupError.
+func (c Checkout) Environment(ctx context.Context, cmds Commands, packages Packages) (Environment, error) {
 	began := time.Now()
 	venv := filepath.Join(c.Dir, "venv")
 	environ := append(uvEnviron(cmds.Environ), "UV_PROJECT_ENVIRONMENT="+venv)
-	if _, err := cmds.run(ctx, c.Root, environ, syncArgs...); err != nil {
+	sync := append([]string{"uv", "sync", "--frozen", "--no-dev"}, packages...)
+	if _, err := cmds.run(ctx, c.Root, environ, sync...); err != nil {
 		return Environment{}, cmds.failed("installing the SDK's Python environment", err)
 	}
 	return Environment{
@@ -42,9 +61,15 @@ func (c Checkout) Environment(ctx context.Context, cmds Commands) (Environment, 
 	}, nil
 }
 
+// LacksModule tells whether err is of an import of the SDK's build module that did not find another one.
+func LacksModule(err error) bool {
+	var raised *SDKError
+	return errors.As(err, &raised) && raised.Type == "ModuleNotFoundError"
+}
+
 // uvEnviron is what uv sees: the SDK's Python, never one that uv would fetch from the internet.
 func uvEnviron(environ []string) []string {
-	return append(pick(environ, append(passedOn, "UV_")...), uvSettings...)
+	return append(pick(environ, slices.Concat(passedOn, uvPassedOn)...), uvSettings...)
 }
 
 var uvSettings = []string{"UV_PYTHON=" + pythonVersion, "UV_PYTHON_DOWNLOADS=never"}
@@ -60,7 +85,8 @@ type Sdist struct {
 }
 
 // Sdist makes the source distribution in dir, which must be absent or empty, by the SDK's own command. Errors are a
-// *SetupError; a run can go on without it, each image then makes its own.
+// *SetupError. A run can go on without an sdist, each image then makes its own, but not after ErrForeignSdist: the
+// images' own would be no better.
 func (c Checkout) Sdist(ctx context.Context, cmds Commands, dir string) (Sdist, error) {
 	began := time.Now()
 	made, err := c.sdist(ctx, cmds, dir)
@@ -90,6 +116,46 @@ func (c Checkout) sdist(ctx context.Context, cmds Commands, dir string) (Sdist, 
 	if len(found) != 1 {
 		return Sdist{}, fmt.Errorf("uv build left %d tarballs in %s, not one", len(found), dir)
 	}
+	if err := c.checkSdist(found[0]); err != nil {
+		return Sdist{}, err
+	}
 	sum, err := fileSHA256(found[0])
 	return Sdist{Path: found[0], SHA256: sum}, err
+}
+
+// ErrForeignSdist is an sdist of something else than the checkout: its images would be of another SDK than their tags say.
+var ErrForeignSdist = errors.New("uv did not build it from the SDK's checkout")
+
+// checkSdist compares the Dockerfile in an sdist with the checkout's. The error is an ErrForeignSdist when they differ.
+func (c Checkout) checkSdist(tarball string) error {
+	file, err := os.Open(tarball)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	unzipped, err := gzip.NewReader(file)
+	if err != nil {
+		return fmt.Errorf("reading %s: %w", tarball, err)
+	}
+	for entries := tar.NewReader(unzipped); ; {
+		entry, err := entries.Next()
+		if err == io.EOF {
+			return fmt.Errorf("%w: it has no %s", ErrForeignSdist, dockerfilePath)
+		}
+		if err != nil {
+			return fmt.Errorf("reading %s: %w", tarball, err)
+		}
+		// All is in one folder, with the project's name and version.
+		if _, path, _ := strings.Cut(entry.Name, "/"); path != dockerfilePath {
+			continue
+		}
+		hash := sha256.New()
+		if _, err := io.Copy(hash, entries); err != nil {
+			return fmt.Errorf("reading %s: %w", tarball, err)
+		}
+		if sum := hex.EncodeToString(hash.Sum(nil)); sum != c.DockerfileSHA256 {
+			return fmt.Errorf("%w: the SHA-256 of its Dockerfile is %.12s, the checkout's is %.12s", ErrForeignSdist, sum, c.DockerfileSHA256)
+		}
+		return nil
+	}
 }

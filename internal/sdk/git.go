@@ -7,17 +7,17 @@ import (
 	"path/filepath"
 )
 
-// git runs git on one repository, without any configuration but our own.
+// git runs git on one repository, with our own configuration only.
 type git struct {
 	cmds      Commands
 	environ   []string
-	dir, root string // as Checkout's Dir and Root
+	dir, root string // Checkout.Dir and Checkout.Root
 }
 
-// gitConfig stands for all of the host's configuration.
-//   - safe.directory: a repository of another user (a workspace of the runner's, seen by root in a container) is
-//     refused otherwise. It is honoured in a configuration file only, not in -c, by the upload-pack behind file://.
-//   - the slowest transfer that still counts: less than a byte a second for two minutes is a connection that hangs.
+// gitConfig replaces the host's configuration.
+//   - safe.directory: git refuses a repository of another user otherwise, such as the runner's workspace seen by root
+//     in a container. The upload-pack behind file:// reads it from a file only, not from -c.
+//   - lowSpeedLimit: a transfer of less than a byte a second for two minutes hangs.
 const gitConfig = `[safe]
 	directory = *
 [http]
@@ -31,7 +31,7 @@ const gitConfig = `[safe]
 	detachedHead = false
 `
 
-// newGit makes the folders of a checkout in dir, which must be absent or empty.
+// newGit creates the folders of a checkout in dir, which must be absent or empty.
 func newGit(cmds Commands, dir string) (*git, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -49,16 +49,16 @@ func newGit(cmds Commands, dir string) (*git, error) {
 	}
 	environ := append(gitCertificates(cmds.Environ), pick(cmds.Environ, append(passedOn, "GIT_SSL_CAINFO", "GIT_SSL_CAPATH")...)...)
 	environ = append(environ,
-		// What it says is read for what helps against it, so not in the user's language.
+		// remedies match git's messages in English.
 		"GIT_CONFIG_GLOBAL="+config, "GIT_CONFIG_NOSYSTEM=1", "LC_ALL=C",
-		// Nothing of ours in a work tree of the user's: no refreshed index, no objects fetched on demand.
+		// Leave the user's work tree as it is: do not refresh the index, do not fetch objects on demand.
 		"GIT_OPTIONAL_LOCKS=0", "GIT_NO_LAZY_FETCH=1",
-		// Whoever answers a prompt is not there; and no protocol that could run a program or use a key.
+		// Nobody can answer a prompt. Other protocols may run a program or use a key.
 		"GIT_TERMINAL_PROMPT=0", "GIT_ASKPASS=true", "GIT_ALLOW_PROTOCOL=https:http:file")
 	return &git{cmds: cmds, environ: environ, dir: dir, root: root}, nil
 }
 
-// gitCertificates has git trust what SSL_CERT_FILE names, as uv and Python do; git by itself does not look at it.
+// gitCertificates makes git trust SSL_CERT_FILE, as uv and Python do. Git does not read that variable.
 func gitCertificates(environ []string) []string {
 	path := value(environ, "SSL_CERT_FILE")
 	if _, err := os.Stat(path); err != nil {

@@ -10,28 +10,28 @@ import (
 	"time"
 )
 
-// endGroup interrupts a process group, so that docker and uv end in good order, and kills what does not end by that.
-func endGroup(group int) {
+// endProcessGroup interrupts a process group, so that docker and uv can clean up, and kills what is left after grace.
+func endProcessGroup(group int) {
 	_ = syscall.Kill(-group, syscall.SIGINT)
-	if !endsWithin(group, grace) {
+	if !waitForProcessGroup(group, grace) {
 		_ = syscall.Kill(-group, syscall.SIGKILL)
-		endsWithin(group, reapWithin)
+		waitForProcessGroup(group, reapTimeout)
 	}
 }
 
-// endsWithin waits until a process group has no living member, at most for d.
-func endsWithin(group int, d time.Duration) bool {
+// waitForProcessGroup waits up to d for a process group to end, and reports whether it has.
+func waitForProcessGroup(group int, d time.Duration) bool {
 	for deadline := time.Now().Add(d); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
-		if !lives(group) {
+		if !processGroupAlive(group) {
 			return true
 		}
 	}
 	return false
 }
 
-// lives says that a process group has a member that is not a zombie. The kernel alone cannot tell: a killed grandchild
-// stays a member until process 1 waits for it, and not every process 1 hurries.
-func lives(group int) bool {
+// processGroupAlive reports whether a process group has a member that is not a zombie. kill(2) counts zombies too: a
+// killed grandchild is one until process 1 waits for it, which may take long.
+func processGroupAlive(group int) bool {
 	if errors.Is(syscall.Kill(-group, 0), syscall.ESRCH) {
 		return false
 	}
@@ -39,9 +39,9 @@ func lives(group int) bool {
 	for _, path := range stats {
 		text, err := os.ReadFile(path)
 		if err != nil {
-			continue // It has ended since.
+			continue // The process has ended.
 		}
-		// "pid (name) state ppid pgrp ...", and a name may hold blanks and parentheses (proc_pid_stat(5)).
+		// "pid (name) state ppid pgrp ..."; a name may contain blanks and parentheses (proc_pid_stat(5)).
 		fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
 		if len(fields) > 2 && fields[2] == strconv.Itoa(group) && fields[0] != "Z" && fields[0] != "X" {
 			return true

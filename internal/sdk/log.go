@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// logFile is a file that processes append to. No path means nowhere.
+// logFile is a file that processes append to. Without a path it is /dev/null.
 type logFile struct{ path string }
 
 func (l logFile) open() (*os.File, error) {
@@ -21,8 +21,8 @@ func (l logFile) open() (*os.File, error) {
 	return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
 }
 
-// openable makes sure that the file at path can be written, and names it so that a process in another folder finds it.
-func openable(path string) (logFile, error) {
+// imageLog creates the log at path, if necessary. The result's path is absolute, for processes in another folder.
+func imageLog(path string) (logFile, error) {
 	if path == "" {
 		return logFile{path: os.DevNull}, nil
 	}
@@ -37,7 +37,7 @@ func openable(path string) (logFile, error) {
 	return logFile{path}, f.Close()
 }
 
-// size is where the file ends now.
+// size returns the file's size, 0 if there is no file.
 func (l logFile) size() int64 {
 	info, err := os.Stat(l.path)
 	if err != nil {
@@ -46,10 +46,10 @@ func (l logFile) size() int64 {
 	return info.Size()
 }
 
-// tailFrom is the last of what was written since the file ended at start.
-func (l logFile) tailFrom(start int64) string { return TailFrom(l.path, start, tailSize/2) }
+// tailSince is TailFrom with the size of tails in errors.
+func (l logFile) tailSince(start int64) string { return TailFrom(l.path, start, tailSize/2) }
 
-// TailFrom is the last of what was written to a file since it ended at start, in whole lines and in at most most bytes.
+// TailFrom returns the last whole lines of a file, at most most bytes, without what was there when its size was start.
 func TailFrom(path string, start, most int64) string {
 	f, err := os.Open(path)
 	if err != nil {
@@ -67,7 +67,7 @@ func TailFrom(path string, start, most int64) string {
 	return strings.TrimSpace(said)
 }
 
-// note adds a line of our own.
+// note appends a line of this program's.
 func (l logFile) note(text string) {
 	if f, err := l.open(); err == nil {
 		fmt.Fprintf(f, "[eval-images] %s\n", text)

@@ -1,6 +1,6 @@
 package sdk
 
-// message is what a worker says: its description at first, then one answer to each request.
+// message is what a worker sends: first its description, then one answer to each request.
 type message struct {
 	Description *Description       `json:"description"`
 	Names       [][]string         `json:"names"`
@@ -12,7 +12,7 @@ type message struct {
 	Error       *workerError       `json:"error"`
 }
 
-// workerError is an exception in a worker, which lives on.
+// workerError is an exception that a worker has caught. The worker can take the next request.
 type workerError struct {
 	Kind       string   `json:"kind"` // "options", "command", "capture" or "exception"
 	Problems   []string `json:"problems"`
@@ -24,7 +24,7 @@ type workerError struct {
 	Tail       string   `json:"tail"`
 }
 
-// err gives the message's error its type, or nil.
+// err returns the message's error as a Go error, or nil.
 func (m message) err() error {
 	e := m.Error
 	switch {
@@ -35,7 +35,7 @@ func (m message) err() error {
 	case e.Kind == "command":
 		return &BuildFailure{ReturnCode: e.ReturnCode, Command: e.Command, Tail: e.Tail, Telemetry: m.Telemetry, SdistBuilds: m.SdistBuilds}
 	case e.Kind == "capture":
-		return &Uncapturable{Reason: e.Message}
+		return &CaptureError{Reason: e.Message}
 	default:
 		return &SDKError{Type: e.Type, Message: e.Message, Traceback: e.Tail, SdistBuilds: m.SdistBuilds}
 	}

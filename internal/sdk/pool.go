@@ -8,43 +8,37 @@ import (
 	"sync"
 )
 
-// PoolOptions is what workers need.
+// PoolOptions configures a Pool.
 type PoolOptions struct {
 	Checkout    Checkout
 	Environment Environment
-	// Size is the greatest number of workers.
+	// Size is the maximum number of workers.
 	Size int
-	// Dir is a folder of the pool's own, which it makes, and removes in Close. Its path should be short: a socket's
-	// path may have 107 characters.
+	// Dir is the pool's own folder. The pool creates it, and Close removes it. Its path should be short: it contains
+	// sockets, whose paths are limited to 107 characters.
 	Dir string
 	// Environ is where workers get their environment from, as "NAME=value". Only what a build needs is passed on:
-	// PATH, HOME, proxies, certificates, UV_*, DOCKER_CONFIG, DOCKER_HOST, BUILDX_BUILDER and the like.
+	// PATH, HOME, proxies, certificates, uv's cache and index, DOCKER_CONFIG, DOCKER_HOST, BUILDX_BUILDER and the like.
 	Environ []string
 	// CacheMode is the registry cache that BuildKit exports: "off", "min" or "max".
 	CacheMode string
-	// Fork lets one process import the build module and fork the workers. Where that is not safe, or does not work,
-	// workers are spawned and import it each.
-	Fork bool
-	// Warn is told, once, why workers are spawned although they should be forked. Nil discards it.
-	Warn func(message string)
-	// LogPath is a file that workers append to what they say between builds, during the import above all. Empty
-	// discards it.
+	// LogPath is the file for the workers' output outside of builds, mostly that of the import. Empty discards it.
 	LogPath string
 }
 
-// Pool runs worker processes, each with the SDK's build module imported, one request at a time: the SDK changes the
-// process's directory while it unpacks, so it cannot build twice at once. Its methods may be called from many
-// goroutines.
+// Pool runs worker processes that have imported the SDK's build module. A worker handles one request at a time,
+// because the SDK changes the process's directory while it unpacks the sdist. Each worker imports the module itself: a
+// fork of a process that has imported it may inherit a held lock and hang (OpenHands/benchmarks#459). The pool starts
+// a worker when a request finds none idle. Its methods are safe for concurrent use.
 type Pool struct {
 	options PoolOptions
-	slots   chan struct{} // holds one value for each worker that is in use
+	slots   chan struct{} // one value for each worker in use
 	closing chan struct{} // closed by Close
 
-	startOnce, closeOnce, warnOnce sync.Once
-	started                        chan struct{} // closed when the first process is ready, or has failed
-	description                    Description   // of that process; to be read after started, like what follows
-	startErr                       error
-	seed                           *seed // nil when workers are only spawned
+	startOnce, closeOnce sync.Once
+	started              chan struct{} // closed when the first worker is ready, or has failed
+	description          Description   // by the first worker; valid once started is closed, like startErr
+	startErr             error
 
 	mu   sync.Mutex
 	made int
@@ -53,7 +47,7 @@ type Pool struct {
 
 var errClosed = errors.New("the workers were closed")
 
-// NewPool makes a pool without workers.
+// NewPool returns a pool without workers.
 func NewPool(options PoolOptions) *Pool {
 	return &Pool{
 		options: options,
@@ -63,7 +57,7 @@ func NewPool(options PoolOptions) *Pool {
 	}
 }
 
-// Start begins to start the first worker, so that its import runs while the caller does other things.
+// Start starts the first worker and does not wait for its import.
 func (p *Pool) Start(ctx context.Context) {
 	p.startOnce.Do(func() {
 		go func() {
@@ -73,7 +67,7 @@ func (p *Pool) Start(ctx context.Context) {
 	})
 }
 
-// untilClosed ends ctx also when the pool is closed.
+// untilClosed returns a context that Close cancels too.
 func (p *Pool) untilClosed(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	go func() {
@@ -86,25 +80,28 @@ func (p *Pool) untilClosed(ctx context.Context) (context.Context, context.Cancel
 	return ctx, func() { cancel(nil) }
 }
 
-// Describe tells what the SDK is. Errors are a *SetupError, or ctx's.
+// Describe waits for the first worker's import and returns its description of the SDK. The error is a *SetupError, or
+// that of ctx.
 func (p *Pool) Describe(ctx context.Context) (Description, error) {
 	p.Start(ctx)
 	select {
 	case <-p.started:
 		return p.description, p.startErr
 	case <-ctx.Done():
-		return Description{}, ended(ctx)
+		return Description{}, contextError(ctx)
 	}
 }
 
-// Names asks the SDK for the tags of each request, as full references, in the requests' order. One process answers for
-// all. The error is an *OptionError where the SDK refuses a field.
+// Names asks the SDK for the tags of each request, as full references, in the requests' order. The error wraps an
+// *OptionError if the SDK rejects a field.
 func (p *Pool) Names(ctx context.Context, requests []Request) ([][]string, error) {
 	images := make([]image, len(requests))
 	for i, r := range requests {
 		images[i] = r.image()
 	}
-	answer, err := p.names(ctx, images)
+	answer, err := p.use(ctx, func(ctx context.Context, w *worker) (message, error) {
+		return w.ask(ctx, namesRequest{"names", images})
+	})
 	if err == nil && len(answer.Names) != len(requests) {
 		err = fmt.Errorf("%d answers to %d requests", len(answer.Names), len(requests))
 	}
@@ -114,22 +111,10 @@ func (p *Pool) Names(ctx context.Context, requests []Request) ([][]string, error
 	return answer.Names, nil
 }
 
-// names asks the seed, where there is one: naming takes no worker.
-func (p *Pool) names(ctx context.Context, images []image) (message, error) {
-	if _, err := p.Describe(ctx); err == nil && p.seed != nil && p.seed.alive() {
-		ctx, cancel := p.untilClosed(ctx)
-		defer cancel()
-		return p.seed.names(ctx, images)
-	}
-	return p.use(ctx, func(ctx context.Context, w *worker) (message, error) {
-		return w.ask(ctx, namesRequest{"names", images})
-	})
-}
-
-// Build builds and pushes one image. It waits while Size workers are busy. Errors are (wrapped) a *BuildFailure, an
-// *SDKError, an *OptionError, a *WorkerDied, ErrTimeout, ctx's error, or a *SetupError when a worker did not start.
+// Build builds and pushes one image. It waits while Size workers are busy. The error wraps a *BuildFailure, an
+// *SDKError, an *OptionError, a *WorkerDied, ErrTimeout, the error of ctx, or a *SetupError if a worker did not start.
 func (p *Pool) Build(ctx context.Context, request Request) (Response, error) {
-	log, err := openable(request.LogPath)
+	log, err := imageLog(request.LogPath)
 	if err != nil {
 		return Response{}, fmt.Errorf("opening the image's log: %w", err)
 	}
@@ -140,11 +125,11 @@ func (p *Pool) Build(ctx context.Context, request Request) (Response, error) {
 	return Response{Tags: answer.Tags, Telemetry: answer.Telemetry, SdistBuilds: answer.SdistBuilds, SdistLost: answer.SdistLost}, err
 }
 
-// use lets a worker do one thing. A worker that could not answer has ended already, and is replaced when it is missed.
+// use lets a worker handle one request. A worker that did not answer has been ended; a later request starts another.
 func (p *Pool) use(ctx context.Context, do func(context.Context, *worker) (message, error)) (message, error) {
 	ctx, cancel := p.untilClosed(ctx)
 	defer cancel()
-	// The first worker's import comes before all: what fails there would fail in every worker.
+	// Wait for the first import: if it fails, all would.
 	if _, err := p.Describe(ctx); err != nil {
 		return message{}, err
 	}
@@ -152,7 +137,7 @@ func (p *Pool) use(ctx context.Context, do func(context.Context, *worker) (messa
 	case p.slots <- struct{}{}:
 		defer func() { <-p.slots }()
 	case <-ctx.Done():
-		return message{}, ended(ctx)
+		return message{}, contextError(ctx)
 	}
 	w, err := p.take(ctx)
 	if err != nil {
@@ -162,22 +147,22 @@ func (p *Pool) use(ctx context.Context, do func(context.Context, *worker) (messa
 	if err != nil {
 		return answer, err
 	}
-	p.putBack(w)
+	p.pushIdle(w)
 	return answer, answer.err()
 }
 
-// take gives an idle worker, or a new one.
+// take returns an idle worker, or a new one.
 func (p *Pool) take(ctx context.Context) (*worker, error) {
-	for w := p.pop(); w != nil; w = p.pop() {
+	for w := p.popIdle(); w != nil; w = p.popIdle() {
 		if w.alive() {
 			return w, nil
 		}
-		w.end() // It died while nobody looked; that costs no image anything.
+		w.end() // It died while it was idle, so no build has failed.
 	}
 	return p.newWorker(ctx)
 }
 
-func (p *Pool) pop() *worker {
+func (p *Pool) popIdle() *worker {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.idle) == 0 {
@@ -188,32 +173,29 @@ func (p *Pool) pop() *worker {
 	return w
 }
 
-func (p *Pool) putBack(w *worker) {
+func (p *Pool) pushIdle(w *worker) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.idle = append(p.idle, w)
 }
 
-// Close ends all workers with everything that they started, within 4 seconds, and removes the pool's folder. Builds
-// that still run fail.
+// Close ends all workers and everything they started, within 4 seconds, and removes the pool's folder. Running builds
+// fail.
 func (p *Pool) Close() error {
 	p.closeOnce.Do(func() {
 		close(p.closing)
-		p.startOnce.Do(func() { // It never started, and never will.
+		p.startOnce.Do(func() { // No worker was started, and none will be.
 			p.startErr = errClosed
 			close(p.started)
 		})
 		<-p.started
-		for range cap(p.slots) { // Who has a slot ends the worker before giving it back.
+		for range cap(p.slots) { // Wait for all requests: each frees its slot after its worker.
 			p.slots <- struct{}{}
 		}
 	})
 	var ending sync.WaitGroup
-	for w := p.pop(); w != nil; w = p.pop() {
+	for w := p.popIdle(); w != nil; w = p.popIdle() {
 		ending.Go(w.end)
-	}
-	if p.seed != nil {
-		ending.Go(p.seed.end) // If before its workers, then the kernel tells them.
 	}
 	ending.Wait()
 	return os.RemoveAll(p.options.Dir)

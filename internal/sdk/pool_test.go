@@ -332,6 +332,8 @@ func TestWorkerEnvironment(t *testing.T) {
 		"UV_INDEX_X_PASSWORD=secret", "DOCKER_AUTH_CONFIG=secret", "GITHUB_TOKEN=secret", "INPUT_REGISTRY-PASSWORD=secret",
 		"ACTIONS_RUNTIME_TOKEN=secret", "GITHUB_OUTPUT=/o", "GITHUB_ENV=/e", "CI=true", "GITHUB_ACTIONS=true", "DEBUG=1",
 		"DEBUG_LLM=1", "LOG_TO_FILE=1", "LOG_JSON=1", "VIRTUAL_ENV=/v", "PYTHONPATH=/evil", "BUILDKIT_PROGRESS=tty",
+		"UV_PROJECT=/other", "UV_WORKING_DIR=/other", "UV_NO_SOURCES=1", "UV_OFFLINE=1", "UV_INDEX_X_USERNAME=me",
+		"PYTHONHOME=/other", "GIT_DIR=/other", "GIT_WORK_TREE=/other",
 	}
 	f.options.Environment.PythonPath = []string{"/a", "/b"}
 	f.options.CacheMode = "min"
@@ -347,6 +349,7 @@ func TestWorkerEnvironment(t *testing.T) {
 	own := filepath.Join(f.options.Dir, "1")
 	want := map[string]string{
 		"PATH": os.Getenv("PATH"), "HOME": "/home/x", "https_proxy": "http://p", "SSL_CERT_FILE": "/c", "UV_CACHE_DIR": "/u",
+		"UV_OFFLINE": "1", "UV_INDEX_X_USERNAME": "me",
 		"DOCKER_CONFIG": "/d", "BUILDX_BUILDER": "b", "SDK_SHA": someCommit, "GITHUB_SHA": someCommit,
 		"SDK_REF": "unknown", "GITHUB_REF": "unknown", "PYTHONPATH": "/a:/b", "PYTHONUNBUFFERED": "1", "COLUMNS": "200",
 		"LITELLM_LOCAL_MODEL_COST_MAP": "True", "OPENHANDS_SUPPRESS_BANNER": "1", "OPENHANDS_BUILDKIT_CACHE_MODE": "min",

@@ -42,7 +42,7 @@ func (s realSDK) testCapture(t *testing.T) {
 	if builds := s.dockerBuilds(t); len(builds) != 0 {
 		t.Errorf("docker ran: %v", builds)
 	}
-	if got.Target != request.Target || got.Platform != "linux/amd64" || got.Dockerfile != readFile(t, s.checkout.Root+"/"+dockerfile) {
+	if got.Target != request.Target || got.Platform != "linux/amd64" || got.Dockerfile != readFile(t, s.checkout.Root+"/"+dockerfilePath) {
 		t.Errorf("target %s, platform %s, or another Dockerfile than the checkout's:\n%s", got.Target, got.Platform, got.Dockerfile)
 	}
 	passed := slices.Sorted(maps.Keys(got.Args))
@@ -60,13 +60,17 @@ func (s realSDK) testCapture(t *testing.T) {
 	if tags := strings.Count(strings.Join(got.Argv, "\n"), "--tag\n"+s.image+":unknown-abcdef0-"+request.Target+"\n"); tags != 1 {
 		t.Errorf("%d tags of that name: %q", tags, got.Argv)
 	}
-	made, err := closure.Of(closure.Inputs{
+	key, err := closure.Of(closure.Inputs{
 		Dockerfile: []byte(got.Dockerfile), Args: got.Args, Context: os.DirFS(got.Dir), Target: got.Target, Platform: got.Platform,
 	})
-	if err != nil || made.WholeFile {
-		t.Errorf("closure %+v, error %v", made, err)
+	if err != nil || key.WholeFile {
+		t.Errorf("base key %+v, error %v", key, err)
 	}
 	if !closure.DirectlyOn([]byte(got.Dockerfile), "source-minimal", "base-image-minimal") {
 		t.Error("source-minimal is not directly on base-image-minimal")
+	}
+	taken, err := closure.TakenBy([]byte(got.Dockerfile), "source-minimal")
+	if diff := cmp.Diff(closure.Taken{Variables: []string{"USERNAME"}}, taken); diff != "" || err != nil {
+		t.Errorf("what source-minimal takes in, so that no base image of a benchmark is refused (-want +got): %v\n%s", err, diff)
 	}
 }

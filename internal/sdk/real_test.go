@@ -79,12 +79,11 @@ esac
 printf '#5 [stage 1/2] RUN x\n#5 CACHED\n#6 exporting to image\n#6 pushing layers 1.5s done\n#6 DONE 2.0s\n' >&2
 `
 
-// realSDK is a release, ready to build.
+// realSDK is a release with two workers, ready to build.
 type realSDK struct {
 	*Pool
 	dir      string
 	checkout Checkout
-	options  PoolOptions // of a pool
 	sdist    Sdist
 	image    string
 }
@@ -92,46 +91,26 @@ type realSDK struct {
 // oldest is the first release that works; it is here for its import and its tags only.
 const oldest = "v1.1.0"
 
-// TestRealSDK works on each release with forked workers, and on the newest with spawned ones too.
+// TestRealSDK works on each release.
 func TestRealSDK(t *testing.T) {
 	parts := findRealParts(t)
-	for i, ref := range parts.refs {
+	for _, ref := range parts.refs {
 		t.Run(ref, func(t *testing.T) {
 			s := newRealSDK(t, parts, ref)
-			forked := s.pool(t, true)
-			t.Run("forked", func(t *testing.T) { forked.test(t, ref) })
-			if i == 0 {
-				t.Run("spawned", func(t *testing.T) { s.pool(t, false).test(t, ref) })
-				t.Run("builds many", forked.testMany)
-			}
-			t.Run("has one sdist", forked.testOneSdist)
+			t.Run("describes itself", func(t *testing.T) { s.testDescription(t, ref) })
+			t.Run("names tags", s.testNames)
+			t.Run("builds", s.testBuilds)
+			t.Run("fails", s.testFailures)
+			t.Run("loses a worker", s.testLostWorker)
+			t.Run("captures", s.testCapture)
+			t.Run("has one sdist", s.testOneSdist)
 		})
 	}
 	t.Run(oldest, func(t *testing.T) {
-		s := newRealSDK(t, parts, oldest).pool(t, true)
+		s := newRealSDK(t, parts, oldest)
 		s.testDescription(t, oldest)
 		s.testNames(t)
 	})
-}
-
-func (s realSDK) test(t *testing.T, ref string) {
-	t.Run("describes itself", func(t *testing.T) { s.testDescription(t, ref) })
-	t.Run("names tags", s.testNames)
-	t.Run("builds", s.testBuilds)
-	t.Run("fails", s.testFailures)
-	t.Run("loses a worker", s.testLostWorker)
-	t.Run("captures", s.testCapture)
-}
-
-// pool is the release with workers.
-func (s realSDK) pool(t *testing.T, fork bool) realSDK {
-	s.options.Fork = fork
-	s.options.Dir = filepath.Join(s.dir, map[bool]string{false: "s", true: "f"}[fork])
-	s.options.Size = map[bool]int{false: 2, true: 8}[fork]
-	s.options.Warn = func(message string) { t.Error(message) }
-	s.Pool = NewPool(s.options)
-	t.Cleanup(func() { s.Close() })
-	return s
 }
 
 func newRealSDK(t *testing.T, parts realParts, ref string) realSDK {
@@ -158,15 +137,16 @@ func newRealSDK(t *testing.T, parts realParts, ref string) realSDK {
 		t.Fatalf("%v\n%s", err, readFile(t, log.Name()))
 	}
 	t.Logf("checkout of %s took %s", s.checkout.SHA, time.Since(began))
-	environment, err := s.checkout.Environment(t.Context(), cmds)
+	environment, err := s.checkout.Environment(t.Context(), cmds, SDKPackage)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, readFile(t, log.Name()))
 	}
 	t.Logf("environment took %s", environment.Duration)
-	s.options = PoolOptions{
-		Checkout: s.checkout, Environment: environment, Environ: environ,
-		CacheMode: "off", LogPath: filepath.Join(dir, "workers.log"),
-	}
+	s.Pool = NewPool(PoolOptions{
+		Checkout: s.checkout, Environment: environment, Environ: environ, Size: 2,
+		Dir: filepath.Join(dir, "w"), CacheMode: "off", LogPath: filepath.Join(dir, "workers.log"),
+	})
+	t.Cleanup(func() { s.Close() })
 	if s.sdist, err = s.checkout.Sdist(t.Context(), cmds, filepath.Join(dir, "sdist")); err != nil {
 		t.Fatalf("%v\n%s", err, readFile(t, log.Name()))
 	}
@@ -180,7 +160,6 @@ func (s realSDK) testDescription(t *testing.T, ref string) {
 		t.Fatalf("%v\n%s", err, readFile(t, s.options.LogPath))
 	}
 	t.Logf("import took %.1f s", got.ImportSeconds)
-	s.logMemory(t, "after the import")
 	source := s.source(t)
 	want := Description{
 		SDKVersion: strings.TrimPrefix(ref, "v"), Seam: SeamIntercept, CacheModes: strings.Contains(source, "BUILDKIT_CACHE_MODE"),
@@ -204,7 +183,7 @@ func (s realSDK) testDescription(t *testing.T, ref string) {
 
 // source is the text of the SDK's build module.
 func (s realSDK) source(t *testing.T) string {
-	return readFile(t, filepath.Join(s.checkout.Root, filepath.Dir(dockerfile), "build.py"))
+	return readFile(t, filepath.Join(s.checkout.Root, filepath.Dir(dockerfilePath), "build.py"))
 }
 
 func (s realSDK) request(base, tag string) Request {
@@ -257,7 +236,6 @@ func (s realSDK) testBuilds(t *testing.T) {
 		})
 	}
 	all.Wait()
-	s.logMemory(t, "after the builds")
 	builds := s.dockerBuilds(t)
 	if len(builds) != len(requests) {
 		t.Fatalf("docker built %d times, want %d", len(builds), len(requests))
@@ -268,7 +246,6 @@ func (s realSDK) testBuilds(t *testing.T) {
 		if strings.Contains(s.source(t), "OPENHANDS_BUILD_GIT_SHA") { // Since 1.12.0.
 			wanted = append(wanted, "OPENHANDS_BUILD_GIT_SHA="+s.checkout.SHA)
 		}
-		// The import has cached the first process's TMPDIR; the context must be in the worker's own all the same.
 		if context := lastLine(build); !regexp.MustCompile(`^` + s.options.Dir + `/[0-9]+/tmp/`).MatchString(context) {
 			t.Errorf("the build context %s is not in its worker's TMPDIR", context)
 		}

@@ -5,12 +5,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // A killed worker takes its docker with it, which would push on, and leaves nothing of its build.
@@ -75,37 +72,4 @@ func commandLines() string {
 		all.WriteByte('\n')
 	}
 	return all.String()
-}
-
-// testMany builds in 8 workers that were forked after the seed had named tags, without a hang.
-func (s realSDK) testMany(t *testing.T) {
-	s.forgetBuilds(t)
-	began := time.Now()
-	buildMany(t, s.Pool, func(i int) Request {
-		r := s.request(fmt.Sprintf("base/image:%d", i), fmt.Sprintf("many-%d", i))
-		r.Timeout = 5 * time.Minute
-		return r
-	})
-	t.Logf("they took %s", time.Since(began))
-	s.logMemory(t, "after 200 builds")
-	if n := len(s.dockerBuilds(t)); n != 200 {
-		t.Errorf("docker built %d images, want 200", n)
-	}
-}
-
-// logMemory notes what each of the pool's processes holds for itself and what it shares.
-func (s realSDK) logMemory(t *testing.T, when string) {
-	for _, pid := range processes(s.options.Dir) {
-		rollup := readFile(t, fmt.Sprintf("/proc/%d/smaps_rollup", pid))
-		sum := func(fields string) (kB int) {
-			for _, m := range regexp.MustCompile(`(?m)^(?:`+fields+`): +(\d+) kB`).FindAllStringSubmatch(rollup, -1) {
-				n, _ := strconv.Atoi(m[1])
-				kB += n
-			}
-			return kB
-		}
-		name := strings.TrimSpace(readFile(t, fmt.Sprintf("/proc/%d/comm", pid)))
-		t.Logf("%s, process %d (%s): %d kB private, %d kB shared", when, pid, name,
-			sum("Private_Clean|Private_Dirty"), sum("Shared_Clean|Shared_Dirty"))
-	}
 }

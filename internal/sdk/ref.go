@@ -10,11 +10,10 @@ import (
 	"github.com/OpenHands/eval-images/internal/spelling"
 )
 
-// RefError is a ref that names no commit, or more than one. It is the user's to correct.
+// RefError reports a ref that names no commit, or more than one. The user has to correct it.
 type RefError struct {
 	Source Source
-	// Near holds the names that may have been meant: the nearest branches and tags, or the refs or commits that the
-	// name means at once.
+	// Near suggests what the user may have meant: similar branches and tags, or everything that an ambiguous name matches.
 	Near      []string
 	ambiguous bool
 }
@@ -30,12 +29,12 @@ func (e *RefError) Error() string {
 	}
 }
 
-// Hint says what to write instead.
+// Hint suggests what to write instead.
 func (e *RefError) Hint() string {
 	switch ref := e.Source.Ref; {
 	case e.ambiguous:
 		return "write which one you mean, sdk-ref: " + strings.Join(e.Near, " or sdk-ref: ")
-	case len(e.Near) == 0 && len(ref) < 40 && someSHA.MatchString(ref):
+	case len(e.Near) == 0 && len(ref) < 40 && shaPrefix.MatchString(ref):
 		return "write all 40 digits of the SHA: fewer are looked up among the commits of branches and tags only"
 	case len(e.Near) == 0:
 		return "set sdk-ref to a branch, a tag or a commit SHA of sdk-repository"
@@ -49,27 +48,27 @@ const (
 	tags     = "refs/tags/"
 )
 
-// someSHA is a SHA, or enough of one: git's own abbreviations have 7 digits or more.
-var someSHA = regexp.MustCompile(`^[0-9a-fA-F]{7,40}$`)
+// shaPrefix matches a SHA, or at least its first 7 digits, like git's own abbreviations.
+var shaPrefix = regexp.MustCompile(`^[0-9a-fA-F]{7,40}$`)
 
-// unlisted tells whether ref can be neither a branch nor a tag, and still be a ref of the repository: HEAD, its default
-// branch, or one like refs/pull/1/head.
-func unlisted(ref string, refs map[string]string) bool {
+// isOtherRef reports whether ref may name a ref that is not in refs, the branches and tags: HEAD, or one like
+// refs/pull/1/head.
+func isOtherRef(ref string, refs map[string]string) bool {
 	_, listed := refs[ref]
 	return !listed && (ref == "HEAD" || strings.HasPrefix(ref, "refs/"))
 }
 
-// resolve says what to fetch for source's ref: a full ref name, or a SHA, whole or not, which only the repository
-// itself can confirm. refs are the remote's by full name.
+// resolve returns what to fetch for source.Ref: a full ref name, or a SHA or a part of one, which only the repository
+// can confirm. refs are the SHAs of the remote's refs by full name.
 func resolve(source Source, refs map[string]string) (string, error) {
 	ref := source.Ref
 	_, isFull := refs[ref]
 	_, isBranch := refs[branches+ref]
 	_, isTag := refs[tags+ref]
 	switch {
-	case ref == "" || ref == "unknown": // The SDK's word for having found no commit: it would end up in tags.
+	case ref == "" || ref == "unknown": // The SDK puts "unknown" into tags when it finds no commit.
 		return "", &RefError{Source: source}
-	case isFull && unlisted(ref, nil):
+	case isFull && isOtherRef(ref, nil):
 		return ref, nil
 	case isBranch && isTag:
 		return "", &RefError{Source: source, Near: []string{branches + ref, tags + ref}, ambiguous: true}
@@ -77,16 +76,16 @@ func resolve(source Source, refs map[string]string) (string, error) {
 		return branches + ref, nil
 	case isTag:
 		return tags + ref, nil
-	case someSHA.MatchString(ref):
+	case shaPrefix.MatchString(ref):
 		return strings.ToLower(ref), nil
 	default:
-		return "", &RefError{Source: source, Near: nearest(ref, refs)}
+		return "", &RefError{Source: source, Near: nearestRefs(ref, refs)}
 	}
 }
 
-// nearest gives up to three branches and tags whose names are like ref, the likest first.
-func nearest(ref string, refs map[string]string) []string {
-	if wholeSHA.MatchString(ref) {
+// nearestRefs returns up to three branches and tags with names like ref, the most similar first.
+func nearestRefs(ref string, refs map[string]string) []string {
+	if fullSHA.MatchString(ref) {
 		return nil
 	}
 	names := map[string]bool{}

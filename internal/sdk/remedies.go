@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// remedies say what helps, by what the failed program said. The first that matches is taken, so the special ones come
-// before the general ones: git and uv report nearly all faults of a server as a request that failed.
+// remedies are the hints for messages of failed programs. The first match wins, so special messages come before general
+// ones: git and uv report nearly all server errors as a failed request.
 var remedies = []struct {
 	said *regexp.Regexp
 	hint string
@@ -15,6 +15,8 @@ var remedies = []struct {
 	{regexp.MustCompile(`"?uv"?: executable file not found`), "install uv " + oldestUV + " or later, or put it on PATH"},
 	{regexp.MustCompile(`must be an https`), "write sdk-repository like https://github.com/OpenHands/software-agent-sdk.git; ssh would need a key"},
 	{regexp.MustCompile(`must not hold credentials`), "use a public repository: what stands in a URL ends up in logs"},
+	{regexp.MustCompile(`^` + regexp.QuoteMeta(ErrForeignSdist.Error())),
+		"check that the uv on PATH is uv itself, and what uv.toml in ~/.config/uv and /etc/uv sets"},
 	{regexp.MustCompile(`is no software-agent-sdk`), "check sdk-repository and sdk-ref"},
 	{regexp.MustCompile(`(?i)no space left on device|out of diskspace|disk quota exceeded`),
 		"free disk space on the runner; the SDK's checkout and environment take 500 MB where TMPDIR and UV_CACHE_DIR point"},
@@ -50,11 +52,11 @@ var remedies = []struct {
 		"this SDK does not import in its own locked environment: try another sdk-ref (1.1.0 is the oldest that works)"},
 }
 
-// oldestUV is the first uv that the SDK's own Dockerfile is built with today.
+// oldestUV is the version of uv in the SDK's Dockerfile.
 const oldestUV = "0.13.5"
 
-// remedy is what helps against err, or nothing where nothing is known to, and the line that it was known by. It looks at
-// everything that a failed program said, not only at its last word.
+// remedy returns the hint for err and the line that it matched, or nothing. It reads all the output of a failed program
+// that was kept, not only the last line.
 func remedy(err error) (hint, line string) {
 	said, _ := output(err)
 	for _, r := range remedies {
@@ -67,10 +69,10 @@ func remedy(err error) (hint, line string) {
 	return "", ""
 }
 
-// prefixes are what git, uv and servers behind git put before what they say.
+// prefixes are what git, uv and git servers put before a message.
 var prefixes = regexp.MustCompile(`^(?:\s*(?:fatal|error|warning|remote|cause|hint|Caused by|[×├╰]─?▶?)[: ])*\s*`)
 
-// lineAt is the line of text that holds the byte at, without what programs put before it.
+// lineAt returns the line of text that contains the byte at, without prefixes.
 func lineAt(text string, at int) string {
 	line := text[strings.LastIndexByte(text[:at], '\n')+1:]
 	line, _, _ = strings.Cut(line, "\n")

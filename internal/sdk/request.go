@@ -7,25 +7,26 @@ import (
 	"time"
 )
 
-// Request is one image to name or to build.
+// Request asks for the tags, the build or the capture of one image.
 type Request struct {
-	// BaseImage, CustomTag, Image and Target are the SDK's BuildOptions of those names.
+	// BaseImage, CustomTag, Image and Target are the fields base_image, custom_tags, image and target of the SDK's
+	// BuildOptions.
 	BaseImage, CustomTag, Image, Target string
-	// GitSHA takes the place of the checkout's SHA in tags and image: "unknown", in the SDK's own word, where these shall
-	// not change with the commit. Empty is the checkout's.
+	// GitSHA is the SHA in tags and image; empty means the checkout's. The SDK's "unknown" makes both independent of the
+	// commit.
 	GitSHA string
-	// Options are further fields of BuildOptions by name; values are strings, which pydantic converts.
+	// Options are other fields of BuildOptions by name. pydantic converts the strings.
 	Options map[string]string
 
-	// Sdist is the path of the prebuilt source distribution; empty lets the SDK make its own. Not for names.
+	// Sdist is the path of the prebuilt source distribution; if it is empty, the SDK makes one. Names ignores it.
 	Sdist string
-	// LogPath is the file that the build's output is appended to. Not for names.
+	// LogPath is the file that the build appends its output to. Names ignores it.
 	LogPath string
-	// Timeout bounds the build from the moment a worker takes it up; 0 is no bound.
+	// Timeout limits the build, counted from the moment a worker gets it; 0 means no limit.
 	Timeout time.Duration
 }
 
-// image is a Request in the worker's words.
+// image is a Request as the worker expects it.
 type image struct {
 	BaseImage  string            `json:"base_image"`
 	CustomTags string            `json:"custom_tags"`
@@ -49,53 +50,53 @@ type buildRequest struct {
 	Image  image  `json:"image"`
 	Sdist  string `json:"sdist"`
 	Log    string `json:"log"`
-	Folder string `json:"folder,omitempty"` // of "capture": where the context is copied to
+	Folder string `json:"folder,omitempty"` // where "capture" copies the context to
 }
 
-// Response is what a build left.
+// Response is the result of a build.
 type Response struct {
-	// Tags are the full references that the SDK pushed.
+	// Tags are the full references that the SDK has pushed.
 	Tags []string
-	// Telemetry holds the SDK's own figures by its own names; empty where the SDK has none (before 1.14.0).
+	// Telemetry is the SDK's own, by the SDK's names. Empty before 1.14.0.
 	Telemetry map[string]float64
-	// SdistBuilds counts the `uv build --sdist` runs of this build: 0 when the prebuilt one was used.
+	// SdistBuilds counts the runs of `uv build --sdist` in this build: 0 if it used the prebuilt sdist.
 	SdistBuilds int
-	// SdistLost says that Request.Sdist was not there any more, so that the SDK had to make its own.
+	// SdistLost reports that the file Request.Sdist was missing, so that the SDK made its own.
 	SdistLost bool
 }
 
-// Description is what the SDK at hand is and can.
+// Description is what this SDK is and supports.
 type Description struct {
 	// SDKVersion is the SDK's own version, "1.58.2".
 	SDKVersion string `json:"sdk_version"`
-	// Seam is how a prebuilt sdist reaches the build: SeamNativeField, SeamIntercept or SeamNone.
+	// Seam is how the SDK gets the prebuilt sdist: SeamNativeField, SeamIntercept or SeamNone.
 	Seam string `json:"seam"`
-	// CacheModes says whether this SDK honours OPENHANDS_BUILDKIT_CACHE_MODE (1.15.0 and later do).
+	// CacheModes reports whether this SDK reads OPENHANDS_BUILDKIT_CACHE_MODE (since 1.15.0).
 	CacheModes bool `json:"cache_modes"`
-	// OptionNames are the BuildOptions fields that Request.Options may hold, sorted.
+	// OptionNames are the fields of BuildOptions that Request.Options may set, sorted.
 	OptionNames []string `json:"option_names"`
-	// ImportSeconds is how long the import of the build module took in the worker that was asked.
+	// ImportSeconds is how long the first worker took to import the build module.
 	ImportSeconds float64 `json:"import_seconds"`
 }
 
-// The ways in which a prebuilt sdist reaches the SDK's build.
+// The ways in which the SDK gets the prebuilt sdist.
 const (
-	SeamNativeField = "native-field" // BuildOptions has prebuilt_sdist
-	SeamIntercept   = "intercept"    // it has not, but the module's _run can be answered
-	SeamNone        = "none"         // neither: each image makes its own
+	SeamNativeField = "native-field" // by BuildOptions.prebuilt_sdist
+	SeamIntercept   = "intercept"    // in place of its own sdist build: we replace the module's _run
+	SeamNone        = "none"         // not at all: each build makes an sdist
 )
 
-// ErrTimeout is a build that took longer than its Request allows.
+// ErrTimeout is the error of a build that exceeded Request.Timeout.
 var ErrTimeout = errors.New("the build took longer than image-timeout allows")
 
-// BuildFailure is a docker build that ended badly, as the SDK's BuildCommandError tells it.
+// BuildFailure is a failed docker command: the SDK's BuildCommandError.
 type BuildFailure struct {
 	ReturnCode int
 	// Command is the failed command line.
 	Command []string
-	// Tail holds the last lines of its output.
+	// Tail is the last lines of its output.
 	Tail string
-	// Telemetry and SdistBuilds are as in Response.
+	// Telemetry and SdistBuilds are those of Response.
 	Telemetry   map[string]float64
 	SdistBuilds int
 }
@@ -104,7 +105,7 @@ func (e *BuildFailure) Error() string {
 	return fmt.Sprintf("%s ended with %d: %s", commandName(e.Command), e.ReturnCode, lastLine(e.Tail))
 }
 
-// commandName is the part of a command line that says what it does: its words up to the first flag.
+// commandName returns a command line up to its first flag: "docker buildx build".
 func commandName(command []string) string {
 	for i, word := range command {
 		if strings.HasPrefix(word, "-") {
@@ -120,20 +121,20 @@ func commandName(command []string) string {
 
 // SDKError is an exception of the SDK's Python code.
 type SDKError struct {
-	// Type and Message are the exception's: "FileNotFoundError".
+	// Type is the exception's class, "FileNotFoundError"; Message is its text.
 	Type, Message string
-	// Traceback holds its last lines.
+	// Traceback is the last lines of its traceback.
 	Traceback   string
 	SdistBuilds int
 }
 
 func (e *SDKError) Error() string { return "the SDK raised " + e.Type + ": " + e.Message }
 
-// WorkerDied is a worker process that ended before it answered.
+// WorkerDied reports a worker process that ended before it answered.
 type WorkerDied struct {
-	// How is how it ended: "signal: killed", "exit status 1", or why it had to be ended.
+	// How is how it ended, "signal: killed" or "exit status 1", or why we ended it.
 	How string
-	// Tail holds the last lines of output that it left.
+	// Tail is the last lines of its output.
 	Tail string
 }
 
@@ -144,17 +145,17 @@ func (e *WorkerDied) Error() string {
 	return "the worker process died (" + e.How + ")"
 }
 
-// OptionError is an SDK option, or another field of a Request, that this SDK does not take.
+// OptionError reports options, or other fields of a Request, that this SDK rejects.
 type OptionError struct {
-	// Problems say what is wrong, one line for each field.
+	// Problems has one line for each wrong field.
 	Problems []string
-	// Valid are the names that Request.Options may hold.
+	// Valid are the options that Request.Options may set.
 	Valid []string
 }
 
 func (e *OptionError) Error() string { return strings.Join(e.Problems, "; ") }
 
-// Hint names the valid options.
+// Hint lists the valid options.
 func (e *OptionError) Hint() string {
 	if len(e.Valid) == 0 {
 		return "this SDK has no options to set: leave sdk-options empty"
@@ -162,7 +163,7 @@ func (e *OptionError) Hint() string {
 	return "the options that sdk-options can set for this SDK are " + strings.Join(e.Valid, ", ")
 }
 
-// lastLine is the last line of s that is not blank.
+// lastLine returns the last line of s that is not blank.
 func lastLine(s string) string {
 	s = strings.TrimSpace(s)
 	return s[strings.LastIndexByte(s, '\n')+1:]

@@ -6,35 +6,35 @@ import (
 	"strings"
 )
 
-// SetupError is something that has to work once per run, before any image, and did not.
+// SetupError reports that a step before the first image has failed.
 type SetupError struct {
-	// Doing is what failed, "cloning https://github.com/OpenHands/software-agent-sdk.git".
+	// Doing is the step that failed: "cloning https://github.com/OpenHands/software-agent-sdk.git".
 	Doing string
-	// Cause is one line of why, as the failed program says it.
+	// Cause is the failed program's own reason, in one line.
 	Cause string
-	// LogPath is where its whole output is; empty where there is none.
+	// LogPath is the file with all of the program's output, if there is one.
 	LogPath string
-	// Err is the error beneath, if there is one.
+	// Err is the wrapped error, or nil.
 	Err  error
 	hint string
 }
 
 func (e *SetupError) Error() string { return e.Doing + ": " + e.Cause }
 
-// Unwrap gives the error beneath.
+// Unwrap returns the wrapped error.
 func (e *SetupError) Unwrap() error { return e.Err }
 
-// Hint says what to do about it.
+// Hint suggests what to do about it.
 func (e *SetupError) Hint() string { return e.hint }
 
 var (
-	// git and uv both begin the line that matters so.
+	// errorLine is how git and uv begin the line that matters.
 	errorLine = regexp.MustCompile(`(?mi)^\s*(?:(?:fatal|error):|×)\s*(.+)$`)
-	// uv then goes deeper, in one of three styles.
+	// deeperLine is how uv begins the causes after it, in one of three styles.
 	deeperLine = regexp.MustCompile(`(?m)^\s*(?:cause:|Caused by:|╰─▶)\s*(.+)$`)
 )
 
-// causeIn finds the one line in a program's output that says why it failed, joined with the deepest cause it names.
+// causeIn returns the line in a program's output that says why it failed, joined with its deepest cause.
 func causeIn(output string) string {
 	at := errorLine.FindAllStringSubmatchIndex(output, -1)
 	if len(at) == 0 {
@@ -48,7 +48,7 @@ func causeIn(output string) string {
 	return strings.TrimSpace(cause)
 }
 
-// output is what a subprocess said before it failed, if err is of a subprocess.
+// output returns what a failed subprocess has printed, if err comes from a subprocess.
 func output(err error) (said string, isProcess bool) {
 	var command *commandError
 	var raised *SDKError

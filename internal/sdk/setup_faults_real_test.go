@@ -69,7 +69,7 @@ func TestRealSetupFaults(t *testing.T) {
 			f := newFaulty(t, sdk)
 			c.make(t, f)
 			var log bytes.Buffer
-			_, err := f.checkout.Environment(t.Context(), Commands{Environ: f.environ, Log: &log, LogPath: "set-up.log"})
+			_, err := f.checkout.Environment(t.Context(), Commands{Environ: f.environ, Log: &log, LogPath: "set-up.log"}, SDKPackage)
 			checkSetupError(t, err, log.String(), c.cause, c.hint)
 		})
 	}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -21,68 +22,86 @@ import (
 var workerProgram []byte
 
 const (
-	// startWithin bounds a worker's start. The import takes 7 to 20 seconds on ordinary machines.
-	startWithin = 5 * time.Minute
-	// grace is what a worker's group has between SIGINT and SIGKILL, and reapWithin what the kernel and process 1
-	// have to make the killed disappear. Together they stay below 4 seconds.
-	grace, reapWithin = 2 * time.Second, 1500 * time.Millisecond
+	// startTimeout limits a worker's start. The import takes 7 to 20 seconds on ordinary machines.
+	startTimeout = 5 * time.Minute
+	// grace is the time between SIGINT and SIGKILL for a worker's process group; reapTimeout is the time that the kernel
+	// and process 1 get to remove killed processes. Close promises less than 4 seconds for both.
+	grace, reapTimeout = 2 * time.Second, 1500 * time.Millisecond
 )
 
 // worker is one process that has imported the SDK's build module.
 type worker struct {
-	dir     string // its own; holds tmp (TMPDIR), cache and the socket
-	log     logFile
-	pid     int // also of its process group; 0 before there is a process
-	conn    net.Conn
-	answers *json.Decoder
-	exited  chan struct{} // closed when the process was waited for
-	how     string        // how it ended; to be read after exited
-	endOnce sync.Once
+	dir         string // contains tmp (TMPDIR), cache and the socket
+	log         logFile
+	pid         int // of the process and its process group; 0 before the start
+	conn        net.Conn
+	answers     *json.Decoder
+	description Description
+	exited      chan struct{} // closed when the process has ended
+	exitState   string        // how it ended; valid once exited is closed
+	endOnce     sync.Once
 }
 
-// launch starts a worker's process by begin, which has to set pid and to see to exited, and waits until it has
-// connected. dir becomes the worker's. A spawned worker's import goes on after that. Errors are begin's, of our own
-// machine, or a *WorkerDied.
-func launch(ctx context.Context, log logFile, dir string, begin func(*worker) error) (*worker, error) {
-	w := &worker{dir: dir, log: log, exited: make(chan struct{})}
-	for _, folder := range []string{w.dir, w.temporary(), w.cache()} {
-		if err := os.Mkdir(folder, 0o700); err != nil {
-			return nil, err
-		}
-	}
-	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: w.socket(), Net: "unix"})
-	if err != nil {
-		return nil, fmt.Errorf("%w (a socket's path may have 107 characters)", err)
-	}
-	defer listener.Close()
-	err = begin(w)
-	if err == nil {
-		err = w.accept(ctx, listener)
-	}
-	if err != nil {
+// startWorker starts a worker with the new folder dir, and waits for its import. The error is a *WorkerDied, an
+// *SDKError, that of ctx, or one of this machine.
+func startWorker(ctx context.Context, options PoolOptions, dir string) (*worker, error) {
+	w := &worker{dir: dir, log: logFile{path: options.LogPath}, exited: make(chan struct{})}
+	if err := w.start(ctx, options); err != nil {
 		w.end()
 		return nil, err
 	}
 	return w, nil
 }
 
+func (w *worker) start(ctx context.Context, options PoolOptions) error {
+	for _, folder := range []string{w.dir, w.temporary(), w.cache()} {
+		if err := os.Mkdir(folder, 0o700); err != nil {
+			return err
+		}
+	}
+	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: w.socket(), Net: "unix"})
+	if err != nil {
+		return fmt.Errorf("%w (a socket's path may have 107 characters)", err)
+	}
+	defer listener.Close()
+	if err := w.spawn(options); err != nil {
+		return err
+	}
+	if err := w.accept(ctx, listener); err != nil {
+		return err
+	}
+	first, err := w.exchange(ctx, nil)
+	if err != nil {
+		return err
+	}
+	if err := first.err(); err != nil {
+		return err
+	}
+	if first.Description == nil {
+		return &WorkerDied{How: "it did not describe the SDK"}
+	}
+	w.description = *first.Description
+	return nil
+}
+
 func (w *worker) temporary() string { return filepath.Join(w.dir, "tmp") }
 func (w *worker) cache() string     { return filepath.Join(w.dir, "cache") }
 func (w *worker) socket() string    { return filepath.Join(w.dir, "s") }
 
-// spawn starts the process and waits for it, for as long as it lives, in a goroutine. Should we be killed, the worker
-// sees its socket close and ends its group. (The kernel's parent-death signal would reach the worker alone, and before
-// it could end docker; and it is sent already when the thread ends that started the worker.)
-func (w *worker) spawn(options PoolOptions, program string) error {
+// spawn starts the process, and a goroutine that waits for its end. If we are killed, the worker sees its socket close
+// and ends its process group. (The kernel's parent-death signal is no substitute: it reaches the worker but not
+// docker, and the kernel also sends it when the thread that started the worker ends.)
+func (w *worker) spawn(options PoolOptions) error {
 	output, err := w.log.open()
 	if err != nil {
 		return err
 	}
 	defer output.Close()
-	// -P: the SDK's root is the working directory, and what lies there must not shadow a module.
+	program := filepath.Join(options.Dir, "worker.py")
+	// -P: Python must not import modules from the working directory, the SDK's root.
 	cmd := exec.Command(options.Environment.Python, "-P", program, w.socket(), options.Checkout.Root, options.Checkout.SHA)
 	cmd.Dir, cmd.Env = options.Checkout.Root, w.environ(options)
-	cmd.Stdout, cmd.Stderr = output, output // A file, so that no grandchild that holds it can keep Wait from ending.
+	cmd.Stdout, cmd.Stderr = output, output // A file: with a pipe, Wait waits until every grandchild has closed it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		return err
@@ -90,7 +109,7 @@ func (w *worker) spawn(options PoolOptions, program string) error {
 	w.pid = cmd.Process.Pid
 	go func() {
 		_ = cmd.Wait()
-		w.how = cmd.ProcessState.String()
+		w.exitState = cmd.ProcessState.String()
 		close(w.exited)
 	}()
 	return nil
@@ -100,8 +119,8 @@ func (w *worker) spawn(options PoolOptions, program string) error {
 // ACTIONS_* hold secrets, GITHUB_OUTPUT and its like are files of the runner that the SDK would write to, DEBUG_LLM
 // makes it ask a question, and CI changes what it does.
 func (w *worker) environ(options PoolOptions) []string {
-	environ := pick(options.Environ, append(passedOn, "UV_", "DOCKER_CONFIG", "DOCKER_HOST", "DOCKER_CONTEXT",
-		"DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY", "DOCKER_API_VERSION", "BUILDX_BUILDER", "BUILDX_CONFIG")...)
+	environ := pick(options.Environ, slices.Concat(passedOn, uvPassedOn, []string{"DOCKER_CONFIG", "DOCKER_HOST", "DOCKER_CONTEXT",
+		"DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY", "DOCKER_API_VERSION", "BUILDX_BUILDER", "BUILDX_CONFIG"})...)
 	environ = append(withoutSecrets(environ), uvSettings...)
 	return append(environ,
 		"PYTHONPATH="+strings.Join(options.Environment.PythonPath, string(os.PathListSeparator)),
@@ -132,45 +151,29 @@ func withoutSecrets(environ []string) []string {
 	return kept
 }
 
-// accept takes the one connection that the worker makes.
+// accept waits for the worker's connection.
 func (w *worker) accept(ctx context.Context, listener *net.UnixListener) error {
-	// A deadline in the past makes Accept give up; the zero time would mean none.
+	// A deadline in the past makes Accept return; the zero time would mean no deadline.
 	stop := context.AfterFunc(ctx, func() { _ = listener.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	go func() {
 		<-w.exited
-		// A connection of ours ends the wait. One that the worker made before comes first, with what it said: why the
-		// import failed.
+		// Our own connection ends Accept. If the worker has connected before, Accept returns that connection first, and
+		// we read why the import failed.
 		if conn, err := net.Dial("unix", w.socket()); err == nil {
 			conn.Close()
 		}
 	}()
 	conn, err := listener.Accept()
 	if err != nil {
-		return w.brokenOff(ctx, err)
+		return w.exchangeError(ctx, err)
 	}
 	w.conn, w.answers = conn, json.NewDecoder(conn)
 	return nil
 }
 
-// describe waits for the end of the import.
-func (w *worker) describe(ctx context.Context) (Description, error) {
-	first, err := w.exchange(ctx, nil)
-	if err == nil {
-		err = first.err()
-	}
-	if err == nil && first.Description == nil {
-		err = &WorkerDied{How: "it did not describe the SDK"}
-	}
-	if err != nil {
-		w.end()
-		return Description{}, err
-	}
-	return *first.Description, nil
-}
-
-// ask sends a request and waits for the answer. When ctx ends before, or the worker does not answer in the protocol,
-// the worker is ended, with everything that it started.
+// ask sends a request and waits for the answer. If ctx ends before, or the answer does not follow the protocol, ask
+// ends the worker and everything it started.
 func (w *worker) ask(ctx context.Context, request any) (message, error) {
 	line, err := json.Marshal(request)
 	if err != nil {
@@ -183,45 +186,45 @@ func (w *worker) ask(ctx context.Context, request any) (message, error) {
 	return answer, err
 }
 
-// exchange writes what there is to say and reads the next message, until ctx ends.
+// exchange writes line, if it is not empty, and reads the next message. It returns when ctx ends.
 func (w *worker) exchange(ctx context.Context, line []byte) (message, error) {
 	_ = w.conn.SetDeadline(time.Time{})
 	stop := context.AfterFunc(ctx, func() { _ = w.conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	var m message
 	var err error
-	if len(line) > 0 { // Writing nothing fails too when the worker has ended, and its last words would be lost.
+	if len(line) > 0 { // An empty write fails too if the worker has ended, and we would not read its last message.
 		_, err = w.conn.Write(line)
 	}
 	if err == nil {
 		err = w.answers.Decode(&m)
 	}
 	if err != nil {
-		return message{}, w.brokenOff(ctx, err)
+		return message{}, w.exchangeError(ctx, err)
 	}
 	return m, nil
 }
 
-// brokenOff says why a conversation ended with err: by ctx, by the worker's end, or by something that is no answer.
-func (w *worker) brokenOff(ctx context.Context, err error) error {
+// exchangeError returns why exchange failed with err: the error of ctx, or a *WorkerDied.
+func (w *worker) exchangeError(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		return ended(ctx)
+		return contextError(ctx)
 	}
 	hasEnded := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) ||
 		errors.Is(err, syscall.EPIPE) || errors.Is(err, os.ErrDeadlineExceeded)
 	if hasEnded {
 		select {
 		case <-w.exited:
-			return &WorkerDied{How: w.how}
-		case <-time.After(reapWithin):
+			return &WorkerDied{How: w.exitState}
+		case <-time.After(reapTimeout):
 			err = errors.New("it closed its socket")
 		}
 	}
 	return &WorkerDied{How: fmt.Sprintf("no answer: %v", err)}
 }
 
-// build has the worker build one image within the request's time, with all output in log.
-// With a folder it builds nothing, and captures there what it would.
+// build lets the worker build one image within the request's timeout, with all output in log. With a folder, the worker
+// captures the docker build instead, and copies its context there.
 func (w *worker) build(ctx context.Context, request Request, log logFile, folder string) (message, error) {
 	if request.Timeout > 0 {
 		var cancel context.CancelFunc
@@ -241,16 +244,16 @@ func (w *worker) build(ctx context.Context, request Request, log logFile, folder
 	return answer, err
 }
 
-// withTail completes a WorkerDied with what it left in its log, from before on.
+// withTail adds the worker's last lines to a WorkerDied: those in log after its earlier size before.
 func withTail(err error, log logFile, before int64) error {
 	var died *WorkerDied
 	if errors.As(err, &died) {
-		died.Tail = log.tailFrom(before)
+		died.Tail = log.tailSince(before)
 	}
 	return err
 }
 
-// alive says that the worker can take a request.
+// alive reports whether the process has not ended.
 func (w *worker) alive() bool {
 	select {
 	case <-w.exited:
@@ -260,15 +263,15 @@ func (w *worker) alive() bool {
 	}
 }
 
-// end ends the worker with its whole process group, so also a docker that would push on, and removes its folder with
-// the build context in it. It takes less than 4 seconds, and nothing when done before.
+// end ends the worker's process group, including a docker command that would still push, and removes its folder with
+// the build context. It takes less than 4 seconds. Further calls do nothing.
 func (w *worker) end() {
 	w.endOnce.Do(func() {
 		if w.conn != nil {
-			w.conn.Close() // An idle worker ends by this; a busy one as soon as its build was interrupted.
+			w.conn.Close() // This ends an idle worker at once, and a busy one after SIGINT has ended its build.
 		}
 		if w.pid != 0 {
-			endGroup(w.pid)
+			endProcessGroup(w.pid)
 		}
 		os.RemoveAll(w.dir)
 	})

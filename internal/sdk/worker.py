@@ -1,15 +1,13 @@
-"""Answers requests about images with the SDK's own build module, one at a time.
+"""Imports the SDK's build module and answers requests about images, one at a time.
 
     python -P worker.py SOCKET SDK_ROOT GIT_SHA
 
-seed.py makes workers without a start of their own.
+The parent listens on SOCKET. Both sides send JSON, one object a line. We send the first line: the description of the
+SDK, or the error of its import. The protocol has its own socket, because the SDK and the programs that it starts write to
+standard output and standard error at any time; both go to the log of the image being built.
 
-The parent listens on SOCKET and speaks JSON, one object a line. The first line is ours and describes the SDK, or says
-why its build module did not import. The protocol has a socket of its own because the SDK writes to standard output and
-standard error whenever it likes, and so do the programs that it starts; both go to the log of the image being built.
-
-Features of the SDK are probed, never derived from its version. BuildOptions drops unknown fields silently: passing
-prebuilt_sdist to an SDK that has no such field would build an sdist for every image, without a word.
+We look for features of the SDK and never at its version. BuildOptions silently drops unknown fields: with prebuilt_sdist,
+an SDK without that field would build an sdist for every image.
 """
 
 import contextlib
@@ -30,25 +28,25 @@ import time
 import traceback
 from pathlib import Path
 
-# Where we lie is not searched for modules (-P), and must not be while the SDK imports.
+# With -P Python does not search our folder for modules. It must not do so while the SDK is imported.
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import capture  # noqa: E402
 
 del sys.path[0]
 
-TAIL = 16_000  # characters kept of a failed command's output: the last step's own, and its instruction, which may be long
-GRACE = 2  # seconds that what we started has between SIGINT and SIGKILL
+TAIL = 16_000  # characters of a failed command's output: enough for the last step's output and a long instruction
+GRACE = 2  # seconds between SIGINT and SIGKILL for the processes that we started
 
-# Fields of BuildOptions that the parent decides. The user cannot set them: images, tags and content would no longer be
-# what the run looked for and recorded. We leave platforms alone, but it is a list, which no string can be.
-OWN = frozenset(
+# Fields of BuildOptions that the user cannot set. The run looks for images and records them by these; we set all but
+# platforms, which is a list, and options are strings.
+RESERVED = frozenset(
     "base_image custom_tags image target platforms push include_base_tag include_versioned_tag git_sha git_ref"
     " sdk_project_root sdk_version prebuilt_sdist".split()
 )
 
 
-class Refused(Exception):
-    """Fields that this SDK does not take, one problem a line."""
+class OptionError(Exception):
+    """Reports fields that this SDK rejects, one problem each."""
 
     def __init__(self, problems):
         super().__init__("; ".join(problems))
@@ -63,7 +61,7 @@ class SDK:
         self.root, self.sha = Path(root).resolve(), sha
         self.module = importlib.import_module("openhands.agent_server.docker.build")
         self.fields = self.module.BuildOptions.model_fields
-        self.options = sorted(set(self.fields) - OWN)
+        self.options = sorted(set(self.fields) - RESERVED)
         self.import_seconds = time.monotonic() - began
 
     @property
@@ -76,18 +74,18 @@ class SDK:
         return {
             "sdk_version": str(self.fields["sdk_version"].default) if "sdk_version" in self.fields else "unknown",
             "seam": self.seam,
-            # Not a field: the module reads the variable inside build().
+            # There is no field for it: build() reads the variable.
             "cache_modes": "OPENHANDS_BUILDKIT_CACHE_MODE" in inspect.getsource(self.module),
             "option_names": self.options,
             "import_seconds": round(self.import_seconds, 3),
         }
 
     def build_options(self, image, **more):
-        """One BuildOptions. Refused says everything that is wrong with it."""
+        """Returns the BuildOptions of an image, or raises OptionError with all problems."""
         options = image.get("options") or {}
-        problems = [f"sdk-options: {name} is set by the action itself" for name in options if name in OWN]
+        problems = [f"sdk-options: {name} is set by the action itself" for name in options if name in RESERVED]
         problems += [
-            f"sdk-options: this SDK has no option {name}" for name in options if name not in OWN and name not in self.fields
+            f"sdk-options: this SDK has no option {name}" for name in options if name not in RESERVED and name not in self.fields
         ]
         try:
             made = self.module.BuildOptions(
@@ -95,36 +93,36 @@ class SDK:
                 custom_tags=image["custom_tags"],
                 image=image["image"],
                 target=image["target"],
-                push=True,  # Left out, it means "in CI".
-                include_base_tag=False,  # Instances that share a base image would overwrite each other's tag.
-                include_versioned_tag=False,  # Release tags are mutable, and another SDK commit's image may be there.
+                push=True,  # The default is to push in CI only.
+                include_base_tag=False,  # Instances with the same base image would overwrite each other's tag.
+                include_versioned_tag=False,  # A release tag is mutable and may be another commit's.
                 git_sha=image.get("git_sha") or self.sha,
-                git_ref="unknown",  # Anything else adds a mutable branch tag, and a cache tag for each ref.
+                git_ref="unknown",  # Any other ref adds a mutable branch tag, and a cache tag.
                 sdk_project_root=self.root,
-                **{name: value for name, value in options.items() if name not in OWN},
+                **{name: value for name, value in options.items() if name not in RESERVED},
                 **more,
             )
         except ValueError as error:
             problems += explain(error, options)
         if problems:
-            raise Refused(problems)
+            raise OptionError(problems)
         return made
 
     def names(self, images):
-        """The tags of each image, by the SDK's own rule."""
+        """Returns the tags of each image, by the SDK's own rule."""
         named = []
         for image in images:
             tags = self.build_options(image).all_tags
             if not tags:
-                raise Refused([f"custom tag {image['custom_tags']!r}: the SDK makes no tag of it"])
+                raise OptionError([f"custom tag {image['custom_tags']!r}: the SDK makes no tag of it"])
             named.append(tags)
         return named
 
     def build(self, image, sdist):
-        """Builds and pushes; gives the answer's fields, also of a failure."""
+        """Builds and pushes an image. Returns the fields of the answer, also after a failure."""
         lost = bool(sdist) and not Path(sdist).is_file()
         if lost:
-            # The SDK would fail each image with FileNotFoundError.
+            # The SDK would raise FileNotFoundError for each image.
             print(f"the prebuilt sdist {sdist} is gone; the SDK makes its own", flush=True)
             sdist = None
         counts = {"sdist_builds": 0, "sdist_lost": lost}
@@ -136,7 +134,7 @@ class SDK:
                 try:
                     done = run_build(self.module, options)
                 finally:
-                    # Without _run there is nothing to count by, and no way for a prebuilt sdist to be used either.
+                    # Without _run we cannot count, but the SDK cannot use the prebuilt sdist either.
                     counts["sdist_builds"] = runs.count if runs else 1
         except Exception as error:
             return counts | {"error": describe_error(error, self), "telemetry": telemetry_of(error)}
@@ -145,13 +143,13 @@ class SDK:
         return counts | done
 
     def capture(self, image, sdist, folder):
-        """What build would have docker do, with a copy of the context in folder; gives the answer's fields."""
+        """Captures the docker build of an image, and copies its context to folder. Returns the fields of the answer."""
         with capture.no_docker(self.module, folder) as docker:
             done = self.build(image, sdist)
         if "error" in done:
             return done
         if not docker.kept:
-            raise capture.Uncapturable("the SDK's build ended without docker buildx build")
+            raise capture.CaptureError("the SDK's build ended without docker buildx build")
         return {"captured": docker.kept}
 
 
@@ -163,10 +161,10 @@ def run_build(module, options):
 
 
 class SdistRuns:
-    """Stands in for the module's _run: counts sdist builds that really run and, given an sdist, answers them with it.
+    """Replaces the module's _run. Copies the prebuilt sdist in place of an sdist build, and counts those that it runs.
 
-    Only the SDK's own command is answered: `uv build --sdist --out-dir D`, with nothing added, in the SDK's root. A
-    build of something else, or somewhere else, passes through like every other command.
+    It replaces only the SDK's own command: exactly `uv build --sdist --out-dir D`, in the SDK's root. It runs every other
+    command.
     """
 
     def __init__(self, run, root, sdist):
@@ -196,7 +194,7 @@ class SdistRuns:
 
 @contextlib.contextmanager
 def alone_in(folder):
-    """Waits for the other workers: setuptools writes UNKNOWN.egg-info into the SDK's root, and reads it again."""
+    """Lets one worker at a time in: setuptools writes UNKNOWN.egg-info to the SDK's root and reads it again."""
     lock = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -219,7 +217,7 @@ def sdist_runs(module, root, sdist):
 
 
 def explain(error, options):
-    """The problems in a ValidationError of pydantic's, one line each, by the name under which the user set the value."""
+    """Returns the problems in a ValidationError of pydantic, one line each, with the names of our inputs."""
     if not hasattr(error, "errors"):
         return [str(error)]
     problems = []
@@ -231,12 +229,12 @@ def explain(error, options):
 
 
 def describe_error(error, sdk=None):
-    if isinstance(error, Refused):
+    if isinstance(error, OptionError):
         return {"kind": "options", "problems": error.problems, "valid": sdk.options if sdk else []}
-    if isinstance(error, capture.Uncapturable):
+    if isinstance(error, capture.CaptureError):
         return {"kind": "capture", "message": str(error)}
     if isinstance(error, subprocess.CalledProcessError):
-        # str() of the SDK's BuildCommandError has no word of the output, and it cannot be pickled either.
+        # str() of the SDK's BuildCommandError lacks the output, and it cannot be pickled.
         output = tail(error.stderr) or tail(error.output)
         return {"kind": "command", "return_code": error.returncode, "command": list(error.cmd), "tail": output}
     trace = "".join(traceback.format_exception(error))
@@ -244,13 +242,13 @@ def describe_error(error, sdk=None):
 
 
 def telemetry_of(carrier):
-    """The figures of a BuildResult or of a BuildCommandError, by the SDK's names."""
+    """Returns the telemetry of a BuildResult or a BuildCommandError, by the SDK's names."""
     figures = getattr(carrier, "telemetry", None)
     return figures.model_dump() if figures is not None else {}
 
 
 def tail(text):
-    """The last lines, within TAIL characters. A single longer line is cut in front."""
+    """Returns the last lines, at most TAIL characters. Drops the front of a longer line."""
     text = (text or "").strip()
     if len(text) <= TAIL:
         return text
@@ -260,7 +258,7 @@ def tail(text):
 
 @contextlib.contextmanager
 def output_to(path):
-    """Sends descriptors 1 and 2, which child processes inherit, to the end of a file. Python must not buffer them."""
+    """Appends descriptors 1 and 2, which child processes inherit, to a file. Needs PYTHONUNBUFFERED."""
     kept = os.dup(1), os.dup(2)
     log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(log, 1)
@@ -276,7 +274,7 @@ def output_to(path):
 
 @contextlib.contextmanager
 def clean_temporary():
-    """Removes what a build leaves in our TMPDIR: the SDK forgets the folder around its build context, each time."""
+    """Removes what a build leaves in our TMPDIR: the SDK never removes the folder around its build context."""
     folder = Path(tempfile.gettempdir())
     before = set(os.listdir(folder))
     try:
@@ -291,7 +289,7 @@ def clean_temporary():
 
 
 def answer(sdk, request):
-    os.chdir(sdk.root)  # The SDK changes the folder while it unpacks.
+    os.chdir(sdk.root)  # The SDK changes the working directory while it unpacks the sdist.
     match request["op"]:
         case "names":
             return {"names": sdk.names(request["images"])}
@@ -305,13 +303,13 @@ def answer(sdk, request):
 
 
 def end_group(parting=signal.SIGKILL):
-    """Signals our process group, in which is everything that we started, unless it is somebody else's."""
+    """Signals our process group, which contains everything we started, unless another process leads it."""
     if os.getpgrp() == os.getpid():
         os.killpg(0, parting)
 
 
 def end_everything(*_):
-    """Ends us with all that we started. It does not return."""
+    """Ends everything we started and ourselves. Does not return."""
     end_group(signal.SIGINT)
     time.sleep(GRACE)
     end_group()
@@ -319,7 +317,7 @@ def end_everything(*_):
 
 
 def watch(connection):
-    """Ends everything when the parent goes away: what builds on would push, unseen."""
+    """Ends everything when the parent is gone: a build that goes on would push unseen."""
     hung_up = select.poll()
     hung_up.register(connection, select.POLLRDHUP)
     hung_up.poll()
@@ -327,9 +325,9 @@ def watch(connection):
 
 
 def connect(path):
-    """Connects to the parent. From here on signals do not end us alone, and the parent's end is seen."""
-    # SIGINT to the group is for docker and uv: they end in good order, and we report it. A handler, unlike ignoring,
-    # does not pass on to them.
+    """Connects to the parent, and handles signals and the parent's end from here on."""
+    # SIGINT to the group is for docker and uv: they clean up and end, and we report that. Child processes do not inherit
+    # a handler; they would inherit SIG_IGN.
     signal.signal(signal.SIGINT, lambda *_: None)
     signal.signal(signal.SIGTERM, end_everything)
     connection = socket.socket(socket.AF_UNIX)
@@ -342,37 +340,28 @@ def send(connection, message):
     connection.sendall(json.dumps(message).encode() + b"\n")
 
 
-def answer_or_error(sdk, line):
-    try:
-        return answer(sdk, json.loads(line))
-    except Exception as error:
-        return {"error": describe_error(error, sdk)}
-
-
 def serve(connection, sdk):
-    """Answers until the parent hangs up."""
+    """Answers requests until the parent closes the connection."""
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         send(connection, {"description": sdk.describe()})
         for line in connection.makefile("r", encoding="utf-8"):
-            send(connection, answer_or_error(sdk, line))
-
-
-def load(connection, root, sha):
-    """The imported SDK, or None after saying why there is none."""
-    try:
-        return SDK(root, sha)
-    except (Exception, SystemExit) as error:
-        traceback.print_exc()
-        send(connection, {"error": describe_error(error)})
-        return None
+            try:
+                said = answer(sdk, json.loads(line))
+            except Exception as error:
+                said = {"error": describe_error(error, sdk)}
+            send(connection, said)
 
 
 def main(path, root, sha):
     connection = connect(path)
-    sdk = load(connection, root, sha)
-    if sdk:
-        serve(connection, sdk)
-        end_group()
+    try:
+        sdk = SDK(root, sha)
+    except (Exception, SystemExit) as error:
+        traceback.print_exc()
+        send(connection, {"error": describe_error(error)})
+        return
+    serve(connection, sdk)
+    end_group()
 
 
 if __name__ == "__main__":

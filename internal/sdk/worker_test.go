@@ -48,24 +48,13 @@ const quietDocker = `#!/bin/sh
 echo "docker $*" >>"$(dirname "$0")/docker.log"
 `
 
-// inBothModes runs a test with workers that are spawned, and with forked ones.
-func inBothModes(t *testing.T, test func(t *testing.T, fork bool)) {
-	t.Parallel()
-	for _, fork := range []bool{false, true} {
-		t.Run(map[bool]string{false: "spawned", true: "forked"}[fork], func(t *testing.T) {
-			t.Parallel()
-			test(t, fork)
-		})
-	}
-}
-
 // newPythonFixture is a pool of one worker beside the fake SDK in the given variant.
-func newPythonFixture(t *testing.T, variant string, fork bool) fixture {
-	return newPythonPool(t, variant, PoolOptions{Size: 1, Fork: fork})
+func newPythonFixture(t *testing.T, variant string) fixture {
+	return newPythonPool(t, variant, 1)
 }
 
-// newPythonPool completes the options of a pool of worker.py beside the fake SDK.
-func newPythonPool(t *testing.T, variant string, options PoolOptions) fixture {
+// newPythonPool is a pool of size workers beside the fake SDK in the given variant.
+func newPythonPool(t *testing.T, variant string, size int) fixture {
 	t.Helper()
 	interpreter := python(t)
 	root, err := filepath.EvalSymlinks(t.TempDir())
@@ -81,11 +70,12 @@ func newPythonPool(t *testing.T, variant string, options PoolOptions) fixture {
 	); err != nil {
 		t.Fatal(err)
 	}
-	options.Checkout = Checkout{Root: root, SHA: someCommit}
-	options.Environment = Environment{Python: interpreter, PythonPath: []string{root}}
-	options.Dir, options.CacheMode, options.LogPath = shortTempDir(t), "off", filepath.Join(root, "workers.log")
-	options.Environ = []string{"PATH=" + root + ":" + os.Getenv("PATH"), "HOME=" + root}
-	pool := NewPool(options)
+	pool := NewPool(PoolOptions{
+		Checkout:    Checkout{Root: root, SHA: someCommit},
+		Environment: Environment{Python: interpreter, PythonPath: []string{root}},
+		Size:        size, Dir: shortTempDir(t), CacheMode: "off", LogPath: filepath.Join(root, "workers.log"),
+		Environ: []string{"PATH=" + root + ":" + os.Getenv("PATH"), "HOME=" + root},
+	})
 	t.Cleanup(func() { pool.Close() })
 	return fixture{pool, t, root}
 }
@@ -130,13 +120,14 @@ func TestWorkerSeams(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(fmt.Sprintf("%s sdist=%t lost=%t", c.variant, c.sdist, c.lost), func(t *testing.T) {
-			inBothModes(t, c.test)
+			t.Parallel()
+			c.test(t)
 		})
 	}
 }
 
-func (c seamCase) test(t *testing.T, fork bool) {
-	f := newPythonFixture(t, c.variant, fork)
+func (c seamCase) test(t *testing.T) {
+	f := newPythonFixture(t, c.variant)
 	request := Request{BaseImage: "b", CustomTag: "c", Image: "r/i", Target: "t", LogPath: f.log()}
 	if c.sdist {
 		request.Sdist = f.prebuilt()
@@ -170,10 +161,9 @@ func (c seamCase) test(t *testing.T, fork bool) {
 }
 
 // The intercept answers the one command that it is for; everything else runs.
-func TestWorkerInterceptsNothingElse(t *testing.T) { inBothModes(t, testWorkerInterceptsNothingElse) }
-
-func testWorkerInterceptsNothingElse(t *testing.T, fork bool) {
-	f := newPythonFixture(t, "intercept", fork)
+func TestWorkerInterceptsNothingElse(t *testing.T) {
+	t.Parallel()
+	f := newPythonFixture(t, "intercept")
 	request := Request{BaseImage: "other commands", CustomTag: "c", Sdist: f.prebuilt(), LogPath: f.log()}
 	got, err := f.Build(t.Context(), request)
 	if err != nil {
@@ -190,10 +180,9 @@ func testWorkerInterceptsNothingElse(t *testing.T, fork bool) {
 }
 
 // Sdist builds of several workers would write one folder in the SDK's root, so they take turns.
-func TestSdistBuildsTakeTurns(t *testing.T) { inBothModes(t, sdistBuildsTakeTurns) }
-
-func sdistBuildsTakeTurns(t *testing.T, fork bool) {
-	f := newPythonPool(t, "native", PoolOptions{Size: 4, Fork: fork})
+func TestSdistBuildsTakeTurns(t *testing.T) {
+	t.Parallel()
+	f := newPythonPool(t, "native", 4)
 	var all sync.WaitGroup
 	for i := range 8 {
 		all.Go(func() {
@@ -209,10 +198,9 @@ func sdistBuildsTakeTurns(t *testing.T, fork bool) {
 	}
 }
 
-func TestWorkerOptions(t *testing.T) { inBothModes(t, testWorkerOptions) }
-
-func testWorkerOptions(t *testing.T, fork bool) {
-	f := newPythonFixture(t, "native", fork)
+func TestWorkerOptions(t *testing.T) {
+	t.Parallel()
+	f := newPythonFixture(t, "native")
 	good := Request{BaseImage: "b", CustomTag: "c", Image: "r/i", Target: "t"}
 	with := func(change func(*Request)) Request {
 		r := good
@@ -256,10 +244,9 @@ func testWorkerOptions(t *testing.T, fork bool) {
 	}
 }
 
-func TestWorkerFailures(t *testing.T) { inBothModes(t, testWorkerFailures) }
-
-func testWorkerFailures(t *testing.T, fork bool) {
-	f := newPythonFixture(t, "native", fork)
+func TestWorkerFailures(t *testing.T) {
+	t.Parallel()
+	f := newPythonFixture(t, "native")
 	build := func(image string) error {
 		_, err := f.Build(t.Context(), Request{BaseImage: image, CustomTag: "c", Sdist: f.prebuilt(), LogPath: f.log()})
 		return err
@@ -287,10 +274,9 @@ func testWorkerFailures(t *testing.T, fork bool) {
 }
 
 // Everything that the SDK and its children say is in the image's log, nothing of it in the protocol or another log.
-func TestWorkerOutput(t *testing.T) { inBothModes(t, testWorkerOutput) }
-
-func testWorkerOutput(t *testing.T, fork bool) {
-	f := newPythonFixture(t, "native", fork)
+func TestWorkerOutput(t *testing.T) {
+	t.Parallel()
+	f := newPythonFixture(t, "native")
 	for _, name := range []string{"one", "two"} {
 		log := filepath.Join(f.root, "logs", name+".log")
 		if _, err := f.Build(t.Context(), Request{BaseImage: name, CustomTag: "c", Sdist: f.prebuilt(), LogPath: log}); err != nil {
@@ -310,10 +296,9 @@ func testWorkerOutput(t *testing.T, fork bool) {
 	}
 }
 
-func TestWorkerThatDoesNotImport(t *testing.T) { inBothModes(t, testWorkerThatDoesNotImport) }
-
-func testWorkerThatDoesNotImport(t *testing.T, fork bool) {
-	f := newPythonFixture(t, "broken", fork)
+func TestWorkerThatDoesNotImport(t *testing.T) {
+	t.Parallel()
+	f := newPythonFixture(t, "broken")
 	_, err := f.Describe(t.Context())
 	var failed *SetupError
 	if !errors.As(err, &failed) || !strings.Contains(failed.Cause, "No module named 'no_such_module'") || !strings.Contains(failed.Hint(), "does not import") {
@@ -326,7 +311,6 @@ const ownerMode = "own a pool"
 
 func fakeOwner(root string) {
 	pool := NewPool(PoolOptions{
-		Fork:        os.Getenv("OWNER_FORKS") == "true",
 		Checkout:    Checkout{Root: root, SHA: someCommit},
 		Environment: Environment{Python: os.Getenv("OWNER_PYTHON"), PythonPath: []string{root}},
 		Size:        1, Dir: os.Getenv("OWNER_DIR"), Environ: os.Environ(),
@@ -338,26 +322,40 @@ func fakeOwner(root string) {
 }
 
 // A killed run takes its workers with it, and what they started, though that ignores SIGINT.
-func TestWorkersEndWithTheirOwner(t *testing.T) { inBothModes(t, workersEndWithTheirOwner) }
-
-func workersEndWithTheirOwner(t *testing.T, fork bool) {
-	owner, groups := startOwner(t, fork)
+func TestWorkersEndWithTheirOwner(t *testing.T) {
+	t.Parallel()
+	owner, worker := startOwner(t)
 	if err := owner.Process.Signal(syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	endAll(t, groups)
+	if !waitForProcessGroup(worker, 4*time.Second) {
+		t.Errorf("process group %d lives on", worker)
+		_ = syscall.Kill(-worker, syscall.SIGKILL)
+	}
 }
 
-// startOwner starts a process that owns a pool, and waits until its one build hangs in docker.
-func startOwner(t *testing.T, fork bool) (owner *exec.Cmd, groups []int) {
+// Nobody can be asked anything on a worker's standard input, whatever that of its owner is.
+func TestWorkersHaveNoStandardInput(t *testing.T) {
+	t.Parallel()
+	_, worker := startOwner(t)
+	if input, _ := os.Readlink(fmt.Sprintf("/proc/%d/fd/0", worker)); input != os.DevNull {
+		t.Errorf("the worker's standard input is %s", input)
+	}
+}
+
+// startOwner starts a process that owns a pool, with a pipe as its standard input, and waits until its one build hangs in docker.
+func startOwner(t *testing.T) (owner *exec.Cmd, worker int) {
 	t.Helper()
-	f := newPythonFixture(t, "native", fork)
+	f := newPythonFixture(t, "native")
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	owner = exec.Command(self, ownerMode, f.root)
-	owner.Env = append(os.Environ(), "OWNER_PYTHON="+f.options.Environment.Python, "OWNER_DIR="+f.options.Dir, fmt.Sprintf("OWNER_FORKS=%t", fork))
+	owner.Env = append(os.Environ(), "OWNER_PYTHON="+f.options.Environment.Python, "OWNER_DIR="+f.options.Dir)
+	if _, err := owner.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
 	if err := owner.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -369,32 +367,21 @@ func startOwner(t *testing.T, fork bool) (owner *exec.Cmd, groups []int) {
 		text, _ := os.ReadFile(f.log())
 		return strings.Contains(string(text), "hanging")
 	})
-	groups = processes(f.options.Dir)
-	if want := map[bool]int{false: 1, true: 2}[fork]; len(groups) != want {
-		t.Fatalf("%d processes, want %d", len(groups), want)
+	groups := processes(f.options.Dir)
+	if len(groups) != 1 {
+		t.Fatalf("processes %v, want one worker", groups)
 	}
-	return owner, groups
+	return owner, groups[0]
 }
 
-// endAll waits until the groups have ended by themselves.
-func endAll(t *testing.T, groups []int) {
-	t.Helper()
-	for _, group := range groups {
-		if !endsWithin(group, 4*time.Second) {
-			t.Errorf("process group %d lives on", group)
-			_ = syscall.Kill(-group, syscall.SIGKILL)
-		}
-	}
-}
-
-// processes finds the workers, and the seed, whose program lies in dir: each leads its group.
+// processes finds the workers whose program lies in dir: each leads its group.
 func processes(dir string) (pids []int) {
 	commands, _ := filepath.Glob("/proc/[0-9]*/cmdline")
 	for _, path := range commands {
 		text, _ := os.ReadFile(path)
 		if strings.Contains(string(text), dir+"/") {
 			var pid int
-			if _, err := fmt.Sscanf(path, "/proc/%d/cmdline", &pid); err == nil && lives(pid) {
+			if _, err := fmt.Sscanf(path, "/proc/%d/cmdline", &pid); err == nil && processGroupAlive(pid) {
 				pids = append(pids, pid)
 			}
 		}

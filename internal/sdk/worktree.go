@@ -13,30 +13,30 @@ import (
 	"strings"
 )
 
-// WorkTree is a checkout of the SDK that the user has made. It is only read.
+// WorkTree is the user's own checkout of the SDK. We only read it.
 type WorkTree struct {
 	// Path is as the user wrote it: absolute, or relative to Base.
 	Base, Path string
-	// Record is a folder below Base that this program writes to. When it is in the work tree, as with Path ".", its
-	// files are no changes of the user's.
+	// Record is a folder below Base that this program writes to. If it is inside the work tree, as with Path ".", its
+	// files do not count as uncommitted changes.
 	Record string
 }
 
-// PathError is a work tree that no images can be made of. It is the user's to correct.
+// PathError reports a work tree that we cannot build images from. The user has to correct it.
 type PathError struct {
 	// Path is as the user wrote it.
 	Path string
-	// Problem is the rest of the sentence that begins with the path; the uncommitted changes follow it, a line each.
+	// Problem completes the sentence that begins with the path. Uncommitted changes follow, one a line.
 	Problem string
 	hint    string
 }
 
 func (e *PathError) Error() string { return fmt.Sprintf("sdk-path %q %s", e.Path, e.Problem) }
 
-// Hint says what to do about it.
+// Hint suggests what to do about it.
 func (e *PathError) Hint() string { return e.hint }
 
-func (w WorkTree) wrong(hint, problem string, args ...any) error {
+func (w WorkTree) pathError(hint, problem string, args ...any) error {
 	return &PathError{Path: w.Path, Problem: fmt.Sprintf(problem, args...), hint: hint}
 }
 
@@ -47,63 +47,63 @@ func (w WorkTree) dir() string {
 	return filepath.Join(w.Base, w.Path)
 }
 
-const checkOut = "check the SDK out before this step, for example by actions/checkout with repository: " +
+const checkoutHint = "check the SDK out before this step, for example by actions/checkout with repository: " +
 	"OpenHands/software-agent-sdk and path: sdk, and give sdk-path: sdk"
 
-// Check refuses what a look shows, without git, to be no work tree that git can open. Errors are a *PathError.
+// Check finds, without running git, why git cannot open the work tree. The error is a *PathError.
 func (w WorkTree) Check() error {
 	dir := w.dir()
 	info, err := os.Stat(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return w.wrong(checkOut+"; it has to be in the workspace, a container sees nothing else of the machine", "does not exist")
+		return w.pathError(checkoutHint+"; it has to be in the workspace, a container sees nothing else of the machine", "does not exist")
 	case err != nil:
-		return w.wrong(checkOut, "cannot be read: %v", err)
+		return w.pathError(checkoutHint, "cannot be read: %v", err)
 	case !info.IsDir():
-		return w.wrong(checkOut, "is not a folder")
+		return w.pathError(checkoutHint, "is not a folder")
 	}
 	switch info, err := os.Lstat(filepath.Join(dir, ".git")); {
 	case err == nil && info.IsDir():
 		return nil
 	case err == nil:
-		return w.checkPointer()
+		return w.checkGitFile()
 	default:
-		return w.notGit()
+		return w.notACheckout()
 	}
 }
 
-// notGit explains a folder without .git.
-func (w WorkTree) notGit() error {
+// notACheckout returns the error for a folder without .git.
+func (w WorkTree) notACheckout() error {
 	dir := w.dir()
 	if _, err := os.Stat(filepath.Join(dir, "objects")); err == nil {
-		return w.wrong("give it as sdk-repository: file://..., with sdk-ref", "is a git repository without a work tree")
+		return w.pathError("give it as sdk-repository: file://..., with sdk-ref", "is a git repository without a work tree")
 	}
 	if entries, err := os.ReadDir(dir); err == nil && len(entries) == 0 {
-		return w.wrong("if it is a submodule, check the workspace out with submodules: true", "is an empty folder")
+		return w.pathError("if it is a submodule, check the workspace out with submodules: true", "is an empty folder")
 	}
 	for top := filepath.Dir(dir); top != filepath.Dir(top); top = filepath.Dir(top) {
 		if _, err := os.Lstat(filepath.Join(top, ".git")); err == nil {
 			if relative, err := filepath.Rel(w.Base, top); err == nil && filepath.IsLocal(relative) && !filepath.IsAbs(w.Path) {
 				top = relative
 			}
-			return w.wrong("the checkout that it is in is sdk-path: "+top+"; otherwise "+checkOut, "is not the top of a git checkout")
+			return w.pathError("the checkout that it is in is sdk-path: "+top+"; otherwise "+checkoutHint, "is not the top of a git checkout")
 		}
 	}
-	return w.wrong(checkOut, "is not a git checkout")
+	return w.pathError(checkoutHint, "is not a git checkout")
 }
 
-// checkPointer looks where the .git of a submodule or a linked worktree points to. Git makes that of a submodule
-// relative, and that of a worktree absolute unless asked otherwise (git-worktree, --relative-paths, since 2.48); an
-// absolute path of the host means nothing in a container.
-func (w WorkTree) checkPointer() error {
+// checkGitFile checks the path in the .git file of a submodule or a linked worktree. Git writes a relative path for a
+// submodule, and an absolute one for a worktree, unless --relative-paths is given (git-worktree, since 2.48). An
+// absolute path of the host does not exist in a container.
+func (w WorkTree) checkGitFile() error {
 	text, err := os.ReadFile(filepath.Join(w.dir(), ".git"))
 	if err != nil {
-		return w.wrong(checkOut, "cannot be read: %v", err)
+		return w.pathError(checkoutHint, "cannot be read: %v", err)
 	}
 	to, isPointer := strings.CutPrefix(strings.TrimSpace(string(text)), "gitdir:")
 	to = strings.TrimSpace(to)
 	if !isPointer {
-		return w.wrong(checkOut, "is not a git checkout: its .git is a file that points nowhere")
+		return w.pathError(checkoutHint, "is not a git checkout: its .git is a file that points nowhere")
 	}
 	resolved := to
 	if !filepath.IsAbs(to) {
@@ -115,14 +115,14 @@ func (w WorkTree) checkPointer() error {
 			hint = "an absolute path means nothing in a container: use a clone or a submodule, " +
 				"or make the path relative with git worktree repair --relative-paths"
 		}
-		return w.wrong(hint, "belongs to a git folder that is not there: its .git points to %q", to)
+		return w.pathError(hint, "belongs to a git folder that is not there: its .git points to %q", to)
 	}
 	return nil
 }
 
-// CloneWorkTree brings the commit that a work tree is at into dir, which must be absent or empty, and leaves no trace in
-// the work tree. Uncommitted changes are refused: their images would carry the tags of the commit without them. Errors
-// are a *PathError where the work tree is at fault, else a *SetupError.
+// CloneWorkTree checks the work tree's commit out into dir, which must be absent or empty, and does not change the
+// work tree. It rejects uncommitted changes, because tags name the commit only. The error is a *PathError if the work
+// tree is wrong, else a *SetupError.
 func CloneWorkTree(ctx context.Context, tree WorkTree, dir string, cmds Commands) (Checkout, error) {
 	checkout, err := cloneWorkTree(ctx, tree, dir, cmds)
 	var bad *PathError
@@ -153,7 +153,7 @@ func cloneWorkTree(ctx context.Context, tree WorkTree, dir string, cmds Commands
 	from := url.URL{Scheme: "file", Path: tree.dir()}
 	if _, err := g.run(ctx, "fetch", "--quiet", "--depth=1", "--no-tags", "--", from.String(), "HEAD"); err != nil {
 		if said, _ := output(err); strings.Contains(said, "promisor remote") {
-			err = tree.wrong("check it out whole: by actions/checkout without sparse-checkout and without filter",
+			err = tree.pathError("check it out whole: by actions/checkout without sparse-checkout and without filter",
 				"has only a part of its commit's files")
 		}
 		return Checkout{}, err
@@ -164,27 +164,27 @@ func cloneWorkTree(ctx context.Context, tree WorkTree, dir string, cmds Commands
 	return g.checkOut(ctx, head)
 }
 
-// git runs git in the work tree, read only: it neither refreshes the index (GIT_OPTIONAL_LOCKS is off) nor starts the
-// file watcher that the tree's own configuration may name.
+// git runs git in the work tree and does not write to it: GIT_OPTIONAL_LOCKS=0 keeps git from refreshing the index, and
+// the options keep it from starting the file watcher in the tree's own configuration.
 func (w WorkTree) git(ctx context.Context, g *git, args ...string) (string, error) {
 	return g.run(ctx, append([]string{"-C", w.dir(), "-c", "core.fsmonitor=false", "-c", "core.untrackedCache=false"}, args...)...)
 }
 
-// head is the commit that the work tree is at, if it is one of the SDK.
+// head returns the SHA of the work tree's commit, if that is a commit of the SDK.
 func (w WorkTree) head(ctx context.Context, g *git) (string, error) {
 	out, err := w.git(ctx, g, "rev-parse", "--quiet", "--verify", "HEAD^{commit}")
 	var exit *exec.ExitError
 	switch {
 	case err != nil && ctx.Err() == nil && errors.As(err, &exit) && exit.ExitCode() == 1:
-		return "", w.wrong("commit the SDK's files, or check out a commit of the SDK", "has no commit yet")
+		return "", w.pathError("commit the SDK's files, or check out a commit of the SDK", "has no commit yet")
 	case err != nil && ctx.Err() == nil && errors.As(err, &exit):
-		return "", w.wrong(checkOut, "cannot be used by git: %v", err)
+		return "", w.pathError(checkoutHint, "cannot be used by git: %v", err)
 	case err != nil:
 		return "", err
 	}
 	head := strings.TrimSpace(out)
-	if found, err := w.git(ctx, g, "ls-tree", "--name-only", "--full-tree", head, "--", dockerfile); err != nil || found == "" {
-		return "", cmp.Or(err, w.wrong(checkOut, "is no software-agent-sdk that builds images: its commit %s has no %s", head, dockerfile))
+	if found, err := w.git(ctx, g, "ls-tree", "--name-only", "--full-tree", head, "--", dockerfilePath); err != nil || found == "" {
+		return "", cmp.Or(err, w.pathError(checkoutHint, "is no software-agent-sdk that builds images: its commit %s has no %s", head, dockerfilePath))
 	}
 	return head, nil
 }

@@ -101,7 +101,7 @@ func TestCloneWorkTree(t *testing.T) {
 		}},
 		{"with a stale index", func(r repository) (string, string) {
 			root, head := r.cloned()
-			repository{r.t, root}.write(dockerfile, "second") // Its text, at another time.
+			repository{r.t, root}.write(dockerfilePath, "second") // Its text, at another time.
 			return root, head
 		}},
 		{"with a file watcher", func(r repository) (string, string) {
@@ -193,7 +193,7 @@ func TestUncommittedChangesAreListed(t *testing.T) {
 			if bad.Problem != c.want && !(cut && strings.HasPrefix(bad.Problem, head) && strings.HasSuffix(bad.Problem, end)) {
 				t.Errorf("problem:\n%s\nwant\n%s", bad.Problem, c.want)
 			}
-			if lines := strings.Count(bad.Problem, "\n"); lines > 1+shownChanges {
+			if lines := strings.Count(bad.Problem, "\n"); lines > 1+maxListedChanges {
 				t.Errorf("%d lines are listed", lines)
 			}
 		})

@@ -1,53 +1,33 @@
-// Package spelling finds the word that somebody meant.
+// Package spelling suggests known words for a misspelled one.
 package spelling
 
 import (
 	"cmp"
 	"slices"
-	"unicode"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/agext/levenshtein"
 )
 
-// Near gives the known words that take the fewest edits to make of word, the nearest first, at most so many; of equally
-// near ones the first given comes first. It leaves out those that differ in more than half: such a guess would only
-// mislead.
-func Near(word string, known []string, most int) []string {
-	type guess struct {
-		word string
-		away int
+// Near returns up to limit known words, the most similar first. Letter case does not count. It leaves out words that
+// differ in more than half of their letters: such a suggestion only misleads.
+func Near(word string, known []string, limit int) []string {
+	type suggestion struct {
+		word     string
+		distance int
 	}
-	letters := []rune(word)
-	var guesses []guess
+	var near []suggestion
 	for _, candidate := range known {
-		theirs := []rune(candidate)
-		if away := distance(letters, theirs); 2*away <= max(len(letters), len(theirs)) {
-			guesses = append(guesses, guess{candidate, away})
+		distance := levenshtein.Distance(strings.ToLower(word), strings.ToLower(candidate), nil)
+		if 2*distance <= max(utf8.RuneCountInString(word), utf8.RuneCountInString(candidate)) {
+			near = append(near, suggestion{candidate, distance})
 		}
 	}
-	slices.SortStableFunc(guesses, func(a, b guess) int { return cmp.Compare(a.away, b.away) })
+	slices.SortStableFunc(near, func(a, b suggestion) int { return cmp.Compare(a.distance, b.distance) })
 	var words []string
-	for _, g := range guesses[:min(most, len(guesses))] {
-		words = append(words, g.word)
+	for _, s := range near[:min(limit, len(near))] {
+		words = append(words, s.word)
 	}
 	return words
-}
-
-// distance is Levenshtein's: the insertions, deletions and replacements between two words, letter case not counted.
-func distance(a, b []rune) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range a {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range b {
-			replaced := diagonal
-			if unicode.ToLower(a[i]) != unicode.ToLower(b[j]) {
-				replaced++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(replaced, row[j]+1, diagonal+1)
-		}
-	}
-	return row[len(b)]
 }

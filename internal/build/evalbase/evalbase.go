@@ -19,6 +19,8 @@ type Registry interface {
 	rebase.Registry
 	// Digest gives the manifest digest behind a reference, or "" when the registry does not have it.
 	Digest(ctx context.Context, reference string) (string, error)
+	// Confirm checks that the manifest behind name:tag@digest has that digest, by a GET.
+	Confirm(ctx context.Context, pinned string) error
 }
 
 // Bases finds eval-bases in Image, and makes those that are not there.
@@ -176,18 +178,27 @@ func (b *Bases) look(ctx context.Context, t plan.Target) (base rebase.Base, want
 	base, err = b.read(ctx, Tag(wanted.CustomTag))
 	switch {
 	case errors.Is(err, registry.ErrNotFound):
-		return base, wanted, errMissing
+		err = errMissing
 	case err != nil:
 		return base, wanted, rebase.Failed(ctx, "asking for its eval-base", err)
+	default:
+		err = b.judge(base.Manifest)
 	}
-	return base, wanted, b.use(base)
+	// Until here a HEAD alone has said which base image it is. Where the eval-base is there and names that base image, a
+	// build that was confirmed has made it.
+	if errors.Is(err, errMissing) || rebase.BaseName(base.Manifest) != t.BaseImage {
+		if wrong := b.Registry.Confirm(ctx, wanted.BaseImage); wrong != nil {
+			return base, wanted, rebase.Failed(ctx, "checking the digest of the base image "+t.BaseImage, wrong)
+		}
+	}
+	if err == nil {
+		b.reuse(base)
+	}
+	return base, wanted, err
 }
 
-// use decides on an eval-base that is there.
-func (b *Bases) use(base rebase.Base) error {
-	if err := b.judge(base.Manifest); err != nil {
-		return err
-	}
+// reuse takes down an eval-base that was there.
+func (b *Bases) reuse(base rebase.Base) {
 	made, dated := rebase.Made(base.Manifest)
 	b.note(func() {
 		b.facts.Reused++
@@ -195,7 +206,6 @@ func (b *Bases) use(base rebase.Base) error {
 			b.facts.Oldest = made
 		}
 	})
-	return nil
 }
 
 // Tag is the tag of the eval-base with this key.

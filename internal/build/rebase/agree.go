@@ -15,7 +15,10 @@ func Agree(a, b Change) (Change, error) {
 			return Change{}, refuse("the two references do not have the same history[%d] above their bases", i)
 		}
 	}
-	c := Change{Layers: a.Layers, history: a.history, created: a.created, settings: settings}
+	c := Change{
+		Layers: a.Layers, history: a.history, created: a.created, settings: settings,
+		taken: a.taken, seen: slices.Concat(a.seen, b.seen),
+	}
 	if !sameLayers(a.Layers, b.Layers) {
 		return Change{}, &LayersDiffer{First: a.Layers, Second: b.Layers, Change: c}
 	}

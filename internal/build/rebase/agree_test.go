@@ -134,7 +134,7 @@ func TestAgreeRefuses(t *testing.T) {
 		base := fixture{layers: []string{"os"}}
 		other := base.on("{}")
 		other.above = append([]string{`{"created_by":"ARG OTHER","empty_layer":true}`}, other.above[1:]...)
-		b, err := Learn(other.image(), base.image())
+		b, err := Learn(other.image(), base.image(), Taken{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -151,7 +151,7 @@ func TestAgreeOnUnlikeLayers(t *testing.T) {
 		for range len(layers) - 1 {
 			final.above = append(final.above[:len(final.above):len(final.above)], `{"created_by":"RUN"}`)
 		}
-		c, err := Learn(final.image(), base.image())
+		c, err := Learn(final.image(), base.image(), Taken{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -17,7 +17,8 @@ const (
 
 // Apply makes the image that the change makes of base, whose name and manifest digest go into the annotations. The
 // variables in env get their values where base, or the change, has them: they name the SDK's commit, which is "unknown"
-// in an eval-base. One that neither has is left out, for older SDKs do not set all.
+// in an eval-base. One that neither has is left out, for older SDKs do not set all. It refuses (*Refusal) a base that the
+// references do not speak for.
 //
 // The result is OCI's, as BuildKit makes it, whatever base is, and the same bytes each time: its time is the
 // reference's.
@@ -27,6 +28,9 @@ func (c Change) Apply(base Image, name, digest string, env map[string]string) (I
 	}
 	from, err := readBase(base)
 	if err != nil {
+		return Image{}, err
+	}
+	if err := c.checkTaken(from.settings, env); err != nil {
 		return Image{}, err
 	}
 	settings, err := c.configured(from.settings, env)

@@ -86,6 +86,9 @@ func Layers(img Image) ([]Layer, error) {
 	return c.layers, err
 }
 
+// BaseName is the name of the image that a manifest names as its base, or "".
+func BaseName(manifest []byte) string { return annotation(manifest, baseName) }
+
 // baseOf is the image that a manifest names as its base.
 func baseOf(manifest []byte) (repository, digest string) {
 	return annotation(manifest, baseName), annotation(manifest, baseDigest)

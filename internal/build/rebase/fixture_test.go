@@ -101,7 +101,7 @@ func (f fixture) on(settings string) fixture {
 func change(t *testing.T, before, after string) Change {
 	t.Helper()
 	base := fixture{layers: []string{"os"}, settings: before}
-	c, err := Learn(base.on(after).image(), base.image())
+	c, err := Learn(base.on(after).image(), base.image(), Taken{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,11 +13,15 @@ type Change struct {
 	history  []json.RawMessage
 	created  json.RawMessage
 	settings []setting
+
+	taken Taken
+	seen  []object // what was taken in of each reference's base
 }
 
 // Learn finds what was put upon base to make final. Both must come from the same build, so that the one's layers are
-// the other's too. It refuses (*Refusal) what would not be the same on another base.
-func Learn(final, base Image) (Change, error) {
+// the other's too. taken is what the instructions that made it take in of base. It refuses (*Refusal) what would not be the
+// same on another base.
+func Learn(final, base Image, taken Taken) (Change, error) {
 	from, err := readBase(base)
 	if err != nil {
 		return Change{}, err
@@ -26,7 +30,12 @@ func Learn(final, base Image) (Change, error) {
 	if err != nil {
 		return Change{}, err
 	}
-	c := Change{created: to.config.get("created")}
+	c := Change{created: to.config.get("created"), taken: taken}
+	seen, err := taken.from(from.settings, nil)
+	if err != nil {
+		return Change{}, err
+	}
+	c.seen = []object{seen}
 	if c.Layers, err = layersAbove(to.layers, from.layers); err != nil {
 		return Change{}, err
 	}
@@ -39,7 +48,9 @@ func Learn(final, base Image) (Change, error) {
 	if c.settings, err = observe(from.settings, to.settings); err != nil {
 		return Change{}, err
 	}
-	if i := slices.IndexFunc(c.settings, setting.derived); i >= 0 {
+	// Such a change would hold on bases of this very value alone; another reference may teach more.
+	derived := func(s setting) bool { return s.derived() && slices.Contains(taken.Variables, s.key) }
+	if i := slices.IndexFunc(c.settings, derived); i >= 0 {
 		return Change{}, refuse("the final image's %s embeds the value that the base has for it", c.settings[i].name())
 	}
 	c.settings = stateCmd(c.settings)

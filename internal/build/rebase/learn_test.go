@@ -96,7 +96,7 @@ func TestLearnRefuses(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			_, err := Learn(tc.pair[1].image(), tc.pair[0].image())
+			_, err := Learn(tc.pair[1].image(), tc.pair[0].image(), Taken{Variables: []string{"PATH"}})
 			refusedFor(t, err, tc.want)
 		})
 	}
@@ -166,7 +166,7 @@ func TestLearnGoesByPosition(t *testing.T) {
 	final := base.on("{}")
 	final.layers = append(final.layers, empty)
 	final.above = append(final.above[:3:3], `{"created_by":"RUN true"}`)
-	c, err := Learn(final.image(), base.image())
+	c, err := Learn(final.image(), base.image(), Taken{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -209,13 +209,16 @@ func TestLearnLetsPass(t *testing.T) {
 		"a constant variable": func(base, final *fixture) {
 			base.settings, final.settings = `{"Env":["A=","B=1"]}`, `{"Env":["A=2","B=1"]}`
 		},
+		"a constant that has the base's value in it": func(base, final *fixture) {
+			base.settings, final.settings = `{"Env":["LANG=C"]}`, `{"Env":["LANG=C.UTF-8"]}`
+		},
 		"a final image that has ONBUILD": func(base, final *fixture) { final.settings = `{"OnBuild":["RUN x"]}` },
 	}
 	for name, alter := range cases {
 		t.Run(name, func(t *testing.T) {
 			base, final := base, base.on("{}")
 			alter(&base, &final)
-			c, err := Learn(final.image(), base.image())
+			c, err := Learn(final.image(), base.image(), Taken{})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -24,7 +24,7 @@ func (r *References) load(ctx context.Context, tag string) (learned, error) {
 	if err != nil {
 		return learned{}, fmt.Errorf("reading its base: %v", err) // one that is missing does not make the reference missing
 	}
-	change, err := Learn(final.Image, base.Image)
+	change, err := Learn(final.Image, base.Image, r.Taken)
 	if err != nil {
 		return learned{}, err
 	}
@@ -75,6 +75,6 @@ func (r *References) compare(ctx context.Context, t plan.Target) (found learned,
 	if err != nil {
 		return found, base, fmt.Errorf("reading it: %w", err)
 	}
-	change, err := Learn(final.Image, base.Image)
+	change, err := Learn(final.Image, base.Image, r.Taken)
 	return learned{change, final, true}, base, err
 }

@@ -2,8 +2,11 @@ package rebase
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -37,14 +40,14 @@ func (s stage) built(base settings) settings {
 	made := base
 	made.Env = slices.Clone(base.Env)
 	for _, kv := range s.env {
-		made.Env = withVariable(made.Env, kv[0], kv[1])
+		made.Env = withVariable(made.Env, kv[0], expanded(kv[1], made.Env))
 	}
 	made.Labels = map[string]string{}
 	for name, value := range base.Labels {
 		made.Labels[name] = value
 	}
 	for _, kv := range s.labels {
-		made.Labels[kv[0]] = kv[1]
+		made.Labels[kv[0]] = expanded(kv[1], made.Env)
 	}
 	if s.user != "" {
 		made.User = s.user
@@ -56,6 +59,32 @@ func (s stage) built(base settings) settings {
 		made.Cmd = s.cmd
 	}
 	return made
+}
+
+// expanded is a word with the variables of an environment, by os.Expand: $NAME, and ${NAME:-default}.
+func expanded(word string, env []string) string {
+	return os.Expand(word, func(name string) string {
+		name, otherwise, _ := strings.Cut(name, ":-")
+		for _, entry := range env {
+			if is, value, _ := strings.Cut(entry, "="); is == name && value != "" {
+				return value
+			}
+		}
+		return otherwise
+	})
+}
+
+// taken are the variables that the stage's words have.
+func (s stage) taken() Taken {
+	names := map[string]bool{}
+	for _, kv := range slices.Concat(s.env, s.labels) {
+		os.Expand(kv[1], func(name string) string {
+			name, _, _ = strings.Cut(name, ":-")
+			names[name] = true
+			return ""
+		})
+	}
+	return Taken{Variables: slices.Sorted(maps.Keys(names))}
 }
 
 func withVariable(env []string, name, value string) []string {
@@ -155,44 +184,76 @@ func (d dice) image(s settings) fixture {
 // with the same build there. The order of added variables counts where one reference shows all of them; two references
 // that hold unlike parts may leave it open.
 func TestApplyEqualsANativeBuild(t *testing.T) {
-	const sha = "0123456789"
 	for seed := range uint64(120) {
 		d := dice{rand.New(rand.NewPCG(seed, 1))}
 		s := sdkStage
 		if seed >= 30 {
 			s = d.stage()
 		}
-		ordered := d.IntN(2) == 0
-		learn := func(held, bare bool) Change {
-			base := d.image(settings{})
-			from := d.base(s, held, bare).atSHA(sha)
-			base.settings = from.json()
-			c, err := Learn(base.on(s.built(from).json()).image(), base.image())
-			if err != nil {
-				t.Fatalf("seed %d: %v", seed, err)
-			}
-			return c
-		}
-		c, err := Agree(learn(true, false), learn(false, ordered))
-		if err != nil {
-			t.Fatalf("seed %d: %v", seed, err)
-		}
-		third := d.base(s, true, false)
-		if d.IntN(4) == 0 {
-			third.Env = append(third.Env, "OTHER=twice", "A=twice", "A=thrice")
-		}
-		base := d.image(third)
-		env := map[string]string{"OPENHANDS_BUILD_GIT_SHA": sha, "OPENHANDS_BUILD_GIT_REF": sha}
-		got, err := c.Apply(base.image(), "n", "d", env)
-		if err != nil {
-			t.Fatalf("seed %d: %v", seed, err)
-		}
-		want := base.on(s.built(third.atSHA(sha)).json())
-		want.docker = false
-		if diff := cmp.Diff(compared(t, want.image(), ordered), compared(t, got, ordered)); diff != "" {
-			t.Fatalf("seed %d: (-native +rebased):\n%s", seed, diff)
+		if refusal := d.compare(t, s, seed); refusal != nil {
+			t.Fatalf("seed %d: %v", seed, refusal)
 		}
 	}
+}
+
+// TestApplyRefusesOrEqualsANativeBuild does the same with stages that take in variables of their base, some of which no
+// reference's base has.
+func TestApplyRefusesOrEqualsANativeBuild(t *testing.T) {
+	equal, refused := 0, 0
+	for seed := range uint64(900) {
+		d := dice{rand.New(rand.NewPCG(seed, 2))}
+		s := d.stage()
+		for i := range s.env {
+			s.env[i][1] = d.one(s.env[i][1], "/a:$"+s.env[i][0], "${A:-s1}", "$B", "$OPENHANDS_BUILD_GIT_SHA")
+		}
+		s.labels = append(s.labels, [2]string{"c", d.one("s1", "x$C", "${LANG:-s2}", "$OPENHANDS_BUILD_GIT_SHA")})
+		if d.compare(t, s, seed) == nil {
+			equal++
+		} else {
+			refused++
+		}
+	}
+	if equal < 100 || refused < 100 {
+		t.Errorf("%d were equal and %d refused: too few of one kind to prove anything", equal, refused)
+	}
+}
+
+// compare fails the test where a rebase comes out unlike the native build, and gives the refusal where there is none.
+func (d dice) compare(t *testing.T, s stage, seed uint64) error {
+	t.Helper()
+	const sha = "0123456789"
+	ordered := d.IntN(2) == 0
+	learn := func(held, bare bool) (Change, error) {
+		base := d.image(settings{})
+		from := d.base(s, held, bare).atSHA(sha)
+		base.settings = from.json()
+		return Learn(base.on(s.built(from).json()).image(), base.image(), s.taken())
+	}
+	one, err := learn(true, false)
+	other, err2 := learn(false, ordered)
+	if err := errors.Join(err, err2); err != nil {
+		return err
+	}
+	c, err := Agree(one, other)
+	if err != nil {
+		return err
+	}
+	third := d.base(s, true, false)
+	if d.IntN(4) == 0 {
+		third.Env = append(third.Env, "OTHER=twice", "A=twice", "A=thrice")
+	}
+	base := d.image(third)
+	env := map[string]string{"OPENHANDS_BUILD_GIT_SHA": sha, "OPENHANDS_BUILD_GIT_REF": sha}
+	got, err := c.Apply(base.image(), "n", "d", env)
+	if err != nil {
+		return err
+	}
+	want := base.on(s.built(third.atSHA(sha)).json())
+	want.docker = false
+	if diff := cmp.Diff(compared(t, want.image(), ordered), compared(t, got, ordered)); diff != "" {
+		t.Fatalf("seed %d: (-native +rebased):\n%s", seed, diff)
+	}
+	return nil
 }
 
 // compared is all of an image but its times and annotations, and the config's digest and size, which follow from it.

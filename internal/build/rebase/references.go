@@ -31,6 +31,8 @@ type References struct {
 	// Image is the repository of the references' own tags, and Tag names the first or the second of them.
 	Image string
 	Tag   func(i int) string
+	// Taken is what the target's instructions take in of its base stage.
+	Taken Taken
 	// SameTrees compares the agent layers of two references whose digests differ; nil when their files are equal. The agent's are the topmost layers.
 	SameTrees func(ctx context.Context, a, b Fetched, agentLayers int) error
 	// Force has both made anew, whatever earlier runs have left.

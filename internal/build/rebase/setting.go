@@ -28,8 +28,7 @@ func (s setting) name() string {
 	return "config." + s.field + "[" + s.key + "]"
 }
 
-// derived says that the value embeds the base's own, as PATH=/x:$PATH does, which another base would make into another
-// one. A constant that happens to hold the old value is refused with them: nothing tells the two apart.
+// derived says that the value has the base's own in it, as that of PATH=/x:$PATH does. A constant may have it by chance.
 func (s setting) derived() bool {
 	if s.field != "Env" || s.before == nil || s.after == nil {
 		return false

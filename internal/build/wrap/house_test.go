@@ -30,16 +30,22 @@ type house struct {
 	docker string // where the fake docker notes how it was called
 	got    []plan.Target
 	refuse func(path string) int // the status that a request is refused with, or 0
+	// answer answers a request in place of the registry where it returns true.
+	answer func(w http.ResponseWriter, r *http.Request) bool
 }
 
 // newHouse has a docker command that notes arguments, environment and standard input, and then runs script.
 func newHouse(t *testing.T, script string) *house {
 	t.Helper()
-	h := &house{docker: t.TempDir(), refuse: func(string) int { return 0 }}
+	h := &house{docker: t.TempDir(), refuse: func(string) int { return 0 },
+		answer: func(http.ResponseWriter, *http.Request) bool { return false }}
 	serve := inprocess.New(inprocess.Logger(log.New(io.Discard, "", 0)))
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if status := h.refuse(r.URL.Path); status != 0 {
 			w.WriteHeader(status)
+			return
+		}
+		if h.answer(w, r) {
 			return
 		}
 		serve.ServeHTTP(w, r)

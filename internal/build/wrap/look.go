@@ -1,7 +1,6 @@
 package wrap
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 
@@ -38,17 +37,17 @@ type found struct {
 }
 
 func (b *Builder) look(ctx context.Context, t plan.Target) (found, error) {
-	f, key := found{base: t.BaseImage}, ""
+	f := found{base: t.BaseImage}
 	switch digest, err := b.Registry.Digest(ctx, t.BaseImage); {
 	case ctx.Err() != nil:
 		return f, native.Ended(ctx)
 	case err != nil:
 		f.silence = err
 	case digest != "":
-		f.base, key = t.BaseImage+"@"+digest, digest
+		f.base = t.BaseImage + "@" + digest
 	}
-	f.reference = b.Image + ":" + tag(cmp.Or(key, f.base), t.Wrap)
-	if key == "" || b.Force {
+	f.reference = b.Image + ":" + tag(f.base, t.Wrap)
+	if f.base == t.BaseImage || b.Force {
 		return f, nil
 	}
 	digest, err := b.Registry.Digest(ctx, f.reference)

@@ -28,7 +28,7 @@ func TestLook(t *testing.T) {
 			h := newHouse(t, "echo no >&2; exit 1")
 			target, digest := h.target(t, "sphinx-doc__sphinx-1", c.wrap)
 			if c.made != "" {
-				h.push(t, h.host+"/eval/images:"+tag(digest, c.made))
+				h.push(t, h.host+"/eval/images:"+tag(target.BaseImage+"@"+digest, c.made))
 			}
 			h.Force = c.force
 			h.refuse = func(path string) int {
@@ -40,7 +40,7 @@ func TestLook(t *testing.T) {
 			got, there, err := h.Look(t.Context(), target)
 			want := target.BaseImage
 			if c.wrapped {
-				want = h.host + "/eval/images:" + tag(digest, c.wrap)
+				want = h.host + "/eval/images:" + tag(target.BaseImage+"@"+digest, c.wrap)
 			}
 			if got.BaseImage != want || there != c.there || (err != nil) != c.fail {
 				t.Errorf("%s, there: %v, error %v; want %s, %v, an error: %v", got.BaseImage, there, err, want, c.there, c.fail)

@@ -44,7 +44,8 @@ func RecipeHash(requirements string) string {
 	return hash(platform, dockerfile("base", requirements))
 }
 
-// tag names a wrapped base image. It changes with the recipe and with the base, which is a digest where one is known. No
+// tag names a wrapped base image. It changes with the recipe and with the base, which is name:tag@digest where the digest
+// is known. With the digest alone, a registry that once named another image's would give this image that one's wrap. No
 // tag of an evaluation's image begins so: these begin with a commit's hexadecimal digits.
 func tag(base, requirements string) string {
 	return "base-" + hash(RecipeHash(requirements), base)[:16]

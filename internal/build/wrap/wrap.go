@@ -20,6 +20,8 @@ import (
 type Registry interface {
 	// Digest gives the manifest digest behind a reference, or "" when the registry does not have it.
 	Digest(ctx context.Context, reference string) (string, error)
+	// Confirm checks that the manifest behind name:tag@digest has that digest, by a GET.
+	Confirm(ctx context.Context, pinned string) error
 }
 
 // Builder wraps the base image of each target that needs it, and hands the target on with the wrapped one as its base.
@@ -88,6 +90,13 @@ func (b *Builder) wrap(ctx context.Context, t plan.Target) (string, error) {
 	if found.there {
 		b.note(t, fmt.Sprintf("the base image is there with %s: %s", t.Wrap, reference))
 		return reference, nil
+	}
+	if base != t.BaseImage { // its digest is known
+		if err := b.Registry.Confirm(ctx, base); ctx.Err() != nil {
+			return "", native.Ended(ctx)
+		} else if err != nil {
+			return "", build.Unanswered("checking its digest", err)
+		}
 	}
 	args := []string{"--push", "--platform", platform, "--tag", reference}
 	err = b.Buildx.Build(ctx, b.LogPath(t.InstanceID), args, dockerfile(base, t.Wrap))

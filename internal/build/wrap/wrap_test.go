@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/OpenHands/eval-images/internal/build"
 	"github.com/OpenHands/eval-images/internal/plan"
 )
 
@@ -19,7 +20,7 @@ func TestWrapsBeforeTheBuild(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wrapped := h.host + "/eval/images:" + tag(digest, sphinx)
+	wrapped := h.host + "/eval/images:" + tag(target.BaseImage+"@"+digest, sphinx)
 	want := target
 	want.BaseImage = wrapped
 	if diff := cmp.Diff([]plan.Target{want}, h.got); diff != "" {
@@ -86,7 +87,7 @@ func TestAgain(t *testing.T) {
 			target, digest := h.target(t, "sphinx-doc__sphinx-1", sphinx)
 			for i := range 2 {
 				if i == 1 {
-					h.push(t, h.host+"/eval/images:"+tag(digest, sphinx)) // what the real command would have pushed
+					h.push(t, h.host+"/eval/images:"+tag(target.BaseImage+"@"+digest, sphinx)) // what the real command would have pushed
 					c.change(t, h, &target)
 				}
 				if _, err := h.Build(t.Context(), target); err != nil {
@@ -113,5 +114,39 @@ func TestUnknownDigest(t *testing.T) {
 	}
 	if diff := cmp.Diff(dockerfile(target.BaseImage, sphinx), h.read(t, "recipe")); diff != "" {
 		t.Errorf("recipe (-want +got):\n%s", diff)
+	}
+}
+
+// TestDigestOfAnotherBase has a HEAD answered with the digest of another base image, whose wrap is there or not. Nothing is
+// made of that one, and the next attempt asks again.
+func TestDigestOfAnotherBase(t *testing.T) {
+	for _, there := range []bool{false, true} {
+		h := newHouse(t, "")
+		target, digest := h.target(t, "sphinx-doc__sphinx-1", sphinx)
+		other, digestOfOther := h.target(t, "sphinx-doc__sphinx-2", sphinx)
+		if there {
+			h.push(t, h.host+"/eval/images:"+tag(other.BaseImage+"@"+digestOfOther, sphinx))
+		}
+		mixedUp := true
+		h.answer = func(w http.ResponseWriter, r *http.Request) bool {
+			if r.Method != http.MethodHead || !strings.Contains(r.URL.Path, "sphinx-1/") || !mixedUp {
+				return false
+			}
+			mixedUp = false
+			w.Header().Set("Content-Type", "application/vnd.docker.distribution.manifest.v2+json")
+			w.Header().Set("Content-Length", "100")
+			w.Header().Set("Docker-Content-Digest", digestOfOther)
+			return true
+		}
+		_, err := h.Build(t.Context(), target)
+		if build.ClassOf(err) != build.ClassRegistry || !strings.Contains(err.Error(), "its manifest has "+digest) || h.read(t, "args") != "" {
+			t.Errorf("the wrap is there: %v: %s: %v; docker: %s", there, build.ClassOf(err), err, h.read(t, "args"))
+		}
+		if _, err := h.Build(t.Context(), target); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(dockerfile(target.BaseImage+"@"+digest, sphinx), h.read(t, "recipe")); diff != "" {
+			t.Errorf("recipe (-want +got):\n%s", diff)
+		}
 	}
 }

@@ -1,5 +1,5 @@
-// Package hubtest is a Hugging Face hub on loopback for tests: the hub itself, its dataset server, and the storage of
-// another company that the hub redirects to. It serves what real clients of these ask for, and counts it.
+// Package hubtest is a Hugging Face hub on loopback for tests: the hub itself, and the storage of another company that the hub
+// redirects to. It serves what real clients of these ask for, and counts it.
 package hubtest
 
 import (
@@ -18,11 +18,11 @@ import (
 	"github.com/parquet-go/parquet-go"
 )
 
-// Hub is the three servers.
+// Hub is the two servers.
 type Hub struct {
-	// URL and ServerURL are what HF_ENDPOINT and HF_DATASETS_SERVER are to be.
-	URL, ServerURL string
-	// Fault answers in place of a server where it returns true. place is Main, Server or Storage.
+	// URL is what HF_ENDPOINT is to be.
+	URL string
+	// Fault answers in place of a server where it returns true. place is Main or Storage.
 	Fault func(place string, w http.ResponseWriter, r *http.Request) bool
 
 	storage string
@@ -35,17 +35,13 @@ type Hub struct {
 }
 
 // The places of a Hub.
-const Main, Server, Storage = "main", "server", "storage"
+const Main, Storage = "main", "storage"
 
 // Dataset is one configuration of one.
 type Dataset struct {
 	Config, Split string
 	// Files are parquet files.
 	Files [][]byte
-	// Rows are what the dataset server shows.
-	Rows []map[string]any
-	// Revision is the dataset server's X-Revision.
-	Revision string
 }
 
 // Request is one that arrived.
@@ -59,7 +55,7 @@ func New(t testing.TB) *Hub {
 		t.Cleanup(server.Close)
 		return server.URL
 	}
-	h.URL, h.ServerURL, h.storage = start(Main, h.serveMain), start(Server, h.serveServer), start(Storage, h.serveStorage)
+	h.URL, h.storage = start(Main, h.serveMain), start(Storage, h.serveStorage)
 	return h
 }
 
@@ -70,7 +66,7 @@ func (h *Hub) Add(name string, d Dataset) {
 	h.datasets[name] = d
 }
 
-// Rename gives a dataset another name; the hub redirects from the old one, the dataset server does not.
+// Rename gives a dataset another name; the hub redirects from the old one.
 func (h *Hub) Rename(from, to string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -85,7 +81,7 @@ func (h *Hub) Asked() []Request {
 	return slices.Clone(h.asked)
 }
 
-// Sent is how many bytes of bodies all three have sent.
+// Sent is how many bytes of bodies both have sent.
 func (h *Hub) Sent() int64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -111,14 +107,11 @@ func Whole(t testing.TB, split string, ids []string) Dataset {
 	type row struct {
 		ID string `parquet:"instance_id"`
 	}
-	d := Dataset{Config: "default", Split: split, Revision: "1"}
 	var rows []row
 	for _, id := range ids {
 		rows = append(rows, row{id})
-		d.Rows = append(d.Rows, map[string]any{"instance_id": id})
 	}
-	d.Files = [][]byte{Parquet(t, rows)}
-	return d
+	return Dataset{Config: "default", Split: split, Files: [][]byte{Parquet(t, rows)}}
 }
 
 type counted struct {
@@ -158,16 +151,16 @@ func reply(w http.ResponseWriter, status int, v any) {
 	json.NewEncoder(w).Encode(v)
 }
 
-// Refuse answers with an error as hub and dataset server do.
+// Refuse answers with an error as the hub does.
 func Refuse(w http.ResponseWriter, status int, code, message string) {
 	w.Header().Set("X-Error-Code", code)
 	reply(w, status, map[string]string{"error": message})
 }
 
-// serveMain knows /api/datasets/OWNER/NAME[/parquet[/CONFIG[/SPLIT[/N.parquet]]]].
+// serveMain knows /api/datasets/OWNER/NAME/parquet[/CONFIG/SPLIT[/N.parquet]].
 func (h *Hub) serveMain(w http.ResponseWriter, r *http.Request) {
 	parts := strings.Split(strings.TrimPrefix(r.URL.Path, "/api/datasets/"), "/")
-	if len(parts) < 2 {
+	if len(parts) < 3 {
 		Refuse(w, http.StatusNotFound, "", "Not found.")
 		return
 	}
@@ -186,8 +179,6 @@ func (h *Hub) serveMain(w http.ResponseWriter, r *http.Request) {
 		files = append(files, fmt.Sprintf("%s/api/datasets/%s/parquet/%s/%s/%d.parquet", h.URL, name, d.Config, d.Split, i))
 	}
 	switch {
-	case len(rest) == 0:
-		reply(w, http.StatusOK, map[string]string{"id": name})
 	case len(rest) == 1:
 		reply(w, http.StatusOK, map[string]map[string][]string{d.Config: {d.Split: files}})
 	case rest[1] != d.Config || len(rest) > 2 && rest[2] != d.Split:
@@ -209,48 +200,4 @@ func (h *Hub) serveStorage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(d.Files[n]))
-}
-
-// serveServer knows /splits and /rows, whose length is called length and is 100 at most.
-func (h *Hub) serveServer(w http.ResponseWriter, r *http.Request) {
-	ask := r.URL.Query()
-	d, renamed, ok := h.find(ask.Get("dataset"))
-	switch {
-	case renamed != "":
-		Refuse(w, http.StatusNotFound, "RenamedDatasetError", "The dataset has been renamed. Please use the current dataset name.")
-	case !ok:
-		Refuse(w, http.StatusUnauthorized, "ExternalUnauthenticatedError", "The dataset does not exist, or is not accessible.")
-	case r.URL.Path == "/splits":
-		split := map[string]string{"dataset": ask.Get("dataset"), "config": d.Config, "split": d.Split}
-		reply(w, http.StatusOK, map[string]any{"splits": []map[string]string{split}})
-	case r.URL.Path != "/rows" || ask.Get("config") != d.Config || ask.Get("split") != d.Split:
-		Refuse(w, http.StatusNotFound, "ResponseNotFound", "Not found.")
-	default:
-		h.serveRows(w, d, ask.Get("offset"), ask.Get("length"))
-	}
-}
-
-func (h *Hub) serveRows(w http.ResponseWriter, d Dataset, offset, length string) {
-	from, _ := strconv.Atoi(offset)
-	count, err := strconv.Atoi(length)
-	if err != nil {
-		count = 100
-	}
-	if count > 100 || from < 0 || from > len(d.Rows) {
-		Refuse(w, http.StatusUnprocessableEntity, "InvalidParameter", "Parameter 'length' must not be bigger than 100")
-		return
-	}
-	rows, features := []map[string]any{}, []map[string]any{}
-	for i, row := range d.Rows[from:min(from+count, len(d.Rows))] {
-		rows = append(rows, map[string]any{"row_idx": from + i, "row": row, "truncated_cells": []string{}})
-	}
-	if len(d.Rows) > 0 {
-		for name := range d.Rows[0] {
-			features = append(features, map[string]any{"feature_idx": len(features), "name": name})
-		}
-	}
-	w.Header().Set("X-Revision", d.Revision)
-	reply(w, http.StatusOK, map[string]any{
-		"features": features, "rows": rows, "num_rows_total": len(d.Rows), "num_rows_per_page": 100, "partial": false,
-	})
 }

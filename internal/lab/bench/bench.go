@@ -70,7 +70,6 @@ func Run(ctx context.Context, lab Lab, out io.Writer) (err error) {
 		{"native", "Main job against the SDK's own command line", b.againstBefore},
 		{"native", "A rerun with every image present", b.rerun},
 		{"native", "The orchestrator with 500 targets", b.manyTargets},
-		{"native", "Workers, spawned and forked", b.workers},
 		{"rebase", "Rebase against building each image", b.againstBuilding},
 		{"rebase", "From start to last image at a new commit", b.newCommit},
 		{"rebase", "All images at a registry with the limits of ghcr.io", b.limitedWrites},

@@ -18,16 +18,9 @@ var samplerProgram string
 
 // cost is what the processes of one run used.
 type cost struct {
-	peakKB     int           // of the orchestrator's resident memory
-	cpu        time.Duration // of the orchestrator, without its children
-	workers    map[string]bool
-	mostMemory []memory // of the sample with most worker processes, those with little private memory first
-}
-
-type memory struct {
-	RSS     int `json:"rss_kb"`
-	Private int `json:"private_kb"`
-	Shared  int `json:"shared_kb"`
+	peakKB  int             // of the orchestrator's resident memory
+	cpu     time.Duration   // of the orchestrator, without its children
+	workers map[string]bool // by process id
 }
 
 // watch samples a run's container until the run has ended.
@@ -69,7 +62,7 @@ func (c *cost) add(line []byte) {
 			PeakKB int     `json:"peak_kb"`
 			CPU    float64 `json:"cpu_seconds"`
 		}
-		Workers map[string]memory
+		Workers []string
 	}
 	if json.Unmarshal(line, &sample) != nil {
 		return
@@ -77,14 +70,7 @@ func (c *cost) add(line []byte) {
 	if o := sample.Orchestrator; o != nil {
 		c.peakKB, c.cpu = max(c.peakKB, o.PeakKB), time.Duration(o.CPU*float64(time.Second))
 	}
-	var all []memory
-	for pid, m := range sample.Workers {
+	for _, pid := range sample.Workers {
 		c.workers[pid] = true
-		if m.RSS > 0 {
-			all = append(all, m)
-		}
-	}
-	if len(all) >= len(c.mostMemory) && len(all) > 0 {
-		c.mostMemory = all
 	}
 }

@@ -149,3 +149,5 @@ func (b *bench) push(ctx context.Context, tags []string) error {
 	}
 	return nil
 }
+
+func mebibytes(kB int) string { return fmt.Sprintf("%.1f MiB", float64(kB)/1024) }

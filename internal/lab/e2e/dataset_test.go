@@ -41,7 +41,7 @@ func TestDryRun(t *testing.T) {
 			t.Errorf("no tag %s in the summary:\n%s", tag, got.Summary)
 		}
 	}
-	if !strings.Contains(got.Summary, "1 build and") || !strings.Contains(got.Summary, "exists: "+digestInRegistry(t, repo, there)) {
+	if !strings.Contains(got.Summary, "Work left: 1 build;") || !strings.Contains(got.Summary, "exists: "+digestInRegistry(t, repo, there)) {
 		t.Errorf("the summary does not tell the work left:\n%s", got.Summary)
 	}
 	if digest := digestInRegistry(t, repo, missing); digest != "" {

@@ -74,7 +74,7 @@ func TestMainJob(t *testing.T) {
 		got := run.Wait()
 		checkOutputs(t, got, 0, map[string]string{"total": "12", "built": "0", "skipped": "12", "failed": "0"})
 		if len(workers) != 1 {
-			t.Errorf("processes of the SDK that were seen: %v, want the one that names the tags", workers)
+			t.Errorf("workers that were seen: %v, want the one that names the tags", workers)
 		}
 		if strings.Contains(got.Log, "Check builder") {
 			t.Error("builder and registry were checked although nothing had to be built")
@@ -190,8 +190,7 @@ func runsAsAgentServer(t *testing.T, s runner.Step, got runner.Result, id string
 	}
 }
 
-// watchWorkers samples a run's container until the run ends, and returns the ids of all processes that have imported
-// the SDK: workers, and the process that they are forked from.
+// watchWorkers samples a run's container until the run ends, and returns the process ids of all workers.
 func watchWorkers(run *runner.Run) (pids map[string]bool) {
 	ended := make(chan struct{})
 	go func() {
@@ -207,7 +206,7 @@ func watchWorkers(run *runner.Run) (pids map[string]bool) {
 		}
 		said, _ := command("docker", "top", run.Container, "-eo", "pid,args") // fails before and after the container is there
 		for process := range strings.Lines(said) {
-			if strings.Contains(process, "/seed.py ") || strings.Contains(process, "/worker.py ") {
+			if strings.Contains(process, "/worker.py ") {
 				pids[strings.Fields(process)[0]] = true
 			}
 		}

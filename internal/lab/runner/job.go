@@ -203,6 +203,6 @@ var githubVariables = map[string]string{
 	"RUNNER_TOOL_CACHE":          "/opt/hostedtoolcache",
 }
 
-// NoHub points a step at addresses where nothing listens, instead of the Hugging Face hub and its dataset server. The
-// action then uses its embedded lists.
-var NoHub = map[string]string{"HF_ENDPOINT": "http://127.0.0.1:1", "HF_DATASETS_SERVER": "http://127.0.0.1:1"}
+// NoHub points a step at an address where nothing listens, instead of the Hugging Face hub. The action then uses its
+// embedded lists.
+var NoHub = map[string]string{"HF_ENDPOINT": "http://127.0.0.1:1"}

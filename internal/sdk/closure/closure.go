@@ -1,5 +1,5 @@
-// Package closure says what a stage of a Dockerfile is made of, as a hash: it changes when something changes that can
-// change the stage's result, and with nothing else of the file.
+// Package closure computes base keys. A base key identifies what a stage of a Dockerfile is built from: it changes when
+// something changes that can change the stage's result, and with nothing else in the file.
 package closure
 
 import (
@@ -11,81 +11,82 @@ import (
 	"strings"
 )
 
-// BaseArgument is the build argument that names the base. Its value is not in the hash: Key adds the base's digest.
+// BaseArgument is the build argument that names the base. Its value is not in the hash: On adds the base's digest.
 const BaseArgument = "BASE_IMAGE"
 
-// schema is the version of the rule. Another number makes other keys of everything.
+// schema is the version of these rules. Another number changes every key.
 const schema = "eval-base 1"
 
-// keyLength is the number of hexadecimal digits of a Key, 128 bits: far below the 128 characters of a tag.
+// keyLength is the number of hexadecimal digits of a key on a base: 128 bits, far below the 128 characters of a tag.
 const keyLength = 32
 
-// Inputs are what a build is given.
+// Inputs are the inputs of a build.
 type Inputs struct {
 	Dockerfile []byte
-	// Args are the build arguments that are passed, used or not.
+	// Args are the build arguments passed, used or not.
 	Args map[string]string
-	// Context holds the build context's files. It has to tell symbolic links (fs.ReadLinkFS) where there are any. Nil is
-	// an empty one.
+	// Context is the build context. It has to implement fs.ReadLinkFS if it has symbolic links. Nil is an empty context.
 	Context fs.FS
-	// Target is the stage that is built; names of stages have no case. Empty is the last stage.
+	// Target is the stage to build, in any letter case. Empty is the last stage.
 	Target string
-	// Platform is the one that is built for, "linux/amd64".
+	// Platform is the target platform, "linux/amd64".
 	Platform string
 }
 
-// Closure is what the result depends on, but for the base.
-type Closure struct {
-	// Hash is of the stages that the target reaches, of what they are given, and of how the file is read; or, with
-	// WholeFile, of everything. It is a SHA-256 in hexadecimal.
+// BaseKey identifies everything that the result depends on, except the base.
+type BaseKey struct {
+	// Hash is a SHA-256 in hexadecimal.
 	Hash string
-	// WholeFile says that the Dockerfile does not tell what the target depends on, and Why why it does not.
+	// WholeFile reports that the Dockerfile does not tell what the target depends on, so that Hash covers all inputs. Why
+	// is the reason.
 	WholeFile bool
 	Why       string
 }
 
-// unresolved is why the Dockerfile alone does not tell what its target depends on.
+// unresolved is the reason why the Dockerfile alone does not tell what its target depends on.
 type unresolved struct{ why string }
 
 func (e unresolved) Error() string { return e.why }
 
 func unresolvedf(format string, args ...any) error { return unresolved{fmt.Sprintf(format, args...)} }
 
-// Of computes the closure. These are in it: the instructions of each stage that the target reaches by FROM, COPY --from
-// and RUN --mount=from=, without comments and with the bodies of here-documents; the values of the arguments that these
-// stages declare, passed ones before defaults; the files of the context that they copy, with modes; the images that they
-// name; the directives at the file's head; the platform. A fault of another kind than what WholeFile is for is an
-// error: there is no such target, the context cannot be read, or the stage takes more of the base than the base itself.
-func Of(in Inputs) (Closure, error) {
+// Of computes the base key of a stage. The hash covers
+//   - the instructions of each stage that the target reaches by FROM, COPY --from and RUN --mount=from=, without comments
+//     and with the bodies of here-documents
+//   - the values of the arguments that these stages declare
+//   - the images that they name
+//   - the files of the context, if one of these stages reads the context
+//   - the directives at the head of the file
+//   - the platform
+//
+// It is an error if there is no such target, if the context cannot be read, or if the stage uses the name of the base.
+func Of(in Inputs) (BaseKey, error) {
+	var key BaseKey
 	h := newHash(in)
-	err := h.closure()
+	err := h.target()
 	var unclear unresolved
 	if errors.As(err, &unclear) {
+		key.WholeFile, key.Why = true, unclear.why
 		h = newHash(in)
-		return Closure{WholeFile: true, Why: unclear.why}.sum(h, h.everything())
+		err = h.wholeFile()
 	}
-	return Closure{}.sum(h, err)
-}
-
-// sum completes c, unless err says that h is not complete.
-func (c Closure) sum(h *hash, err error) (Closure, error) {
 	if err != nil {
-		return Closure{}, fmt.Errorf("finding what %s is made of: %w", h.in.Target, err)
+		return BaseKey{}, fmt.Errorf("finding what %s is made of: %w", in.Target, err)
 	}
-	c.Hash = h.sum()
-	return c, nil
+	key.Hash = h.sum()
+	return key, nil
 }
 
-// Key names the result of the build on the base of that digest. It is in hexadecimal and fit for a tag.
-func (c Closure) Key(baseDigest string) string {
+// On returns the key of the result of a build on the base with that digest. It is hexadecimal and fit for a tag.
+func (k BaseKey) On(baseDigest string) string {
 	h := newHash(Inputs{})
 	h.field("base", baseDigest)
-	h.field("closure", c.Hash)
+	h.field("closure", k.Hash)
 	return h.sum()[:keyLength]
 }
 
-// closure hashes what the target reaches.
-func (h *hash) closure() error {
+// target hashes the stages that the target reaches.
+func (h *hash) target() error {
 	f, err := parse(h.in.Dockerfile)
 	if err != nil {
 		return err
@@ -114,8 +115,7 @@ func (h *hash) closure() error {
 	return nil
 }
 
-// frontend hashes the arguments that BuildKit itself reads, declared or not: BUILDKIT_SYNTAX takes the place of the
-// directive.
+// frontend hashes the arguments that BuildKit itself reads, declared or not. BUILDKIT_SYNTAX replaces the directive.
 func (h *hash) frontend() {
 	for _, name := range slices.Sorted(maps.Keys(h.in.Args)) {
 		if strings.HasPrefix(name, "BUILDKIT_") || name == "SOURCE_DATE_EPOCH" {
@@ -125,8 +125,8 @@ func (h *hash) frontend() {
 	}
 }
 
-// everything hashes all that the build is given but for the base.
-func (h *hash) everything() error {
+// wholeFile hashes all inputs except the base.
+func (h *hash) wholeFile() error {
 	h.field("whole file", string(h.in.Dockerfile))
 	h.field("target", strings.ToLower(h.in.Target))
 	for _, name := range slices.Sorted(maps.Keys(h.in.Args)) {
@@ -135,8 +135,5 @@ func (h *hash) everything() error {
 			h.field("value", h.in.Args[name])
 		}
 	}
-	if h.in.Context == nil {
-		return nil
-	}
-	return h.tree(".")
+	return h.context()
 }

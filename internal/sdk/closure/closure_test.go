@@ -1,8 +1,12 @@
 package closure
 
 import (
+	"os"
 	"strings"
 	"testing"
+	"testing/fstest"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func TestKeyChangesWithWhatCanChangeTheResult(t *testing.T) {
@@ -23,9 +27,40 @@ func keyOf(t *testing.T, in Inputs) string {
 	t.Helper()
 	c, err := Of(in)
 	if err != nil || c.WholeFile {
-		t.Fatalf("closure %+v, error %v", c, err)
+		t.Fatalf("base key %+v, error %v", c, err)
 	}
-	return c.Key(baseDigest)
+	return c.On(baseDigest)
+}
+
+// Another key of a release makes every registry's eval-bases of it useless: the next run builds them all again, for hours.
+// The files are those that SDK 1.58.2 puts into the build context of its base stage, from its published wheels.
+func TestKeysOfReleasesNeverChange(t *testing.T) {
+	const catalog = "openhands-sdk/openhands/sdk/settings/acp_install_catalog.py"
+	files := fstest.MapFS{}
+	for _, name := range []string{"Dockerfile", catalog} {
+		data, err := os.ReadFile("testdata/sdk-1.58.2/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[name] = &fstest.MapFile{Data: data, Mode: 0o644}
+	}
+	key, err := Of(Inputs{
+		Dockerfile: files["Dockerfile"].Data, Context: files, Target: "base-image-minimal", Platform: "linux/amd64",
+		Args: map[string]string{
+			"BASE_IMAGE": "base/image:1", "OPENHANDS_BUILD_GIT_SHA": "unknown", "OPENHANDS_BUILD_GIT_REF": "unknown",
+			"INSTALL_ACP_PROVIDERS": "claude-code,codex,gemini-cli", "INSTALL_CAPABILITIES": "vscode,browser,docker",
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := BaseKey{Hash: "3c9b4817ac109ce53c72cec84c4aa9ca5eafc9f5d0822d00f68403a47ca45f91"}
+	if diff := cmp.Diff(want, key); diff != "" {
+		t.Errorf("base key (-want +got):\n%s", diff)
+	}
+	if got, want := key.On(baseDigest), "76da45d5c75892a302bec11e15f0790e"; got != want {
+		t.Errorf("key on the base %s is %s, want %s", baseDigest, got, want)
+	}
 }
 
 func TestKey(t *testing.T) {
@@ -33,14 +68,14 @@ func TestKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	key := c.Key(baseDigest)
+	key := c.On(baseDigest)
 	if len(key) != 32 || strings.Trim(key, "0123456789abcdef") != "" {
 		t.Errorf("key %q is not of 32 hexadecimal digits", key)
 	}
-	if c.Key(baseDigest) != key {
-		t.Error("one closure on one base has two keys")
+	if c.On(baseDigest) != key {
+		t.Error("one base key on one base gives two keys")
 	}
-	if c.Key(strings.Replace(baseDigest, "0", "1", 1)) == key {
+	if c.On(strings.Replace(baseDigest, "0", "1", 1)) == key {
 		t.Error("another base's digest makes no other key")
 	}
 }
@@ -81,24 +116,24 @@ func TestNoSuchTarget(t *testing.T) {
 	in.Target = "base-image-minimal"
 	const want = `finding what base-image-minimal is made of: the Dockerfile has no stage "base-image-minimal"`
 	if c, err := Of(in); err == nil || err.Error() != want {
-		t.Errorf("closure %+v, error %v; want %s", c, err, want)
+		t.Errorf("base key %+v, error %v; want %s", c, err, want)
 	}
 }
 
 // The base's digest stands for the base, not for its name.
 func TestBaseNameIsNotTheBase(t *testing.T) {
 	cases := []struct{ name, old, text, want string }{
-		{"the argument in a stage", "ARG WORKER UNSET", "ARG WORKER UNSET BASE_IMAGE", "its argument BASE_IMAGE holds the base's name"},
-		{"in another argument", "ARG MIRROR=mirror/${SUITE}", "ARG MIRROR=${BASE_IMAGE%:*}/${SUITE}", "its argument MIRROR holds the base's name"},
-		{"in a stage's argument", "ARG SHA=unknown", "ARG BASE_IMAGE\nARG SHA=x$BASE_IMAGE", "its argument BASE_IMAGE holds the base's name"},
-		{"in another image's name", "FROM ${PAYLOAD_IMAGE}", "FROM mirror/${BASE_IMAGE}", "FROM mirror/${BASE_IMAGE}, which is made of BASE_IMAGE"},
+		{"the argument in a stage", "ARG WORKER UNSET", "ARG WORKER UNSET BASE_IMAGE", "argument BASE_IMAGE contains the name of the base"},
+		{"in another argument", "ARG MIRROR=mirror/${SUITE}", "ARG MIRROR=${BASE_IMAGE%:*}/${SUITE}", "argument MIRROR contains the name of the base"},
+		{"in a stage's argument", "ARG SHA=unknown", "ARG BASE_IMAGE\nARG SHA=x$BASE_IMAGE", "argument BASE_IMAGE contains the name of the base"},
+		{"in another image's name", "FROM ${PAYLOAD_IMAGE}", "FROM mirror/${BASE_IMAGE}", "FROM mirror/${BASE_IMAGE} uses BASE_IMAGE"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			in := inputs()
 			replacing(c.old, c.text)(&in)
 			if got, err := Of(in); err == nil || !strings.Contains(err.Error(), c.want) {
-				t.Errorf("closure %+v, error %v; want %s", got, err, c.want)
+				t.Errorf("base key %+v, error %v; want %s", got, err, c.want)
 			}
 		})
 	}

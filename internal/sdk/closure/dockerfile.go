@@ -10,7 +10,7 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/shell"
 )
 
-// file is a Dockerfile, read.
+// file is a parsed Dockerfile.
 type file struct {
 	stages        []stage
 	globals       []instructions.KeyValuePairOptional // the arguments before the first FROM, in order
@@ -23,20 +23,19 @@ type stage struct {
 	steps []step
 }
 
-// step is an instruction: its text, and what it means.
+// step is an instruction: its text and its meaning.
 type step struct {
 	node    *parser.Node
 	command instructions.Command
 }
 
-// lexer expands variables as the file's escape directive wants it.
+// lexer expands variables with the escape character of the file.
 type lexer struct {
 	*shell.Lex
 	escape rune
 }
 
-// parse reads a Dockerfile. What it cannot read, the frontend that the syntax directive names may be able to: the error
-// is an unresolved one.
+// parse reads a Dockerfile. Its errors are unresolved: the frontend that the syntax directive names may know more.
 func parse(dockerfile []byte) (*file, error) {
 	parsed, err := parser.Parse(bytes.NewReader(dockerfile))
 	if err != nil {
@@ -76,7 +75,7 @@ func (f *file) add(node *parser.Node) error {
 	return nil
 }
 
-// find gives the last stage of that name among the first end, or -1. Names have no case.
+// find returns the last stage of that name, in any letter case, among the first end stages, or -1.
 func (f *file) find(name string, end int) int {
 	for i := end - 1; i >= 0; i-- {
 		if own := f.stages[i].from.Name; own != "" && strings.EqualFold(own, name) {
@@ -86,7 +85,7 @@ func (f *file) find(name string, end int) int {
 	return -1
 }
 
-// DirectlyOn says whether the stage target is FROM stage itself, with nothing in between. Names have no case.
+// DirectlyOn reports whether the stage target is FROM stage itself. Letter case does not count.
 func DirectlyOn(dockerfile []byte, target, stage string) bool {
 	f, err := parse(dockerfile)
 	if err != nil {

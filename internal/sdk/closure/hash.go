@@ -10,12 +10,11 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 )
 
-// hash takes in what a result depends on, field by field.
+// hash collects what the result of a build depends on, field by field.
 type hash struct {
-	in         Inputs
-	to         stdhash.Hash
-	variables  map[int]*variables // at the ends of the stages that were hashed
-	hasContext bool               // whether something was read from the context
+	in        Inputs
+	to        stdhash.Hash
+	variables map[int]*variables // at the end of each stage hashed so far
 }
 
 func newHash(in Inputs) *hash {
@@ -25,7 +24,7 @@ func newHash(in Inputs) *hash {
 	return h
 }
 
-// field adds a value under a name. Its length keeps it apart from what follows.
+// field adds a named value. Its length separates it from the next field.
 func (h *hash) field(name, value string) {
 	fmt.Fprintf(h.to, "%s %d\n", name, len(value))
 	_, _ = io.WriteString(h.to, value) // A hash has no errors.
@@ -33,7 +32,7 @@ func (h *hash) field(name, value string) {
 
 func (h *hash) sum() string { return hex.EncodeToString(h.to.Sum(nil)) }
 
-// stage hashes a stage that is reached; those that it is FROM come before.
+// stage hashes a reached stage. Its parent comes before it.
 func (h *hash) stage(r *reached, i int) error {
 	own := r.stages[i]
 	h.field("stage", r.name(source{stage: i}))
@@ -55,7 +54,7 @@ func (h *hash) stage(r *reached, i int) error {
 	return nil
 }
 
-// step hashes an instruction, and what it takes from the context.
+// step hashes an instruction, and the context where the instruction reads it.
 func (h *hash) step(r *reached, v *variables, s step) error {
 	if args, ok := s.command.(*instructions.ArgCommand); ok {
 		return h.arguments(r, v, args)
@@ -68,19 +67,14 @@ func (h *hash) step(r *reached, v *variables, s step) error {
 	if env, ok := s.command.(*instructions.EnvCommand); ok {
 		return v.environment(env)
 	}
-	paths, err := contextPaths(v, s)
-	if err != nil {
+	reads, err := readsContext(v, s)
+	if err != nil || !reads {
 		return err
 	}
-	for _, p := range paths {
-		if err := h.context(p); err != nil {
-			return err
-		}
-	}
-	return nil
+	return h.context()
 }
 
-// arguments hashes the value of each argument, not the default that a passed one replaces.
+// arguments hashes the value of each argument: the one passed, or the default.
 func (h *hash) arguments(r *reached, v *variables, args *instructions.ArgCommand) error {
 	for _, arg := range args.Args {
 		text, ofBase, err := v.argument(h.in, r.globals, arg)
@@ -88,7 +82,7 @@ func (h *hash) arguments(r *reached, v *variables, args *instructions.ArgCommand
 			return err
 		}
 		if ofBase {
-			return fmt.Errorf("its argument %s holds the base's name, which the base's digest does not tell", arg.Key)
+			return fmt.Errorf("argument %s contains the name of the base, which the digest of the base does not identify", arg.Key)
 		}
 		h.field("argument", arg.Key)
 		h.field("value", text)

@@ -9,10 +9,10 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 )
 
-// emptyImage is what FROM means by this name.
+// emptyImage is the name of the empty image in FROM.
 const emptyImage = "scratch"
 
-// reached are the stages that a target is made of.
+// reached has the stages that a target is built from.
 type reached struct {
 	file    *file
 	globals globals
@@ -21,18 +21,18 @@ type reached struct {
 
 type reachedStage struct {
 	from     source
-	platform string // as --platform says
+	platform string // the value of --platform
 	steps    [][]source
 }
 
-// source is where a stage or an instruction takes files from: an image, which may be the base, or, without one, a stage.
+// source is where a stage or an instruction takes files from: an image, which may be the base, or a stage.
 type source struct {
 	stage int
 	image string
 	base  bool
 }
 
-// reach finds the stages of target.
+// reach finds the stages that a target is built from.
 func (f *file) reach(in Inputs, target int) (*reached, error) {
 	g, err := f.evaluate(in)
 	if err != nil {
@@ -75,14 +75,14 @@ func (r *reached) from(in Inputs, i int) (own reachedStage, err error) {
 		return own, err
 	}
 	if len(r.globals.missed) > 0 {
-		own.platform = stage.Platform // The builder's, often: nothing is looked up by it, so its text will do.
+		own.platform = stage.Platform // Often the platform of the builder. Nothing is looked up by it, so its text is enough.
 	}
 	name, err := r.globals.expand(stage.BaseName)
 	if err != nil {
 		return own, err
 	}
 	if name == "" {
-		return own, unresolvedf("FROM %s has no name when its arguments are given", stage.BaseName)
+		return own, unresolvedf("FROM %s has no name with these arguments", stage.BaseName)
 	}
 	ofBase := r.globals.hasBase
 	if parent := r.file.find(name, i); parent >= 0 {
@@ -90,13 +90,13 @@ func (r *reached) from(in Inputs, i int) (own reachedStage, err error) {
 		return own, nil
 	}
 	if ofBase && name != in.Args[BaseArgument] {
-		return own, fmt.Errorf("it is FROM %s, which is made of %s and is another image", stage.BaseName, BaseArgument)
+		return own, fmt.Errorf("FROM %s uses %s and is another image", stage.BaseName, BaseArgument)
 	}
 	own.from = source{image: name, base: ofBase}
 	return own, nil
 }
 
-// sources are the stages and images that an instruction takes files from, in its order.
+// sources returns the stages and images that an instruction takes files from, in order.
 func (f *file) sources(s step) ([]source, error) {
 	switch c := s.command.(type) {
 	case *instructions.OnbuildCommand:
@@ -119,7 +119,7 @@ func (f *file) sources(s step) ([]source, error) {
 	return nil, nil
 }
 
-// copySource is what COPY --from means: a number is that of a stage, and nothing else.
+// copySource resolves COPY --from. A number is always that of a stage.
 func (f *file) copySource(from string) (source, error) {
 	v := newVariables(f.lex)
 	if word, err := v.word(from); err != nil || word != from {
@@ -135,7 +135,7 @@ func (f *file) copySource(from string) (source, error) {
 	return source{stage: number}, nil
 }
 
-// named is the stage of that name, wherever it is in the file, or else an image.
+// named returns the stage of that name, wherever it is in the file, or else an image.
 func (f *file) named(name string) source {
 	if i := f.find(name, len(f.stages)); i >= 0 {
 		return source{stage: i}
@@ -143,7 +143,7 @@ func (f *file) named(name string) source {
 	return source{image: name}
 }
 
-// name is what the hash calls a source. A stage goes by its place among those reached.
+// name is the name of a source in the hash. A stage is named by its place among the reached ones.
 func (r *reached) name(s source) string {
 	switch {
 	case s.base:

@@ -8,12 +8,12 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 )
 
-// variables are those whose value is known at some place of the file. It is what BuildKit's lexer asks, and it keeps
-// what the lexer asked for: in vain, or of the base.
+// variables are the variables whose values are known at some point of the file. BuildKit's lexer looks them up. missed
+// and hasBase tell about the last word that was expanded.
 type variables struct {
 	lex    lexer
 	values map[string]string
-	ofBase map[string]bool // those whose value has something of the base's name
+	ofBase map[string]bool // variables whose value uses the name of the base
 
 	missed  []string
 	hasBase bool
@@ -23,7 +23,7 @@ func newVariables(lex lexer) *variables {
 	return &variables{lex: lex, values: map[string]string{}, ofBase: map[string]bool{}}
 }
 
-// Get is for the lexer.
+// Get implements shell.EnvGetter.
 func (v *variables) Get(name string) (string, bool) {
 	value, ok := v.values[name]
 	if !ok {
@@ -33,7 +33,7 @@ func (v *variables) Get(name string) (string, bool) {
 	return value, ok
 }
 
-// Keys is for the lexer.
+// Keys implements shell.EnvGetter.
 func (v *variables) Keys() []string { return slices.Collect(maps.Keys(v.values)) }
 
 // set makes name known.
@@ -47,7 +47,7 @@ func (v *variables) forget(name string) {
 	delete(v.ofBase, name)
 }
 
-// word expands a word. Its value is known if v.missed is empty then.
+// word expands a word. The value is unknown if v.missed is not empty afterwards.
 func (v *variables) word(word string) (string, error) {
 	v.missed, v.hasBase = nil, false
 	result, err := v.lex.ProcessWordWithMatches(word, v)
@@ -57,7 +57,7 @@ func (v *variables) word(word string) (string, error) {
 	return result.Result, nil
 }
 
-// known expands a word whose value has to be known.
+// known expands a word, and fails if its value is unknown.
 func (v *variables) known(word string) (string, error) {
 	value, err := v.word(word)
 	if err == nil && len(v.missed) > 0 {
@@ -66,16 +66,16 @@ func (v *variables) known(word string) (string, error) {
 	return value, err
 }
 
-// clone gives what is known at the begin of a stage FROM the one at whose end v is.
+// clone copies v, for a stage FROM the one that v belongs to.
 func (v *variables) clone() *variables {
 	return &variables{lex: v.lex, values: maps.Clone(v.values), ofBase: maps.Clone(v.ofBase)}
 }
 
-// globals are the variables before the first FROM. A name that is not among them is empty.
+// globals are the variables before the first FROM. Any other variable is empty.
 type globals struct{ *variables }
 
-// evaluate gives the global arguments their values, with those that BuildKit itself sets. Nobody says here on which
-// platform the builder runs.
+// evaluate computes the global arguments and the variables that BuildKit sets itself. The platform of the builder is
+// unknown.
 func (f *file) evaluate(in Inputs) (globals, error) {
 	g := globals{newVariables(f.lex)}
 	os, rest, _ := strings.Cut(in.Platform, "/")
@@ -86,7 +86,7 @@ func (f *file) evaluate(in Inputs) (globals, error) {
 		g.set(name, value, false)
 	}
 	for name, value := range in.Args {
-		if _, ok := predefined[name]; ok || builders(name) {
+		if _, ok := predefined[name]; ok || isBuilderVariable(name) {
 			g.set(name, value, false)
 		}
 	}
@@ -104,22 +104,22 @@ func (f *file) evaluate(in Inputs) (globals, error) {
 	return g, nil
 }
 
-// builders says that name is a variable that tells of the machine that builds.
-func builders(name string) bool {
+// isBuilderVariable reports whether a variable describes the machine that builds.
+func isBuilderVariable(name string) bool {
 	return slices.Contains([]string{"BUILDPLATFORM", "BUILDOS", "BUILDOSVERSION", "BUILDARCH", "BUILDVARIANT"}, name)
 }
 
 // expand expands a word of a FROM or of a global argument.
 func (g globals) expand(word string) (string, error) {
 	value, err := g.word(word)
-	if i := slices.IndexFunc(g.missed, builders); err == nil && i >= 0 {
+	if i := slices.IndexFunc(g.missed, isBuilderVariable); err == nil && i >= 0 {
 		err = unresolvedf("$%s in %s depends on the builder", g.missed[i], word)
 	}
 	return value, err
 }
 
-// argument is the value that a stage's ARG has: "=value", "~text" where variables in its default are not known, or "-"
-// where it has none. v learns it.
+// argument adds an ARG of a stage to v and returns its value for the hash: "=value", "~text" if its default uses unknown
+// variables, or "-" if it has no value.
 func (v *variables) argument(in Inputs, g globals, arg instructions.KeyValuePairOptional) (
 	text string, ofBase bool, err error,
 ) {
@@ -139,13 +139,13 @@ func (v *variables) argument(in Inputs, g globals, arg instructions.KeyValuePair
 	case isGlobal:
 		value, ofBase = inherited, g.ofBase[arg.Key]
 	default:
-		return "-", false, nil // As before: a parent's, or the base's.
+		return "-", false, nil // It keeps the value it has in the parent stage or in the base.
 	}
 	v.set(arg.Key, value, ofBase)
 	return "=" + value, ofBase, nil
 }
 
-// environment learns what an ENV sets. Its text is in the hash, and with it its value.
+// environment adds the variables of an ENV. The text of the instruction is in the hash already.
 func (v *variables) environment(env *instructions.EnvCommand) error {
 	before := v.clone()
 	for _, pair := range env.Env {

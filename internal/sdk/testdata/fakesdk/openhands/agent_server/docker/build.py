@@ -12,15 +12,6 @@ VARIANT = Path("variant").read_text()
 if VARIANT == "broken":
     import no_such_module  # noqa: F401
 
-if VARIANT == "threaded":
-    import threading
-
-    threading.Thread(target=threading.Event().wait, name="price list", daemon=True).start()
-
-if VARIANT == "descriptors":
-    LEFT_OPEN = os.pipe(), open(__file__)
-
-tempfile.gettempdir()  # As something does that the real one imports: it is cached from here on.
 print("noise at import")  # As the real one: whoever speaks a protocol on standard output is lost.
 
 

@@ -1,0 +1,41 @@
+package config
+
+import (
+	"fmt"
+
+	"github.com/OpenHands/eval-images/internal/spelling"
+)
+
+// InputError is an invalid input, together with what to do about it.
+type InputError struct {
+	// Input is the name of the input, "max-workers".
+	Input string
+	// Problem says in one line what is wrong. It quotes the value as it was typed, unless the value is a secret.
+	Problem string
+	// Fix is the text after "hint: ".
+	Fix string
+}
+
+func (e *InputError) Error() string { return e.Input + ": " + e.Problem }
+
+// Hint says what to do about it.
+func (e *InputError) Hint() string { return e.Fix }
+
+// maxQuoted keeps a value on one readable line, even if a whole file was pasted into an input.
+const maxQuoted = 100
+
+// Quote quotes a value on one line, and cuts it if it is too long.
+func Quote(value string) string {
+	if short := []rune(value); len(short) > maxQuoted {
+		return fmt.Sprintf("%q...", string(short[:maxQuoted]))
+	}
+	return fmt.Sprintf("%q", value)
+}
+
+// Nearest returns the known word that is most similar to word, or "" if none is similar.
+func Nearest(word string, known []string) string {
+	if near := spelling.Near(word, known, 1); len(near) > 0 {
+		return near[0]
+	}
+	return ""
+}
