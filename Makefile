@@ -3,47 +3,62 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench soak unit e2e lab down lint packages
+.PHONY: help demo test bench soak unit e2e lab down lint format packages
 
-# $(call step,NAME,COMMAND) says what it does and how long it took.
+# $(call step,NAME,COMMAND) prints the name before the command, and the time it took after it.
 step = @begin=$$SECONDS; echo "==> $(1)"; $(2); echo "==> $(1): done in $$((SECONDS - begin)) s"
+
+# The lab is a module of its own, so that the product's go.mod has only what the product needs.
+lab = go run -C internal/lab .
+testlog = go run -C internal/lab ./testlog
+
+# $(call tool,NAME) is the path of a program whose version is in the lab's go.mod.
+tool = $$(go tool -C internal/lab -n $(1))
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 demo: lab ## set up everything and run the main job as a runner would: 6 images, 2 workers
-	$(call step,demo,go run ./internal/lab demo)
+	$(call step,demo,$(lab) demo)
 
 test: ## set up everything and run every test
-	$(call step,make test,$(MAKE) --no-print-directory unit lab e2e)
+	$(call step,make test,$(MAKE) --no-print-directory unit lab e2e; \
+		echo "==> the ten slowest tests"; cat dist/unit.json dist/e2e.json | $(testlog) -slowest 10)
 
 bench: lab ## measure the main job, built natively and rebased: ratios of one run, under 50 minutes
-	$(call step,bench,go run ./internal/lab bench)
+	$(call step,bench,$(lab) bench)
 
 soak: lab ## kill runs at 20 random moments: half an hour
-	$(call step,soak,go test -count=1 -timeout 90m -v -run TestRebase ./internal/lab/e2e -soak)
+	$(call step,soak,go test -C internal/lab -count=1 -timeout 90m -v -run TestRebase ./e2e -soak)
 
-# The cache of test results does not see the workflows: they are outside of that module.
+# Go's cache of test results does not see that the lab's tests read the Dockerfile and the workflows: -count=1.
 unit: packages lint ## unit and contract tests, with the race detector; no Docker
-	$(call step,unit and contract tests,go test -race -short ./...; go test -C internal/lab/act/tools -count=1 ./...)
+	@mkdir -p dist
+	$(call step,unit and contract tests,{ go test -json -race -short ./...; go test -C internal/lab -json -race -short -count=1 ./...; } \
+		| tee dist/unit.json | $(testlog))
 
 e2e: lab ## the action on the lab, as a runner runs it
-	$(call step,end-to-end tests,go test -count=1 -p 1 -timeout 75m -v ./internal/lab/...)
+	@mkdir -p dist
+	$(call step,end-to-end tests,go test -C internal/lab -json -count=1 -p 1 -timeout 75m ./... | tee dist/e2e.json | $(testlog) -v)
 
 lab: ## bring up the real parts on loopback
-	$(call step,lab up,go run ./internal/lab up)
+	$(call step,lab up,$(lab) up)
 
 down: ## stop the lab; its cache stays
-	$(call step,lab down,go run ./internal/lab down)
+	$(call step,lab down,$(lab) down)
 
-# actionlint's version is in its module, and it is compiled when that has changed. What it would hand to other programs
-# is left out: they are on some machines only.
-lint: ## formatting, go vet and actionlint
-	$(call step,lint,test -z "$$(gofmt -l .)" || { gofmt -l .; echo "hint: gofmt -w ."; exit 1; }; go vet ./...; \
-		go tool -modfile=internal/lab/act/tools/go.mod actionlint -shellcheck= -pyflakes=)
+# actionlint would also run shellcheck and pyflakes, which only some machines have.
+lint: ## formatting, go vet, staticcheck, go.mod and the workflows
+	$(call step,lint,unformatted=$$($(call tool,gofumpt) -l .); [ -z "$$unformatted" ] || { echo "$$unformatted"; echo "hint: make format"; exit 1; }; \
+		staticcheck=$(call tool,staticcheck); \
+		for module in . internal/lab; do (cd $$module; go mod tidy -diff; go vet ./...; "$$staticcheck" ./...); done; \
+		$(call tool,actionlint) -shellcheck= -pyflakes=)
 
-# The race detector needs a C compiler, the worker's tests a Python, and an engine's list of a container's processes ps; a
-# fresh machine may have none of them.
+format: ## format the code
+	$(call tool,gofumpt) -w .
+
+# A fresh machine may lack these: the race detector needs a C compiler, the worker's tests need Python, and docker top
+# needs ps.
 packages:
 	@missing=; command -v cc >/dev/null || missing="gcc libc6-dev"; command -v python3 >/dev/null || missing="$$missing python3"; \
 	command -v ps >/dev/null || missing="$$missing procps"; \

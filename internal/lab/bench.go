@@ -11,7 +11,7 @@ import (
 	"github.com/OpenHands/eval-images/internal/lab/engine"
 )
 
-// runBench measures the main job. What the runs print goes to a file: the tables are what counts.
+// runBench measures the main job. The output of the runs goes to a file; the tables are printed.
 func runBench(ctx context.Context, e *engine.Engine, out io.Writer, part string) error {
 	lab, err := variables(e, parts)
 	if err != nil {

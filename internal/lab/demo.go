@@ -13,10 +13,10 @@ import (
 	"github.com/OpenHands/eval-images/internal/lab/runner"
 )
 
-// demoImages are enough to see 2 workers take turns, and few enough to wait for.
+// demoImages is enough to keep 2 workers busy, and few enough to wait for.
 const demoImages = 6
 
-// demo runs the main job as a runner would, in a workspace that stays, and shows what a user sees.
+// demo runs the main job as a runner would, in a workspace that is kept, and shows what a user sees.
 func demo(ctx context.Context, e *engine.Engine, out io.Writer) error {
 	lab, err := variables(e, parts)
 	if err != nil {
@@ -51,7 +51,7 @@ func demo(ctx context.Context, e *engine.Engine, out io.Writer) error {
 	return show(out, workspace, run.Wait())
 }
 
-// show prints what a job's page would show, and where the files are.
+// show prints the summary and the outputs, and where the files are.
 func show(out io.Writer, workspace string, got runner.Result) error {
 	fmt.Fprintf(out, "\n==> step summary\n\n%s\n==> outputs\n\n", got.Summary)
 	for _, name := range []string{"total", "built", "skipped", "failed", "images-per-hour", "sdist-seconds", "sdk-sha"} {

@@ -16,10 +16,10 @@ import (
 	"github.com/OpenHands/eval-images/internal/lab/services"
 )
 
-var errNotUp = errors.New("the lab is not up, or not as this checkout needs it\nhint: go run ./internal/lab up")
+var errNotUp = errors.New("the lab is not up for this checkout\nhint: make lab")
 
-// env prints what `up` has left, when that is still true: the registry answers, and the sources, whose hash is in the
-// name of the action's image, are the same.
+// env prints the variables that `up` has left, if they are still true: the registry answers, and the sources have the
+// hash that is in the name of the action's image.
 func env(ctx context.Context, e *engine.Engine, out io.Writer) error {
 	kept, err := os.ReadFile(envFile(e))
 	if err != nil {
@@ -59,7 +59,7 @@ func forgetEnv(e *engine.Engine) error {
 	return nil
 }
 
-// variables are what all parts tell of themselves.
+// variables returns the variables of all parts.
 func variables(e *engine.Engine, parts []engine.Part) (map[string]string, error) {
 	values := map[string]string{}
 	for _, part := range parts {
@@ -75,7 +75,7 @@ func variables(e *engine.Engine, parts []engine.Part) (map[string]string, error)
 	return values, nil
 }
 
-// assignments are the parts' variables as lines for a shell, sorted by name.
+// assignments returns the parts' variables as lines for a shell, sorted by name.
 func assignments(e *engine.Engine, parts []engine.Part) (string, error) {
 	values, err := variables(e, parts)
 	if err != nil {
@@ -88,5 +88,5 @@ func assignments(e *engine.Engine, parts []engine.Part) (string, error) {
 	return lines.String(), nil
 }
 
-// quote makes one word of any POSIX shell.
+// quote returns the value as one word of a POSIX shell.
 func quote(value string) string { return "'" + strings.ReplaceAll(value, "'", `'\''`) + "'" }

@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestQuoteIsOneWordOfAShell asks a shell what it makes of each value.
+// TestQuoteIsOneWordOfAShell has a shell read each value.
 func TestQuoteIsOneWordOfAShell(t *testing.T) {
 	cases := []string{"", "plain", "two words", "it's", "$HOME `id` \\ \"x\"", "a\nb", "*", "'"}
 	for _, value := range cases {

@@ -1,33 +1,31 @@
 // Command lab brings up real parts on loopback for tests, the demo and development: an engine, a registry, BuildKit, base
 // images, an SDK and the action's own image.
 //
-//	go run ./internal/lab up    make everything as it should be; what is so already is left alone
-//	go run ./internal/lab env   print the LAB_ variables as shell assignments
-//	go run ./internal/lab demo  run the main job on them as a runner would
-//	go run ./internal/lab bench measure it, against what people ran before and for what it costs; bench native and bench
-//	                            rebase are its parts
-//	go run ./internal/lab down  stop everything; what was slow to make stays in the cache
+//	go run -C internal/lab . up      start every part that does not run as this checkout needs it
+//	go run -C internal/lab . env     print the LAB_ variables as shell assignments
+//	go run -C internal/lab . demo    run the main job as a runner would
+//	go run -C internal/lab . bench   measure the main job; bench native and bench rebase run one half each
+//	go run -C internal/lab . down    stop everything; the cache stays
 package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"os/signal"
-	"path/filepath"
 	"strings"
 	"syscall"
 
-	"github.com/OpenHands/eval-images/internal/lab/bench"
 	"github.com/OpenHands/eval-images/internal/lab/engine"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	// A root shell does not always look where Debian puts daemons and debootstrap.
+	// A root shell may lack the folders of daemons and debootstrap.
 	os.Setenv("PATH", os.Getenv("PATH")+":/usr/sbin:/sbin")
 	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "lab:", err)
@@ -36,14 +34,6 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
-	commands := map[string]func(context.Context, *engine.Engine, io.Writer) error{"up": up, "env": env, "down": down, "demo": demo, "bench": benchOf("")}
-	for _, part := range bench.Parts {
-		commands["bench "+part] = benchOf(part)
-	}
-	command := commands[strings.Join(args, " ")]
-	if command == nil {
-		return fmt.Errorf("usage: go run ./internal/lab up | env | down | demo | bench [%s]", strings.Join(bench.Parts, " | "))
-	}
 	checkout, err := checkout()
 	if err != nil {
 		return err
@@ -52,18 +42,29 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	return command(ctx, e, out)
+	switch strings.Join(args, " ") {
+	case "up":
+		return up(ctx, e, out)
+	case "env":
+		return env(ctx, e, out)
+	case "demo":
+		return demo(ctx, e, out)
+	case "bench":
+		return runBench(ctx, e, out, "")
+	case "bench native", "bench rebase":
+		return runBench(ctx, e, out, args[1])
+	case "down":
+		return down(ctx, e, out)
+	default:
+		return errors.New("usage: go run -C internal/lab . up | env | demo | bench [native | rebase] | down")
+	}
 }
 
-// checkout finds the repository from any folder in it.
+// checkout returns the root of the repository: the folder that go.mod names as the product's replacement.
 func checkout() (string, error) {
-	gomod, err := engine.Run(exec.Command("go", "env", "GOMOD"), nil)
+	folder, err := engine.Run(exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/OpenHands/eval-images"), nil)
 	if err != nil {
 		return "", fmt.Errorf("finding the checkout: %w", err)
 	}
-	return filepath.Dir(gomod), nil
-}
-
-func benchOf(part string) func(context.Context, *engine.Engine, io.Writer) error {
-	return func(ctx context.Context, e *engine.Engine, out io.Writer) error { return runBench(ctx, e, out, part) }
+	return folder, nil
 }

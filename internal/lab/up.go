@@ -19,7 +19,7 @@ import (
 	"github.com/OpenHands/eval-images/internal/lab/standin"
 )
 
-// parts come up in this order; each may rely on those before it.
+// parts come up in this order. Each may need those before it.
 var parts = []engine.Part{
 	host.Part,         // everything below is a container or an image
 	standin.Local,     // what services and Dockerfiles start from
@@ -70,7 +70,7 @@ func down(ctx context.Context, e *engine.Engine, out io.Writer) error {
 	return host.Stop(ctx, e)
 }
 
-// lock keeps two commands from changing the lab at once; the kernel releases a killed one's.
+// lock keeps two commands from changing the lab at once. The kernel releases the lock of a killed one.
 func lock(ctx context.Context, e *engine.Engine, out io.Writer) (unlock func() error, err error) {
 	file, err := os.OpenFile(filepath.Join(e.Cache, "lock"), os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {

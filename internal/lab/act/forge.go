@@ -1,8 +1,8 @@
 // Package act runs this repository's workflows under nektos/act on the lab: real jobs in containers, with the action
-// built from its Dockerfile. What a job finds in GitHub's place is a forge; three actions that only GitHub has are fakes.
+// built from its Dockerfile. A forge takes GitHub's place, and fakes take the place of three actions that need GitHub.
 //
-// act is laxer than a runner: it knows no permissions, no concurrency and no timeout-minutes of jobs, and /github/* is
-// not there. Package runner has the rules of a container action.
+// act does less than a runner: it ignores permissions, concurrency and the timeout-minutes of jobs, and does not mount
+// /github/*. Package runner has the rules of a container action.
 package act
 
 import (
@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	// Name is this repository's on GitHub, and Release the tag that its workflows run by default.
+	// Name is this repository's name on GitHub. Release is the tag that its workflows run by default.
 	Name    = "OpenHands/eval-images"
 	Release = "v1"
 
@@ -25,7 +25,7 @@ const (
 	label   = "eval-images.act"             // of the action's image, with the forge's mark
 )
 
-// Forge has what jobs find in GitHub's place.
+// Forge is what jobs find in GitHub's place.
 type Forge struct {
 	Sources string // a working copy of this repository as it is now, committed or not
 	Mark    string // in the label of the action's image, when it is built from Sources
@@ -33,8 +33,8 @@ type Forge struct {
 	checkout, dir, act, network string
 }
 
-// NewForge lays one out in an empty folder, and compiles act. builder is the name that the fake of setup-buildx-action
-// gives.
+// NewForge makes a forge in an empty folder and compiles act. The fake of setup-buildx-action returns builder as the
+// builder's name.
 func NewForge(ctx context.Context, checkout, dir, network, builder string) (*Forge, error) {
 	checkout, err := filepath.Abs(checkout)
 	if err != nil {
@@ -55,7 +55,7 @@ func NewForge(ctx context.Context, checkout, dir, network, builder string) (*For
 	if err := f.Push(ctx, Name, f.Sources); err != nil {
 		return nil, err
 	}
-	if f.act, err = f.run(ctx, checkout, "go", "tool", "-modfile=internal/lab/act/tools/go.mod", "-n", "act"); err != nil {
+	if f.act, err = f.run(ctx, filepath.Join(checkout, "internal", "lab", "act", "tools"), "go", "tool", "-n", "act"); err != nil {
 		return nil, fmt.Errorf("compiling act: %w", err)
 	}
 	_, err = f.run(ctx, checkout, "docker", "build", "--quiet", "--tag", machine, "internal/lab/act/image")
@@ -65,8 +65,8 @@ func NewForge(ctx context.Context, checkout, dir, network, builder string) (*For
 func (f *Forge) github() string { return filepath.Join(f.dir, "github") }
 func (f *Forge) home() string   { return filepath.Join(f.dir, "home") }
 
-// copySources takes the files that git has or would add, and marks the Dockerfile: act hides that a build was refused,
-// and runs the image of an earlier one.
+// copySources copies the files that git has or would add. It puts a label on the Dockerfile, because act runs the image
+// of an earlier build when a build fails.
 func (f *Forge) copySources(ctx context.Context) error {
 	list, err := f.run(ctx, f.checkout, "git", "ls-files", "--cached", "--others", "--exclude-standard", "-z")
 	if err != nil {
@@ -94,7 +94,7 @@ func (f *Forge) copySources(ctx context.Context) error {
 	return nil
 }
 
-// Push makes a folder a git repository with one commit, and has the forge serve it under a name, with the tag Release.
+// Push makes a folder a git repository with one commit and the tag Release, and has the forge serve it under a name.
 func (f *Forge) Push(ctx context.Context, name, dir string) error {
 	for _, args := range [][]string{
 		{"init", "--quiet", "--initial-branch=main"},

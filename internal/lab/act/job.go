@@ -18,7 +18,7 @@ import (
 	"github.com/OpenHands/eval-images/internal/lab/runner"
 )
 
-// image is what act calls the image that it builds for `uses: ./`.
+// image is act's name for the image that it builds for `uses: ./`.
 const image = "act-dockeraction:latest"
 
 // Job is one run of a workflow.
@@ -30,7 +30,7 @@ type Job struct {
 	Inputs, Variables, Secrets map[string]string
 }
 
-// Result is what a run left.
+// Result is the outcome of a run.
 type Result struct {
 	ExitCode int // of act
 	Log      string
@@ -48,7 +48,7 @@ type Step struct {
 	Summary string
 }
 
-// Run runs a workflow to its end, one job after another. What act says goes to log, too.
+// Run runs the jobs of a workflow, one after another. act's output goes to log, too.
 func (f *Forge) Run(ctx context.Context, job Job, log io.Writer) (Result, error) {
 	uploads, err := os.MkdirTemp(f.dir, "uploads-")
 	if err != nil {
@@ -61,17 +61,17 @@ func (f *Forge) Run(ctx context.Context, job Job, log io.Writer) (Result, error)
 	if err != nil {
 		return Result{}, err
 	}
-	// The layers stay, for the next build.
+	// The layers stay for the next build.
 	if _, err := f.run(ctx, f.dir, "docker", "rmi", "--force", "--no-prune", image); err != nil && !strings.Contains(err.Error(), "No such image") {
 		return Result{}, err
 	}
-	if err := f.removeLeft(ctx); err != nil {
+	if err := f.removeLeftovers(ctx); err != nil {
 		return Result{}, err
 	}
 	cmd := exec.CommandContext(ctx, f.act, args...)
 	cmd.Dir = job.Repository
 	cmd.Env = f.environment()
-	// On a signal act removes the job's containers.
+	// act removes the job's containers when it is interrupted.
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 20 * time.Second
 	got, err := follow(cmd, log)
@@ -88,10 +88,11 @@ func (f *Forge) Run(ctx context.Context, job Job, log io.Writer) (Result, error)
 	return got, err
 }
 
-// removeLeft removes the containers of a run that was killed: act names a job's volume after the job, and cannot make it
-// anew while such a container has it.
-func (f *Forge) removeLeft(ctx context.Context) error {
-	// A step's container is in its job's network namespace, so in no network; it has ended when its job's was removed.
+// removeLeftovers removes the containers of a killed run. act names a job's volume after the job and cannot make it again
+// while such a container uses it.
+func (f *Forge) removeLeftovers(ctx context.Context) error {
+	// A step's container shares its job's network namespace, so it is in no network itself. It ended when the job's
+	// container was removed.
 	for _, those := range [][]string{{"network=" + f.network}, {"status=exited", "status=created", "status=dead"}} {
 		find := []string{"ps", "--all", "--quiet", "--filter", "name=^act-"}
 		for _, filter := range those {
@@ -108,7 +109,7 @@ func (f *Forge) removeLeft(ctx context.Context) error {
 	return nil
 }
 
-// environment has nothing of the user's: act gives jobs what it finds.
+// environment has none of the user's variables, because act passes its own on to the jobs.
 func (f *Forge) environment() []string {
 	env := []string{"HOME=" + f.home(), "XDG_CACHE_HOME=" + f.home(), "XDG_CONFIG_HOME=" + f.home(), "PATH=" + os.Getenv("PATH")}
 	if host := os.Getenv("DOCKER_HOST"); host != "" {
@@ -141,7 +142,7 @@ func (f *Forge) args(job Job, uploads string) ([]string, error) {
 	return args, nil
 }
 
-// fakes has act take, for every version of an action that a workflow names, the fake of that action.
+// fakes returns the flags with which act uses a fake for every action, at every version, that a workflow names.
 func (f *Forge) fakes() ([]string, error) {
 	paths, err := filepath.Glob(filepath.Join(f.Sources, ".github", "workflows", "*.yml"))
 	if err != nil {
@@ -154,7 +155,8 @@ func (f *Forge) fakes() ([]string, error) {
 			return nil, fmt.Errorf("reading a workflow: %w", err)
 		}
 		for line := range strings.Lines(string(content)) {
-			_, uses, _ := strings.Cut(strings.TrimSpace(line), "uses: ")
+			_, uses, _ := strings.Cut(line, "uses: ")
+			uses, _, _ = strings.Cut(strings.TrimSpace(uses), " ") // without the comment behind it
 			action, _, versioned := strings.Cut(uses, "@")
 			fake := filepath.Join(f.checkout, "internal", "lab", "act", "fakes", filepath.Base(action))
 			if _, err := os.Stat(fake); err == nil && versioned {
@@ -213,7 +215,7 @@ func follow(cmd *exec.Cmd, log io.Writer) (Result, error) {
 	return got, nil
 }
 
-// add takes what a line says of a step; those inside a composite action count for the step that uses it.
+// add records what a line says about a step. The steps of a composite action count for the step that uses it.
 func (r *Result) add(e event) {
 	if e.Stage != "Main" || len(e.StepID) != 1 {
 		return
@@ -234,7 +236,7 @@ func (r *Result) add(e event) {
 	}
 }
 
-// Step finds a step by its name in the job whose name begins with job; an empty Step did not run.
+// Step returns the step of that name in the job whose name begins with job, or an empty Step if it did not run.
 func (r Result) Step(job, name string) Step {
 	for _, step := range r.Steps {
 		if strings.HasPrefix(step.Job, job) && step.Name == name {
@@ -244,7 +246,7 @@ func (r Result) Step(job, name string) Step {
 	return Step{}
 }
 
-// uploaded also lists what no upload has put there, with its own name.
+// uploaded returns the file of each artifact. It also lists files that no upload has put there, under their own names.
 func uploaded(dir string) (map[string]string, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {

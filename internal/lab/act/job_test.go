@@ -10,8 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestFollow reads lines as act 0.2.89 writes them: a composite action's own steps must not count as the job's, and its
-// last word is no JSON.
+// TestFollow reads lines of act 0.2.89. A composite action's steps must not count as the job's, and act's last line is
+// not JSON.
 func TestFollow(t *testing.T) {
 	const lines = `{"job":"J/build","msg":"⭐ Run Main Make a builder","stage":"Main","step":"Make a builder","stepID":["buildx"]}
 {"arg":"inner","command":"set-output","job":"J/build","msg":"x","name":"name","stage":"Main","step":"Fake builder","stepID":["buildx","builder"]}
@@ -37,7 +37,7 @@ Error: Job 'build' failed
 	}
 }
 
-// TestUploaded: what an input that was run as a program leaves beside the uploads must be seen.
+// TestUploaded: a file that an executed input left beside the uploads must be seen.
 func TestUploaded(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.Mkdir(filepath.Join(dir, "record"), 0o755); err != nil {

@@ -1,5 +1,4 @@
-// Package action is the action's own image in the lab, built from the project's Dockerfile as a runner builds it, with
-// the classic builder.
+// Package action builds the action's image from the project's Dockerfile as a runner does, with the classic builder.
 package action
 
 import (
@@ -34,7 +33,7 @@ func up(ctx context.Context, e *engine.Engine, log io.Writer) error {
 	return e.Build(ctx, log, e.Checkout, image)
 }
 
-// Image is the name of the image that is built from the sources below root as they are now, committed or not.
+// Image returns the name of the image that is built from the sources below root, committed or not.
 func Image(root string) (string, error) {
 	key, err := engine.FilesKey(sources{os.DirFS(root)})
 	if err != nil {
@@ -43,12 +42,12 @@ func Image(root string) (string, error) {
 	return "eval-images-lab/action:" + key, nil
 }
 
-// sources are the files that enter the image: what .dockerignore lets pass, the Dockerfile and .dockerignore itself.
+// sources are the files that enter the image: those that .dockerignore admits, the Dockerfile and .dockerignore itself.
 type sources struct{ fs.FS }
 
 var topLevel = []string{"Dockerfile", ".dockerignore", "go.mod", "go.sum", "main.go", "internal"}
 
-// ReadDir is what fs.WalkDir sees of a folder.
+// ReadDir filters what fs.WalkDir sees of a folder.
 func (s sources) ReadDir(folder string) ([]fs.DirEntry, error) {
 	all, err := fs.ReadDir(s.FS, folder)
 	if err != nil {

@@ -56,7 +56,8 @@ func key(t *testing.T, files fs.FS) string {
 	return key
 }
 
-// TestSourcesAreTheBuildContext asks the engine what .dockerignore lets pass, since both lists must change together.
+// TestSourcesAreTheBuildContext asks the engine which files .dockerignore admits: the list in this package must be the
+// same.
 func TestSourcesAreTheBuildContext(t *testing.T) {
 	needEngine(t)
 	const image = "eval-images-lab/context"
@@ -72,7 +73,8 @@ func TestSourcesAreTheBuildContext(t *testing.T) {
 	}
 }
 
-// entering lists what enters the image. The Dockerfile and .dockerignore reach the engine, but no COPY takes them.
+// entering lists the files that enter the image. The Dockerfile and .dockerignore reach the engine, but COPY does not
+// see them.
 func entering(t *testing.T) []string {
 	t.Helper()
 	var files []string
@@ -129,7 +131,7 @@ func TestImageHasWhatTheProgramRuns(t *testing.T) {
 	}
 }
 
-// labImage is the image of the sources as they are, which `up` has built.
+// labImage returns the image of the present sources, which `up` has built.
 func labImage(t *testing.T) string {
 	t.Helper()
 	needEngine(t)
@@ -138,7 +140,7 @@ func labImage(t *testing.T) string {
 		t.Fatal(err)
 	}
 	if err := docker(t.Context(), "image", "inspect", image).Run(); err != nil {
-		t.Fatalf("there is no %s\nhint: go run ./internal/lab up", image)
+		t.Fatalf("there is no %s\nhint: make lab", image)
 	}
 	return image
 }

@@ -1,5 +1,5 @@
-// Package bases is the lab's base images: real instance ids, each with an image in the shape of SWE-bench's behind the
-// mirror of docker.io, as docker.io/swebench/sweb.eval.x86_64.<repo>_1776_<name>:latest.
+// Package bases makes the lab's base images: for each of a few real instance ids an image in the shape of SWE-bench's,
+// behind the mirror of docker.io as docker.io/swebench/sweb.eval.x86_64.<repo>_1776_<name>:latest.
 package bases
 
 import (
@@ -19,17 +19,17 @@ import (
 //go:embed instances.txt
 var list string
 
-// Ordinary is how many of the first instances have ordinary bases; those of sphinx-doc, with pip in their environment,
-// follow.
+// Ordinary is the number of instances with ordinary base images; they come first. Those of sphinx-doc, with pip in
+// their environment, follow.
 const Ordinary = 12
 
-// Part makes the base images and puts them into the registry.
+// Part makes the base images and pushes them.
 var Part = engine.Part{Name: "base images", Up: up, Env: env}
 
-// Instances are the ids that have a base image in the lab.
+// Instances returns the ids that have a base image in the lab.
 func Instances() []string { return strings.Fields(list) }
 
-// Repository is where the base image of an instance stands in the lab's registry, below the mirror of docker.io.
+// Repository returns the repository of an instance's base image in the lab's registry, below the mirror of docker.io.
 func Repository(instance string) string {
 	return "hub/swebench/sweb.eval.x86_64." + strings.ReplaceAll(instance, "__", "_1776_")
 }
@@ -37,7 +37,8 @@ func Repository(instance string) string {
 func env(e *engine.Engine) (map[string]string, error) {
 	return map[string]string{
 		"LAB_INSTANCES": instancesFile(e),
-		// The registry itself, not docker.io: only BuildKit knows the mirrors, and the action asks for digests too.
+		// The address of the registry itself: only BuildKit knows the mirrors, and the action reads the base images'
+		// digests too.
 		"LAB_BASE_IMAGE_TEMPLATE": engine.RegistryInside + "/" + Repository("{repo}__{name}") + ":latest",
 	}, nil
 }
@@ -48,13 +49,13 @@ func up(ctx context.Context, e *engine.Engine, log io.Writer) error {
 	if err := os.WriteFile(instancesFile(e), []byte(list), 0o644); err != nil {
 		return fmt.Errorf("writing the lab's instances: %w", err)
 	}
-	sources := filepath.Join(e.Checkout, "internal", "lab", "bases", "image")
+	sources := e.Lab("bases", "image")
 	key, err := engine.FilesKey(os.DirFS(sources))
 	if err != nil {
 		return err
 	}
 	for _, instance := range Instances() {
-		there, err := isThere(ctx, instance, key)
+		there, err := isUpToDate(ctx, instance, key)
 		if err != nil {
 			return err
 		}
@@ -68,9 +69,9 @@ func up(ctx context.Context, e *engine.Engine, log io.Writer) error {
 	return nil
 }
 
-// isThere tells whether the registry has the instance's image as this recipe makes it. A tag with the recipe's key has
-// to be on the same image as latest: tests replace and remove base images.
-func isThere(ctx context.Context, instance, key string) (bool, error) {
+// isUpToDate reports whether the registry has the instance's image as this recipe makes it. The tag with the recipe's key
+// must be on the same image as latest, because tests replace and remove base images.
+func isUpToDate(ctx context.Context, instance, key string) (bool, error) {
 	latest, err := tag(instance, "latest")
 	if err != nil {
 		return false, err
@@ -94,7 +95,7 @@ func makeBase(ctx context.Context, e *engine.Engine, log io.Writer, sources, ins
 		"--build-arg", "REPOSITORY="+repository, "--build-arg", "INSTANCE="+instance); err != nil {
 		return err
 	}
-	// The key's tag last: an interrupted push is made again.
+	// Push the tag with the key last, so that an interrupted push is repeated.
 	for _, version := range []string{"latest", key} {
 		if err := e.Push(ctx, log, image, Repository(instance)+":"+version); err != nil {
 			return err

@@ -42,8 +42,8 @@ func TestTemplate(t *testing.T) {
 	}
 }
 
-// TestLayers reads the lab's registry: instances share all layers but their own, and only with their repository the
-// environment.
+// TestLayers reads the lab's registry: all instances share the root, instances of one repository also share the
+// environment, and only the last layer is their own.
 func TestLayers(t *testing.T) {
 	if testing.Short() {
 		t.Skip("needs the lab")
@@ -75,7 +75,7 @@ func layers(t *testing.T, instance string) []v1.Hash {
 	}
 	image, err := remote.Image(reference, remote.WithContext(t.Context()))
 	if err != nil {
-		t.Fatalf("reading the base image of %s: %v\nhint: go run ./internal/lab up", instance, err)
+		t.Fatalf("reading the base image of %s: %v\nhint: make lab", instance, err)
 	}
 	manifest, err := image.Manifest()
 	if err != nil {

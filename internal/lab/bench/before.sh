@@ -1,5 +1,5 @@
 #!/bin/bash
-# What existed before the action: the SDK's own command line, once for each image, two at a time. Arguments: the SDK's
+# Builds images as before the action existed: by the SDK's own command line, once for each image. Arguments: the SDK's
 # options as flags.
 . "$(dirname "$0")/prepare.sh"
 sdist=()
@@ -8,7 +8,7 @@ if [ "$SDIST" = once ]; then
 	sdist=(--prebuilt-sdist /sdist/*.tar.gz)
 fi
 mark sdist
-# Each line of the list is a base image and the custom tag for it.
+# Each line of the list has a base image and a custom tag.
 xargs -P "$WORKERS" -L 1 sh -c 'exec >"/logs/$2" 2>&1; base=$1 tag=$2; shift 2
 	exec /venv/bin/python -P -m openhands.agent_server.docker.build --base-image "$base" --custom-tags "$tag" \
 	--image "$IMAGE" --target source-minimal --platforms linux/amd64 --push "$@"' sh <<<"$(

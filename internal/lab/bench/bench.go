@@ -1,5 +1,5 @@
-// Package bench measures the main job on the lab: against what people ran before it, and for what it costs. Its figures
-// are ratios from one run on one machine; absolute ones change by half from run to run.
+// Package bench measures the main job on the lab: its cost, and its time compared with other ways to make the images.
+// Only ratios within one run mean something; absolute figures change by half from run to run.
 package bench
 
 import (
@@ -16,32 +16,29 @@ import (
 	"github.com/OpenHands/eval-images/internal/lab/runner"
 )
 
-// The size of a measured run: enough images for the set-up to be shared, and workers for two cores.
+// The size of a measured run. The images share the set-up, so there are several; two cores take two workers.
 const (
 	images  = 12
 	workers = 2
 )
 
-// Parts are what can be measured by itself.
-var Parts = []string{"native", "rebase"}
-
-// Lab is where a bench runs, and what of it.
+// Lab is the input of a bench.
 type Lab struct {
-	// Values are the lab's own variables, as `go run ./internal/lab env` prints them.
+	// Values are the lab's variables, as `go run -C internal/lab . env` prints them.
 	Values map[string]string
 	// ActionFile is the path of action.yml.
 	ActionFile string
-	// Workspace is an empty folder; all runs share it, and the cache of Python packages that is in it.
+	// Workspace is an empty folder for all runs and their cache of Python packages.
 	Workspace string
 	// Instances are the ids to build.
 	Instances []string
-	// Part is what to measure: native, rebase, or empty for both.
+	// Part is native or rebase, or empty for both.
 	Part string
-	// Log gets what the runs print.
+	// Log gets the output of the runs.
 	Log io.Writer
 }
 
-// bench is a Lab with what the measurements share.
+// bench is the state that the measurements share.
 type bench struct {
 	Lab
 	start time.Time // makes the names of this bench's images its own
@@ -52,7 +49,7 @@ type bench struct {
 	rebasing rebasing
 }
 
-// Run measures everything, and prints a table of each to out.
+// Run measures, and prints a table for each measurement to out.
 func Run(ctx context.Context, lab Lab, out io.Writer) (err error) {
 	if len(lab.Instances) < images {
 		return fmt.Errorf("benching %d images: the lab has %d instances", images, len(lab.Instances))
@@ -112,31 +109,32 @@ func (b *bench) step(commit, repository string, ids []string) runner.Step {
 	}
 }
 
-// environment says what a run finds: no hub, and, as on a machine that has built before, the SDK's Python packages.
+// environment returns the variables of a run: no hub, and a cache of Python packages as on a machine that has built
+// before.
 func environment() map[string]string {
 	env := maps.Clone(runner.NoHub)
 	env["UV_CACHE_DIR"] = packagesInside
 	return env
 }
 
-// Where the workspace's folders are for what runs in containers.
+// Paths of the workspace's folders in containers.
 const (
 	workspaceInside = "/github/workspace"
 	sdkInside       = "file://" + workspaceInside + "/sdk.git"
 	packagesInside  = workspaceInside + "/uv-cache"
 )
 
-// image is a repository that no earlier bench has pushed to.
+// image returns a repository to which no earlier bench has pushed.
 func (b *bench) image(repository string) string {
 	return b.Values["LAB_REGISTRY_INSIDE"] + "/" + b.path(repository)
 }
 
-// path is such a repository without the registry.
+// path is image without the registry.
 func (b *bench) path(repository string) string {
 	return fmt.Sprintf("bench-%d/%s", b.start.Unix(), repository)
 }
 
-// run runs a step to its end, and wants every image built.
+// run runs a step and checks that it built so many images.
 func (b *bench) run(ctx context.Context, s runner.Step, wantBuilt int) (runner.Result, time.Duration, error) {
 	begin := time.Now()
 	started, err := s.Start(ctx)
@@ -148,7 +146,7 @@ func (b *bench) run(ctx context.Context, s runner.Step, wantBuilt int) (runner.R
 	return got, took, checkBuilt(got, wantBuilt)
 }
 
-// checkBuilt keeps a run that did something else than it should out of the table.
+// checkBuilt returns an error for a run that did not do what is measured.
 func checkBuilt(got runner.Result, want int) error {
 	if got.ExitCode != 0 || got.Outputs["built"] != fmt.Sprint(want) {
 		return fmt.Errorf("the run ended with %d after building %s images, want %d", got.ExitCode, got.Outputs["built"], want)
@@ -156,7 +154,7 @@ func checkBuilt(got runner.Result, want int) error {
 	return nil
 }
 
-// write puts a program into the workspace.
+// write writes an executable file into the workspace.
 func (b *bench) write(name, content string) error {
 	if err := os.WriteFile(filepath.Join(b.Workspace, name), []byte(content), 0o755); err != nil {
 		return fmt.Errorf("writing %s: %w", name, err)

@@ -7,13 +7,13 @@ import (
 	"strings"
 )
 
-// The images that this bench adds to the engine.
+// Images that the bench adds to the engine.
 const (
 	stubbedImage  = "eval-images-lab/bench-action"
 	noEngineImage = "eval-images-lab/bench-no-engine"
 )
 
-// cached are the records of the builder's cache, of those that a filter names where one is given.
+// cached returns the ids in the builder's cache, or those that a filter selects.
 func (b *bench) cached(ctx context.Context, filter ...string) (map[string]bool, error) {
 	said, err := b.buildctl(ctx, append([]string{"du", "--format", `{{range .}}{{.ID}} {{end}}`}, filter...)...)
 	if err != nil {
@@ -26,8 +26,8 @@ func (b *bench) cached(ctx context.Context, filter ...string) (map[string]bool, 
 	return ids, nil
 }
 
-// clean removes what this bench has added to the engine and to the builder's cache, which would be gigabytes after each;
-// what it has pushed stays in the registry, where layers are shared.
+// clean removes what the bench has added to the engine and to the builder's cache, which is gigabytes. Pushed images
+// stay in the registry, where they share layers.
 func (b *bench) clean(ctx context.Context) error {
 	for _, image := range []string{stubbedImage, noEngineImage} {
 		_ = exec.CommandContext(ctx, "docker", "image", "rm", image).Run() // it is there where its part has run
@@ -35,8 +35,8 @@ func (b *bench) clean(ctx context.Context) error {
 	return b.uncache(ctx)
 }
 
-// cleanAgents removes the layers with the agent that this bench has added to the builder's cache: 0.7 GB for each image,
-// and of no use at another commit.
+// cleanAgents removes the agent layers that the bench has added to the builder's cache: 0.7 GB for each image, useless
+// at another commit.
 func (b *bench) cleanAgents(ctx context.Context) error {
 	return b.uncache(ctx, "--filter", "description~=source-minimal")
 }
@@ -60,7 +60,7 @@ func (b *bench) uncache(ctx context.Context, filter ...string) error {
 	return nil
 }
 
-// addedTo are the members of now that were not there before.
+// addedTo returns the members of now that are not in before.
 func addedTo(before, now map[string]bool) (added []string) {
 	for id := range now {
 		if !before[id] {
@@ -70,7 +70,7 @@ func addedTo(before, now map[string]bool) (added []string) {
 	return added
 }
 
-// buildctl asks the builder that buildx made, in its container.
+// buildctl runs buildctl in the builder's container.
 func (b *bench) buildctl(ctx context.Context, args ...string) (string, error) {
 	container := "buildx_buildkit_" + b.Values["LAB_BUILDER"] + "0"
 	said, err := exec.CommandContext(ctx, "docker", append([]string{"exec", container, "buildctl"}, args...)...).CombinedOutput()

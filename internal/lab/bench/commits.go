@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// commits makes further commits of one SDK release, each with a comment of its own in a file of the agent server: as after
-// any change there, the agent is built anew, on a builder that is warm otherwise. With equal files, all but the base stage
-// would come from the builder's cache, however new the SHA is.
+// commits makes further commits of one SDK release. Each has a comment of its own in a file of the agent server, so the
+// agent must be built again on a builder that is warm otherwise. With equal files BuildKit would reuse everything but
+// the base stage, whatever the SHA.
 type commits struct {
 	folder, ref string
 	made        int
@@ -26,7 +26,7 @@ func (c *commits) clone(ctx context.Context, from string) error {
 	return nil
 }
 
-// next gives the name of a branch at a commit that was never built.
+// next returns the name of a branch at a commit that was never built.
 func (c *commits) next(ctx context.Context) (branch string, err error) {
 	c.made++
 	branch = fmt.Sprintf("bench-%d", c.made)
@@ -42,7 +42,7 @@ func (c *commits) next(ctx context.Context) (branch string, err error) {
 	return branch, err
 }
 
-// changed is the release's tree with another content of the file, which has none of its own.
+// changed returns the release's tree with another content of a file that is empty in the release.
 func (c *commits) changed(ctx context.Context, content string) (tree string, err error) {
 	const file = "openhands-agent-server/openhands/agent_server/__init__.py"
 	written := filepath.Join(c.folder, "bench-file")

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// Each commit has files of its own: a builder knows equal ones again, whatever the SHA is.
+// Each commit has files of its own, because a builder reuses layers of equal files.
 func TestCommits(t *testing.T) {
 	from := t.TempDir()
 	file := filepath.Join("openhands-agent-server", "openhands", "agent_server", "__init__.py")
@@ -19,8 +19,12 @@ func TestCommits(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, args := range [][]string{{"init", "--quiet"}, {"add", "."},
-		{"-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "--message", "release"}, {"tag", "v1"}} {
+	for _, args := range [][]string{
+		{"init", "--quiet"},
+		{"add", "."},
+		{"-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "--message", "release"},
+		{"tag", "v1"},
+	} {
 		if out, err := exec.Command("git", append([]string{"-C", from}, args...)...).CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}

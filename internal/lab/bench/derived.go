@@ -16,10 +16,10 @@ import (
 	"github.com/OpenHands/eval-images/internal/lab/bases"
 )
 
-// derive gives each instance a base image of its own in this bench's repository: one of the lab's with one more file.
-func (b *bench) derive(ctx context.Context, instances []string) error {
+// pushDistinctBases gives each instance a base image of its own: one of the lab's with one more file.
+func (b *bench) pushDistinctBases(ctx context.Context, instances []string) error {
 	for i, instance := range instances {
-		image, err := b.another(ctx, b.Instances[i%len(b.Instances)], i)
+		image, err := b.distinctBase(ctx, b.Instances[i%len(b.Instances)], i)
 		if err != nil {
 			return err
 		}
@@ -34,8 +34,8 @@ func (b *bench) derive(ctx context.Context, instances []string) error {
 	return nil
 }
 
-// label gives the instances base images that are those of others, in turn, but for a label.
-func (b *bench) label(ctx context.Context, instances, having []string) error {
+// pushLabelledBases gives each instance a copy of a base image in having that differs in a label only.
+func (b *bench) pushLabelledBases(ctx context.Context, instances, having []string) error {
 	var from []name.Tag
 	for _, instance := range having {
 		ref, err := b.base(instance)
@@ -52,10 +52,10 @@ func (b *bench) label(ctx context.Context, instances, having []string) error {
 		}
 		to = append(to, ref)
 	}
-	return labelled(ctx, from, to)
+	return pushLabelled(ctx, from, to)
 }
 
-// base is an instance's base image, as the host knows it.
+// base returns an instance's base image, by its name on the host.
 func (b *bench) base(instance string) (name.Tag, error) {
 	ref, err := name.NewTag(b.Values["LAB_REGISTRY"] + "/" + b.path("bases") + ":" + instance)
 	if err != nil {
@@ -64,8 +64,8 @@ func (b *bench) base(instance string) (name.Tag, error) {
 	return ref, nil
 }
 
-// another is an instance's base image with a small layer on it that no other has.
-func (b *bench) another(ctx context.Context, instance string, number int) (v1.Image, error) {
+// distinctBase returns an instance's base image with a small layer of its own.
+func (b *bench) distinctBase(ctx context.Context, instance string, number int) (v1.Image, error) {
 	ref, err := name.ParseReference(b.Values["LAB_REGISTRY"] + "/" + bases.Repository(instance))
 	if err != nil {
 		return nil, fmt.Errorf("naming a base image of the lab: %w", err)

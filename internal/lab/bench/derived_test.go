@@ -17,7 +17,7 @@ import (
 	"github.com/OpenHands/eval-images/internal/lab/bases"
 )
 
-// Three instances get a base each, two more those of the first two with a label, and all images are whole.
+// Three instances get a base each, two more get the first two with a label, and all images are complete.
 func TestDerive(t *testing.T) {
 	server := httptest.NewServer(registry.New())
 	defer server.Close()
@@ -32,10 +32,10 @@ func TestDerive(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := b.derive(t.Context(), []string{"1", "2", "3"}); err != nil {
+	if err := b.pushDistinctBases(t.Context(), []string{"1", "2", "3"}); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.label(t.Context(), []string{"4", "5"}, []string{"1", "2"}); err != nil {
+	if err := b.pushLabelledBases(t.Context(), []string{"4", "5"}, []string{"1", "2"}); err != nil {
 		t.Fatal(err)
 	}
 	digests, top := map[v1.Hash]string{}, map[string]v1.Hash{}
@@ -71,11 +71,15 @@ func ref(t *testing.T, text string) name.Reference {
 	return ref
 }
 
-// The tags of eval-bases are taken from what was asked, each once, and no other path is.
+// evalBases takes each tag once, and no other path.
 func TestEvalBases(t *testing.T) {
 	there, missing := evalBases([]request{
-		{"GET", "manifests/eval-base-1", "200"}, {"GET", "manifests/eval-base-2", "404"}, {"GET", "manifests/eval-base-2", "404"},
-		{"HEAD", "manifests/some-tag", "404"}, {"GET", "blobs/eval-base-3", "404"}, {"GET", "manifests/eval-base-4", "500"},
+		{"GET", "manifests/eval-base-1", "200"},
+		{"GET", "manifests/eval-base-2", "404"},
+		{"GET", "manifests/eval-base-2", "404"},
+		{"HEAD", "manifests/some-tag", "404"},
+		{"GET", "blobs/eval-base-3", "404"},
+		{"GET", "manifests/eval-base-4", "500"},
 	})
 	if diff := cmp.Diff([][]string{{"eval-base-1"}, {"eval-base-2"}}, [][]string{there, missing}); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

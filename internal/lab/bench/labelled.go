@@ -17,9 +17,9 @@ import (
 // pushes is how many images are put into the registry at once.
 const pushes = 8
 
-// labelled puts under each tag of to an image of from, in turn, that has a label more: to a registry each is another one,
-// with a configuration of its own, and no layer is new.
-func labelled(ctx context.Context, from, to []name.Tag) error {
+// pushLabelled pushes to each tag in to one of the images in from, in turn, with another label. All have a configuration of
+// their own, but no layer is new.
+func pushLabelled(ctx context.Context, from, to []name.Tag) error {
 	var images []v1.Image
 	for _, ref := range from {
 		image, err := remote.Image(ref, remote.WithContext(ctx))
@@ -62,15 +62,15 @@ func withLabel(image v1.Image, value string) (v1.Image, error) {
 	return mutate.Config(image, config)
 }
 
-// labelEvalBases gives all other instances an eval-base with a configuration of its own: one of those that are there, with a
-// label more. Which tags these need, the registry's log tells: a dry run asks for them in vain. What eval-base an instance
-// gets does not matter, for none of the layers is looked into.
+// labelEvalBases gives all other instances an eval-base with a configuration of its own, by changing a label. A dry run
+// asks the registry for the missing eval-bases, so the access log has their tags. Any layers will do, because nothing
+// reads them.
 func (b *bench) labelEvalBases(ctx context.Context, commit string) error {
 	since := time.Now()
 	if _, err := b.plan(ctx, b.rebaseStep(commit, nil, b.image("rebase"), "plan").Inputs); err != nil {
 		return err
 	}
-	asked, err := b.asked(ctx, since, "rebase")
+	asked, err := b.requestsTo(ctx, since, "rebase")
 	if err != nil {
 		return err
 	}
@@ -89,10 +89,10 @@ func (b *bench) labelEvalBases(ctx context.Context, commit string) error {
 		}
 		return tags
 	}
-	return labelled(ctx, tags(there), tags(missing))
+	return pushLabelled(ctx, tags(there), tags(missing))
 }
 
-// evalBases are the tags of eval-bases that were asked for, each once.
+// evalBases returns the tags of eval-bases in the requests, each once.
 func evalBases(asked []request) (there, missing []string) {
 	seen := map[string]bool{}
 	for _, r := range asked {

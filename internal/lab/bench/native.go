@@ -3,15 +3,16 @@ package bench
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/OpenHands/eval-images/internal/lab/runner"
 )
 
 // againstBefore builds the same images three times, each time at a new commit on the same warm builder: by the action,
-// and by the SDK's own command line with and without an sdist made ahead.
+// and by the SDK's own command line with and without a prebuilt sdist.
 func (b *bench) againstBefore(ctx context.Context) (table, error) {
-	t := table{header: []string{"Variant", "Whole run", "Of it builds", "Takes, the action being 1"}}
+	t := table{header: []string{"Variant", "Whole run", "Builds", "Relative to the action"}}
 	if err := b.warm(ctx); err != nil {
 		return t, err
 	}
@@ -43,21 +44,21 @@ func (b *bench) againstBefore(ctx context.Context) (table, error) {
 	for _, variant := range []struct {
 		name  string
 		sdist bool
-	}{{"SDK's command line, xargs -P2, no sdist made ahead", false}, {"the same, with one sdist made ahead", true}} {
+	}{{"SDK's command line, xargs -P2, no prebuilt sdist", false}, {"the same, with one prebuilt sdist", true}} {
 		if commit, err = b.sdk.next(ctx); err != nil {
 			return t, err
 		}
-		parts, before, err := b.before(ctx, commit, fmt.Sprintf("before-%t", variant.sdist), variant.sdist)
+		parts, before, err := b.runBefore(ctx, commit, fmt.Sprintf("before-%t", variant.sdist), variant.sdist)
 		if err != nil {
 			return t, err
 		}
-		t.row(variant.name, seconds(before), seconds(parts[len(parts)-1].took), times(before, took))
+		t.row(variant.name, seconds(before), seconds(parts[len(parts)-1].took), ratio(before, took))
 	}
-	t.note("%d images, %d at once, each variant at a commit of its own, a comment apart, on one warm builder.", images, workers)
+	t.note("%d images, %d at once, on one warm builder. Each variant builds a commit of its own, which differs in a comment.", images, workers)
 	return t, nil
 }
 
-// warm builds one image, so that builder and package cache are warm for whichever variant is first.
+// warm builds one image, so that builder and package cache are warm for the first variant, too.
 func (b *bench) warm(ctx context.Context) error {
 	commit, err := b.sdk.next(ctx)
 	if err != nil {
@@ -67,7 +68,7 @@ func (b *bench) warm(ctx context.Context) error {
 	return err
 }
 
-// rerun asks again for the images that the action has just built.
+// rerun runs again for the images that the action has just built.
 func (b *bench) rerun(ctx context.Context) (table, error) {
 	t := table{header: []string{"What", "Count"}}
 	since := time.Now()
@@ -80,7 +81,7 @@ func (b *bench) rerun(ctx context.Context) (table, error) {
 	if got.ExitCode != 0 || got.Outputs["skipped"] != fmt.Sprint(images) {
 		return t, fmt.Errorf("the rerun ended with %d, %s images skipped", got.ExitCode, got.Outputs["skipped"])
 	}
-	requests, err := b.requests(ctx, since, "action")
+	requests, err := b.countRequests(ctx, since, "action")
 	if err != nil {
 		return t, err
 	}
@@ -99,7 +100,7 @@ func (b *bench) rerun(ctx context.Context) (table, error) {
 	return t, nil
 }
 
-// summaryPhases are the phases of a run in the order in which they ended, as its build-summary.json has them.
+// summaryPhases returns a run's phases from its build-summary.json, in the order in which they ended.
 func summaryPhases(workspace string, got runner.Result) (phases []phase, err error) {
 	var summary struct {
 		Run struct {
@@ -116,7 +117,7 @@ func summaryPhases(workspace string, got runner.Result) (phases []phase, err err
 	return phases, err
 }
 
-// lockedTags counts the tags of all images in a run's images.lock.json.
+// lockedTags counts the tags in a run's images.lock.json.
 func lockedTags(workspace string, got runner.Result) (n int, err error) {
 	var lock struct {
 		Images map[string]struct{ Tags []string }
@@ -126,4 +127,36 @@ func lockedTags(workspace string, got runner.Result) (n int, err error) {
 		n += len(image.Tags)
 	}
 	return n, err
+}
+
+// runBefore runs the SDK's own command line once for each image, with or without a prebuilt sdist.
+func (b *bench) runBefore(ctx context.Context, commit, repository string, sdistOnce bool) ([]phase, time.Duration, error) {
+	env := map[string]string{"REF": commit, "SDIST": "each", "WORKERS": fmt.Sprint(workers), "IMAGE": b.image(repository)}
+	if sdistOnce {
+		env["SDIST"] = "once"
+	}
+	begin := time.Now()
+	phases, err := b.script(ctx, "before.sh", b.list(), env, asFlags(b.Values["LAB_SDK_OPTIONS"])...)
+	return phases, time.Since(begin), err
+}
+
+// list returns a line with base image and custom tag for each image.
+func (b *bench) list() string {
+	var lines strings.Builder
+	for _, id := range b.Instances {
+		repo, name, _ := strings.Cut(id, "__")
+		base := strings.NewReplacer("{repo}", repo, "{name}", name, "{instance_id}", id, "{arch}", "x86_64").
+			Replace(b.Values["LAB_BASE_IMAGE_TEMPLATE"])
+		fmt.Fprintf(&lines, "%s sweb.eval.x86_64.%s_1776_%s\n", base, repo, name)
+	}
+	return lines.String()
+}
+
+// asFlags turns name=value of a BuildOptions field into a flag of the SDK's command line.
+func asFlags(option string) []string {
+	name, value, ok := strings.Cut(option, "=")
+	if !ok {
+		return nil
+	}
+	return []string{"--" + strings.ReplaceAll(name, "_", "-") + "=" + value}
 }

@@ -1,5 +1,5 @@
-# The set-up that scripts beside this one share, to be read by bash: an SDK at $REF in /sdk, its environment in /venv, and
-# the builder of the lab. They run in the action's image, so that Python, uv, docker and buildx are the action's.
+# The set-up of the other scripts, which source it: the SDK at $REF in /sdk, its environment in /venv, and the lab's
+# builder. They run in the action's image, with the action's Python, uv, docker and buildx.
 set -euo pipefail
 mark() { echo "mark $1 $(date +%s.%N)"; }
 

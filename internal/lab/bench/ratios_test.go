@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// The ways of a run: seconds of the first of a kind, and of the eight after it.
+// The ways of a run: seconds of the first image, and of the eight after it.
 var said = `noise
 mark begin 100
 mark sdk-import 107.5
@@ -59,7 +59,7 @@ func TestCompare(t *testing.T) {
 	}
 }
 
-// What is left out of a figure is said beside it, with what comes out when it is not.
+// A note names what a figure leaves out, and the figure with it.
 func TestNoteAgent(t *testing.T) {
 	got := table{}
 	noteAgent(&got, way{"rebase", 28 * time.Second, 50 * time.Millisecond}, way{"P3", 15 * time.Second, time.Second / 2}, 25*time.Second, 40)

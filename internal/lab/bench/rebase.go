@@ -8,8 +8,8 @@ import (
 	"github.com/OpenHands/eval-images/internal/lab/limited"
 )
 
-// The size of the runs with strategy rebase: images of the whole benchmark, distinct bases, references, which need no
-// eval-base, images made in the other ways, and how many at once in all of them.
+// The size of the runs with strategy rebase: images of the whole benchmark, images with a distinct base, references,
+// which need no eval-base, images for each other way, and images at once.
 const (
 	wholeBenchmark = 500
 	rebased        = 40
@@ -18,11 +18,11 @@ const (
 	slots          = 4
 )
 
-// writesOfRun are those by which a run, once, tries whether it may push, and whether the registry checks manifests: an
-// upload that is begun and ended, and a configuration and a manifest that is refused.
+// writesOfRun is the number of writes that a run makes once, to try whether it may push and whether the registry checks
+// manifests: starting and ending an upload, a configuration, and a manifest that is refused.
 const writesOfRun = 5
 
-// rebasing is what the parts about rebase share, in the order in which they fill it in.
+// rebasing is what the measurements of rebase share. Each fills in what the later ones need.
 type rebasing struct {
 	instances []string // of the whole benchmark
 	commit    string   // at which the 40 images were made, and whose reference is there
@@ -30,7 +30,7 @@ type rebasing struct {
 	whole     measured // the one of all images after it
 }
 
-// againstBuilding makes 40 images at a new commit on eval-bases that are there, then all 500, and compares them with the
+// againstBuilding makes 40 images at a new commit on existing eval-bases, then all 500, and compares both with the
 // other ways.
 func (b *bench) againstBuilding(ctx context.Context) (t table, err error) {
 	r := &b.rebasing
@@ -48,7 +48,7 @@ func (b *bench) againstBuilding(ctx context.Context) (t table, err error) {
 	if err := b.labelEvalBases(ctx, r.commit); err != nil {
 		return t, err
 	}
-	if r.whole, err = b.again(ctx, b.image("rebase"), "again", "built"); err != nil {
+	if r.whole, err = b.runAgain(ctx, b.image("rebase"), "again", "built"); err != nil {
 		return t, err
 	}
 	rebase := way{name: "rebase", each: r.whole.phase(buildPhase) / time.Duration(len(r.instances))}
@@ -64,14 +64,14 @@ func (b *bench) againstBuilding(ctx context.Context) (t table, err error) {
 	return t, b.costs(ctx, &t)
 }
 
-// prepare makes the eval-bases of the first instances, and gives all instances a base image.
+// prepare gives all instances a base image and makes the eval-bases of the first ones.
 func (b *bench) prepare(ctx context.Context) (cold measured, err error) {
 	all, err := b.writeInstances()
 	if err != nil {
 		return cold, err
 	}
 	first, others := all[:rebased+references], all[rebased+references:]
-	if err := b.derive(ctx, first); err != nil {
+	if err := b.pushDistinctBases(ctx, first); err != nil {
 		return cold, err
 	}
 	if cold, err = b.rebase(ctx, first); err != nil {
@@ -85,10 +85,10 @@ func (b *bench) prepare(ctx context.Context) (cold measured, err error) {
 		return cold, fmt.Errorf("the first run rebased %d images, want %d", len(having), rebased)
 	}
 	b.rebasing.instances = append(having, others...)
-	return cold, b.label(ctx, others, having)
+	return cold, b.pushLabelledBases(ctx, others, having)
 }
 
-// costs adds what the run of all images asked and took.
+// costs adds the requests and resources of the run of all images to the table.
 func (b *bench) costs(ctx context.Context, t *table) error {
 	m, images := b.rebasing.whole, float64(len(b.rebasing.instances))
 	tags, err := lockedTags(b.Workspace, m.got)
@@ -96,7 +96,7 @@ func (b *bench) costs(ctx context.Context, t *table) error {
 		return err
 	}
 	for _, repository := range []string{"rebase", "bases"} {
-		counts, err := b.requests(ctx, m.since, repository)
+		counts, err := b.countRequests(ctx, m.since, repository)
 		if err != nil {
 			return err
 		}
@@ -113,14 +113,14 @@ func (b *bench) costs(ctx context.Context, t *table) error {
 	return nil
 }
 
-// newCommit tells where the time of the run at a new commit went.
+// newCommit shows where the time of the run at a new commit went.
 func (b *bench) newCommit(context.Context) (table, error) {
 	t := b.rebasing.fresh.times.table(b.rebasing.fresh.phases)
 	t.note("%d images at a new commit, which changes a file of the agent, their eval-bases present.", rebased)
 	return t, nil
 }
 
-// limitedWrites makes all images once more, at a registry that takes as many writes as ghcr.io.
+// limitedWrites makes all images again, at a registry with ghcr.io's limit of writes.
 func (b *bench) limitedWrites(ctx context.Context) (table, error) {
 	t := table{header: []string{"What", "Got", "Goal"}}
 	gateway, err := b.gateway(ctx)
@@ -133,7 +133,7 @@ func (b *bench) limitedWrites(ctx context.Context) (table, error) {
 		return t, err
 	}
 	defer front.Close()
-	m, err := b.again(ctx, front.Address+"/"+b.path("rebase"), "limited", "built")
+	m, err := b.runAgain(ctx, front.Address+"/"+b.path("rebase"), "limited", "built")
 	if err != nil {
 		return t, err
 	}
@@ -152,14 +152,14 @@ func (b *bench) limitedWrites(ctx context.Context) (table, error) {
 	return t, nil
 }
 
-// rerunAll asks for all images again.
+// rerunAll runs again with all images present.
 func (b *bench) rerunAll(ctx context.Context) (table, error) {
 	t := table{header: []string{"What", "Got", "Goal"}}
-	m, err := b.again(ctx, b.image("rebase"), "again", "skipped")
+	m, err := b.runAgain(ctx, b.image("rebase"), "again", "skipped")
 	if err != nil {
 		return t, err
 	}
-	requests, err := b.requests(ctx, m.since, "rebase")
+	requests, err := b.countRequests(ctx, m.since, "rebase")
 	if err != nil {
 		return t, err
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/OpenHands/eval-images/internal/lab/runner"
 )
 
-// measured is a run and what it cost.
+// measured is a run and its cost.
 type measured struct {
 	got    runner.Result
 	took   time.Duration
@@ -36,9 +36,9 @@ func (b *bench) rebase(ctx context.Context, instances []string) (m measured, err
 	return m, err
 }
 
-// again asks for all images at the last commit, without an engine: references and eval-bases are there, and with another tag
-// all images are missing.
-func (b *bench) again(ctx context.Context, image, tag, output string) (measured, error) {
+// runAgain runs for all images at the last commit, without an engine, because references and eval-bases exist. A new tag
+// makes all images missing.
+func (b *bench) runAgain(ctx context.Context, image, tag, output string) (measured, error) {
 	r := b.rebasing
 	step := b.rebaseStep(r.commit, r.instances, image, tag)
 	var err error
@@ -56,7 +56,7 @@ func (b *bench) rebaseStep(commit string, instances []string, image, tag string)
 	return s
 }
 
-// bases are the instances' base images, as containers know them.
+// bases returns the instances' base images, by their names in containers.
 func (b *bench) bases(instances []string) (images []string) {
 	for _, instance := range instances {
 		images = append(images, b.image("bases")+":"+instance)
@@ -64,7 +64,7 @@ func (b *bench) bases(instances []string) (images []string) {
 	return images
 }
 
-// measure runs a step to its end, and wants so many images in one of its outputs.
+// measure runs a step and checks that the output has the number of images.
 func (b *bench) measure(ctx context.Context, s runner.Step, output string, want int) (measured, error) {
 	m := measured{since: time.Now()}
 	started, err := s.Start(ctx)
@@ -83,7 +83,7 @@ func (b *bench) measure(ctx context.Context, s runner.Step, output string, want 
 	return m, err
 }
 
-// rebasedInstances are those that a run has rebased; the others were references.
+// rebasedInstances returns the images that a run has rebased; the others were references.
 func rebasedInstances(workspace string, got runner.Result) (ids []string, err error) {
 	err = readLedger(workspace, got, func(e entry) {
 		if e.Strategy == "rebase" {
@@ -94,7 +94,7 @@ func rebasedInstances(workspace string, got runner.Result) (ids []string, err er
 	return ids, err
 }
 
-// perImage says how often each method was asked for.
+// perImage formats the number of requests for each image, by method.
 func perImage(counts map[string]int, images float64) string {
 	var parts []string
 	for _, method := range slices.Sorted(maps.Keys(counts)) {
@@ -106,12 +106,12 @@ func perImage(counts map[string]int, images float64) string {
 	return strings.Join(parts, ", ")
 }
 
-// withoutEngine is the action's image with the engine's address at a place where there is none.
+// withoutEngine returns the action's image with an engine address where nothing listens.
 func (b *bench) withoutEngine(ctx context.Context) (string, error) {
 	return b.actionWith(ctx, noEngineImage, "ENV DOCKER_HOST=unix:///nowhere/docker.sock\n")
 }
 
-// gateway is the host's address on the lab's network.
+// gateway returns the host's address on the lab's network.
 func (b *bench) gateway(ctx context.Context) (string, error) {
 	out, err := exec.CommandContext(ctx, "docker", "network", "inspect", "--format", "{{(index .IPAM.Config 0).Gateway}}",
 		b.Values["LAB_NETWORK"]).CombinedOutput()
@@ -121,7 +121,7 @@ func (b *bench) gateway(ctx context.Context) (string, error) {
 	return strings.TrimSpace(string(out)), nil
 }
 
-// writeInstances puts a dataset of its own into the workspace: of real ones, some get a base image that is wrapped before.
+// writeInstances writes a dataset of made-up instances, because some of the real ones get a wrapped base image.
 func (b *bench) writeInstances() (ids []string, err error) {
 	var lines strings.Builder
 	for i := range wholeBenchmark + references {

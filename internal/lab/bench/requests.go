@@ -12,14 +12,14 @@ import (
 	"time"
 )
 
-// accessLine is the registry's access log, in Apache's combined form.
+// accessLine matches a line of the registry's access log, which is in Apache's combined format.
 var accessLine = regexp.MustCompile(`"([A-Z]+) /v2/(\S+) HTTP[^"]*" ([0-9]{3})`)
 
-// request is what the registry was asked; path is below that of the repository.
+// request is one line of the access log. Its path is below the repository's.
 type request struct{ method, path, status string }
 
-// asked is what the lab's registry was asked since a moment about one of this bench's repositories.
-func (b *bench) asked(ctx context.Context, since time.Time, repository string) (all []request, err error) {
+// requestsTo returns the requests to the lab's registry since a moment, for one of this bench's repositories.
+func (b *bench) requestsTo(ctx context.Context, since time.Time, repository string) (all []request, err error) {
 	moment := fmt.Sprintf("%d.%09d", since.Unix(), since.Nanosecond())
 	said, err := exec.CommandContext(ctx, "docker", "logs", "--since", moment, registryContainer).CombinedOutput()
 	if err != nil {
@@ -37,9 +37,9 @@ func (b *bench) asked(ctx context.Context, since time.Time, repository string) (
 	return all, nil
 }
 
-// requests counts them by method.
-func (b *bench) requests(ctx context.Context, since time.Time, repository string) (map[string]int, error) {
-	all, err := b.asked(ctx, since, repository)
+// countRequests counts them by method.
+func (b *bench) countRequests(ctx context.Context, since time.Time, repository string) (map[string]int, error) {
+	all, err := b.requestsTo(ctx, since, repository)
 	counts := map[string]int{}
 	for _, r := range all {
 		counts[r.method]++
@@ -47,7 +47,7 @@ func (b *bench) requests(ctx context.Context, since time.Time, repository string
 	return counts, err
 }
 
-// registryContainer is the lab's registry.
+// registryContainer is the container of the lab's registry.
 const registryContainer = "eval-images-lab-registry"
 
 // readJSON reads a file that an output of a run names.

@@ -7,19 +7,19 @@ import (
 	"time"
 )
 
-// way is how the images of a run were made, and what that took.
+// way is one way to make images, and its times.
 type way struct {
 	name string
-	// once is paid once in a run, before the first image is there; each is what every image costs, the wall time of several
-	// at once divided by their number.
+	// once is the time that a run pays once. each is the time of every image: the wall time of several at once, divided
+	// by their number.
 	once, each time.Duration
 }
 
-// forImages is the wall time of a run.
+// forImages returns the wall time of a run with n images.
 func (w way) forImages(n int) time.Duration { return w.once + time.Duration(n)*w.each }
 
-// rivals measures the other ways at a new commit of the SDK, on bases of which the first is for what is paid once. agent is
-// what the image with the agent takes, from which two of them copy.
+// rivals measures the other ways at a new commit of the SDK. The first of the bases is for what is paid once. agent is
+// the time of the image with the agent, from which two of the ways copy.
 func (b *bench) rivals(ctx context.Context, bases []string) (ways []way, agent time.Duration, err error) {
 	commit, err := b.sdk.next(ctx)
 	if err != nil {
@@ -39,8 +39,8 @@ func (b *bench) rivals(ctx context.Context, bases []string) (ways []way, agent t
 	return waysOf(phases, len(bases)-1), byName(phases)["agent"], nil
 }
 
-// rivalWays are the other ways as rivals.sh marks them, with their names in the table, and what rebase has to be: so many
-// times faster for each image, and at 40 images with everything counted.
+// rivalWays are the other ways: the mark in rivals.sh, the name in the table, and how many times faster rebase has to
+// be, for each image and for 40 images with everything counted.
 var rivalWays = []struct {
 	mark, name string
 	each, at40 float64
@@ -50,8 +50,8 @@ var rivalWays = []struct {
 	{"linked", "P3: docker buildx build --push of it, with COPY --link", 5, 1},
 }
 
-// waysOf takes what the first image cost more than the others as what is paid once, where that is a layer that the others
-// share. The first ones of the other ways are taken for warming up.
+// waysOf computes the ways from the script's phases. With COPY --link the first image also exports the layer that the
+// others share; what it takes longer than the others is paid once. In the other ways the first image only warms up.
 func waysOf(phases []phase, images int) (ways []way) {
 	took := byName(phases)
 	for _, r := range rivalWays {
@@ -64,7 +64,7 @@ func waysOf(phases []phase, images int) (ways []way) {
 	return ways
 }
 
-// byName are phases by name; of two with one name it is their sum.
+// byName returns the sum of the phases of each name.
 func byName(phases []phase) map[string]time.Duration {
 	took := map[string]time.Duration{}
 	for _, p := range phases {

@@ -1,7 +1,7 @@
 #!/bin/bash
-# The other ways to put the agent on a base stage that is there: the SDK's own build(), a thin Dockerfile with docker build
-# as pipelines in phases have it, and the same with COPY --link and buildx. Each has an image to itself first, which pays
-# what is paid once. Arguments: the SDK's options, name=value.
+# Puts the agent on existing base stages in three other ways: the SDK's own build(), a thin Dockerfile with docker build as
+# other pipelines use it, and the same with COPY --link and buildx. Each way makes one image first, which pays what is paid
+# once. Arguments: the SDK's options, name=value.
 here=$(dirname "$0")
 . "$here/prepare.sh"
 uv --quiet build --sdist --out-dir /sdist
@@ -18,9 +18,9 @@ options=("$@")
 
 first "$LIST" | sdk stages-first base-image-minimal "$IMAGE/stages"
 others "$LIST" | sdk stages base-image-minimal "$IMAGE/stages"
-# What the thin images copy from, built and pushed at a new commit. The stage does not use its base.
+# The image from which the thin images copy the agent, at a new commit. The stage does not use its base.
 first "$LIST" | sdk agent builder "$IMAGE/agent"
-# The builder keeps the agent's layer of each image, which no other way needs.
+# Records in the builder's cache with an agent layer, which no other way needs.
 kept() {
 	docker exec "buildx_buildkit_${BUILDER}0" buildctl du --filter description~=source-minimal --format '{{range .}}{{println .ID}}{{end}}' | sort
 }
@@ -54,7 +54,7 @@ thin() {
 }
 linked() { docker buildx build --build-arg "BASE=$1" --build-arg "AGENT=$AGENT" --tag "$IMAGE/linked:$2" --push /linked; }
 export -f outside thin linked
-# What the engine has cached of builds, which docker rmi leaves: half a gigabyte for each image.
+# The engine's build cache, which docker rmi leaves: half a gigabyte for each image.
 cached() { docker buildx du --builder default | awk '$2 == "true" { sub(/\*$/, "", $1); print $1 }' | sort; }
 cached >/cached
 for way in linked thin; do
@@ -64,6 +64,6 @@ for way in linked thin; do
 	others /pairs | each $way
 	mark $way
 done
-# All at once: one that another needs goes after that one only.
+# In one command, because a record can be removed only after those that depend on it.
 added=$(comm -13 /cached <(cached) | paste -s -d '|')
 [ -z "$added" ] || docker buildx prune --builder default --force --filter "id=^($added)\$" >>/logs/prune

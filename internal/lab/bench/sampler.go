@@ -16,14 +16,14 @@ import (
 //go:embed sampler.py
 var samplerProgram string
 
-// cost is what the processes of one run were seen to take.
+// cost is what the processes of one run used.
 type cost struct {
 	peakKB  int             // of the orchestrator's resident memory
 	cpu     time.Duration   // of the orchestrator, without its children
 	workers map[string]bool // by process id
 }
 
-// watch looks into a run's container until the run has ended.
+// watch samples a run's container until the run has ended.
 func watch(ctx context.Context, run *runner.Run) cost {
 	c := cost{workers: map[string]bool{}}
 	ended := make(chan struct{})
@@ -41,7 +41,7 @@ func watch(ctx context.Context, run *runner.Run) cost {
 	}
 }
 
-// follow reads samples until the container, or the sampler, ends.
+// follow reads samples until the container or the sampler ends.
 func (c *cost) follow(ctx context.Context, container string) {
 	cmd := exec.CommandContext(ctx, "docker", "exec", "--interactive", container, "python3", "-")
 	cmd.Stdin = strings.NewReader(samplerProgram)

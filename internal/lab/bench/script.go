@@ -12,19 +12,19 @@ import (
 	"time"
 )
 
-// programs are what runs in the action's image beside the action: prepare.sh is read by the others.
+// programs run in the action's image beside the action. The others read prepare.sh.
 //
 //go:embed prepare.sh before.sh rivals.sh sdkbuild.py
 var programs embed.FS
 
-// phase is a part of a run by name.
+// phase is a named part of a run.
 type phase struct {
 	name string
 	took time.Duration
 }
 
-// script runs one of the programs in the action's image, with the engine's socket, on a list of base images and custom
-// tags, a line for each image. It gives the times between the program's marks.
+// script runs one of the programs in the action's image, with the engine's socket. The list has a base image and a
+// custom tag in each line. It returns the times between the program's marks.
 func (b *bench) script(ctx context.Context, program, list string, env map[string]string, args ...string) ([]phase, error) {
 	if err := b.writePrograms(); err != nil {
 		return nil, err
@@ -32,10 +32,12 @@ func (b *bench) script(ctx context.Context, program, list string, env map[string
 	if err := b.write("list.txt", list); err != nil {
 		return nil, err
 	}
-	run := []string{"run", "--rm", "--network", b.Values["LAB_NETWORK"], "--entrypoint", "tini",
+	run := []string{
+		"run", "--rm", "--network", b.Values["LAB_NETWORK"], "--entrypoint", "tini",
 		"--volume", "/var/run/docker.sock:/var/run/docker.sock", "--volume", b.Workspace + ":" + workspaceInside,
 		"--env", "REPOSITORY=" + sdkInside, "--env", "BUILDER=" + b.Values["LAB_BUILDER"],
-		"--env", "LIST=" + workspaceInside + "/list.txt", "--env", "UV_CACHE_DIR=" + packagesInside}
+		"--env", "LIST=" + workspaceInside + "/list.txt", "--env", "UV_CACHE_DIR=" + packagesInside,
+	}
 	for name, value := range env {
 		run = append(run, "--env", name+"="+value)
 	}
@@ -66,7 +68,7 @@ func (b *bench) writePrograms() error {
 	return nil
 }
 
-// marks reads the times between the lines "mark NAME SECONDS".
+// marks returns the times between lines "mark NAME SECONDS".
 func marks(said string) ([]phase, error) {
 	var phases []phase
 	var last float64
@@ -82,7 +84,7 @@ func marks(said string) ([]phase, error) {
 		last = at
 	}
 	if len(phases) == 0 {
-		return nil, fmt.Errorf("the run left no times: %.200q", said)
+		return nil, fmt.Errorf("the output has no marks: %.200q", said)
 	}
 	return phases, nil
 }

@@ -45,7 +45,7 @@ def one(line):
     try:
         return build(wanted)[0]
     except Exception as error:
-        # The SDK's own error does not survive the way to another process: the pool would wait for ever.
+        # The SDK's own error cannot be pickled: the pool would wait for ever.
         raise RuntimeError(f"{base}: {error}") from None
 
 

@@ -14,8 +14,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 )
 
-// fakeDocker stands in for the docker command: it builds nothing and takes a second for it, so that the orchestrator has
-// 500 builds to run, and the machine can.
+// fakeDocker replaces the docker command. It builds nothing and takes a second, so that any machine can run 500 builds.
 const fakeDocker = `#!/bin/sh
 case "$*" in
 *inspect*) echo "Name: lab"; echo "Driver: docker-container"; echo "BuildKit version: v0"; echo "Status: running";;
@@ -23,8 +22,8 @@ case "$*" in
 esac
 `
 
-// manyTargets measures the orchestrator alone with the whole benchmark: all 500 images are "built" by a docker command
-// that does nothing, and found in the registry under their tags, where one small image has been put before.
+// manyTargets measures the orchestrator alone with the whole benchmark. The fake docker command "builds" all 500
+// images; the run then finds each tag in the registry, where one small image was put under all of them before.
 func (b *bench) manyTargets(ctx context.Context) (table, error) {
 	t := table{header: []string{"Images", "Workers", "Peak memory of the orchestrator", "Its processor time", "Of the run"}}
 	commit, err := b.sdk.next(ctx)
@@ -57,7 +56,7 @@ func (b *bench) manyTargets(ctx context.Context) (table, error) {
 	return t, nil
 }
 
-// stubbed is the action's image with the fake docker command.
+// stubbed returns the action's image with the fake docker command.
 func (b *bench) stubbed(ctx context.Context) (string, error) {
 	if err := b.write("fake-docker", fakeDocker); err != nil {
 		return "", err
@@ -65,7 +64,7 @@ func (b *bench) stubbed(ctx context.Context) (string, error) {
 	return b.actionWith(ctx, stubbedImage, "COPY fake-docker /usr/bin/docker\n")
 }
 
-// actionWith is the action's image with something added to its Dockerfile.
+// actionWith builds an image from the action's image with more instructions.
 func (b *bench) actionWith(ctx context.Context, image, instructions string) (string, error) {
 	if err := b.write("Dockerfile", "FROM "+b.Values["LAB_ACTION_IMAGE"]+"\n"+instructions); err != nil {
 		return "", err
@@ -81,7 +80,7 @@ func (b *bench) actionWith(ctx context.Context, image, instructions string) (str
 	return image, nil
 }
 
-// tagAll puts one small image under every tag that the SDK names for the run, as the action's dry run lists them.
+// tagAll puts one small image under every tag that the action's dry run lists.
 func (b *bench) tagAll(ctx context.Context, inputs map[string]string) (total int, err error) {
 	images, err := b.plan(ctx, inputs)
 	if err != nil {
@@ -94,19 +93,23 @@ func (b *bench) tagAll(ctx context.Context, inputs map[string]string) (total int
 	return len(images), b.push(ctx, tags)
 }
 
-// planned is an image of a dry run's plan.
+// planned is an image in a dry run's plan.
 type planned struct{ Tags []string }
 
-// plan has the action make a dry run of what decides on images; it has no engine.
+// plan returns the images of a dry run, which needs no engine.
 func (b *bench) plan(ctx context.Context, inputs map[string]string) ([]planned, error) {
-	args := []string{"run", "--rm", "--network", b.Values["LAB_NETWORK"], "--volume", b.Workspace + ":" + workspaceInside,
-		"--workdir", workspaceInside, "--entrypoint", "/eval-images"}
+	args := []string{
+		"run", "--rm", "--network", b.Values["LAB_NETWORK"], "--volume", b.Workspace + ":" + workspaceInside,
+		"--workdir", workspaceInside, "--entrypoint", "/eval-images",
+	}
 	for variable, value := range environment() {
 		args = append(args, "--env", variable+"="+value)
 	}
 	args = append(args, b.Values["LAB_ACTION_IMAGE"], "--dry-run", "--format=json")
-	for _, input := range []string{"sdk-repository", "sdk-ref", "sdk-options", "image", "base-image-template", "dataset",
-		"custom-tag-template", "strategy"} {
+	for _, input := range []string{
+		"sdk-repository", "sdk-ref", "sdk-options", "image", "base-image-template", "dataset",
+		"custom-tag-template", "strategy",
+	} {
 		if value := inputs[input]; value != "" {
 			args = append(args, "--"+input+"="+value)
 		}
@@ -124,7 +127,7 @@ func (b *bench) plan(ctx context.Context, inputs map[string]string) ([]planned, 
 	return plan.Images, nil
 }
 
-// push puts one small image under all tags, by the address that the registry has on the host.
+// push puts one small image under all tags, through the registry's address on the host.
 func (b *bench) push(ctx context.Context, tags []string) error {
 	small, err := random.Image(1024, 1)
 	if err != nil {

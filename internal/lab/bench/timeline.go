@@ -13,23 +13,23 @@ import (
 	"github.com/OpenHands/eval-images/internal/lab/runner"
 )
 
-// timeline is when the images of a run were made, from its start.
+// timeline has times since the start of a run.
 type timeline struct {
-	// builds is when the first could be begun, last when all were there, and whole the run's end.
+	// builds is when the first image could begin, last when all existed, and whole the end of the run.
 	builds, last, whole time.Duration
 }
 
-// The phases of a run in which images are made. The others are before it, or beside each other in it.
+// The phases in which images are made. The other phases precede them or run beside each other.
 const (
 	buildPhase      = "build"
 	referencesPhase = "references"
 	verifyPhase     = "verify"
 )
 
-// making is the time in which images were made, until all were there: what is only verified later is not in it.
+// making is the time from the first image to the last. It excludes later verification.
 func (l timeline) making() time.Duration { return l.last - l.builds }
 
-// readTimeline reads it from a run's summary and ledger.
+// readTimeline reads a run's summary and ledger.
 func readTimeline(workspace string, got runner.Result, phases []phase) (l timeline, err error) {
 	var summary struct {
 		Started  time.Time `json:"started_at"`
@@ -51,7 +51,7 @@ type entry struct {
 	Finished   time.Time `json:"finished_at"`
 }
 
-// readLedger has each of a run's entries looked at.
+// readLedger calls look for each of a run's entries.
 func readLedger(workspace string, got runner.Result, look func(entry)) error {
 	file, err := os.Open(filepath.Join(workspace, got.Outputs["manifest"]))
 	if err != nil {
@@ -69,7 +69,7 @@ func readLedger(workspace string, got runner.Result, look func(entry)) error {
 	}
 }
 
-// table shows the phases of a run with strategy rebase, and which of them it cannot be shorter than.
+// table shows the phases of a run with strategy rebase, and which of them are on the critical path.
 func (l timeline) table(phases []phase) table {
 	t := table{header: []string{"Phase", "Took", "On the critical path"}}
 	took := byName(phases)
@@ -98,10 +98,10 @@ func (l timeline) table(phases []phase) table {
 	return t
 }
 
-// together are the phases of a run that do not wait for each other: the path from start to end is through the longest.
+// together are phases that run at the same time. Only the longest is on the critical path.
 var together = []string{"import", "sdist"}
 
-// shorter says that a phase ends while one beside it goes on.
+// shorter reports whether a phase ends before one that runs at the same time.
 func shorter(p phase, took map[string]time.Duration) bool {
 	return slices.Contains(together, p.name) && slices.ContainsFunc(together, func(other string) bool { return took[other] > p.took })
 }

@@ -22,8 +22,15 @@ func TestTimeline(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	phases := []phase{{"checkout", time.Second}, {"sdist", 3 * time.Second}, {"import", 8 * time.Second}, {"names", 2 * time.Second},
-		{"references", 110 * time.Second}, {"verify", 60 * time.Second}, {"build", 160 * time.Second}}
+	phases := []phase{
+		{"checkout", time.Second},
+		{"sdist", 3 * time.Second},
+		{"import", 8 * time.Second},
+		{"names", 2 * time.Second},
+		{"references", 110 * time.Second},
+		{"verify", 60 * time.Second},
+		{"build", 160 * time.Second},
+	}
 	got, err := readTimeline(workspace, runner.Result{Outputs: map[string]string{"summary": "s.json", "manifest": "m.jsonl"}}, phases)
 	want := timeline{builds: 20 * time.Second, last: 140500 * time.Millisecond, whole: 3 * time.Minute}
 	if err != nil || got != want {

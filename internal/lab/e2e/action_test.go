@@ -16,13 +16,13 @@ import (
 	"github.com/OpenHands/eval-images/internal/lab/runner"
 )
 
-// repository is a name of its own for each test's images, so that none is there from an earlier run of the tests.
+// repository returns a repository for the test's images that no earlier run has used.
 func repository(t *testing.T) string {
 	name := regexp.MustCompile(`[^a-z0-9]+`).ReplaceAllString(strings.ToLower(t.Name()), "-")
 	return fmt.Sprintf("e2e/%s-%d", name, time.Now().Unix())
 }
 
-// step is `uses: ./` in the lab for these instances, with 2 workers; more changes or adds inputs.
+// step is `uses: ./` in the lab for these instances, with 2 workers and these changes of inputs.
 func step(t *testing.T, repository string, ids []string, more map[string]string) runner.Step {
 	t.Helper()
 	inputs := map[string]string{
@@ -42,7 +42,7 @@ func step(t *testing.T, repository string, ids []string, more map[string]string)
 	}
 }
 
-// native is a change of inputs for tests of what happens while the SDK builds.
+// native sets the strategy of tests about the SDK's builds.
 var native = map[string]string{"strategy": "native"}
 
 func start(t *testing.T, s runner.Step) *runner.Run {
@@ -54,8 +54,8 @@ func start(t *testing.T, s runner.Step) *runner.Run {
 	return run
 }
 
-// ended checks the exit code and the counts of a run.
-func ended(t *testing.T, got runner.Result, exitCode int, outputs map[string]string) {
+// checkOutputs checks the exit code and the counts of a run.
+func checkOutputs(t *testing.T, got runner.Result, exitCode int, outputs map[string]string) {
 	t.Helper()
 	if got.ExitCode != exitCode {
 		t.Errorf("exit code %d, want %d", got.ExitCode, exitCode)
@@ -67,7 +67,7 @@ func ended(t *testing.T, got runner.Result, exitCode int, outputs map[string]str
 	}
 }
 
-// line is what the tests read of a ledger's line.
+// line is the part of a ledger's line that the tests read.
 type line struct {
 	InstanceID string   `json:"instance_id"`
 	Status     string   `json:"status"`
@@ -103,7 +103,7 @@ func ledger(t *testing.T, workspace string, got runner.Result) map[string]line {
 	return found
 }
 
-// digestInRegistry asks the lab's registry itself, as the host sees it, for an image's tag; "" means that it has none.
+// digestInRegistry returns the digest of a tag from the lab's registry, or "" if it has none.
 func digestInRegistry(t *testing.T, repository, tag string) string {
 	t.Helper()
 	url := "http://" + lab["LAB_REGISTRY"] + "/v2/" + repository + "/manifests/" + tag

@@ -12,7 +12,7 @@ import (
 	"github.com/OpenHands/eval-images/internal/lab/runner"
 )
 
-// ownBuilder is a step with a builder of its own, which needs the lab's settings to reach the service registry.
+// ownBuilder is a step with its own builder, which needs the lab's settings to reach the registry.
 func ownBuilder(t *testing.T, ids []string, more map[string]string) runner.Step {
 	t.Helper()
 	toml, err := os.ReadFile(filepath.Join(root, "internal/lab/services/buildkitd.toml"))
@@ -24,7 +24,7 @@ func ownBuilder(t *testing.T, ids []string, more map[string]string) runner.Step 
 	return step(t, repository(t), ids, inputs)
 }
 
-// builderOf gives the name of the builder that a run says it makes.
+// builderOf returns the name of the builder that a run makes, from its log.
 func builderOf(t *testing.T, log string) string {
 	t.Helper()
 	_, rest, found := strings.Cut(log, "making builder ")
@@ -35,7 +35,7 @@ func builderOf(t *testing.T, log string) string {
 	return name
 }
 
-// parts are the container and the volume of a builder that the engine has.
+// parts returns the container and the volume of a builder, if the engine has them.
 func parts(t *testing.T, builder string) string {
 	t.Helper()
 	node := "buildx_buildkit_" + builder + "0"
@@ -43,7 +43,7 @@ func parts(t *testing.T, builder string) string {
 		docker(t, "volume", "ls", "--format", "{{.Name}}", "--filter", "name="+node)
 }
 
-// others checks that a builder that is not the run's still runs.
+// others checks that a builder of somebody else still runs.
 func others(t *testing.T) {
 	t.Helper()
 	if running := docker(t, "inspect", "--format", "{{.State.Running}}", "buildx_buildkit_"+lab["LAB_BUILDER"]+"0"); running != "true" {
@@ -59,8 +59,8 @@ func nothingLeft(t *testing.T, builder string) {
 	others(t)
 }
 
-// waitForBuild waits until a run's own builder has something in its cache, which is in the middle of the first build, and
-// gives the builder's name.
+// waitForBuild waits until a run's own builder has something in its cache, in the middle of the first build, and
+// returns the builder's name.
 func waitForBuild(t *testing.T, run *runner.Run) string {
 	t.Helper()
 	waitFor(t, run, "the registry takes pushes")
@@ -79,7 +79,7 @@ func waitForBuild(t *testing.T, run *runner.Run) string {
 	return ""
 }
 
-// TestOwnBuilder builds a whole image with a builder that the run makes, on its own network and with its own mirrors.
+// TestOwnBuilder builds an image with a builder of the run's own, on its network and with its mirrors.
 func TestOwnBuilder(t *testing.T) {
 	s := ownBuilder(t, instances(t, 1), nil)
 	run := start(t, s)
@@ -94,7 +94,7 @@ func TestOwnBuilder(t *testing.T) {
 		t.Errorf("the builder is on network %s, and the action's container on %s", network, lab["LAB_NETWORK"])
 	}
 	got := run.Wait()
-	ended(t, got, 0, map[string]string{"built": "1", "failed": "0"})
+	checkOutputs(t, got, 0, map[string]string{"built": "1", "failed": "0"})
 	nothingLeft(t, name)
 	if !strings.Contains(got.Summary, name) {
 		t.Error("the summary does not name the builder")
@@ -105,23 +105,23 @@ func TestOwnBuilder(t *testing.T) {
 	}
 }
 
-// TestOwnBuilderIsRemoved is about runs that do not end well.
+// TestOwnBuilderIsRemoved: runs that fail or are cancelled remove their builder, too.
 func TestOwnBuilderIsRemoved(t *testing.T) {
 	t.Run("an end before the first build", func(t *testing.T) {
 		got := start(t, ownBuilder(t, []string{withoutBase}, map[string]string{"image": "nobody.local:5000/a/b"})).Wait()
-		ended(t, got, 3, map[string]string{"built": "0"})
+		checkOutputs(t, got, 3, map[string]string{"built": "0"})
 		if strings.Contains(got.Log, "making builder") {
 			t.Error("a builder was made for a run that ended before its builds")
 		}
 	})
 	t.Run("a failed build", func(t *testing.T) {
 		got := start(t, ownBuilder(t, []string{withoutBase}, nil)).Wait()
-		ended(t, got, 1, map[string]string{"failed": "1"})
+		checkOutputs(t, got, 1, map[string]string{"failed": "1"})
 		nothingLeft(t, builderOf(t, got.Log))
 	})
 	t.Run("a configuration that BuildKit refuses", func(t *testing.T) {
 		got := start(t, ownBuilder(t, []string{withoutBase}, map[string]string{"buildkitd-config-inline": "debug = [\n"})).Wait()
-		ended(t, got, 3, nil)
+		checkOutputs(t, got, 3, nil)
 		if !strings.Contains(got.Log, "hint: check buildkitd-config-inline") {
 			t.Error("the log does not say what to check")
 		}
@@ -147,7 +147,7 @@ func TestOwnBuilderIsRemoved(t *testing.T) {
 	})
 }
 
-// TestPostStep kills runs in the middle of a build: the post step removes what each has left, and nothing of another.
+// TestPostStep kills runs in the middle of a build. The post step removes what each has left, and nothing of another.
 func TestPostStep(t *testing.T) {
 	kill := func(t *testing.T) (*runner.Run, string) {
 		t.Helper()
@@ -191,7 +191,7 @@ func TestPostStep(t *testing.T) {
 	}
 }
 
-// aliveBuilder has a run that goes on until the test has ended, with a builder of its own, and gives that one's name.
+// aliveBuilder starts a run with its own builder that lasts until the test ends, and returns the builder's name.
 func aliveBuilder(t *testing.T) string {
 	t.Helper()
 	run := start(t, ownBuilder(t, instances(t, 12), native)) // more than it gets to

@@ -59,7 +59,7 @@ func TestBaseKeysOfReleases(t *testing.T) {
 // release has the text of a release's Dockerfile, the text of the base stage in it, and the hash of its base key.
 type release struct{ dockerfile, stage, baseKey string }
 
-// releases are those that the lab keeps, by version, and the versions, which happen to sort as text.
+// releases returns the lab's releases by version, and the versions, which sort as text.
 func releases(t *testing.T) (all map[string]release, versions []string) {
 	t.Helper()
 	checkout, err := filepath.Abs(root)

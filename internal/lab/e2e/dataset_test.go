@@ -12,8 +12,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/crane"
 )
 
-// plant puts some image under both tags that a run would give an instance's, and tells the short one.
-func plant(t *testing.T, repo, id string) string {
+// pushBaseAs pushes the base image under both tags that a run would give an instance, and returns the short tag.
+func pushBaseAs(t *testing.T, repo, id string) string {
 	t.Helper()
 	prefix, sha := phasedPrefix(t)
 	rest := strings.TrimPrefix(prefix, sha[:7]) + "-" + sha7([]byte(lab["LAB_SDK_OPTIONS"]+"\n"))
@@ -26,15 +26,16 @@ func plant(t *testing.T, repo, id string) string {
 	return short
 }
 
-// TestDryRun plans two images, one of which is there. It has no builder and no engine, and leaves neither ledger nor image.
+// TestDryRun plans two images, one of which exists, without a builder and an engine. It leaves neither ledger nor
+// image.
 func TestDryRun(t *testing.T) {
 	repo, ids := repository(t), instances(t, 2)
-	there := plant(t, repo, ids[0])
+	there := pushBaseAs(t, repo, ids[0])
 	missing := strings.TrimSuffix(there, phasedTag("", ids[0])) + phasedTag("", ids[1])
 	s := step(t, repo, ids, map[string]string{"dry-run": "true", "builder": ""})
 	s.Image = derived(t, "no-docker", "ENV DOCKER_HOST=tcp://127.0.0.1:1", "RUN rm /usr/bin/docker")
 	got := start(t, s).Wait()
-	ended(t, got, 0, map[string]string{"total": "2", "built": "0", "skipped": "1", "failed": "0", "manifest": "", "seam": "native-field"})
+	checkOutputs(t, got, 0, map[string]string{"total": "2", "built": "0", "skipped": "1", "failed": "0", "manifest": "", "seam": "native-field"})
 	for _, tag := range []string{there, missing} {
 		if !strings.Contains(got.Summary, tag) || !strings.Contains(got.Log, tag) {
 			t.Errorf("no tag %s in the summary:\n%s", tag, got.Summary)
@@ -54,11 +55,11 @@ func TestDryRun(t *testing.T) {
 	})
 }
 
-// TestShardsMerged has two shards do what one run does, each with its own workspace, as two jobs have.
+// TestShardsMerged has two shards do one run's work, each in its own workspace, as two jobs do.
 func TestShardsMerged(t *testing.T) {
 	repo, ids := repository(t), instances(t, 3)
 	for _, id := range ids {
-		plant(t, repo, id)
+		pushBaseAs(t, repo, id)
 	}
 	top := t.TempDir()
 	for name, shard := range map[string]string{"whole": "", "one": "1/2", "two": "2/2"} {
@@ -67,7 +68,7 @@ func TestShardsMerged(t *testing.T) {
 		if err := os.Mkdir(s.Workspace, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		ended(t, start(t, s).Wait(), 0, map[string]string{"total": map[string]string{"": "3", "1/2": "2", "2/2": "1"}[shard], "built": "0"})
+		checkOutputs(t, start(t, s).Wait(), 0, map[string]string{"total": map[string]string{"": "3", "1/2": "2", "2/2": "1"}[shard], "built": "0"})
 	}
 	said := docker(t, "run", "--rm", "-v", top+":/top", "-w", "/top", lab["LAB_ACTION_IMAGE"], "merge", "one", "two")
 	if !strings.Contains(said, "3 images are there already") {

@@ -12,8 +12,8 @@ import (
 	"github.com/docker/go-units"
 )
 
-// TestPrune has a cache of 60 MB pruned between two images, in a builder of the test's own: that of the lab holds what
-// other tests need. Its size is BuildKit's own word.
+// TestPrune prunes a cache of 60 MB between two images. It uses a builder of its own, because other tests need the
+// cache of the lab's. BuildKit reports the size.
 func TestPrune(t *testing.T) {
 	name := fullBuilder(t)
 	before := cacheSize(t, name)
@@ -24,7 +24,7 @@ func TestPrune(t *testing.T) {
 		"builder": name, "strategy": "native", "max-workers": "1", "batch-size": "1", "prune-threshold-percent": "1", "keep-storage-gb": "0",
 	})
 	got := start(t, s).Wait()
-	ended(t, got, 1, map[string]string{"failed": "2"})
+	checkOutputs(t, got, 1, map[string]string{"failed": "2"})
 	if after := cacheSize(t, name); after > before/10 {
 		t.Errorf("the cache held %d bytes and holds %d: it was not pruned", before, after)
 	}
@@ -55,7 +55,7 @@ func TestPrune(t *testing.T) {
 	}
 }
 
-// fullBuilder is a builder to adopt, with 60 MB in its cache.
+// fullBuilder makes a builder with 60 MB in its cache.
 func fullBuilder(t *testing.T) string {
 	t.Helper()
 	name := "e2e-prune-" + strconv.FormatInt(time.Now().Unix(), 10)

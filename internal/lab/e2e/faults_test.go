@@ -12,7 +12,7 @@ import (
 	"github.com/OpenHands/eval-images/internal/lab/runner"
 )
 
-// waitFor waits until the run's log holds text.
+// waitFor waits until the run's log has text.
 func waitFor(t *testing.T, run *runner.Run, text string) {
 	t.Helper()
 	for range 1500 {
@@ -25,7 +25,7 @@ func waitFor(t *testing.T, run *runner.Run, text string) {
 	t.Fatalf("the log does not come to %q", text)
 }
 
-// TestCancel cancels in the middle of the builds, as a runner does.
+// TestCancel cancels a run during the builds, as a runner does.
 func TestCancel(t *testing.T) {
 	s := step(t, repository(t), instances(t, 12), native)
 	run := start(t, s)
@@ -34,7 +34,7 @@ func TestCancel(t *testing.T) {
 	begin := time.Now()
 	run.Cancel()
 	got := run.Wait()
-	// The action's own end, and not that of the docker command: that waits until the engine has removed the container.
+	// The action's own end, because the docker command waits until the engine has removed the container.
 	if death := <-ended; death.at.Sub(begin) > 8*time.Second || death.exitCode != "130" {
 		t.Errorf("the action ended %s after the signal with %s, want at most 8 s and 130", death.at.Sub(begin), death.exitCode)
 	}
@@ -70,13 +70,13 @@ type death struct {
 	exitCode string
 }
 
-// deathOf tells when a container's process ends, by the engine's word.
+// deathOf returns the time at which a container's process ended, from the engine's events.
 func deathOf(t *testing.T, container string) <-chan death {
 	t.Helper()
 	since := fmt.Sprint(time.Now().Unix())
 	ended := make(chan death, 1)
 	go func() {
-		// It ends by itself at --until; the first line is the death.
+		// docker events ends at --until; the first line is the death.
 		until := fmt.Sprint(time.Now().Add(30 * time.Second).Unix())
 		said, _ := command("docker", "events", "--since", since, "--until", until, "--filter", "container="+container,
 			"--filter", "event=die", "--format", `{{.TimeNano}} {{index .Actor.Attributes "exitCode"}}`)
@@ -90,7 +90,8 @@ func deathOf(t *testing.T, container string) <-chan death {
 	return ended
 }
 
-// TestWorkerDies kills a worker in the middle of its build: that costs its one image another attempt.
+// TestWorkerDies kills a worker in the middle of its build. Its image takes another attempt; the others are not
+// affected.
 func TestWorkerDies(t *testing.T) {
 	s := step(t, repository(t), instances(t, 4), map[string]string{"max-workers": "1", "strategy": "native"})
 	run := start(t, s)
@@ -101,7 +102,7 @@ for path in glob.glob("/proc/[0-9]*/cmdline"):
         os.kill(int(path.split("/")[2]), 9)`
 	docker(t, "exec", run.Container, "python3", "-c", kill)
 	got := run.Wait()
-	ended(t, got, 0, map[string]string{"built": "4", "failed": "0", "retried": "1"})
+	checkOutputs(t, got, 0, map[string]string{"built": "4", "failed": "0", "retried": "1"})
 	if !strings.Contains(got.Log, "attempt 1 failed, the next one comes in") || !strings.Contains(got.Log, "worker-died: ") {
 		t.Error("the log does not tell of the attempt that failed, and why")
 	}
@@ -120,13 +121,13 @@ func TestTimeout(t *testing.T) {
 	id := instances(t, 1)[0]
 	s := step(t, repository(t), []string{id}, map[string]string{"image-timeout": "1s"})
 	got := start(t, s).Wait()
-	ended(t, got, 1, map[string]string{"failed": "1"})
+	checkOutputs(t, got, 1, map[string]string{"failed": "1"})
 	if line := ledger(t, s.Workspace, got)[id]; line.ErrorClass != "timeout" || line.Attempts != 2 || !strings.Contains(line.Error, "image-timeout") {
 		t.Errorf("class %q, %d attempts, error %q; want timeout, 2, and the input's name", line.ErrorClass, line.Attempts, line.Error)
 	}
 }
 
-// TestFaultsOfTheWhole are runs that end before a build, with the code and the words for it.
+// TestFaultsOfTheWhole: faults that end a run before a build, with exit code and message.
 func TestFaultsOfTheWhole(t *testing.T) {
 	private := privateRegistry(t)
 	cases := []struct {
@@ -137,14 +138,22 @@ func TestFaultsOfTheWhole(t *testing.T) {
 		says   []string
 	}{
 		{"no such ref", map[string]string{"sdk-ref": "v1.58.3"}, "", 2, []string{`"v1.58.3"`, "hint: did you mean", "v1.58.2"}},
-		{"no such option", map[string]string{"sdk-options": "install_acp_provider="}, "", 2,
-			[]string{"install_acp_provider", "hint: ", "install_acp_providers"}},
+		{
+			"no such option",
+			map[string]string{"sdk-options": "install_acp_provider="},
+			"", 2,
+			[]string{"install_acp_provider", "hint: ", "install_acp_providers"},
+		},
 		{"an option that is the action's own", map[string]string{"sdk-options": "custom_tags=x"}, "", 2, []string{"custom_tags"}},
 		{"no such builder", map[string]string{"builder": "nobody"}, "", 3, []string{`"nobody"`, "hint: ", lab["LAB_BUILDER"]}},
 		{"no buildkitd at the address", map[string]string{"builder": "tcp://127.0.0.1:1"}, "", 3, []string{"tcp://127.0.0.1:1", "hint: "}},
 		{"no socket", nil, derived(t, "no-socket", "ENV DOCKER_HOST=unix:///nowhere.sock"), 3, []string{"/nowhere.sock", "hint: "}},
-		{"wrong credentials", map[string]string{"image": private + "/a/b", "registry-username": "me", "registry-password": "wr0ng"}, "", 3,
-			[]string{"401", "hint: check registry-username"}},
+		{
+			"wrong credentials",
+			map[string]string{"image": private + "/a/b", "registry-username": "me", "registry-password": "wr0ng"},
+			"", 3,
+			[]string{"401", "hint: check registry-username"},
+		},
 		{"no registry there", map[string]string{"image": "nobody.local:5000/a/b"}, "", 3, []string{"nobody.local:5000", "hint: "}},
 	}
 	for _, c := range cases {
@@ -152,7 +161,7 @@ func TestFaultsOfTheWhole(t *testing.T) {
 			s := step(t, repository(t), instances(t, 1), c.inputs)
 			s.Image = cmp.Or(c.image, s.Image)
 			got := start(t, s).Wait()
-			ended(t, got, c.code, map[string]string{"built": "0"})
+			checkOutputs(t, got, c.code, map[string]string{"built": "0"})
 			for _, text := range c.says {
 				if !strings.Contains(got.Log, text) {
 					t.Errorf("the log does not say %q", text)
@@ -165,7 +174,7 @@ func TestFaultsOfTheWhole(t *testing.T) {
 	}
 }
 
-// privateRegistry is a registry that wants a password which nobody knows: it makes up its own.
+// privateRegistry is a registry with a password that nobody knows, because it generates it itself.
 func privateRegistry(t *testing.T) string {
 	t.Helper()
 	container := docker(t, "run", "--detach", "--rm", "--network", lab["LAB_NETWORK"], "--network-alias", "private.local",
@@ -175,7 +184,7 @@ func privateRegistry(t *testing.T) string {
 	return "private.local:5000"
 }
 
-// registryImage is what the lab's own registry was made of.
+// registryImage is the image of the lab's registry.
 func registryImage(t *testing.T) string {
 	t.Helper()
 	for name := range strings.FieldsSeq(docker(t, "ps", "--format", "{{.Image}}")) {

@@ -17,11 +17,11 @@ import (
 	"github.com/OpenHands/eval-images/internal/lab/runner"
 )
 
-// withoutBase is a real instance that the lab has no base image for.
+// withoutBase is a real instance for which the lab has no base image.
 const withoutBase = "pylint-dev__pylint-4551"
 
-// TestMainJob is the whole job, three times over the same 12 instances: with one base image missing, with that base
-// there, and with nothing to do.
+// TestMainJob runs the whole job three times for the same 12 instances: with one base image missing, with that base
+// present, and with nothing to do.
 func TestMainJob(t *testing.T) {
 	repo := repository(t)
 	ids := append(instances(t, 11), withoutBase)
@@ -31,7 +31,7 @@ func TestMainJob(t *testing.T) {
 
 	t.Run("one base image missing", func(t *testing.T) {
 		first = start(t, s).Wait()
-		ended(t, first, 1, map[string]string{
+		checkOutputs(t, first, 1, map[string]string{
 			"total": "12", "built": "11", "skipped": "0", "failed": "1",
 			"failed-instances": fmt.Sprintf("[%q]", withoutBase), "seam": "native-field", "strategy": "mixed",
 		})
@@ -66,13 +66,13 @@ func TestMainJob(t *testing.T) {
 	t.Run("the missing base is there", func(t *testing.T) {
 		addBase(t, ids[0], withoutBase)
 		got := start(t, s).Wait()
-		ended(t, got, 0, map[string]string{"total": "12", "built": "1", "skipped": "11", "failed": "0", "strategy": "rebase"})
+		checkOutputs(t, got, 0, map[string]string{"total": "12", "built": "1", "skipped": "11", "failed": "0", "strategy": "rebase"})
 	})
 	t.Run("nothing to do", func(t *testing.T) {
 		run := start(t, s)
 		workers := watchWorkers(run)
 		got := run.Wait()
-		ended(t, got, 0, map[string]string{"total": "12", "built": "0", "skipped": "12", "failed": "0"})
+		checkOutputs(t, got, 0, map[string]string{"total": "12", "built": "0", "skipped": "12", "failed": "0"})
 		if len(workers) != 1 {
 			t.Errorf("workers that were seen: %v, want the one that names the tags", workers)
 		}
@@ -82,7 +82,7 @@ func TestMainJob(t *testing.T) {
 	})
 }
 
-// countingImage is the action's image with a uv on PATH that notes in the workspace how it is called.
+// countingImage is an image of the action whose uv records each call in the workspace.
 func countingImage(t *testing.T) string {
 	t.Helper()
 	return derived(t, "counting", "RUN mv /usr/local/bin/uv /usr/local/bin/uv.real",
@@ -90,7 +90,7 @@ func countingImage(t *testing.T) string {
 		"RUN chmod 755 /usr/local/bin/uv")
 }
 
-// derived is the action's image with more lines in its Dockerfile.
+// derived is the action's image with more instructions.
 func derived(t *testing.T, name string, lines ...string) string {
 	t.Helper()
 	dir, image := t.TempDir(), "eval-images-lab/"+name+"-action"
@@ -113,7 +113,7 @@ func sdistBuilds(t *testing.T, workspace string) (runs []string) {
 	return runs
 }
 
-// tagsAreTheEvaluations asks the registry as an evaluation does, with the IMAGE_TAG_PREFIX that the summary names.
+// tagsAreTheEvaluations asks the registry as an evaluation does, with the summary's IMAGE_TAG_PREFIX.
 func tagsAreTheEvaluations(t *testing.T, s runner.Step, repo string, got runner.Result) {
 	prefix, sha := phasedPrefix(t)
 	if got.Outputs["sdk-sha"] != sha {
@@ -132,8 +132,8 @@ func tagsAreTheEvaluations(t *testing.T, s runner.Step, repo string, got runner.
 	}
 }
 
-// phasedPrefix is OpenHands/benchmarks' get_phased_image_tag_prefix, worked out from the SDK's repository alone, and the
-// commit that it is of.
+// phasedPrefix computes OpenHands/benchmarks' get_phased_image_tag_prefix from the SDK's repository alone, and returns
+// the commit, too.
 func phasedPrefix(t *testing.T) (prefix, sha string) {
 	t.Helper()
 	return phasedPrefixAt(t, lab["LAB_SDK_REF"])
@@ -161,7 +161,7 @@ func sha7(content []byte) string {
 	return hex.EncodeToString(sum[:])[:7]
 }
 
-// phasedTag is what an evaluation asks the registry for (benchmarks' extract_custom_tag, and the target).
+// phasedTag is the tag that an evaluation asks for (benchmarks' extract_custom_tag, and the target).
 func phasedTag(prefix, id string) string {
 	return prefix + "-sweb.eval.x86_64." + strings.ReplaceAll(id, "__", "_1776_") + "-source-minimal"
 }
@@ -190,8 +190,7 @@ func runsAsAgentServer(t *testing.T, s runner.Step, got runner.Result, id string
 	}
 }
 
-// watchWorkers looks into a run's container from outside until the run has ended, and gives the process ids of
-// all workers that it saw.
+// watchWorkers samples a run's container until the run ends, and returns the process ids of all workers.
 func watchWorkers(run *runner.Run) (pids map[string]bool) {
 	ended := make(chan struct{})
 	go func() {
@@ -214,13 +213,13 @@ func watchWorkers(run *runner.Run) (pids map[string]bool) {
 	}
 }
 
-// TestLockFile reads what an evaluation would.
+// TestLockFile reads what an evaluation would read.
 func TestLockFile(t *testing.T) {
 	repo := repository(t)
 	id := instances(t, 1)[0]
 	s := step(t, repo, []string{id}, nil)
 	got := start(t, s).Wait()
-	ended(t, got, 0, map[string]string{"built": "1"})
+	checkOutputs(t, got, 0, map[string]string{"built": "1"})
 	content, err := os.ReadFile(filepath.Join(s.Workspace, got.Outputs["lock-file"]))
 	if err != nil {
 		t.Fatal(err)
@@ -244,12 +243,12 @@ func TestLockFile(t *testing.T) {
 	}
 }
 
-// TestDefaultTags reads off the SDK's own docker command that, without sdk-options, images get the tags that an
-// evaluation asks for without an IMAGE_TAG_PREFIX. With the default options the lab can build none: they download Node.
+// TestDefaultTags reads the SDK's docker command: without sdk-options, images get the tags that an evaluation asks for
+// without an IMAGE_TAG_PREFIX. The lab cannot build with the default options, which download Node.
 func TestDefaultTags(t *testing.T) {
 	s := step(t, repository(t), []string{withoutBase}, map[string]string{"sdk-options": ""})
 	got := start(t, s).Wait()
-	ended(t, got, 1, map[string]string{"failed": "1"})
+	checkOutputs(t, got, 1, map[string]string{"failed": "1"})
 	log, err := os.ReadFile(filepath.Join(s.Workspace, ledger(t, s.Workspace, got)[withoutBase].LogPath))
 	if err != nil {
 		t.Fatal(err)
@@ -262,7 +261,7 @@ func TestDefaultTags(t *testing.T) {
 	}
 }
 
-// TestSdistFails has the one sdist build fail: that is a warning, and the image makes its own.
+// TestSdistFails: if the prebuilt sdist fails, the run warns, and each image makes its own.
 func TestSdistFails(t *testing.T) {
 	s := step(t, repository(t), instances(t, 1), nil)
 	s.Image = derived(t, "no-sdist", "RUN mv /usr/local/bin/uv /usr/local/bin/uv.real",
@@ -270,7 +269,7 @@ func TestSdistFails(t *testing.T) {
 			`echo "$*" >>/github/workspace/uv-calls\nexec /usr/local/bin/uv.real "$@"\n' >/usr/local/bin/uv`,
 		"RUN chmod 755 /usr/local/bin/uv")
 	got := start(t, s).Wait()
-	ended(t, got, 0, map[string]string{"built": "1", "sdist-seconds": ""})
+	checkOutputs(t, got, 0, map[string]string{"built": "1", "sdist-seconds": ""})
 	if runs := sdistBuilds(t, s.Workspace); len(runs) != 1 {
 		t.Errorf("the image made %d sdists, want its own: %q", len(runs), runs)
 	}

@@ -17,10 +17,10 @@ var (
 	seed = flag.Uint64("seed", uint64(time.Now().UnixNano()), "of the moments at which runs are killed")
 )
 
-// killed ends runs for a new commit of the SDK by SIGKILL, at random moments: before and while references are made, and
-// while images are rebased. What is in the registry is whole at any time, and the next run that is left alone makes the
-// rest, on the eval-bases that are there.
-func (s *series) killed(t *testing.T) {
+// killRandomly ends runs for a new commit of the SDK by SIGKILL, at random moments: before and during the references, and
+// during the rebases. Every image in the registry is complete at any time, and the next undisturbed run makes the
+// missing ones on the existing eval-bases.
+func (s *series) killRandomly(t *testing.T) {
 	t.Logf("to have the same moments again: -seed %d", *seed)
 	random := rand.New(rand.NewPCG(*seed, 0))
 	step := s.step(t, s.ids, map[string]string{"verify": "0"})
@@ -37,21 +37,21 @@ func (s *series) killed(t *testing.T) {
 			if i == kills-1 {
 				after, within = "[2/6] ", 1500*time.Millisecond
 			}
-			kill(t, step, after, time.Duration(random.Int64N(int64(within))))
+			killAfter(t, step, after, time.Duration(random.Int64N(int64(within))))
 			complete(t, s.repo, read)
 		}
 		got := start(t, step).Wait()
-		s.converged(t, step, got)
+		s.checkUndisturbed(t, step, got)
 		if tags := complete(t, s.repo, read); tags < 2*len(s.ids) {
 			t.Errorf("the repository has %d tags", tags)
 		}
 	}
 }
 
-// converged checks a run that was left alone after some that were not.
-func (s *series) converged(t *testing.T, step runner.Step, got runner.Result) {
+// checkUndisturbed checks an undisturbed run after killed ones.
+func (s *series) checkUndisturbed(t *testing.T, step runner.Step, got runner.Result) {
 	t.Helper()
-	ended(t, got, 0, map[string]string{"total": "6", "failed": "0"})
+	checkOutputs(t, got, 0, map[string]string{"total": "6", "failed": "0"})
 	told := facts(t, s.workspace, got)
 	if told.EvalBasesMade != 0 {
 		t.Errorf("%d eval-bases were made for a new commit, want none", told.EvalBasesMade)
@@ -69,8 +69,8 @@ func (s *series) converged(t *testing.T, step runner.Step, got runner.Result) {
 	runsAsAgentServer(t, step, got, s.rebased()[0].InstanceID)
 }
 
-// kill starts a run, and kills it some time after its log has come to a text.
-func kill(t *testing.T, step runner.Step, after string, later time.Duration) {
+// killAfter starts a run, waits for a text in its log, and kills it some time later.
+func killAfter(t *testing.T, step runner.Step, after string, later time.Duration) {
 	t.Helper()
 	seen := make(chan struct{})
 	step.Log = &watcher{out: step.Log, text: after, seen: sync.OnceFunc(func() { close(seen) })}
@@ -96,7 +96,7 @@ func kill(t *testing.T, step runner.Step, after string, later time.Duration) {
 	}
 }
 
-// watcher passes on what is written, and tells when a text was in it. Each write is a line.
+// watcher forwards what is written and signals when it contains a text. Each write is a line.
 type watcher struct {
 	out  io.Writer
 	text string

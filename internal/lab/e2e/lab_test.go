@@ -1,3 +1,5 @@
+// Package e2e runs the action on the lab's real parts, as a runner would. What a test asserts about an image it reads
+// from the registry or from a container, not only from the action's report.
 package e2e
 
 import (
@@ -15,19 +17,19 @@ import (
 // root is the repository, seen from this folder.
 const root = "../../.."
 
-// lab holds what `go run ./internal/lab env` prints.
+// lab holds what `go run -C internal/lab . env` prints.
 var lab map[string]string
 
-// TestMain needs the lab: without it the tests fail, and only -short leaves them out.
+// TestMain fails without the lab. Only -short skips the tests.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if testing.Short() {
 		fmt.Println("leaving out the lab's tests: -short")
 		return
 	}
-	out, err := command("go", "run", "./internal/lab", "env")
+	out, err := command("go", "run", "-C", "internal/lab", ".", "env")
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "the lab is not up: %v\nhint: go run ./internal/lab up\n", err)
+		fmt.Fprintf(os.Stderr, "the lab is not up: %v\nhint: make lab\n", err)
 		os.Exit(1)
 	}
 	if lab, err = assignments(out); err != nil {
@@ -37,7 +39,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// command gives what a program writes to its standard output, also where the program fails.
+// command returns the standard output of a program, even if the program fails.
 func command(name string, args ...string) (string, error) {
 	cmd := exec.Command(name, args...)
 	cmd.Dir = root
@@ -50,7 +52,7 @@ func command(name string, args ...string) (string, error) {
 	return strings.TrimSpace(string(out)), err
 }
 
-// assignments asks a shell what the lab's lines mean to it, as scripts outside the project will.
+// assignments has a shell evaluate the lab's lines, as scripts outside the project do.
 func assignments(lines string) (map[string]string, error) {
 	cmd := exec.Command("sh", "-c", "set -a; eval \"$LINES\"; unset LINES; env -0")
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LINES=" + lines}
@@ -67,7 +69,7 @@ func assignments(lines string) (map[string]string, error) {
 	return found, nil
 }
 
-// instances gives the lab's first n ids.
+// instances returns the lab's first n ids.
 func instances(t *testing.T, n int) []string {
 	t.Helper()
 	file, err := os.Open(lab["LAB_INSTANCES"])

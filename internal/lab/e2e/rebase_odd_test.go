@@ -12,10 +12,10 @@ import (
 	"github.com/OpenHands/eval-images/internal/lab/runner"
 )
 
-// verifiedByHand names two images on the command line, of which one was changed.
+// verifiedByHand runs the command verify on two images, one of which was changed.
 func (s *series) verifiedByHand(t *testing.T) {
 	good, bad := s.rebased()[0], s.rebased()[3]
-	changed := pulled(t, onHost(bad.Tags[0]))
+	changed := pulledImage(t, onHost(bad.Tags[0]))
 	config, err := changed.ConfigFile()
 	if err != nil {
 		t.Fatal(err)
@@ -58,11 +58,13 @@ func (s *series) verifiedByHand(t *testing.T) {
 	}
 }
 
-// verify runs the command of that name as a user would, in the action's image.
+// verify runs the command verify in the action's image, as a user would.
 func verify(t *testing.T, images ...string) (said string, err error) {
 	t.Helper()
-	args := []string{"run", "--rm", "--network", lab["LAB_NETWORK"], "--volume", "/var/run/docker.sock:/var/run/docker.sock",
-		"--volume", t.TempDir() + ":/here", "--workdir", "/here"}
+	args := []string{
+		"run", "--rm", "--network", lab["LAB_NETWORK"], "--volume", "/var/run/docker.sock:/var/run/docker.sock",
+		"--volume", t.TempDir() + ":/here", "--workdir", "/here",
+	}
 	for name, value := range runner.NoHub {
 		args = append(args, "--env", name+"="+value)
 	}
@@ -72,7 +74,7 @@ func verify(t *testing.T, images ...string) (said string, err error) {
 	return command("docker", append(args, images...)...)
 }
 
-// The odd bases' instances are real ones that the lab has no base image for.
+// Real instances for which the lab has no base image; the tests give them odd ones.
 const (
 	closedFolder, symbolicLink, plainFile = "django__django-11087", "django__django-11095", "django__django-11119"
 	nodeFolder, otherUser                 = "django__django-11133", "django__django-11138"
@@ -83,8 +85,8 @@ const passwd = "root:x:0:0:root:/root:/bin/bash\nman:x:6:12:man:/var/cache/man:/
 	"_apt:x:42:65534::/nonexistent:/usr/sbin/nologin\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n" +
 	"openhands:x:5000:10001::/home/openhands:/bin/bash\n"
 
-// oddBases has bases that a layer would land on otherwise than COPY does. Each is built natively, with its reason, as
-// far as the SDK can build on it at all.
+// oddBases uses bases on which a mounted layer would differ from COPY. Each image is built natively, with its reason,
+// if the SDK can build on the base at all.
 func (s *series) oddBases(t *testing.T) {
 	from, built := s.ids[0], 2
 	folder := func(name string, mode int64) entry {
@@ -106,11 +108,11 @@ func (s *series) oddBases(t *testing.T) {
 	}
 	step := s.step(t, ids, map[string]string{"verify": "0", "max-retries": "0"})
 	got := start(t, step).Wait()
-	ended(t, got, 1, map[string]string{"built": fmt.Sprint(built), "failed": "1", "strategy": "native"})
+	checkOutputs(t, got, 1, map[string]string{"built": fmt.Sprint(built), "failed": "1", "strategy": "native"})
 	lines := ledger(t, s.workspace, got)
 	for id, reason := range reasons {
 		l := lines[id]
-		if l.Strategy != "native" || !strings.Contains(l.NotRebased, reason) || !strings.Contains(shown(got.Summary), reason) {
+		if l.Strategy != "native" || !strings.Contains(l.NotRebased, reason) || !strings.Contains(unescaped(got.Summary), reason) {
 			t.Errorf("%s: %+v; want it native, because of %q", id, l, reason)
 		}
 		if id != plainFile && (l.Status != "built" || digestInRegistry(t, s.repo, tagOf(l.Tags[0])) != l.Digest) {

@@ -14,7 +14,7 @@ import (
 	"github.com/OpenHands/eval-images/internal/lab/runner"
 )
 
-// series is some runs into one repository and one workspace, as one user's runs on one machine are.
+// series is a series of runs into one repository and one workspace, as one user makes them on one machine.
 type series struct {
 	repo, workspace string
 	ids             []string
@@ -22,8 +22,8 @@ type series struct {
 	first map[string]line
 }
 
-// step is a run of the series for the instances, with eval-bases in a repository of their own, so that their layers have
-// to be mounted, and with the packages of Python that earlier runs have fetched.
+// step is a run for the instances. Its eval-bases are in a repository of their own, so that their layers must be
+// mounted, and it has the Python packages of earlier runs.
 func (s *series) step(t *testing.T, ids []string, more map[string]string) runner.Step {
 	t.Helper()
 	one := step(t, s.repo, ids, map[string]string{"eval-base-image": lab["LAB_REGISTRY_INSIDE"] + "/" + s.repo + "-bases"})
@@ -33,10 +33,10 @@ func (s *series) step(t *testing.T, ids []string, more map[string]string) runner
 	return one
 }
 
-// rebased are the first run's rebased images, sorted by instance.
+// rebased returns the first run's rebased images, sorted by instance.
 func (s *series) rebased() (lines []line) { return made(s.first, "rebase") }
 
-// made are the lines of a ledger with this strategy, sorted by instance.
+// made returns the lines of a ledger with this strategy, sorted by instance.
 func made(lines map[string]line, strategy string) (found []line) {
 	for _, id := range slices.Sorted(maps.Keys(lines)) {
 		if lines[id].Strategy == strategy {
@@ -46,7 +46,7 @@ func made(lines map[string]line, strategy string) (found []line) {
 	return found
 }
 
-// TestRebase is the life of one repository: its first images, and later runs that find its references and eval-bases.
+// TestRebase follows one repository: its first images, and later runs that find its references and eval-bases.
 func TestRebase(t *testing.T) {
 	s := &series{repo: repository(t), workspace: t.TempDir(), ids: instances(t, 6)}
 	if !t.Run("the first run", s.firstRun) {
@@ -57,14 +57,14 @@ func TestRebase(t *testing.T) {
 	t.Run("a cold builder", s.coldBuilder)
 	t.Run("verified by hand", s.verifiedByHand)
 	t.Run("odd bases", s.oddBases)
-	t.Run("killed", s.killed)
+	t.Run("killed", s.killRandomly)
 }
 
-// firstRun makes references, eval-bases and images in an empty repository, and verifies one.
+// firstRun makes references, eval-bases and images in an empty repository, and verifies one image.
 func (s *series) firstRun(t *testing.T) {
 	step := s.step(t, s.ids, map[string]string{"verify-tree": "true"})
 	got := start(t, step).Wait()
-	ended(t, got, 0, map[string]string{"total": "6", "built": "6", "skipped": "0", "failed": "0", "retried": "0", "strategy": "rebase"})
+	checkOutputs(t, got, 0, map[string]string{"total": "6", "built": "6", "skipped": "0", "failed": "0", "retried": "0", "strategy": "rebase"})
 	s.first = ledger(t, s.workspace, got)
 	told := facts(t, s.workspace, got)
 	var references []string
@@ -98,7 +98,7 @@ func (s *series) firstRun(t *testing.T) {
 	t.Run("runs as the agent server", func(t *testing.T) { runsAsAgentServer(t, step, got, s.rebased()[0].InstanceID) })
 }
 
-// verifiedOne checks that a run compared one rebased image and found it equal, and that the native one is gone.
+// verifiedOne checks that a run compared one rebased image, found it equal, and removed the native one.
 func (s *series) verifiedOne(t *testing.T, got runner.Result) {
 	t.Helper()
 	told := facts(t, s.workspace, got)
@@ -116,14 +116,14 @@ func (s *series) verifiedOne(t *testing.T, got runner.Result) {
 	}
 }
 
-// equalsNative builds a rebased image natively elsewhere, and compares what the registry has of both.
+// equalsNative builds a rebased image natively elsewhere and compares both in the registry.
 func (s *series) equalsNative(t *testing.T) {
 	rebased := s.rebased()[1]
 	step := s.step(t, []string{rebased.InstanceID}, map[string]string{
 		"image": lab["LAB_REGISTRY_INSIDE"] + "/" + s.repo + "-native", "strategy": "native",
 	})
 	got := start(t, step).Wait()
-	ended(t, got, 0, map[string]string{"built": "1", "strategy": "native"})
+	checkOutputs(t, got, 0, map[string]string{"built": "1", "strategy": "native"})
 	native := ledger(t, s.workspace, got)[rebased.InstanceID]
 	a, b := onHost(native.Tags[0]), onHost(rebased.Tags[0])
 	if native.Digest == rebased.Digest || last(layersOf(t, a)) != last(layersOf(t, b)) {
@@ -136,28 +136,28 @@ func (s *series) equalsNative(t *testing.T) {
 	if len(rebasedFiles) < 10_000 {
 		t.Errorf("the rebased image has %d paths", len(rebasedFiles))
 	}
-	if diff := otherwise(nativeFiles, rebasedFiles); len(diff) > 0 {
+	if diff := differences(nativeFiles, rebasedFiles); len(diff) > 0 {
 		t.Errorf("of %d paths %d differ: %s", len(rebasedFiles), len(diff), strings.Join(diff[:min(20, len(diff))], "\n"))
 	}
 }
 
-// withoutEngine makes images of what earlier runs have left, with no docker command and no engine.
+// withoutEngine makes images from what earlier runs have left, without a docker command and an engine.
 func (s *series) withoutEngine(t *testing.T) {
 	gone := s.rebased()[:2]
-	forget(t, gone...)
+	deleteTags(t, gone...)
 	step := s.step(t, s.ids, map[string]string{"builder": ""})
 	step.Image = derived(t, "no-docker", "ENV DOCKER_HOST=tcp://127.0.0.1:1", "RUN rm /usr/bin/docker")
 	if *soak {
 		step.Inputs["verify"] = "1"
 		got := start(t, step).Wait()
-		ended(t, got, 3, map[string]string{"built": "0"})
+		checkOutputs(t, got, 3, map[string]string{"built": "0"})
 		if !strings.Contains(got.Log, "tcp://127.0.0.1:1") {
 			t.Error("the log does not say what does not answer")
 		}
 		delete(step.Inputs, "verify")
 	}
 	got := start(t, step).Wait()
-	ended(t, got, 0, map[string]string{"built": "2", "skipped": "4", "failed": "0", "strategy": "rebase"})
+	checkOutputs(t, got, 0, map[string]string{"built": "2", "skipped": "4", "failed": "0", "strategy": "rebase"})
 	if !warned(got, "No rebased image was verified") {
 		t.Errorf("no warning that nothing was verified: %+v", got.Annotations)
 	}
@@ -172,19 +172,19 @@ func (s *series) withoutEngine(t *testing.T) {
 	}
 }
 
-// coldBuilder has an image that was made with another builder's layers verified by one that has made none of them.
+// coldBuilder verifies an image with a builder that has made none of its layers.
 func (s *series) coldBuilder(t *testing.T) {
-	forget(t, s.rebased()[2])
+	deleteTags(t, s.rebased()[2])
 	theirs := ownBuilder(t, s.ids, map[string]string{"verify-tree": "true"})
 	delete(theirs.Inputs, "image")
 	step := s.step(t, s.ids, theirs.Inputs)
 	got := start(t, step).Wait()
-	ended(t, got, 0, map[string]string{"built": "1", "skipped": "5", "strategy": "rebase"})
+	checkOutputs(t, got, 0, map[string]string{"built": "1", "skipped": "5", "strategy": "rebase"})
 	s.verifiedOne(t, got)
 	nothingLeft(t, builderOf(t, got.Log))
 }
 
-// rebaseFacts are what the tests read of a summary's account of rebases.
+// rebaseFacts is the part of a summary about rebases that the tests read.
 type rebaseFacts struct {
 	EvalBasesMade   int `json:"eval_bases_made"`
 	EvalBasesReused int `json:"eval_bases_reused"`
@@ -214,7 +214,7 @@ func facts(t *testing.T, workspace string, got runner.Result) rebaseFacts {
 	return summary.Run.Rebase
 }
 
-// tagOf is the last part of a reference.
+// tagOf returns the tag of a reference.
 func tagOf(reference string) string { return reference[strings.LastIndexByte(reference, ':')+1:] }
 
 func last(digests []string) string { return digests[len(digests)-1] }

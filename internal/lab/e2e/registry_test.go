@@ -20,8 +20,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// pulled is an image that stays in the registry until its parts are read.
-func pulled(t *testing.T, reference string) v1.Image {
+// pulledImage is an image that stays in the registry until the test has read it.
+func pulledImage(t *testing.T, reference string) v1.Image {
 	t.Helper()
 	found, err := crane.Pull(reference)
 	if err != nil {
@@ -30,8 +30,8 @@ func pulled(t *testing.T, reference string) v1.Image {
 	return found
 }
 
-// forget takes the tags of images from the registry. What they were on stays, as a registry's cleaning up is its own.
-func forget(t *testing.T, lines ...line) {
+// deleteTags removes the tags of images from the registry. The manifests stay until the registry collects garbage.
+func deleteTags(t *testing.T, lines ...line) {
 	t.Helper()
 	for _, l := range lines {
 		for _, tag := range l.Tags {
@@ -42,10 +42,10 @@ func forget(t *testing.T, lines ...line) {
 	}
 }
 
-// layersOf are the digests of an image's layers, as its manifest has them.
+// layersOf returns the digests of the layers in an image's manifest.
 func layersOf(t *testing.T, reference string) []string {
 	t.Helper()
-	manifest, err := pulled(t, reference).Manifest()
+	manifest, err := pulledImage(t, reference).Manifest()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,9 +56,8 @@ func layersOf(t *testing.T, reference string) []string {
 	return digests
 }
 
-// complete reads all that every tag of a repository is on: an image whose parts are all there, with the size and the
-// digest that its manifest states. It gives the number of tags. What is in
-// read was read before.
+// complete reads every image in a repository and checks that it has all its blobs, with the sizes and digests in its
+// manifest. It returns the number of tags. Digests in read are not read again.
 func complete(t *testing.T, repo string, read map[string]bool) int {
 	t.Helper()
 	repository := lab["LAB_REGISTRY"] + "/" + repo
@@ -89,7 +88,7 @@ func complete(t *testing.T, repo string, read map[string]bool) int {
 	return len(tags)
 }
 
-// readBlob reads one part of an image to its end.
+// readBlob reads a blob to its end.
 func readBlob(repository string, part v1.Descriptor) error {
 	blob, err := crane.PullLayer(repository + "@" + part.Digest.String())
 	if err != nil {
@@ -108,10 +107,10 @@ func readBlob(repository string, part v1.Descriptor) error {
 	return err
 }
 
-// files describes every path of an image as its layers give it: type, mode, owner, link and content, and not the times.
+// files describes every path of an image: type, mode, owner, link and content, without times.
 func files(t *testing.T, reference string) map[string]string {
 	t.Helper()
-	flat := mutate.Extract(pulled(t, reference))
+	flat := mutate.Extract(pulledImage(t, reference))
 	defer flat.Close()
 	found := map[string]string{}
 	for archive := tar.NewReader(flat); ; {
@@ -131,9 +130,9 @@ func files(t *testing.T, reference string) map[string]string {
 	}
 }
 
-// otherwise are the paths at which two images differ, but for those that hold the time or the place of a build: the list
-// of internal/build/verify, in words of its own.
-func otherwise(a, b map[string]string) (differ []string) {
+// differences returns the paths at which two images differ, except those that hold a time or a place of the build. The
+// list repeats that of internal/build/verify independently.
+func differences(a, b map[string]string) (differ []string) {
 	ofTheBuild := []string{
 		"/var/cache/apt/pkgcache.bin", "/var/cache/apt/srcpkgcache.bin", "/var/cache/ldconfig/aux-cache",
 		"/var/log/apt/history.log", "/var/log/apt/term.log", "/var/log/dpkg.log", "/etc/shadow", "/etc/shadow-",
@@ -157,7 +156,7 @@ func baseImage(id string) string {
 	return lab["LAB_REGISTRY"] + "/hub/swebench/sweb.eval.x86_64." + name + ":latest"
 }
 
-// addBase gives an instance another one's base image, until the test has ended.
+// addBase gives an instance the base image of another one until the test ends.
 func addBase(t *testing.T, from, to string) {
 	t.Helper()
 	if err := crane.Copy(baseImage(from), baseImage(to)); err != nil {
@@ -180,7 +179,7 @@ type entry struct {
 	content string
 }
 
-// addLayer gives an instance a base image of its own: another one's, with a layer on top that has these entries.
+// addLayer gives an instance a base image of its own: that of another one, with these entries in a layer on top.
 func addLayer(t *testing.T, from, to string, entries ...entry) {
 	t.Helper()
 	addBase(t, from, to)
@@ -199,7 +198,7 @@ func addLayer(t *testing.T, from, to string, entries ...entry) {
 		t.Fatal(err)
 	}
 	layer := static.NewLayer(archive.Bytes(), types.DockerUncompressedLayer)
-	odd, err := mutate.AppendLayers(pulled(t, baseImage(from)), layer)
+	odd, err := mutate.AppendLayers(pulledImage(t, baseImage(from)), layer)
 	if err != nil {
 		t.Fatal(err)
 	}

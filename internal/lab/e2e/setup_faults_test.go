@@ -10,8 +10,8 @@ import (
 	"github.com/OpenHands/eval-images/internal/lab/runner"
 )
 
-// TestSetupFaults has the set-up meet what it cannot get past. Each run ends with code 3, and says in its log and in the
-// step summary what failed, what to do, and which file has the rest.
+// TestSetupFaults: each fault ends the run with code 3, and log and summary say what failed, what to do, and which file
+// has more.
 func TestSetupFaults(t *testing.T) {
 	cases := []struct {
 		name        string
@@ -19,13 +19,17 @@ func TestSetupFaults(t *testing.T) {
 		cause, hint string
 		noLog       bool // there is none yet
 	}{
-		{"a private repository", func(t *testing.T, s *runner.Step) { s.Inputs["sdk-repository"] = privateRepository(t) },
-			"Authentication failed", "wants credentials", false},
+		{
+			"a private repository", func(t *testing.T, s *runner.Step) { s.Inputs["sdk-repository"] = privateRepository(t) },
+			"Authentication failed", "wants credentials", false,
+		},
 		{"a repository that is not there", func(_ *testing.T, s *runner.Step) {
 			s.Inputs["sdk-repository"] = strings.Replace(lab["LAB_SDK_REPOSITORY_INSIDE"], "software-agent-sdk", "no-such-repository", 1)
 		}, "not found", "check sdk-repository", false},
-		{"no network", func(_ *testing.T, s *runner.Step) { s.Inputs["sdk-repository"] = "http://127.0.0.1:1/x.git" },
-			"Failed to connect", "network", false},
+		{
+			"no network", func(_ *testing.T, s *runner.Step) { s.Inputs["sdk-repository"] = "http://127.0.0.1:1/x.git" },
+			"Failed to connect", "network", false,
+		},
 		{"a lock that uv cannot read", func(t *testing.T, s *runner.Step) {
 			sdk := checkedOut(t, s)
 			replace(t, `(?m)^version = 1$`, "version = 99", sdk, "uv.lock")
@@ -34,10 +38,14 @@ func TestSetupFaults(t *testing.T) {
 		{"a package index that is down", func(_ *testing.T, s *runner.Step) {
 			s.Env = map[string]string{"UV_DEFAULT_INDEX": "http://127.0.0.1:1/simple", "UV_HTTP_RETRIES": "0"}
 		}, "Connection refused", "UV_DEFAULT_INDEX", false},
-		{"no Python", func(t *testing.T, s *runner.Step) { s.Image = derived(t, "no-python", "RUN rm /usr/bin/python3.13") },
-			"No interpreter found for Python 3.13", "install Python 3.13", false},
-		{"no uv", func(t *testing.T, s *runner.Step) { s.Image = derived(t, "no-uv", "RUN rm /usr/local/bin/uv") },
-			"executable file not found", "install uv", false},
+		{
+			"no Python", func(t *testing.T, s *runner.Step) { s.Image = derived(t, "no-python", "RUN rm /usr/bin/python3.13") },
+			"No interpreter found for Python 3.13", "install Python 3.13", false,
+		},
+		{
+			"no uv", func(t *testing.T, s *runner.Step) { s.Image = derived(t, "no-uv", "RUN rm /usr/local/bin/uv") },
+			"executable file not found", "install uv", false,
+		},
 		{"a disk that gets full", func(t *testing.T, s *runner.Step) { fillDisk(t, s, "66000000") }, "No space left on device", "free disk space", false},
 		{"a full disk", func(t *testing.T, s *runner.Step) { fillDisk(t, s, "80000000") }, "no space left on device", "free disk space", true},
 	}
@@ -46,7 +54,7 @@ func TestSetupFaults(t *testing.T) {
 			s := step(t, repository(t), instances(t, 1), nil)
 			c.make(t, &s)
 			got := start(t, s).Wait()
-			ended(t, got, 3, map[string]string{"total": "1", "built": "0"})
+			checkOutputs(t, got, 3, map[string]string{"total": "1", "built": "0"})
 			const logPath = "builds/princeton-nlp/SWE-bench_Verified/test/logs/set-up.log"
 			wanted := []string{c.cause, "hint: ", c.hint, "the whole output is in " + logPath}
 			if c.noLog {
@@ -55,7 +63,7 @@ func TestSetupFaults(t *testing.T) {
 				t.Errorf("the set-up's log does not tell the cause %q (%v):\n%s", c.cause, err, log)
 			}
 			for _, want := range wanted {
-				for where, text := range map[string]string{"log": got.Log, "summary": shown(got.Summary)} {
+				for where, text := range map[string]string{"log": got.Log, "summary": unescaped(got.Summary)} {
 					if !strings.Contains(text, want) {
 						t.Errorf("the %s lacks %q:\n%s", where, want, text)
 					}
@@ -65,15 +73,15 @@ func TestSetupFaults(t *testing.T) {
 	}
 }
 
-// shown is Markdown as a reader sees it, as far as character references go.
-func shown(markdown string) string {
+// unescaped resolves the character references in Markdown.
+func unescaped(markdown string) string {
 	for reference, character := range map[string]string{"&#95;": "_", "&#96;": "`", "&#58;": ":", "&#91;": "[", "&#93;": "]"} {
 		markdown = strings.ReplaceAll(markdown, reference, character)
 	}
 	return markdown
 }
 
-// privateRepository is the URL of a server in the lab's network that wants a password.
+// privateRepository returns the URL of a git server on the lab's network that wants a password.
 func privateRepository(t *testing.T) string {
 	t.Helper()
 	const refuse = `
@@ -89,7 +97,7 @@ HTTPServer(("", 8000), Handler).serve_forever()`
 	return "http://" + server[:12] + ":8000/private.git" // An engine gives each container's id a name in the network.
 }
 
-// checkedOut puts the SDK into a step's workspace, as a workflow does before it, and has the step use it.
+// checkedOut puts the SDK into a step's workspace, as a workflow's checkout does, and has the step use it.
 func checkedOut(t *testing.T, s *runner.Step) (sdk string) {
 	t.Helper()
 	sdk = filepath.Join(s.Workspace, "sdk")
@@ -114,7 +122,7 @@ func git(t *testing.T, dir string, args ...string) string {
 	return out
 }
 
-// replace changes a file.
+// replace replaces text in a file.
 func replace(t *testing.T, pattern, by string, path ...string) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(path...))
@@ -128,10 +136,11 @@ func replace(t *testing.T, pattern, by string, path ...string) {
 	write(t, changed, path...)
 }
 
-// fillDisk has the run's temporary files on a disk of 64 MiB, an engine's /dev/shm, of which so many bytes are taken.
+// fillDisk puts the run's temporary files on a disk of 64 MiB, the container's /dev/shm, of which that many bytes are
+// used.
 func fillDisk(t *testing.T, s *runner.Step, bytes string) {
 	t.Helper()
-	// Not by a shell alone: Debian's drops the variables of inputs, whose names have hyphens.
+	// A shell alone will not do: Debian's drops the variables of inputs, whose names have hyphens.
 	s.Image = derived(t, "full-disk", `ENTRYPOINT ["python3", "-c", "import os; os.system('head -c $FILL /dev/zero >/dev/shm/filler'); `+
 		`os.execvp('tini', ['tini', '--', '/eval-images'])"]`)
 	s.Env = map[string]string{"TMPDIR": "/dev/shm", "FILL": bytes}

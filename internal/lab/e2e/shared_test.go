@@ -7,14 +7,15 @@ import (
 	"testing"
 )
 
-// TestSharedStageFails has an SDK whose builder stage fails, which every image needs: one image meets it, as often as
-// max-retries allows, and the others are not tried.
+// TestSharedStageFails uses an SDK whose builder stage fails, which every image needs. One image fails as often as
+// max-retries allows; the others are not tried.
 func TestSharedStageFails(t *testing.T) {
 	s := step(t, repository(t), instances(t, 3), map[string]string{
-		"sdk-repository": "file:///github/workspace/sdk", "max-retries": "1", "strategy": "native"})
+		"sdk-repository": "file:///github/workspace/sdk", "max-retries": "1", "strategy": "native",
+	})
 	brokenSDK(t, filepath.Join(s.Workspace, "sdk"))
 	got := start(t, s).Wait()
-	ended(t, got, 1, map[string]string{"built": "0", "failed": "3", "retried": "1"})
+	checkOutputs(t, got, 1, map[string]string{"built": "0", "failed": "3", "retried": "1"})
 	tried := 0
 	for id, line := range ledger(t, s.Workspace, got) {
 		switch {
@@ -34,7 +35,7 @@ func TestSharedStageFails(t *testing.T) {
 	}
 }
 
-// brokenSDK makes a repository of the lab's SDK in which the builder stage fails.
+// brokenSDK copies the lab's SDK repository with a builder stage that fails.
 func brokenSDK(t *testing.T, dir string) {
 	t.Helper()
 	git := func(args ...string) {

@@ -15,14 +15,14 @@ import (
 	"github.com/OpenHands/eval-images/internal/lab/runner"
 )
 
-// sphinxWithoutPip is a real instance that the lab has no base image for: the test gives it one in which no package can
-// be installed.
+// sphinxWithoutPip is a real instance for which the lab has no base image. The test gives it one in which no package
+// can be installed.
 const sphinxWithoutPip = "sphinx-doc__sphinx-8595"
 
-// wrapPackages is what an evaluation needs in Sphinx's images.
+// wrapPackages are the packages that an evaluation needs in Sphinx's images.
 const wrapPackages = "docutils<0.21 roman"
 
-// TestSphinx builds one image of sphinx-doc, one that cannot be wrapped, and three ordinary ones, in one run. The
+// TestSphinx builds one image of sphinx-doc, one that cannot be wrapped, and three ordinary ones in one run. The
 // references are ordinary ones.
 func TestSphinx(t *testing.T) {
 	repo := repository(t)
@@ -31,7 +31,7 @@ func TestSphinx(t *testing.T) {
 	addBase(t, ordinary, sphinxWithoutPip)
 	s := step(t, repo, []string{ordinary, ids[2], ids[3], sphinx, sphinxWithoutPip}, nil)
 	got := start(t, s).Wait()
-	ended(t, got, 1, map[string]string{"total": "5", "built": "4", "failed": "1", "failed-instances": `["` + sphinxWithoutPip + `"]`})
+	checkOutputs(t, got, 1, map[string]string{"total": "5", "built": "4", "failed": "1", "failed-instances": `["` + sphinxWithoutPip + `"]`})
 	lines := ledger(t, s.Workspace, got)
 	if lines[sphinx].Strategy != "rebase" {
 		t.Errorf("the image that was wrapped is %+v, want it rebased", lines[sphinx])
@@ -62,12 +62,12 @@ func TestSphinx(t *testing.T) {
 	})
 }
 
-// onHost is a reference as the host sees it.
+// onHost returns a reference with the registry's address on the host.
 func onHost(reference string) string {
 	return strings.Replace(reference, lab["LAB_REGISTRY_INSIDE"], lab["LAB_REGISTRY"], 1)
 }
 
-// importsRoman runs the finished image with the Python that runs an instance's tests.
+// importsRoman runs the Python of an instance's tests in the finished image.
 func importsRoman(t *testing.T, built line) {
 	const program = `import docutils, roman; print(docutils.__version_info__ < (0, 21), roman.toRoman(1444), docutils.__file__)`
 	said := docker(t, "run", "--rm", "--entrypoint", "/opt/miniconda3/envs/testbed/bin/python", onHost(built.Tags[0]), "-c", program)
@@ -76,8 +76,8 @@ func importsRoman(t *testing.T, built line) {
 	}
 }
 
-// configured compares what is beside the layers: of the finished images with each other, as their base images are alike,
-// and of the wrapped base with the base.
+// configured compares configurations: of the finished images with each other, because their bases are alike, and of the
+// wrapped base with the base.
 func configured(t *testing.T, repo, id string, sphinx, ordinary line) {
 	finished, other := image(t, onHost(sphinx.Tags[0])), image(t, onHost(ordinary.Tags[0]))
 	if diff := cmp.Diff(other.Config, finished.Config); diff != "" {
@@ -115,7 +115,7 @@ func image(t *testing.T, reference string) *v1.ConfigFile {
 	return config.DeepCopy()
 }
 
-// wrappedTags are those of the wrapped base images in a repository, of which each test has its own.
+// wrappedTags returns the tags of the wrapped base images in a repository.
 func wrappedTags(t *testing.T, repo string) []string {
 	t.Helper()
 	tags, err := crane.ListTags(lab["LAB_REGISTRY"] + "/" + repo)
@@ -125,7 +125,7 @@ func wrappedTags(t *testing.T, repo string) []string {
 	return slices.DeleteFunc(tags, func(tag string) bool { return !strings.HasPrefix(tag, "base-") })
 }
 
-// leavesNothing looks for what a run could have pushed of an image whose wrap failed.
+// leavesNothing checks that nothing was pushed of an image whose wrap failed.
 func leavesNothing(t *testing.T, s runner.Step, repo string, failed line) {
 	if failed.ErrorClass != "build-failed" || failed.ReturnCode == 0 || !strings.Contains(failed.Error, wrapPackages) {
 		t.Errorf("the image that cannot be wrapped: %+v; want its class, return code and reason", failed)

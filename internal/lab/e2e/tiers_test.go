@@ -9,8 +9,8 @@ import (
 	"github.com/OpenHands/eval-images/internal/lab/runner"
 )
 
-// TestSeamTiers builds a whole image with the real module and Dockerfile of a release of each kind, and counts on PATH
-// how often its sdist was built.
+// TestSeamTiers builds an image with the real module and Dockerfile of a release of each kind. A uv on PATH counts the
+// sdist builds.
 func TestSeamTiers(t *testing.T) {
 	image, id := countingImage(t), instances(t, 1)[0]
 	cases := []struct {
@@ -27,7 +27,7 @@ func TestSeamTiers(t *testing.T) {
 			s := step(t, repo, []string{id}, map[string]string{"sdk-ref": c.ref, "sdk-options": c.options, "max-workers": "1"})
 			s.Image = image
 			got := start(t, s).Wait()
-			ended(t, got, 0, map[string]string{"built": "1", "seam": c.seam, "sdk-version": strings.TrimPrefix(c.ref, "v")})
+			checkOutputs(t, got, 0, map[string]string{"built": "1", "seam": c.seam, "sdk-version": strings.TrimPrefix(c.ref, "v")})
 			if runs := sdistBuilds(t, s.Workspace); len(runs) != 1 {
 				t.Errorf("uv built %d sdists, want 1: %q", len(runs), runs)
 			}
@@ -46,7 +46,7 @@ func TestSeamTiers(t *testing.T) {
 	}
 }
 
-// warned says that a warning with this text was shown and stands in the summary.
+// warned reports whether a warning with this text was shown and is in the summary.
 func warned(got runner.Result, text string) bool {
 	for _, a := range got.Annotations {
 		if a.Level == "warning" && strings.Contains(a.Message, text) && strings.Contains(got.Summary, text) {
@@ -56,14 +56,14 @@ func warned(got runner.Result, text string) bool {
 	return false
 }
 
-// TestNoSeam builds with the newest release from which both ways for a prebuilt sdist have been taken: each image makes
-// its own, which is said and counted.
+// TestNoSeam builds with a copy of the newest release that takes no prebuilt sdist. Each image makes its own, and the
+// run says so.
 func TestNoSeam(t *testing.T) {
 	id := instances(t, 1)[0]
 	s := step(t, repository(t), []string{id}, map[string]string{"sdk-repository": "file:///sdk.git", "sdk-ref": "no-seam"})
 	s.Image = withoutSeam(t, countingImage(t))
 	got := start(t, s).Wait()
-	ended(t, got, 0, map[string]string{"built": "1", "seam": "none"})
+	checkOutputs(t, got, 0, map[string]string{"built": "1", "seam": "none"})
 	if runs := sdistBuilds(t, s.Workspace); len(runs) != 2 {
 		t.Errorf("uv built %d sdists, want the run's and the image's: %q", len(runs), runs)
 	}
@@ -75,7 +75,7 @@ func TestNoSeam(t *testing.T) {
 	}
 }
 
-// withoutSeam is an action's image that has such an SDK at /sdk.git.
+// withoutSeam is an image of the action that has such an SDK at /sdk.git.
 func withoutSeam(t *testing.T, image string) string {
 	t.Helper()
 	dir := t.TempDir()

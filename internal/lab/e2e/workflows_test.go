@@ -18,14 +18,14 @@ import (
 	"github.com/OpenHands/eval-images/internal/lab/act"
 )
 
-// The steps of the build workflows that the tests look at.
+// The steps of the build workflows that the tests read.
 const (
 	building  = "Build the images"
 	notes     = "Say which inputs change nothing"
 	uploading = "Upload them"
 )
 
-// withoutBaseInBoth is an instance of both benchmarks that the lab has no base image for.
+// withoutBaseInBoth is an instance of both benchmarks for which the lab has no base image.
 const withoutBaseInBoth = "sympy__sympy-23824"
 
 // TestWorkflows runs the workflows as users do, under act, on three instances each.
@@ -39,17 +39,19 @@ func TestWorkflows(t *testing.T) {
 	ids := instances(t, 3)
 
 	t.Run("validate", func(t *testing.T) {
-		got := runJob(t, forge, act.Job{Repository: forge.Sources, Workflow: "validate.yml", Event: "workflow_dispatch",
-			Inputs: map[string]string{"sdk-commit": lab["LAB_SDK_REF"], "instance-ids": strings.Join(ids, ",")}}, ours)
+		got := runJob(t, forge, act.Job{
+			Repository: forge.Sources, Workflow: "validate.yml", Event: "workflow_dispatch",
+			Inputs: map[string]string{"sdk-commit": lab["LAB_SDK_REF"], "instance-ids": strings.Join(ids, ",")},
+		}, ours)
 		if got.ExitCode != 0 || got.Step("validate/outputs", "Check the outputs").Result != "success" {
 			t.Errorf("act ended with %d; want 0, and the outputs checked", got.ExitCode)
 		}
 		builtOnce(t, forge, got)
 		for _, benchmark := range []string{"swebench", "swtbench"} {
 			record := recordOf(t, got, benchmark)
-			locked(t, ours, record, ids)
+			checkLockFile(t, ours, record, ids)
 			names := strings.Join(slices.Sorted(maps.Keys(record)), "\n")
-			if one(record, "manifest.jsonl") == nil || one(record, "build-summary.json") == nil || !strings.Contains(names, "/logs/") {
+			if fileNamed(record, "manifest.jsonl") == nil || fileNamed(record, "build-summary.json") == nil || !strings.Contains(names, "/logs/") {
 				t.Errorf("the record of %s lacks ledger, summary or logs:\n%s", benchmark, names)
 			}
 		}
@@ -66,8 +68,10 @@ func TestWorkflows(t *testing.T) {
 	})
 
 	t.Run("build-eval-env", func(t *testing.T) {
-		got := runJob(t, forge, act.Job{Repository: forge.Sources, Workflow: "build-swtbench-images.yml", Event: "workflow_dispatch",
-			Inputs: map[string]string{"sdk-commit": lab["LAB_SDK_REF"], "instance-ids": ids[0], "build-eval-env": "true"}}, ours)
+		got := runJob(t, forge, act.Job{
+			Repository: forge.Sources, Workflow: "build-swtbench-images.yml", Event: "workflow_dispatch",
+			Inputs: map[string]string{"sdk-commit": lab["LAB_SDK_REF"], "instance-ids": ids[0], "build-eval-env": "true"},
+		}, ours)
 		if got.ExitCode == 0 || !strings.Contains(got.Log, "cannot be built yet") {
 			t.Errorf("act ended with %d; want a failure that says not yet", got.ExitCode)
 		}
@@ -77,16 +81,16 @@ func TestWorkflows(t *testing.T) {
 	})
 }
 
-// builtOnce checks that one of two jobs has built all images, and that the other has found them. Which one is first is
-// act's choice.
+// builtOnce checks that one of two jobs has built all images and the other has found them. act chooses which one is
+// first.
 func builtOnce(t *testing.T, forge *act.Forge, got act.Result) {
 	t.Helper()
 	first, second := "swebench/", "swtbench/"
 	if got.Step(second, building).Outputs["built"] == "3" {
 		first, second = second, first
 	}
-	built(t, forge, got, first, map[string]string{"total": "3", "built": "3", "skipped": "0", "failed": "0"})
-	built(t, forge, got, second, map[string]string{"total": "3", "built": "0", "skipped": "3", "failed": "0"})
+	checkBuilt(t, forge, got, first, map[string]string{"total": "3", "built": "3", "skipped": "0", "failed": "0"})
+	checkBuilt(t, forge, got, second, map[string]string{"total": "3", "built": "0", "skipped": "3", "failed": "0"})
 }
 
 // calledFromAnother calls both workflows from a repository that has an action of its own, which must not run.
@@ -106,7 +110,7 @@ func calledFromAnother(t *testing.T, forge *act.Forge, repo string, ids []string
 	}
 	builtOnce(t, forge, got)
 	for _, benchmark := range []string{"swebench", "swtbench"} {
-		locked(t, repo, recordOf(t, got, benchmark), ids)
+		checkLockFile(t, repo, recordOf(t, got, benchmark), ids)
 		changesNothing(t, got.Step(benchmark+"/", notes), "benchmarks-ref")
 	}
 	_, sha := phasedPrefix(t)
@@ -115,7 +119,7 @@ func calledFromAnother(t *testing.T, forge *act.Forge, repo string, ids []string
 	}
 }
 
-// evaluation is a workflow that calls both, and reads their outputs.
+// evaluation is a workflow that calls both workflows and reads their outputs.
 func evaluation(ids []string) string {
 	call := func(benchmark string) string {
 		return fmt.Sprintf(`  %s:
@@ -141,25 +145,27 @@ func evaluation(ids []string) string {
 `
 }
 
-// missingBase starts a workflow by hand for two images that are there and one that cannot be built, with inputs that
-// change nothing and would harm where they came into a script's text.
+// missingBase starts a workflow by hand for two images that exist and one that cannot be built. The values of its
+// unused inputs would do harm if they became part of a script.
 func missingBase(t *testing.T, forge *act.Forge, benchmark, repo string, ids []string, unused ...string) {
 	inputs := map[string]string{"sdk-commit": lab["LAB_SDK_REF"], "instance-ids": strings.Join(ids, " "), "max-workers": "2", "strategy": "native"}
 	for _, name := range unused {
 		inputs[name] = "`touch /fake-uploads/owned`$(touch /fake-uploads/owned)\"; touch /fake-uploads/owned; #"
 	}
-	got := runJob(t, forge, act.Job{Repository: forge.Sources, Workflow: "build-" + benchmark + "-images.yml",
-		Event: "workflow_dispatch", Inputs: inputs}, repo)
+	got := runJob(t, forge, act.Job{
+		Repository: forge.Sources, Workflow: "build-" + benchmark + "-images.yml",
+		Event: "workflow_dispatch", Inputs: inputs,
+	}, repo)
 	if got.ExitCode == 0 || got.Step("", building).Result != "failure" {
 		t.Errorf("act ended with %d: an image that failed does not fail the job", got.ExitCode)
 	}
-	built(t, forge, got, "", map[string]string{"total": "3", "built": "0", "skipped": "2", "failed": "1"})
+	checkBuilt(t, forge, got, "", map[string]string{"total": "3", "built": "0", "skipped": "2", "failed": "1"})
 	record := recordOf(t, got, benchmark)
-	locked(t, repo, record, ids[:2])
-	if ledger := string(one(record, "manifest.jsonl")); !strings.Contains(ledger, ids[2]) {
+	checkLockFile(t, repo, record, ids[:2])
+	if ledger := string(fileNamed(record, "manifest.jsonl")); !strings.Contains(ledger, ids[2]) {
 		t.Errorf("the uploaded ledger does not have the image that failed:\n%s", ledger)
 	}
-	if summary := string(one(record, "build-summary.json")); !strings.Contains(summary, `"strategy": "native"`) {
+	if summary := string(fileNamed(record, "build-summary.json")); !strings.Contains(summary, `"strategy": "native"`) {
 		t.Errorf("the strategy did not reach the action:\n%s", summary)
 	}
 	changesNothing(t, got.Step("", notes), unused...)
@@ -168,7 +174,7 @@ func missingBase(t *testing.T, forge *act.Forge, benchmark, repo string, ids []s
 	}
 }
 
-// changesNothing checks that a summary says so of each input.
+// changesNothing checks that the summary says so for each input.
 func changesNothing(t *testing.T, step act.Step, inputs ...string) {
 	t.Helper()
 	for _, name := range inputs {
@@ -178,7 +184,7 @@ func changesNothing(t *testing.T, step act.Step, inputs ...string) {
 	}
 }
 
-// runJob sets what differs by installation as an installation does, by variables and secrets.
+// runJob sets variables and secrets, as an installation does.
 func runJob(t *testing.T, forge *act.Forge, job act.Job, repo string) act.Result {
 	t.Helper()
 	job.Variables = map[string]string{
@@ -199,8 +205,8 @@ func runJob(t *testing.T, forge *act.Forge, job act.Job, repo string) act.Result
 	return got
 }
 
-// built checks the action's step in a job: outputs, summary, and that what ran was built from these sources.
-func built(t *testing.T, forge *act.Forge, got act.Result, job string, outputs map[string]string) {
+// checkBuilt checks the action's step in a job: outputs, summary, and that the action was built from these sources.
+func checkBuilt(t *testing.T, forge *act.Forge, got act.Result, job string, outputs map[string]string) {
 	t.Helper()
 	step := got.Step(job, building)
 	for name, want := range outputs {
@@ -219,7 +225,7 @@ func built(t *testing.T, forge *act.Forge, got act.Result, job string, outputs m
 	}
 }
 
-// recordOf unpacks the one upload of a benchmark's workflow: the content of each file, by its name.
+// recordOf unpacks the only upload of a benchmark's workflow: the content of each file by name.
 func recordOf(t *testing.T, got act.Result, benchmark string) map[string][]byte {
 	t.Helper()
 	var names []string
@@ -255,8 +261,8 @@ func recordOf(t *testing.T, got act.Result, benchmark string) map[string][]byte 
 	}
 }
 
-// one finds a file of a record by its last name.
-func one(record map[string][]byte, name string) []byte {
+// fileNamed returns the file of a record by its base name.
+func fileNamed(record map[string][]byte, name string) []byte {
 	for found, content := range record {
 		if path.Base(found) == name {
 			return content
@@ -265,8 +271,8 @@ func one(record map[string][]byte, name string) []byte {
 	return nil
 }
 
-// locked asks the registry for every tag of an uploaded lock file, which has these instances and no other.
-func locked(t *testing.T, repo string, record map[string][]byte, ids []string) {
+// checkLockFile checks that an uploaded lock file has exactly these instances, and that the registry has every tag.
+func checkLockFile(t *testing.T, repo string, record map[string][]byte, ids []string) {
 	t.Helper()
 	var lock struct {
 		Images map[string]struct {
@@ -274,7 +280,7 @@ func locked(t *testing.T, repo string, record map[string][]byte, ids []string) {
 			Digest string
 		}
 	}
-	if err := json.Unmarshal(one(record, "images.lock.json"), &lock); err != nil {
+	if err := json.Unmarshal(fileNamed(record, "images.lock.json"), &lock); err != nil {
 		t.Fatalf("reading the lock file: %v", err)
 	}
 	if got := slices.Sorted(maps.Keys(lock.Images)); !slices.Equal(got, slices.Sorted(slices.Values(ids))) {

@@ -9,8 +9,8 @@ import (
 	"path/filepath"
 )
 
-// Key is a short hash of what a made thing depends on: change an input, and its name changes. The order of the inputs
-// counts, and where one ends.
+// Key is a short hash of the inputs of something that is slow to make. The number, the order and the lengths of the
+// inputs matter.
 func Key(inputs ...string) string {
 	sum := sha256.New()
 	for _, input := range inputs {
@@ -19,7 +19,7 @@ func Key(inputs ...string) string {
 	return hex.EncodeToString(sum.Sum(nil))[:16]
 }
 
-// FilesKey is Key over the names and contents of all files of a file system.
+// FilesKey is Key over the names and contents of all files.
 func FilesKey(files fs.FS, inputs ...string) (string, error) {
 	err := fs.WalkDir(files, ".", func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
@@ -35,8 +35,8 @@ func FilesKey(files fs.FS, inputs ...string) (string, error) {
 	return Key(inputs...), nil
 }
 
-// Cached gives the path of name-key in the cache, and makes it first if need be: in a place of its own, so that nobody
-// ever sees it half made. What an earlier key left is removed. create may leave a file or a folder.
+// Cached returns the path name-key in the cache. If it does not exist, create makes it as a file or folder under
+// another name first, so that nobody sees it half made. Paths of earlier keys are removed.
 func (e *Engine) Cached(name, key string, create func(path string) error) (string, error) {
 	path := filepath.Join(e.Cache, name+"-"+key)
 	if _, err := os.Stat(path); err == nil {

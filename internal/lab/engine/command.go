@@ -9,8 +9,8 @@ import (
 	"sync"
 )
 
-// Run gives the trimmed standard output of a command. Everything it says goes to log, too; without a log its last lines
-// are in the error.
+// Run returns the trimmed standard output of a command. All output goes to log; without a log the error has the last
+// lines.
 func Run(cmd *exec.Cmd, log io.Writer) (string, error) {
 	var out, all bytes.Buffer
 	if log == nil {
@@ -34,7 +34,7 @@ func tail(output string) string {
 	return "\n" + strings.Join(all[max(0, len(all)-lines):], "\n")
 }
 
-// shared lets a command's two streams write to one place.
+// shared is a writer for a command's two streams.
 type shared struct {
 	mu sync.Mutex
 	to io.Writer
@@ -46,7 +46,7 @@ func (s *shared) Write(p []byte) (int, error) {
 	return s.to.Write(p)
 }
 
-// Indented writes whole lines with a prefix; it may be used by several goroutines.
+// Indented puts a prefix in front of each line. It may be used by several goroutines.
 func Indented(to io.Writer, prefix string) io.Writer { return &indented{to: to, prefix: prefix} }
 
 type indented struct {

@@ -11,10 +11,10 @@ import (
 	"time"
 )
 
-// Label marks what the lab made; its value is the key of what that was made from.
+// Label is on everything the lab makes. Its value is the key of the inputs.
 const Label = "eval-images.lab"
 
-// Container is a service on the lab's network. It comes back by itself when it is killed or the engine restarts.
+// Container is a service on the lab's network. It starts again when it is killed or the engine restarts.
 type Container struct {
 	Name    string
 	Image   string
@@ -23,7 +23,7 @@ type Container struct {
 	Command []string
 }
 
-// Start makes sure that the container runs as described: one that does is left alone, any other is replaced.
+// Start makes the container run as described. One that already does is left alone; any other is replaced.
 func (e *Engine) Start(ctx context.Context, log io.Writer, c Container) error {
 	id, err := e.Output(ctx, "image", "inspect", "--format", "{{.Id}}", c.Image)
 	if err != nil {
@@ -37,8 +37,10 @@ func (e *Engine) Start(ctx context.Context, log io.Writer, c Container) error {
 	if err := e.Remove(ctx, c.Name); err != nil {
 		return err
 	}
-	args := []string{"run", "--detach", "--name", c.Name, "--label", Label + "=" + key, "--restart", "unless-stopped",
-		"--network", Network, "--network-alias", c.Alias}
+	args := []string{
+		"run", "--detach", "--name", c.Name, "--label", Label + "=" + key, "--restart", "unless-stopped",
+		"--network", Network, "--network-alias", c.Alias,
+	}
 	args = append(append(append(args, c.Options...), c.Image), c.Command...)
 	if _, err := e.Output(ctx, args...); err != nil {
 		return fmt.Errorf("starting container %s: %w", c.Name, err)
@@ -47,8 +49,8 @@ func (e *Engine) Start(ctx context.Context, log io.Writer, c Container) error {
 	return nil
 }
 
-// inodes tells apart what is mounted from the host under one path: a container that was started before the cache was
-// removed has folders that nobody else sees any more.
+// inodes returns the inodes of the mounted host folders. A container that is older than a new cache folder still has
+// the removed one mounted under the same path.
 func inodes(options []string) []uint64 {
 	var found []uint64
 	for i, option := range options {
@@ -63,7 +65,7 @@ func inodes(options []string) []uint64 {
 	return found
 }
 
-// Remove removes a container with its nameless volumes; there need not be one.
+// Remove removes a container with its anonymous volumes, if it exists.
 func (e *Engine) Remove(ctx context.Context, container string) error {
 	there, err := e.Output(ctx, "ps", "--all", "--quiet", "--filter", "name=^/"+container+"$")
 	if err != nil || there == "" {
@@ -73,7 +75,7 @@ func (e *Engine) Remove(ctx context.Context, container string) error {
 	return err
 }
 
-// Await asks until ready says nil, at most for the given time.
+// Await calls ready until it returns nil, or until the time is over.
 func Await(ctx context.Context, what string, within time.Duration, ready func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()

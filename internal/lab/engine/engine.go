@@ -1,5 +1,5 @@
-// Package engine is the lab's hand on the Docker Engine: its command line, the names that all parts of the lab agree on,
-// and what every part needs: images in the lab's registry, containers on its network, and what is slow to make, cached.
+// Package engine runs the docker command line for the lab. It holds the names that all parts share, and what every part
+// needs: images in the lab's registry, containers on its network, and a cache.
 package engine
 
 import (
@@ -12,9 +12,8 @@ import (
 	"time"
 )
 
-// Names that parts, tests and the variables of `env` share. Ports are fixed, so that what a script was told stays true
-// when the lab comes up again. The registry's alias ends in .local because go-containerregistry speaks plain http to
-// such names.
+// Names that parts, tests and the variables of `env` share. Ports are fixed, so that they stay true when the lab comes
+// up again. The registry's alias ends in .local because the action then tries plain http.
 const (
 	Network        = "eval-images-lab"
 	Builder        = "eval-images-lab"
@@ -24,16 +23,17 @@ const (
 	GitPort        = "127.0.0.1:15001"
 )
 
-// Socket is where the engine is when nothing says otherwise.
+// Socket is the engine's default address.
 const Socket = "/var/run/docker.sock"
 
-// Part is one real thing on loopback.
+// Part is one real thing on loopback. Each package defines its own, and `up` runs all of them in order; a part is no
+// type of its own because it has no state.
 type Part struct {
 	Name string
-	// Up makes the part as it should be, from whatever state it is in, and does nothing, fast, when it already is. What
-	// it writes to log is shown below the part's name.
+	// Up brings the part up from any state, and returns fast when it is up. Lines in log are shown below the part's
+	// name.
 	Up func(ctx context.Context, e *Engine, log io.Writer) error
-	// Env gives the part's LAB_ variables, without looking whether it is up. It may be nil.
+	// Env returns the part's LAB_ variables, whether or not it is up. It may be nil.
 	Env func(e *Engine) (map[string]string, error)
 }
 
@@ -45,7 +45,7 @@ type Engine struct {
 	Pulls    *bool  // whether images can be pulled here; nil before the first was tried
 }
 
-// New keeps the cache in the user's cache folder: XDG_CACHE_HOME, or ~/.cache.
+// New uses the user's cache folder: XDG_CACHE_HOME, or ~/.cache.
 func New(checkout string) (*Engine, error) {
 	base, err := os.UserCacheDir()
 	if err != nil {
@@ -58,7 +58,12 @@ func New(checkout string) (*Engine, error) {
 	return &Engine{Checkout: checkout, Cache: cache, Host: host()}, nil
 }
 
-// host asks the user's docker command, whose context may name another engine. The lab's own configuration has none.
+// Lab returns a path below the lab's folder in the checkout.
+func (e *Engine) Lab(elements ...string) string {
+	return filepath.Join(append([]string{e.Checkout, "internal", "lab"}, elements...)...)
+}
+
+// host asks the user's docker command, because the lab's own configuration has no contexts.
 func host() string {
 	if host := os.Getenv("DOCKER_HOST"); host != "" {
 		return host
@@ -70,33 +75,32 @@ func host() string {
 	return host
 }
 
-// Docker runs the docker command line and writes everything it says to log; without a log its last lines are in the
-// error.
+// Docker runs the docker command line and writes its output to log; without a log the error has the last lines.
 func (e *Engine) Docker(ctx context.Context, log io.Writer, args ...string) error {
 	_, err := Run(e.Command(ctx, args...), log)
 	return err
 }
 
-// Output gives what the docker command line writes to its standard output, without surrounding blanks.
+// Output returns the standard output of the docker command line, without surrounding blanks.
 func (e *Engine) Output(ctx context.Context, args ...string) (string, error) {
 	return Run(e.Command(ctx, args...), nil)
 }
 
-// Command prepares a docker command line: the user's own, on the lab's engine. Builds are classic, because BuildKit
-// would go to a registry for images that stand under a local name only.
+// Command prepares a docker command line on the lab's engine. Builds use the classic builder, because BuildKit would
+// look in a registry for images that exist only under a local name.
 func (e *Engine) Command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "docker", args...)
 	cmd.Env = append(os.Environ(), "DOCKER_HOST="+e.Host, "DOCKER_BUILDKIT=0")
-	// A killed docker run would leave its container behind; one that is interrupted passes the signal on.
+	// A killed docker run would leave its container behind. An interrupted one forwards the signal.
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 10 * time.Second
 	return cmd
 }
 
-// Config is a private DOCKER_CONFIG: the lab's records of builders, and buildx itself where the host has none.
+// Config is a private DOCKER_CONFIG with the lab's builders, and buildx where the host has none.
 func (e *Engine) Config() string { return filepath.Join(e.Cache, "docker") }
 
-// Buildx runs docker buildx with the lab's records.
+// Buildx runs docker buildx with the lab's builders.
 func (e *Engine) Buildx(ctx context.Context, log io.Writer, args ...string) (string, error) {
 	cmd := e.Command(ctx, append([]string{"buildx"}, args...)...)
 	cmd.Env = append(cmd.Env, "DOCKER_CONFIG="+e.Config(), "BUILDX_CONFIG=")

@@ -33,7 +33,7 @@ func TestKeyKnowsWhereAnInputEnds(t *testing.T) {
 	if Key("ab", "c") == Key("a", "bc") {
 		t.Error("different inputs have one key")
 	}
-	if Key("a", "b") != Key("a", "b") {
+	if first, again := Key("a", "b"), Key("a", "b"); first != again {
 		t.Error("equal inputs have different keys")
 	}
 }
@@ -112,7 +112,7 @@ func TestInodesTellARemadeFolder(t *testing.T) {
 	if again := inodes(options); len(before) != 2 || !slices.Equal(before, again) {
 		t.Errorf("inodes = %v, then %v; want the same two", before, again)
 	}
-	// The old folder lives on in the container that has it mounted, so its inode is not given away.
+	// Rename keeps the old folder's inode in use, as a container that has it mounted does.
 	if err := os.Rename(folder, folder+".gone"); err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +138,7 @@ func TestIndentedWritesWholeLines(t *testing.T) {
 }
 
 func TestRunSaysWhatWentWrong(t *testing.T) {
-	// Two pipes have no order between them, so the cause need not come last.
+	// Stdout and stderr are two pipes, so their order is not defined.
 	const script = "echo out; echo cause >&2; exit 3"
 	if _, err := Run(exec.Command("sh", "-c", script), nil); err == nil || !strings.Contains(err.Error()+"\n", "\ncause\n") {
 		t.Errorf("the error is %v, without the cause", err)

@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 )
 
-// ImageKey gives the key (see Label) that a local image was made from: empty for an image that the lab did not make.
+// ImageKey returns the key (see Label) of a local image, or "" for an image that the lab did not make.
 func (e *Engine) ImageKey(ctx context.Context, image string) (key string, found bool, err error) {
 	const format = `{{with .Config.Labels}}{{index . "` + Label + `"}}{{end}}`
 	key, err = e.Output(ctx, "image", "inspect", "--format", format, image)
@@ -21,8 +21,8 @@ func (e *Engine) ImageKey(ctx context.Context, image string) (key string, found 
 	return key, err == nil, err
 }
 
-// Build builds a folder with a Dockerfile, and tags the image. Options are those of docker build, whose output is shown
-// when it fails only.
+// Build builds and tags the image of a folder with a Dockerfile. Options are those of docker build. Its output is shown
+// only when it fails.
 func (e *Engine) Build(ctx context.Context, log io.Writer, dir, tag string, options ...string) error {
 	begin := time.Now()
 	args := append([]string{"build", "--quiet", "--tag", tag}, options...)
@@ -33,8 +33,8 @@ func (e *Engine) Build(ctx context.Context, log io.Writer, dir, tag string, opti
 	return nil
 }
 
-// Mirrored gives the place of an image of Docker Hub or ghcr.io in the lab's registry:
-// docker.io/library/python:3.13 is behind hub/library/python:3.13.
+// Mirrored returns where the lab's registry mirrors an image of Docker Hub or ghcr.io: hub/library/python:3.13 for
+// docker.io/library/python:3.13.
 func Mirrored(image string) (string, error) {
 	ref, err := name.ParseReference(image)
 	if err != nil {
@@ -50,7 +50,7 @@ func Mirrored(image string) (string, error) {
 	}
 }
 
-// Push puts a local image into the lab's registry under a name such as hub/library/python:3.13, unless it is there.
+// Push pushes a local image to the lab's registry under a name such as hub/library/python:3.13, unless it is there.
 func (e *Engine) Push(ctx context.Context, log io.Writer, image, to string) error {
 	there, err := e.pushed(ctx, image, to)
 	if err != nil || there {
@@ -60,7 +60,7 @@ func (e *Engine) Push(ctx context.Context, log io.Writer, image, to string) erro
 	if _, err := e.Output(ctx, "tag", image, full); err != nil {
 		return err
 	}
-	// The tag has served when the image is pushed; a failed removal harms nothing.
+	// The tag is needed for the push only; a failed removal does no harm.
 	defer e.Output(context.WithoutCancel(ctx), "rmi", "--no-prune", full)
 	if _, err := e.Output(ctx, "push", full); err != nil {
 		return fmt.Errorf("pushing %s: %w", to, err)
@@ -69,7 +69,7 @@ func (e *Engine) Push(ctx context.Context, log io.Writer, image, to string) erro
 	return nil
 }
 
-// pushed compares the ids: an engine's image id is the digest of the config, or, with containerd's image store, of the
+// pushed compares ids. An engine's image id is the digest of the config or, with containerd's image store, of the
 // manifest.
 func (e *Engine) pushed(ctx context.Context, image, to string) (bool, error) {
 	id, err := e.Output(ctx, "image", "inspect", "--format", "{{.Id}}", image)

@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// Install makes sure of commands; the map gives the Debian package of each.
+// Install installs the Debian packages of those commands that are missing. The map gives the package of each command.
 func Install(ctx context.Context, log io.Writer, commands map[string]string) error {
 	missing := map[string]bool{}
 	for command, pkg := range commands {

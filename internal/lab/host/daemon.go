@@ -16,10 +16,10 @@ import (
 	"github.com/OpenHands/eval-images/internal/lab/engine"
 )
 
-// ownPID is the file in the cache that says which dockerd the lab started.
+// ownPID is the file in the cache with the pid of the dockerd that the lab started.
 const ownPID = "dockerd.pid"
 
-// start runs dockerd detached from us: the lab outlives the command that brought it up.
+// start runs dockerd in a session of its own, because the lab outlives the command that brought it up.
 func start(ctx context.Context, e *engine.Engine, log io.Writer) error {
 	if err := removeStale("/var/run"); err != nil {
 		return err
@@ -62,7 +62,7 @@ func await(ctx context.Context, e *engine.Engine, dockerd *exec.Cmd) error {
 	defer cancel(nil)
 	go func() { cancel(fmt.Errorf("it ended at once: %v", dockerd.Wait())) }()
 	err := engine.Await(ctx, "the engine", time.Minute, func(ctx context.Context) error {
-		if answers(ctx, e) {
+		if engineAnswers(ctx, e) {
 			return nil
 		}
 		return errors.New("it does not answer")
@@ -73,15 +73,15 @@ func await(ctx context.Context, e *engine.Engine, dockerd *exec.Cmd) error {
 	return err
 }
 
-// removeStale removes the pid files of daemons that were killed, where another process has the pid by now: dockerd takes
-// any living process for its own predecessor. All else that a killed engine leaves, it clears away itself.
+// removeStale removes the pid files of killed daemons whose pid another process has now: dockerd takes any living
+// daemonProcess for its predecessor. It clears away all other remains itself.
 func removeStale(run string) error {
 	for path, daemon := range map[string]string{
 		"docker.pid":                       "dockerd",
 		"docker/containerd/containerd.pid": "containerd",
 	} {
 		path = filepath.Join(run, path)
-		if _, running := process(path, daemon); running {
+		if _, running := daemonProcess(path, daemon); running {
 			continue
 		}
 		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -91,8 +91,8 @@ func removeStale(run string) error {
 	return nil
 }
 
-// process reads a pid file, and tells whether that process is the daemon still.
-func process(pidFile, daemon string) (pid int, running bool) {
+// daemonProcess returns the pid in a file, and whether that process is still the daemon.
+func daemonProcess(pidFile, daemon string) (pid int, running bool) {
 	content, err := os.ReadFile(pidFile)
 	if err != nil {
 		return 0, false
@@ -105,10 +105,10 @@ func process(pidFile, daemon string) (pid int, running bool) {
 	return pid, err == nil && strings.TrimSpace(string(name)) == daemon
 }
 
-// Stop ends the engine if the lab started it.
+// Stop stops the engine if the lab started it.
 func Stop(ctx context.Context, e *engine.Engine) error {
 	path := filepath.Join(e.Cache, ownPID)
-	pid, running := process(path, "dockerd")
+	pid, running := daemonProcess(path, "dockerd")
 	if !running {
 		return nil
 	}
@@ -116,7 +116,7 @@ func Stop(ctx context.Context, e *engine.Engine) error {
 		return fmt.Errorf("stopping dockerd: %w", err)
 	}
 	err := engine.Await(ctx, "dockerd's end", time.Minute, func(context.Context) error {
-		if _, running := process(path, "dockerd"); running {
+		if _, running := daemonProcess(path, "dockerd"); running {
 			return fmt.Errorf("process %d still runs", pid)
 		}
 		return nil

@@ -1,4 +1,5 @@
-// Package host has a Docker Engine running: the machine's own, or the distribution's, started by the lab.
+// Package host runs a Docker Engine: the machine's own, or the distribution's package, which the lab installs and
+// starts.
 package host
 
 import (
@@ -14,11 +15,11 @@ import (
 	"github.com/OpenHands/eval-images/internal/lab/engine"
 )
 
-// Part makes sure of an engine.
+// Part starts an engine if none answers.
 var Part = engine.Part{Name: "Docker Engine", Up: up}
 
 func up(ctx context.Context, e *engine.Engine, log io.Writer) error {
-	if answers(ctx, e) {
+	if engineAnswers(ctx, e) {
 		return keepShim(ctx, e)
 	}
 	if err := mayInstall(e.Host); err != nil {
@@ -27,13 +28,13 @@ func up(ctx context.Context, e *engine.Engine, log io.Writer) error {
 	if err := Install(ctx, log, map[string]string{"docker": "docker.io", "dockerd": "docker.io", "iptables": "iptables"}); err != nil {
 		return err
 	}
-	if answers(ctx, e) {
+	if engineAnswers(ctx, e) {
 		return nil // the package has started it
 	}
 	return start(ctx, e, log)
 }
 
-func answers(ctx context.Context, e *engine.Engine) bool {
+func engineAnswers(ctx context.Context, e *engine.Engine) bool {
 	if _, err := exec.LookPath("docker"); err != nil {
 		return false
 	}
@@ -43,7 +44,7 @@ func answers(ctx context.Context, e *engine.Engine) bool {
 	return err == nil
 }
 
-// mayInstall refuses to touch a machine that is not ours to change.
+// mayInstall returns an error where the lab must not change the machine.
 func mayInstall(host string) error {
 	if host != "unix://"+engine.Socket {
 		return fmt.Errorf("no Docker Engine answers at %s\nhint: start it, or unset DOCKER_HOST and leave the docker context", host)
@@ -55,7 +56,7 @@ func mayInstall(host string) error {
 	return nil
 }
 
-// debian tells from /etc/os-release whether docker.io is the package to install.
+// debian reports whether docker.io is the package to install, by /etc/os-release.
 func debian(release string) bool {
 	return slices.ContainsFunc(strings.Split(release, "\n"), func(line string) bool {
 		return line == "ID=debian" || line == "ID=ubuntu"

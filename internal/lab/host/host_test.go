@@ -30,11 +30,10 @@ func TestMayInstallOnlyBehindTheDefaultSocket(t *testing.T) {
 	}
 }
 
-// TestRemoveStale has a pid file of a killed daemon whose pid belongs to another process now, and one of a daemon that
-// still runs.
+// TestRemoveStale has the pid file of a killed daemon, whose pid another process has now, and that of a running daemon.
 func TestRemoveStale(t *testing.T) {
 	run := t.TempDir()
-	daemon := named(t, "containerd")
+	daemon := startNamed(t, "containerd")
 	files := map[string]int{"docker.pid": os.Getpid(), "docker/containerd/containerd.pid": daemon}
 	for path, pid := range files {
 		path = filepath.Join(run, path)
@@ -59,8 +58,8 @@ func TestRemoveStale(t *testing.T) {
 	}
 }
 
-// named runs a program under another name, as /proc/PID/comm gives it.
-func named(t *testing.T, name string) int {
+// startNamed runs a program under another name, which /proc/PID/comm shows.
+func startNamed(t *testing.T, name string) int {
 	t.Helper()
 	sleep, err := exec.LookPath("sleep")
 	if err != nil {
@@ -76,4 +75,41 @@ func named(t *testing.T, name string) int {
 	}
 	t.Cleanup(func() { cmd.Wait() })
 	return cmd.Process.Pid
+}
+
+func TestHasAll(t *testing.T) {
+	cases := []struct {
+		name, status, last string
+		want               bool
+	}{
+		{"all 41", "CapBnd:\t000001ffffffffff\n", "40\n", true},
+		{"without CAP_SYS_RESOURCE", "CapPrm:\t1\nCapBnd:\t000001fffeffffff\n", "40\n", false},
+		{"an older kernel has fewer", "CapBnd:\t0000003fffffffff\n", "37\n", true},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			got, err := hasAll(c.status, c.last)
+			if err != nil || got != c.want {
+				t.Errorf("hasAll = %v, %v; want %v", got, err, c.want)
+			}
+		})
+	}
+}
+
+func TestMirrorIn(t *testing.T) {
+	cases := []struct{ name, sources, want string }{
+		{"stanzas", "Types: deb\n# note\nURIs: http://security.test/s\nSuites: bookworm-security\nComponents: main\n\n" +
+			"Types: deb\nURIs: http://mirror.test/debian\nSuites: bookworm bookworm-updates\n", "http://mirror.test/debian"},
+		{"lines", "# deb http://old.test bookworm main\ndeb-src http://src.test bookworm main\n" +
+			"deb [signed-by=/k trusted=yes] http://mirror.test/debian bookworm main\n", "http://mirror.test/debian"},
+		{"another vendor", "deb https://tools.test/apt tools-bookworm main\n", ""},
+		{"nothing", "", ""},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			if got := mirrorIn(c.sources, "bookworm"); got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
 }

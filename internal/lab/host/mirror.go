@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Mirror is the Debian mirror that this machine installs from, or "": then debootstrap knows one. A Debian release other
-// than the machine's own has to come from where the machine may go.
+// Mirror returns the Debian mirror that this machine installs from, or "" where debootstrap has to know one. The
+// machine may have no access to others.
 func Mirror() string {
 	release, _ := os.ReadFile("/etc/os-release")
 	if !strings.Contains("\n"+string(release), "\nID=debian\n") {

@@ -11,10 +11,10 @@ import (
 	"github.com/OpenHands/eval-images/internal/lab/engine"
 )
 
-// runtime is the name under which dockerd knows the shim in front of runc.
+// runtime is dockerd's name for the shim in front of runc.
 const runtime = "lab"
 
-// runtimeArgs puts the shim in front of runc where this machine lacks capabilities; elsewhere runc is used as it is.
+// runtimeArgs puts the shim in front of runc where this machine lacks capabilities.
 func runtimeArgs(ctx context.Context, e *engine.Engine) ([]string, error) {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
@@ -34,7 +34,8 @@ func runtimeArgs(ctx context.Context, e *engine.Engine) ([]string, error) {
 
 func shimFile(e *engine.Engine) string { return filepath.Join(e.Cache, "runc-shim") }
 
-// keepShim makes the shim again when the cache was removed under a running engine, which could start no container then.
+// keepShim builds the shim again if somebody removed the cache while the engine runs, which could otherwise start no
+// container.
 func keepShim(ctx context.Context, e *engine.Engine) error {
 	if _, err := os.Stat(shimFile(e)); err == nil {
 		return nil
@@ -50,8 +51,8 @@ func keepShim(ctx context.Context, e *engine.Engine) error {
 }
 
 func buildShim(ctx context.Context, e *engine.Engine, path string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", path, "./internal/lab/host/shim")
-	cmd.Dir = e.Checkout
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", path, "./host/shim")
+	cmd.Dir = e.Lab()
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if _, err := engine.Run(cmd, nil); err != nil {
 		return fmt.Errorf("building the shim of runc: %w", err)
@@ -59,7 +60,7 @@ func buildShim(ctx context.Context, e *engine.Engine, path string) error {
 	return nil
 }
 
-// hasAll tells whether the bounding set in a /proc/self/status holds every capability up to the kernel's last.
+// hasAll reports whether the bounding set in /proc/self/status has every capability up to the kernel's last.
 func hasAll(status, last string) (bool, error) {
 	var set uint64
 	var highest int

@@ -1,5 +1,5 @@
-// Package limited puts a registry behind the limits of ghcr.io: so many writes a minute, and after a small burst a 429
-// that says in milliseconds how long to wait. It counts what is asked.
+// Package limited is a proxy that gives a registry the limits of ghcr.io: a number of writes a minute, and after a
+// small burst a 429 with the wait in milliseconds. It counts the requests.
 package limited
 
 import (
@@ -15,17 +15,17 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Limits are what a registry takes.
+// Limits are the writes that a registry accepts.
 type Limits struct {
 	PerMinute int // writes; 0 is no limit
 	Burst     int // writes that are taken at once after a pause
 }
 
-// GHCR are the limits of ghcr.io: its answer says "allowed: 2000/minute". How much it takes at once, nobody says; this is
-// little.
+// GHCR is the limit of ghcr.io, whose answer says "allowed: 2000/minute". Its burst is not documented; this one is
+// small.
 var GHCR = Limits{PerMinute: 2000, Burst: 40}
 
-// Floor is the least time in which so many writes can pass.
+// Floor returns the least time that a number of writes needs.
 func (l Limits) Floor(writes int) time.Duration {
 	if l.PerMinute == 0 || writes <= l.Burst {
 		return 0
@@ -33,9 +33,9 @@ func (l Limits) Floor(writes int) time.Duration {
 	return time.Duration(float64(writes-l.Burst) / float64(l.PerMinute) * float64(time.Minute))
 }
 
-// Registry passes requests on to another registry.
+// Registry forwards requests to another registry.
 type Registry struct {
-	// Address is where it listens, without a scheme.
+	// Address is the host and port it listens on.
 	Address string
 
 	server  *http.Server
@@ -46,14 +46,13 @@ type Registry struct {
 	refused int
 }
 
-// Start listens at a free port of an address of this host, and passes on to the registry at host, which speaks plain
-// http.
+// Start listens on a free port of the address listen and forwards to the registry at host, which speaks plain http.
 func Start(listen, host string, limits Limits) (*Registry, error) {
 	listener, err := net.Listen("tcp", net.JoinHostPort(listen, "0"))
 	if err != nil {
 		return nil, fmt.Errorf("listening in front of the registry: %w", err)
 	}
-	r := behind(limits)
+	r := newRegistry(limits)
 	r.Address = listener.Addr().String()
 	r.server = &http.Server{Handler: r.handler(&httputil.ReverseProxy{Rewrite: func(p *httputil.ProxyRequest) {
 		p.SetURL(&url.URL{Scheme: "http", Host: host})
@@ -63,7 +62,7 @@ func Start(listen, host string, limits Limits) (*Registry, error) {
 	return r, nil
 }
 
-func behind(limits Limits) *Registry {
+func newRegistry(limits Limits) *Registry {
 	perSecond := rate.Inf
 	if limits.PerMinute > 0 {
 		perSecond = rate.Limit(limits.PerMinute) / 60
@@ -71,24 +70,24 @@ func behind(limits Limits) *Registry {
 	return &Registry{limits: limits, bucket: rate.NewLimiter(perSecond, limits.Burst), counts: map[string]int{}}
 }
 
-// Close ends it, and cuts off what it still passes on.
+// Close stops the proxy and the requests in flight.
 func (r *Registry) Close() error { return r.server.Close() }
 
-// Counts are the requests that were passed on, by method.
+// Counts returns the number of forwarded requests by method.
 func (r *Registry) Counts() map[string]int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return maps.Clone(r.counts)
 }
 
-// Refused counts the requests that were answered with a 429.
+// Refused returns the number of requests that were answered with a 429.
 func (r *Registry) Refused() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.refused
 }
 
-// Writes counts those of requests by method that a limit is on.
+// Writes returns the number of writes among requests counted by method.
 func Writes(counts map[string]int) (n int) {
 	for method, count := range counts {
 		if writes(method) {
@@ -113,7 +112,7 @@ func (r *Registry) handler(next http.Handler) http.Handler {
 	})
 }
 
-// take counts a request, or says how long it has to wait.
+// take counts a request and returns 0, or returns how long the request has to wait.
 func (r *Registry) take(method string, now time.Time) (wait time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -33,11 +33,11 @@ func TestFloor(t *testing.T) {
 	}
 }
 
-// Who waits as long as told gets exactly the rate, and who does not wait gets no more.
+// A client that waits as long as told gets exactly the rate; one that does not wait gets no more.
 func TestTake(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		limits := Limits{PerMinute: 600, Burst: 3}
-		r := behind(limits)
+		r := newRegistry(limits)
 		begin := time.Now()
 		for done := 0; done < 23; {
 			wait := r.take(http.MethodPut, time.Now())
@@ -62,8 +62,8 @@ func TestTake(t *testing.T) {
 	})
 }
 
-// A push goes through up to the limit. The registry behind hears the name by which it was asked: it makes the Location of
-// an upload of it.
+// A push stops at the limit. The registry behind the proxy sees the proxy's host name, from which it makes the Location
+// of an upload.
 func TestRegistry(t *testing.T) {
 	hosts, images := make(chan string, 100), registry.New()
 	behind := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -5,15 +5,15 @@ import (
 	"strings"
 )
 
-// command is a workflow command, a line that the runner obeys.
+// command is a workflow command: a line of the log that the runner executes.
 type command struct {
 	name       string
 	properties map[string]string
 	message    string
 }
 
-// obeyed are the commands that a runner knows; a line with any other name is just a line.
-var obeyed = []string{
+// commandNames are the commands that a runner knows. A line with any other name is text.
+var commandNames = []string{
 	"add-mask", "add-matcher", "add-path", "debug", "echo", "endgroup", "error", "group", "notice", "remove-matcher",
 	"save-state", "set-env", "set-output", "stop-commands", "warning",
 }
@@ -25,7 +25,7 @@ var (
 )
 
 // parseCommand reads `::name key=value,...::message` after leading blanks, and the older `##[name key=value;]message`
-// wherever it stands in the line. The token is a name that is known for now.
+// anywhere in a line. The token that ends stop-commands is a name, too.
 func parseCommand(line, token string) (command, bool) {
 	if c, ok := parseColons(line); ok && c.isKnown(token) {
 		return c, true
@@ -35,7 +35,7 @@ func parseCommand(line, token string) (command, bool) {
 }
 
 func (c command) isKnown(token string) bool {
-	return slices.Contains(obeyed, c.name) || (token != "" && c.name == token)
+	return slices.Contains(commandNames, c.name) || (token != "" && c.name == token)
 }
 
 func parseColons(line string) (command, bool) {

@@ -114,7 +114,7 @@ func TestCancel(t *testing.T) {
 	}
 }
 
-// marker is closed by the first line of a log.
+// marker is a log that is closed by the line "started".
 type marker chan struct{}
 
 func (m marker) Write(line []byte) (int, error) {
@@ -133,7 +133,7 @@ func isRunning(t *testing.T, container string) bool {
 	return len(out) > 0
 }
 
-// buildFixture builds the tests' action. Only -short leaves the tests out that need it.
+// buildFixture builds the action for the tests. Only -short skips the tests that need it.
 func buildFixture(t *testing.T) {
 	t.Helper()
 	if testing.Short() {

@@ -7,11 +7,10 @@ import (
 	"strings"
 )
 
-// summaryLimit is the largest step summary in bytes: over it the runner drops all of it (AttachmentSizeLimit).
+// summaryLimit is the largest step summary in bytes. The runner drops a larger one entirely (AttachmentSizeLimit).
 const summaryLimit = 1024 * 1024
 
-// outputs reads what the action wrote to GITHUB_OUTPUT. A malformed file gives what it has up to there and the reason,
-// and fails the step.
+// outputs reads GITHUB_OUTPUT. A malformed file fails the step; the values before the malformed line still count.
 func (j job) outputs() (values map[string]string, problem string) {
 	values, err := parseKeyValues(j.read("set_output"))
 	if err != nil {
@@ -30,7 +29,7 @@ func (j job) summary() (text, problem string) {
 	return text, ""
 }
 
-// read returns nothing for a file that the action removed: the runner takes that as "no commands".
+// read returns "" for a file that the action removed, as the runner does.
 func (j job) read(name string) string {
 	content, _ := os.ReadFile(filepath.Join(j.commands(), name))
 	return strings.TrimPrefix(string(content), "\ufeff")
@@ -63,7 +62,7 @@ func parseKeyValues(text string) (map[string]string, error) {
 	return values, nil
 }
 
-// cutBlock takes the lines before the one that is the delimiter and nothing else.
+// cutBlock returns the lines before the delimiter, which has a line of its own.
 func cutBlock(lines []string, delimiter string) (value string, rest []string, ok bool) {
 	for i, line := range lines {
 		if line == delimiter {

@@ -14,8 +14,8 @@ var (
 	inputOther   = regexp.MustCompile(`^    (description|required|deprecationMessage):`)
 )
 
-// readInputs returns the inputs that an action.yml declares, each with its default. It reads the one layout that the
-// project's action.yml has (two blanks a level, one line a value) and refuses any other, so that no input is missed.
+// readInputs returns the inputs that an action.yml declares, each with its default. It reads only the layout of this
+// project's action.yml (two blanks a level, one line a value) and refuses any other, so that no input is missed.
 func readInputs(action io.Reader) (map[string]string, error) {
 	inputs := map[string]string{}
 	current, inside := "", false

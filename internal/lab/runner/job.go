@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// The folders of a container action, as every one sees them.
+// The paths that a container action sees.
 const (
 	workspaceDir    = "/github/workspace"
 	runnerTempDir   = "/github/runner_temp"
@@ -19,16 +19,16 @@ const (
 	engineSocket    = "/var/run/docker.sock"
 )
 
-// label marks the containers of this fake, as the runner marks its own with a hash of its folder.
+// label is on the containers of this fake. The real runner's label is a hash of its folder.
 const label = "eval-images.lab.runner"
 
-// job is the runner's own folder on the host, with the step's files, and the workspace.
+// job is the runner's folder on the host, with the step's files, and the workspace.
 type job struct {
 	workspace string
 	temp      string // _work/_temp of a real runner
 }
 
-// fileCommands are the variables that name a file for the action to write, with the file's prefix in a real run.
+// fileCommands maps the variables that name a file for the action to write to the name of that file in a real run.
 var fileCommands = map[string]string{
 	"GITHUB_ENV":          "set_env",
 	"GITHUB_OUTPUT":       "set_output",
@@ -75,12 +75,13 @@ func (j job) home() string     { return filepath.Join(j.temp, "_github_home") }
 func (j job) workflow() string { return filepath.Join(j.temp, "_github_workflow") }
 func (j job) commands() string { return filepath.Join(j.temp, "_runner_file_commands") }
 
-// remove is best effort: an action leaves files of root in its home, which only root can remove.
+// remove ignores errors: an action may leave root's files in its home, which only root can remove.
 func (j job) remove() { os.RemoveAll(j.temp) }
 
 type mount struct{ source, target string }
 
-// mounts are in the runner's order. Inner folders come before outer ones, so the first that fits translates a path.
+// mounts returns the mounts in the runner's order. A folder comes before the folder that contains it, so translate can
+// take the first match.
 func (j job) mounts() []mount {
 	return []mount{
 		{engineSocket, engineSocket},
@@ -92,8 +93,8 @@ func (j job) mounts() []mount {
 	}
 }
 
-// environment is everything the step's container gets: the workflow's variables, INPUT_*, and the runner's own, which
-// nobody can override.
+// environment returns all variables of the step's container: those of the workflow, INPUT_*, and the runner's own,
+// which override the others.
 func (j job) environment(workflow, inputs map[string]string) map[string]string {
 	env := maps.Clone(workflow)
 	if env == nil {
@@ -117,13 +118,13 @@ func (j job) environment(workflow, inputs map[string]string) map[string]string {
 	return env
 }
 
-// inputVariable keeps hyphens: the runner replaces blanks only.
+// inputVariable replaces blanks and keeps hyphens, as the runner does.
 func inputVariable(input string) string {
 	return "INPUT_" + strings.ToUpper(strings.ReplaceAll(input, " ", "_"))
 }
 
-// translate replaces a host path at the start of a value by the path in the container, as the runner does with every
-// variable, whatever it means.
+// translate replaces a host path at the start of a value with the path in the container. The runner does that with
+// every variable.
 func translate(value string, mounts []mount) string {
 	for _, m := range mounts {
 		if rest, ok := strings.CutPrefix(value, m.source); ok && (rest == "" || rest[0] == '/') {
@@ -133,7 +134,7 @@ func translate(value string, mounts []mount) string {
 	return value
 }
 
-// runArgs are the arguments of the runner's docker command, in its order.
+// runArgs returns the arguments of the runner's docker command, in its order.
 func runArgs(name, image, entrypoint, network string, env map[string]string, mounts []mount) []string {
 	args := []string{"run", "--name", name, "--label", label, "--workdir", workspaceDir, "--rm"}
 	for _, variable := range slices.Sorted(maps.Keys(env)) {
@@ -163,8 +164,8 @@ func assignments(env map[string]string) []string {
 	return list
 }
 
-// githubVariables are those that are the same in every run of this fake. The SHA and ref are the workflow's, never the
-// SDK's: an image tagged with them shows a mistake.
+// githubVariables have the same value in every run of this fake. SHA and ref are the workflow's, not the SDK's, so a
+// program that mixes them up makes wrong tags and fails its test.
 var githubVariables = map[string]string{
 	"GITHUB_ACTION":              "__self",
 	"GITHUB_ACTION_REF":          "",
@@ -201,3 +202,7 @@ var githubVariables = map[string]string{
 	"RUNNER_OS":                  "Linux",
 	"RUNNER_TOOL_CACHE":          "/opt/hostedtoolcache",
 }
+
+// NoHub points a step at an address where nothing listens, instead of the Hugging Face hub. The action then uses its
+// embedded lists.
+var NoHub = map[string]string{"HF_ENDPOINT": "http://127.0.0.1:1"}

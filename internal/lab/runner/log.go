@@ -6,14 +6,14 @@ import (
 	"sync"
 )
 
-// Annotation is a message that the action showed on the run's page.
+// Annotation is a message that a runner shows on the run's page.
 type Annotation struct {
 	Level      string            // error, warning or notice
 	Message    string            // unescaped, and masked
 	Properties map[string]string // title, file, line, ...
 }
 
-// log gathers the lines of a step and obeys the workflow commands among them.
+// log collects the lines of a step and executes the workflow commands among them.
 type log struct {
 	mu          sync.Mutex // guards all of it; the two streams write at once
 	live        io.Writer
@@ -32,7 +32,7 @@ func newLog(live io.Writer) *log {
 	return &log{live: live, outputs: map[string]string{}}
 }
 
-// stream is one of stdout and stderr. Each has its own unfinished line.
+// stream is stdout or stderr. Each has its own unfinished line.
 type stream struct {
 	log     *log
 	partial []byte
@@ -45,8 +45,8 @@ func (l *log) stream() *stream {
 	return s
 }
 
-// Write ends a line at \n, \r\n and at a bare \r, as .NET's ReadLine does: a progress bar's last state can hide a
-// command.
+// Write ends a line at \n, \r\n and a bare \r, as .NET's ReadLine does. So the text after a progress bar's last \r can
+// be a command.
 func (s *stream) Write(chunk []byte) (int, error) {
 	for _, b := range chunk {
 		switch {
@@ -66,7 +66,7 @@ func (s *stream) endLine() {
 	s.partial = s.partial[:0]
 }
 
-// flush ends lines that have no line break. Only after both streams were closed.
+// flush ends the last lines, which have no line break. Call it after both streams were closed.
 func (l *log) flush() {
 	for _, s := range l.streams {
 		if len(s.partial) > 0 {
@@ -103,7 +103,7 @@ func (l *log) obey(line string) {
 	}
 }
 
-// addMask masks a value, and each line of one that has several.
+// addMask masks each line of the value.
 func (l *log) addMask(value string) {
 	for part := range strings.Lines(value) {
 		if part = strings.TrimRight(part, "\r\n"); part != "" {

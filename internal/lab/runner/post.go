@@ -8,19 +8,19 @@ import (
 	"regexp"
 )
 
-// postEntrypoint is the whole program of a container action's post step: the runner quotes it as one word, and passes
-// the same arguments as to the step itself.
+// postEntrypoint finds the program of a container action's post step. The runner quotes it as one word and passes the
+// step's arguments.
 var postEntrypoint = regexp.MustCompile(`(?m)^  post-entrypoint:\s*(\S+)\s*$`)
 
-// Post waits for the step's end and runs its post step, as a runner does when a job's steps have ended, whatever became
-// of them: the same image, inputs and workspace, another entrypoint, and what the step has saved as STATE_ variables.
-// Unlike a real one it gets a new temporary folder.
+// Post waits for the end of the step and runs its post step, as a runner does at the end of a job whatever the step's
+// result: the same image, inputs and workspace, another entrypoint, and STATE_ variables with what the step has saved.
+// Unlike a real post step it gets a new temporary folder.
 func (r *Run) Post(ctx context.Context) (Result, error) {
 	r.Wait()
 	return r.step.post(ctx, r.state)
 }
 
-// PostWithoutState is the post step under a runner that does not pass on what the step has saved: nektos/act.
+// PostWithoutState runs the post step without the saved state, as nektos/act does.
 func (r *Run) PostWithoutState(ctx context.Context) (Result, error) {
 	r.Wait()
 	return r.step.post(ctx, nil)

@@ -1,10 +1,10 @@
-// Package runner is a fake of GitHub's Actions runner, for one step that uses a container action: it starts the
-// action's image with the flags, mounts, environment and files of the real one, reads its workflow commands and file
-// commands, and cancels it with the real one's signals and pauses.
+// Package runner is a fake of GitHub's Actions runner for one step that uses a container action. It starts the action's
+// image with the real runner's flags, mounts, environment and files, reads the workflow commands and file commands, and
+// cancels with the real runner's signals and pauses.
 //
 // It follows actions/runner v2.336.0 (DockerCommandManager.cs, ContainerActionHandler.cs, FileCommandManager.cs,
-// ActionCommand.cs, ProcessInvoker.cs). Differences are deliberate: an input that the action does not declare is an
-// error here and a warning there, and there are no expressions, so action.yml must not have any in its defaults.
+// ActionCommand.cs, ProcessInvoker.cs). Two differences are deliberate: an undeclared input is an error here and a
+// warning there, and this fake evaluates no expressions, so action.yml must not use them in defaults.
 package runner
 
 import (
@@ -18,6 +18,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // Step is one `uses:` of a container action.
@@ -33,7 +34,7 @@ type Step struct {
 	entrypoint string // of a post step; "" is the image's own
 }
 
-// Result is what the runner knows about a step once it has ended.
+// Result is what the runner knows when a step has ended.
 type Result struct {
 	ExitCode    int               // of the docker CLI; -1 when it had to be killed
 	Conclusion  string            // success, failure or cancelled, as the job's log shows it
@@ -53,12 +54,12 @@ type Run struct {
 	job       job
 	log       *log
 	ended     chan struct{}
-	cancel    func() // sync.OnceFunc: a second Cancel must not send further signals
+	signalled sync.Once // a second Cancel sends no further signals
 	cancelled chan struct{}
 	result    Result
 }
 
-// Start starts the step's container. A done ctx cancels the step as GitHub cancels a job, see [Run.Cancel].
+// Start starts the step's container. When ctx is done, the step is cancelled (see [Run.Cancel]).
 func (s Step) Start(ctx context.Context) (*Run, error) {
 	inputs, err := s.declaredInputs()
 	if err != nil {
@@ -76,7 +77,6 @@ func (s Step) Start(ctx context.Context) (*Run, error) {
 		ended:     make(chan struct{}),
 		cancelled: make(chan struct{}),
 	}
-	r.cancel = sync.OnceFunc(r.signalInTurn)
 	r.cmd = s.command(r.Container, j, j.environment(s.Env, inputs), r.log)
 	if err := r.cmd.Start(); err != nil {
 		j.remove()
@@ -87,7 +87,7 @@ func (s Step) Start(ctx context.Context) (*Run, error) {
 	return r, nil
 }
 
-// Wait returns when the docker CLI has ended and its files are read.
+// Wait waits for the end of the docker CLI and returns the result.
 func (r *Run) Wait() Result {
 	<-r.ended
 	return r.result
@@ -101,8 +101,7 @@ func (r *Run) cancelWhenDone(ctx context.Context) {
 	}
 }
 
-// await reads the files right after the CLI's end and not later: what a container that outlived it still writes is
-// lost in a real run too.
+// await reads the files as soon as the CLI has ended. What a container writes after that is lost in a real run, too.
 func (r *Run) await() {
 	defer close(r.ended)
 	defer r.job.remove()
@@ -147,17 +146,17 @@ func (r *Run) conclusion(code int, problem string) string {
 	return "success"
 }
 
-// command is the runner's `docker run`. Values travel in the CLI's environment, so that they show in no process list.
+// command is the runner's `docker run`. Values are in the CLI's environment, so no process list shows them.
 func (s Step) command(name string, j job, env map[string]string, out *log) *exec.Cmd {
 	cmd := exec.Command("docker", runArgs(name, s.Image, s.entrypoint, s.Network, env, j.mounts())...)
 	cmd.Env = append(os.Environ(), assignments(env)...)
 	cmd.Stdout, cmd.Stderr = out.stream(), out.stream()
-	// A terminal's Ctrl-C must not reach the CLI beside the runner's own signals.
+	// A terminal's Ctrl-C must not reach the CLI in addition to the runner's signals.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	return cmd
 }
 
-// declaredInputs are the step's inputs with every other declared one at its default, empty where it has none.
+// declaredInputs returns all inputs that action.yml declares: the step's values, and defaults for the others.
 func (s Step) declaredInputs() (map[string]string, error) {
 	if s.ActionFile == "" {
 		return s.Inputs, nil
@@ -178,4 +177,36 @@ func (s Step) declaredInputs() (map[string]string, error) {
 		inputs[name] = value
 	}
 	return inputs, nil
+}
+
+// The pauses between the signals of actions/runner's ProcessInvoker.cs. They are the same for a cancelled job and for
+// timeout-minutes.
+const (
+	afterInterrupt = 7500 * time.Millisecond
+	afterTerminate = 2500 * time.Millisecond
+)
+
+// Cancel sends SIGINT to the docker CLI, which forwards it to process 1 of the container, then SIGTERM, then SIGKILL to
+// the CLI alone, and waits for the CLI's end. As on a real runner, a container that ignores the signals keeps running.
+func (r *Run) Cancel() {
+	r.signalled.Do(r.signalInTurn)
+	<-r.ended
+}
+
+func (r *Run) signalInTurn() {
+	close(r.cancelled)
+	if r.endsAfter(syscall.SIGINT, afterInterrupt) || r.endsAfter(syscall.SIGTERM, afterTerminate) {
+		return
+	}
+	r.cmd.Process.Kill() // fails only for a process that has just ended
+}
+
+func (r *Run) endsAfter(signal syscall.Signal, pause time.Duration) bool {
+	r.cmd.Process.Signal(signal) // fails only for a process that has just ended
+	select {
+	case <-r.ended:
+		return true
+	case <-time.After(pause):
+		return false
+	}
 }

@@ -97,8 +97,10 @@ func TestEnvironment(t *testing.T) {
 func TestRunArgs(t *testing.T) {
 	env := map[string]string{"INPUT_SDK-REF": "secret", "HOME": "/github/home"}
 	mounts := []mount{{"/host", "/github/workspace"}}
-	common := []string{"run", "--name", "n", "--label", label, "--workdir", "/github/workspace", "--rm",
-		"-e", "HOME", "-e", "INPUT_SDK-REF", "-e", "GITHUB_ACTIONS=true", "-e", "CI=true"}
+	common := []string{
+		"run", "--name", "n", "--label", label, "--workdir", "/github/workspace", "--rm",
+		"-e", "HOME", "-e", "INPUT_SDK-REF", "-e", "GITHUB_ACTIONS=true", "-e", "CI=true",
+	}
 	cases := map[string]struct {
 		entrypoint, network string
 		want                []string

@@ -1,8 +1,8 @@
-// Package sdkrepo is the lab's git repository of the SDK: one commit and one tag (upstream's name) for each of a few
-// releases, made from the packages that were published, and served over http as a forge serves the real one.
+// Package sdkrepo makes the lab's git repository of the SDK from the published packages, with a commit and upstream's
+// tag for each of a few releases, and serves it over http.
 //
-// What no package publishes (the workspace's pyproject.toml, the lock, the licence) is the lab's own; the build module
-// and its Dockerfile are the published bytes, which image/recipe/make-repository checks.
+// The workspace's pyproject.toml, the lock and the licence are the lab's own, because no package contains them. The
+// build module and its Dockerfile are the published bytes; image/recipe/make-repository checks that.
 package sdkrepo
 
 import (
@@ -18,12 +18,11 @@ import (
 	"github.com/OpenHands/eval-images/internal/lab/engine"
 )
 
-// Refs are the releases of which an image builds in the lab, newest first. The repository has others, for their names
-// only.
+// Refs are the releases that build in the lab, newest first. The repository has others, but only their names are used.
 var Refs = []string{"v1.58.2", "v1.14.0", "v1.13.1"}
 
-// Options make the newest release build in the lab: the default providers come from a host that the lab has no stand-in
-// for.
+// Options are the SDK options with which the newest release builds in the lab. Its default providers come from a host
+// for which the lab has no stand-in.
 const Options = "install_acp_providers="
 
 // Part makes and serves the repository.
@@ -79,11 +78,10 @@ func buildImage(ctx context.Context, e *engine.Engine, log io.Writer) (string, e
 	return image, e.Build(ctx, log, sources(e), image)
 }
 
-func sources(e *engine.Engine) string {
-	return filepath.Join(e.Checkout, "internal", "lab", "sdkrepo", "image")
-}
+func sources(e *engine.Engine) string { return e.Lab("sdkrepo", "image") }
 
-// makeRepository gives the folder that holds the repository, keyed by its recipe: another server does not remake it.
+// makeRepository returns the folder with the repository. Its key is the recipe's, so a change of the server does not
+// make it again.
 func makeRepository(ctx context.Context, e *engine.Engine, image string, log io.Writer) (string, error) {
 	key, err := engine.FilesKey(os.DirFS(filepath.Join(sources(e), "recipe")))
 	if err != nil {
@@ -93,7 +91,7 @@ func makeRepository(ctx context.Context, e *engine.Engine, image string, log io.
 		if err := os.Mkdir(folder, 0o755); err != nil {
 			return err
 		}
-		// As the lab's user, who has to remove a half-made one.
+		// As the lab's user, who may have to remove a half-made one.
 		user := fmt.Sprintf("%d:%d", os.Getuid(), os.Getgid())
 		return e.Docker(ctx, log, "run", "--rm", "--user", user, "--volume", folder+":/out", image,
 			"sh", "/recipe/make-repository", "/out/"+repository)
@@ -114,4 +112,27 @@ func answers(ctx context.Context) error {
 		return fmt.Errorf("getting %s: %s", request.URL, response.Status)
 	}
 	return nil
+}
+
+// Releases returns a folder with one folder for each release in releases/releases.txt, named by version. Each has the
+// files that the SDK puts into the build context of its base stage. The first call downloads 32 MB of wheels, which
+// takes a minute.
+func Releases(ctx context.Context, e *engine.Engine, log io.Writer) (string, error) {
+	recipe := e.Lab("sdkrepo", "releases")
+	key, err := engine.FilesKey(os.DirFS(recipe))
+	if err != nil {
+		return "", err
+	}
+	return e.Cached("releases", key, func(folder string) error {
+		image, err := buildImage(ctx, e, log)
+		if err != nil {
+			return err
+		}
+		if err := os.Mkdir(folder, 0o755); err != nil {
+			return err
+		}
+		user := fmt.Sprintf("%d:%d", os.Getuid(), os.Getgid())
+		return e.Docker(ctx, log, "run", "--rm", "--user", user, "--volume", folder+":/out",
+			"--volume", recipe+":/releases:ro", image, "sh", "/releases/fetch", "/out")
+	})
 }

@@ -14,7 +14,7 @@ import (
 
 var pinned = regexp.MustCompile(`^openhands-(agent-server|sdk|tools|workspace)==(\d+\.\d+\.\d+) --hash=sha256:[0-9a-f]{64}$`)
 
-// releases are those in the recipe, oldest first, each with its packages.
+// releases returns the versions in the recipe, oldest first, and the packages of each.
 func releases(t *testing.T) (versions []string, packages map[string][]string) {
 	t.Helper()
 	return pinnedIn(t, "image/recipe/sdists.txt")
@@ -75,7 +75,7 @@ func TestRefsAreReleases(t *testing.T) {
 	}
 }
 
-// TestServedRepository asks the running lab, as git and its clients do.
+// TestServedRepository reads from the running lab, as git clients do.
 func TestServedRepository(t *testing.T) {
 	if testing.Short() {
 		t.Skip("needs the lab")
@@ -111,7 +111,7 @@ func git(t *testing.T, args ...string) string {
 	cmd.Stderr = &problems
 	out, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("git %s: %v: %s\nhint: go run ./internal/lab up", strings.Join(args, " "), err, problems.String())
+		t.Fatalf("git %s: %v: %s\nhint: make lab", strings.Join(args, " "), err, problems.String())
 	}
 	return string(out)
 }

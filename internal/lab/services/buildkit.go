@@ -17,14 +17,14 @@ import (
 //go:embed buildkitd.toml
 var config string
 
-// configFile writes BuildKit's configuration under a name that changes with it.
+// configFile writes BuildKit's configuration to a file whose name changes with the content.
 func configFile(e *engine.Engine) (string, error) {
 	return e.Cached("buildkitd.toml", engine.Key(config), func(path string) error {
 		return os.WriteFile(path, []byte(config), 0o644)
 	})
 }
 
-// Builder has a docker-container builder, made as docker/setup-buildx-action makes one, for adoption by its name.
+// Builder makes a docker-container builder as docker/setup-buildx-action does, for adoption by name.
 var Builder = engine.Part{Name: "builder", Up: func(ctx context.Context, e *engine.Engine, log io.Writer) error {
 	toml, err := configFile(e)
 	if err != nil {
@@ -34,7 +34,7 @@ var Builder = engine.Part{Name: "builder", Up: func(ctx context.Context, e *engi
 	if err != nil {
 		return err
 	}
-	if made(ctx, e, key) {
+	if isMade(ctx, e, key) {
 		_, err := e.Buildx(ctx, nil, "inspect", "--bootstrap", engine.Builder)
 		return err
 	}
@@ -42,7 +42,7 @@ var Builder = engine.Part{Name: "builder", Up: func(ctx context.Context, e *engi
 		return fmt.Errorf("creating the builder: %w", err)
 	}
 	fmt.Fprintln(log, "created builder", engine.Builder)
-	return note(ctx, e, key)
+	return saveContainerID(ctx, e, key)
 }, Env: func(*engine.Engine) (map[string]string, error) {
 	return map[string]string{"LAB_BUILDER": engine.Builder}, nil
 }}
@@ -52,7 +52,8 @@ func builderKey(ctx context.Context, e *engine.Engine) (string, error) {
 	return engine.Key(image, config, engine.Network), err
 }
 
-// create replaces the builder and its record. The state volume goes, too: an older BuildKit's may not suit this one.
+// create replaces the builder and its record. It also removes the state volume, which an older BuildKit may have
+// written.
 func create(ctx context.Context, e *engine.Engine, toml string) error {
 	e.Buildx(ctx, nil, "rm", "--force", engine.Builder) // fails where there is no record of it
 	container := builderPrefix + engine.Builder + "0"
@@ -68,10 +69,10 @@ func create(ctx context.Context, e *engine.Engine, toml string) error {
 	return err
 }
 
-// made tells whether the builder's container is the one that was made with this key. buildx gives it no label, so the
-// lab notes its id.
-func made(ctx context.Context, e *engine.Engine, key string) bool {
-	noted, err := os.ReadFile(noteFile(e))
+// isMade reports whether the builder's container was made with this key. buildx cannot put a label on it, so the lab
+// keeps the container's id in a file.
+func isMade(ctx context.Context, e *engine.Engine, key string) bool {
+	noted, err := os.ReadFile(containerIDFile(e))
 	if err != nil {
 		return false
 	}
@@ -79,24 +80,24 @@ func made(ctx context.Context, e *engine.Engine, key string) bool {
 	return err == nil && string(noted) == key+" "+id
 }
 
-func note(ctx context.Context, e *engine.Engine, key string) error {
+func saveContainerID(ctx context.Context, e *engine.Engine, key string) error {
 	id, err := containerID(ctx, e)
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(noteFile(e), []byte(key+" "+id), 0o644); err != nil {
+	if err := os.WriteFile(containerIDFile(e), []byte(key+" "+id), 0o644); err != nil {
 		return fmt.Errorf("noting the builder: %w", err)
 	}
 	return nil
 }
 
-func noteFile(e *engine.Engine) string { return filepath.Join(e.Config(), "builder") }
+func containerIDFile(e *engine.Engine) string { return filepath.Join(e.Config(), "builder") }
 
 func containerID(ctx context.Context, e *engine.Engine) (string, error) {
 	return e.Output(ctx, "container", "inspect", "--format", "{{.Id}}", builderPrefix+engine.Builder+"0")
 }
 
-// Endpoint has a BuildKit on a socket of the host.
+// Endpoint runs a BuildKit on a socket of the host.
 var Endpoint = engine.Part{Name: "BuildKit on a socket", Up: func(ctx context.Context, e *engine.Engine, log io.Writer) error {
 	toml, err := configFile(e)
 	if err != nil {
@@ -115,7 +116,7 @@ var Endpoint = engine.Part{Name: "BuildKit on a socket", Up: func(ctx context.Co
 			"--volume", socketDir(e) + ":/run/buildkit",
 			"--volume", buildkitName + ":/var/lib/buildkit",
 		},
-		// The socket is for the group of the lab's user.
+		// The lab's user must be able to open the socket.
 		Command: []string{"--config", "/etc/buildkit/buildkitd.toml", "--group", strconv.Itoa(os.Getgid())},
 	})
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package services is what the lab runs: a registry and two BuildKits on one network, in the shape of a hosted runner
-// with a service container.
+// Package services runs a registry and two BuildKits on one network, in the shape of a hosted runner with a service
+// container.
 package services
 
 import (
@@ -14,14 +14,14 @@ import (
 	"github.com/OpenHands/eval-images/internal/lab/standin"
 )
 
-// Names of the containers; volumes keep what they store over `down`.
+// Names of the containers. Volumes keep their data after `down`.
 const (
 	registryName  = "eval-images-lab-registry"
 	buildkitName  = "eval-images-lab-buildkit"
 	builderPrefix = "buildx_buildkit_" // buildx's own naming, by which a builder is adopted
 )
 
-// Network has the private network.
+// Network makes the private network.
 var Network = engine.Part{Name: "network", Up: func(ctx context.Context, e *engine.Engine, log io.Writer) error {
 	there, err := e.Output(ctx, "network", "ls", "--quiet", "--filter", "name=^"+engine.Network+"$")
 	if err != nil || there != "" {
@@ -33,7 +33,7 @@ var Network = engine.Part{Name: "network", Up: func(ctx context.Context, e *engi
 	return map[string]string{"LAB_NETWORK": engine.Network}, nil
 }}
 
-// Registry has the registry, on the network and on loopback.
+// Registry runs the registry, on the network and on loopback.
 var Registry = engine.Part{Name: "registry", Up: func(ctx context.Context, e *engine.Engine, log io.Writer) error {
 	err := e.Start(ctx, log, engine.Container{
 		Name:  registryName,
@@ -55,7 +55,7 @@ var Registry = engine.Part{Name: "registry", Up: func(ctx context.Context, e *en
 	return map[string]string{"LAB_REGISTRY": engine.Registry, "LAB_REGISTRY_INSIDE": engine.RegistryInside}, nil
 }}
 
-// Answers says nil when the registry answers on loopback.
+// Answers returns nil when the registry answers on loopback.
 func Answers(ctx context.Context) error {
 	ask, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+engine.Registry+"/v2/", nil)
 	if err != nil {
@@ -72,7 +72,7 @@ func Answers(ctx context.Context) error {
 	return nil
 }
 
-// Down removes everything but what is stored in volumes.
+// Down removes everything except volumes.
 func Down(ctx context.Context, e *engine.Engine) error {
 	for _, container := range []string{builderPrefix + engine.Builder + "0", buildkitName, registryName} {
 		if err := e.Remove(ctx, container); err != nil {
@@ -82,7 +82,8 @@ func Down(ctx context.Context, e *engine.Engine) error {
 	return removeNetwork(ctx, e)
 }
 
-// removeNetwork removes other parts' and interrupted tests' containers, too: a network in use stays.
+// removeNetwork also removes the containers of other parts and of interrupted tests: Docker does not remove a network
+// in use.
 func removeNetwork(ctx context.Context, e *engine.Engine) error {
 	found, err := e.Output(ctx, "ps", "--all", "--quiet", "--filter", "network="+engine.Network)
 	if err != nil {

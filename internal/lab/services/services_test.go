@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 )
 
-// dockerfile asks for all that the mirrors have to provide: a front end, a base, and a stage of another registry.
+// dockerfile needs everything that the mirrors provide: a front end, a base, and a stage from another registry.
 const dockerfile = `# syntax=docker/dockerfile:1.7
 FROM docker.io/library/python:3.13-bookworm AS uv
 COPY --from=ghcr.io/astral-sh/uv:0.13.5 /uv /uv
@@ -23,7 +23,7 @@ FROM scratch
 COPY --from=uv /version /version
 `
 
-// TestBuildersBuildAndPush uses both builders as somebody who has never seen them: with a configuration of its own.
+// TestBuildersBuildAndPush uses both builders with an empty docker configuration, as a user who has never seen them.
 func TestBuildersBuildAndPush(t *testing.T) {
 	if testing.Short() {
 		t.Skip("needs the lab")
@@ -45,8 +45,8 @@ func TestBuildersBuildAndPush(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			before := started(t, e)
-			buildx := fresh(t, e)
+			before := builderContainer(t, e)
+			buildx := freshBuildx(t, e)
 			buildx(append([]string{"create"}, c.create...)...)
 			dir := t.TempDir()
 			if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(dockerfile), 0o644); err != nil {
@@ -54,16 +54,16 @@ func TestBuildersBuildAndPush(t *testing.T) {
 			}
 			image := "lab-test/" + c.name + ":latest"
 			buildx("build", "--builder", c.create[1], "--push", "--provenance=false", "--tag", engine.RegistryInside+"/"+image, dir)
-			check(t, image)
-			if after := started(t, e); after != before {
+			checkPushed(t, image)
+			if after := builderContainer(t, e); after != before {
 				t.Errorf("the builder's container was %s, is %s: not adopted but replaced", before, after)
 			}
 		})
 	}
 }
 
-// fresh gives docker buildx with an empty home; only the plugin is the lab's.
-func fresh(t *testing.T, e *engine.Engine) func(args ...string) {
+// freshBuildx returns a function that runs docker buildx with an empty home. Only the plugin is the lab's.
+func freshBuildx(t *testing.T, e *engine.Engine) func(args ...string) {
 	t.Helper()
 	home := t.TempDir()
 	if err := os.Symlink(filepath.Join(e.Config(), "cli-plugins"), filepath.Join(home, "cli-plugins")); err != nil {
@@ -79,8 +79,8 @@ func fresh(t *testing.T, e *engine.Engine) func(args ...string) {
 	}
 }
 
-// check reads the registry: the image that was pushed has the one layer of its last stage.
-func check(t *testing.T, image string) {
+// checkPushed reads the pushed image from the registry: it has the one layer of its last stage.
+func checkPushed(t *testing.T, image string) {
 	t.Helper()
 	ref, err := name.ParseReference(engine.Registry + "/" + image)
 	if err != nil {
@@ -108,12 +108,12 @@ func digest(t *testing.T, image v1.Image) string {
 	return found.String()
 }
 
-// started tells the builder's container and this run of it.
-func started(t *testing.T, e *engine.Engine) string {
+// builderContainer returns the id of the builder's container and the time of its start.
+func builderContainer(t *testing.T, e *engine.Engine) string {
 	t.Helper()
 	said, err := e.Output(t.Context(), "container", "inspect", "--format", "{{.Id}} {{.State.StartedAt}}", builderPrefix+engine.Builder+"0")
 	if err != nil {
-		t.Fatalf("%v\nhint: go run ./internal/lab up", err)
+		t.Fatalf("%v\nhint: make lab", err)
 	}
 	return strings.TrimSpace(said)
 }

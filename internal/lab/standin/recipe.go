@@ -17,13 +17,13 @@ import (
 //go:embed recipes
 var recipes embed.FS
 
-// rootImage is the Debian root's name for the recipes.
+// rootImage is the name of the Debian root in the recipes.
 const rootImage = "eval-images-lab/trixie"
 
-// uvLatest stands for whatever was newest when an SDK release that asks for `latest` was built.
+// uvLatest is the version of uv for SDK releases that ask for `latest`.
 const uvLatest = "0.13.9"
 
-// recipe is how a stand-in is made.
+// recipe says how to make a stand-in.
 type recipe struct {
 	folder string   // below recipes; empty for the Debian root itself
 	tools  []string // programs that its Dockerfile copies
@@ -31,7 +31,7 @@ type recipe struct {
 	args   []string // build arguments, NAME=value
 }
 
-// recipeFor finds the recipe of an official image by its name.
+// recipeFor returns the recipe of an official image.
 func recipeFor(name string) (recipe, bool) {
 	repository, tag, _ := strings.Cut(name, ":")
 	switch repository {
@@ -57,7 +57,7 @@ func recipeFor(name string) (recipe, bool) {
 	return recipe{}, false
 }
 
-// key changes with everything that the stand-in is made from.
+// key is a hash of the stand-in's inputs.
 func (r recipe) key(e *engine.Engine) (string, error) {
 	inputs := append([]string{rootKey()}, r.args...)
 	if len(r.tools) > 0 {
@@ -109,7 +109,7 @@ func (s *source) build(ctx context.Context, name string) error {
 	return s.Build(ctx, io.Discard, dir, name, options...)
 }
 
-// importRoot makes an image of the Debian root.
+// importRoot makes an image from the Debian root.
 func (s *source) importRoot(ctx context.Context) error {
 	key, found, err := s.ImageKey(ctx, rootImage)
 	if err != nil {
@@ -120,7 +120,7 @@ func (s *source) importRoot(ctx context.Context) error {
 	if err != nil || found && key == want {
 		return err
 	}
-	archive, err := s.root()
+	archive, err := s.root.wait()
 	if err != nil {
 		return err
 	}
@@ -133,7 +133,7 @@ func (s *source) importRoot(ctx context.Context) error {
 	return err
 }
 
-// layOut makes a folder of the recipe's files and programs.
+// layOut makes a folder with the recipe's files and programs.
 func (s *source) layOut(r recipe) (string, error) {
 	files, err := fs.Sub(recipes, filepath.Join("recipes", r.folder))
 	if err != nil {
@@ -147,7 +147,7 @@ func (s *source) layOut(r recipe) (string, error) {
 		return dir, fmt.Errorf("laying out a recipe: %w", err)
 	}
 	for _, tool := range r.tools {
-		compiled, err := s.tools()
+		compiled, err := s.tools.wait()
 		if err != nil {
 			return dir, err
 		}
@@ -158,7 +158,7 @@ func (s *source) layOut(r recipe) (string, error) {
 	return dir, nil
 }
 
-// buildGo makes golang:X of this machine's Go, which go.mod has made to be version X.
+// buildGo makes golang:X from this machine's Go, whose version must be X.
 func (s *source) buildGo(ctx context.Context, name, dir, version string, options []string) error {
 	env := exec.CommandContext(ctx, "go", "env", "GOVERSION", "GOROOT", "GOPROXY")
 	env.Dir = s.Checkout

@@ -17,11 +17,12 @@ import (
 
 const suite = "trixie"
 
-// packages make one Debian root serve as debian, as python, and as the base of all other stand-ins.
+// packages are the Debian packages of the root, which serves as debian, as python, and as the base of all other
+// stand-ins.
 var packages = []string{"ca-certificates", "curl", "git", "python3", "python3-pip", "python3-venv"}
 
-// bundle is this machine's list of certificate authorities. A machine behind a proxy of its own has that one's in it,
-// and what runs in containers here needs it too.
+// bundle is this machine's list of certificate authorities. Behind an intercepting proxy, containers need the proxy's
+// certificate, too.
 const bundle = "/etc/ssl/certs/ca-certificates.crt"
 
 func rootKey() string {
@@ -29,8 +30,8 @@ func rootKey() string {
 	return engine.Key(suite, strings.Join(packages, " "), string(certificates))
 }
 
-// trixie gives an archive of a Debian root.
-func trixie(ctx context.Context, e *engine.Engine, log io.Writer) (string, error) {
+// debianRoot returns an archive of a Debian root.
+func debianRoot(ctx context.Context, e *engine.Engine, log io.Writer) (string, error) {
 	return e.Cached(suite, rootKey(), func(archive string) error {
 		if os.Getuid() != 0 {
 			return errors.New("making a Debian root: only root can\nhint: run the lab as root, or where docker can pull")
@@ -62,14 +63,14 @@ func debootstrap(ctx context.Context, root string, log io.Writer) error {
 	if _, err := engine.Run(exec.CommandContext(ctx, "debootstrap", args...), nil); err != nil {
 		return fmt.Errorf("making a Debian root: %w", err)
 	}
-	if err := certify(root); err != nil {
+	if err := replaceCertificates(root); err != nil {
 		return fmt.Errorf("giving the Debian root this machine's certificates: %w", err)
 	}
 	return clean(root)
 }
 
-// certify puts the machine's certificates in the place of Debian's, where the package's own script is done with them.
-func certify(root string) error {
+// replaceCertificates replaces Debian's certificates by the machine's, after the package's own script has run.
+func replaceCertificates(root string) error {
 	content, err := os.ReadFile(bundle)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -80,7 +81,7 @@ func certify(root string) error {
 	return os.WriteFile(filepath.Join(root, bundle), content, 0o644)
 }
 
-// clean removes what apt has downloaded, as official images do.
+// clean removes apt's downloads, as official images do.
 func clean(root string) error {
 	for _, left := range []string{"var/cache/apt/archives/*.deb", "var/lib/apt/lists/*"} {
 		paths, err := filepath.Glob(filepath.Join(root, left))

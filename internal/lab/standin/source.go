@@ -4,24 +4,23 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"sync"
 	"time"
 
 	"github.com/OpenHands/eval-images/internal/lab/engine"
 )
 
-// source gets images into the engine: it has them, pulls them, or builds stand-ins.
+// source brings images into the engine: it pulls them or builds stand-ins.
 type source struct {
 	*engine.Engine
 	log io.Writer
-	// What stand-ins are made from takes minutes each, is made side by side, and only once.
-	tools func() (string, error)
-	root  func() (string, error)
+	// What stand-ins are made from. Each takes minutes, so both are made at once; nil before a stand-in is needed.
+	tools *work
+	root  *work
 }
 
 func newSource(e *engine.Engine, log io.Writer) *source { return &source{Engine: e, log: log} }
 
-// provide has every image in the engine, under its own name.
+// provide makes every image available in the engine, under its own name.
 func (s *source) provide(ctx context.Context, names []string) error {
 	var missing []string
 	for _, name := range names {
@@ -44,7 +43,8 @@ func (s *source) provide(ctx context.Context, names []string) error {
 	return nil
 }
 
-// has says no for a stand-in whose recipe has changed since, too. An official image is taken as it is.
+// has reports whether the engine has the image. A stand-in whose recipe has changed does not count; an official image
+// always does.
 func (s *source) has(ctx context.Context, name string) (bool, error) {
 	key, found, err := s.ImageKey(ctx, name)
 	if err != nil || !found || key == "" {
@@ -75,7 +75,8 @@ func (s *source) get(ctx context.Context, name string) error {
 	return nil
 }
 
-// pull gives the first image a short time: what refuses one refuses all. After that a refusal is an error.
+// pull returns false where images cannot be pulled. The first image decides that, within a short time; later failures
+// are errors.
 func (s *source) pull(ctx context.Context, name string) (bool, error) {
 	if s.Pulls != nil && !*s.Pulls {
 		return false, nil
@@ -98,24 +99,39 @@ func (s *source) pull(ctx context.Context, name string) (bool, error) {
 	return pulls, nil
 }
 
-// prepare starts the two long works at once: one computes, the other mostly waits for packages.
+// prepare starts making both inputs of stand-ins. One needs the processor, the other mostly waits for downloads.
 func (s *source) prepare(ctx context.Context) {
 	if s.tools == nil {
-		s.tools = background(func() (string, error) { return tools(ctx, s.Engine, s.log) })
-		s.root = background(func() (string, error) { return trixie(ctx, s.Engine, s.log) })
+		s.tools = startWork(func() (string, error) { return tools(ctx, s.Engine, s.log) })
+		s.root = startWork(func() (string, error) { return debianRoot(ctx, s.Engine, s.log) })
 	}
 }
 
-// settle waits until neither of them writes to the cache any more.
+// settle waits until neither writes to the cache any more.
 func (s *source) settle() {
 	if s.tools != nil {
-		s.tools()
-		s.root()
+		s.tools.wait()
+		s.root.wait()
 	}
 }
 
-func background(work func() (string, error)) func() (string, error) {
-	result := sync.OnceValues(work)
-	go result()
-	return result
+// work is a file or folder that a goroutine makes.
+type work struct {
+	done chan struct{}
+	path string // valid once done is closed, as err is
+	err  error
+}
+
+func startWork(run func() (path string, err error)) *work {
+	w := &work{done: make(chan struct{})}
+	go func() {
+		defer close(w.done)
+		w.path, w.err = run()
+	}()
+	return w
+}
+
+func (w *work) wait() (path string, err error) {
+	<-w.done
+	return w.path, w.err
 }

@@ -1,6 +1,5 @@
-// Package standin provides the images that the lab's parts are made of. Where the engine can pull, they are the official
-// ones. Where it cannot, it builds an image that does the same under the same name, from Debian's, Go's and Python's
-// packages, so that what uses the name need not know.
+// Package standin provides the images that the lab needs. Where the engine can pull, it uses the official images.
+// Elsewhere it builds images that do the same under the same names, from Debian's, Go's and Python's packages.
 package standin
 
 import (
@@ -21,11 +20,11 @@ const (
 	BuildKit = "moby/buildkit:v0.34.2"
 )
 
-// buildxDefault is the image of a docker-container builder when nobody names another.
+// buildxDefault is the image of a docker-container builder if no other is named.
 const buildxDefault = "moby/buildkit:buildx-stable-1"
 
-// mirrored are the images that the SDK's Dockerfiles name; docker/dockerfile is their `# syntax`, a uv tag differs by
-// release. The oldest uv is there for builds that pin one.
+// mirrored are the images that the SDK's Dockerfiles name: docker/dockerfile is their `# syntax`, and releases differ
+// in the tag of uv. The oldest uv is for builds that pin one.
 var mirrored = []string{
 	"docker/dockerfile:1",
 	"docker/dockerfile:1.7",
@@ -37,7 +36,7 @@ var mirrored = []string{
 	"python:3.13-bullseye",
 }
 
-// Local has the engine hold the images that the lab's services and this repository's Dockerfiles are made of.
+// Local provides the images of the lab's services and of this repository's Dockerfiles in the engine.
 var Local = engine.Part{Name: "images", Up: func(ctx context.Context, e *engine.Engine, log io.Writer) error {
 	names := []string{Registry, BuildKit, buildxDefault}
 	named, err := named(e.Checkout)
@@ -47,8 +46,8 @@ var Local = engine.Part{Name: "images", Up: func(ctx context.Context, e *engine.
 	return newSource(e, log).provide(ctx, append(names, named...))
 }}
 
-// Mirrors has the lab's registry hold the images that the SDK's Dockerfiles name, where a mirror of Docker Hub or
-// ghcr.io has them.
+// Mirrors pushes the images that the SDK's Dockerfiles name to the lab's registry, under the names of a mirror of
+// Docker Hub or ghcr.io.
 var Mirrors = engine.Part{Name: "mirrors", Up: func(ctx context.Context, e *engine.Engine, log io.Writer) error {
 	if err := newSource(e, log).provide(ctx, mirrored); err != nil {
 		return err
@@ -65,7 +64,7 @@ var Mirrors = engine.Part{Name: "mirrors", Up: func(ctx context.Context, e *engi
 	return nil
 }}
 
-// named gives the images that this repository's Dockerfiles start from or copy from: the one place for their tags.
+// named returns the images in this repository's Dockerfiles, which are the only place for their tags.
 func named(checkout string) ([]string, error) {
 	paths, err := filepath.Glob(filepath.Join(checkout, "internal", "lab", "*", "image", "Dockerfile"))
 	if err != nil {
@@ -83,7 +82,7 @@ func named(checkout string) ([]string, error) {
 	return slices.Compact(images), nil
 }
 
-// sources lists the images that a Dockerfile names in FROM and COPY --from, without its own stages.
+// sources returns the images that a Dockerfile names in FROM and COPY --from, without its own stages.
 func sources(dockerfile string) []string {
 	stages := map[string]bool{"scratch": true}
 	var found []string
@@ -97,7 +96,7 @@ func sources(dockerfile string) []string {
 	return found
 }
 
-// sourceOf reads one instruction: the image or stage that it names, and the stage that it begins.
+// sourceOf returns the image or stage that an instruction names, and the stage that it begins.
 func sourceOf(words []string) (image, stage string) {
 	for i, word := range words {
 		from, isFrom := strings.CutPrefix(word, "--from=")

@@ -31,7 +31,7 @@ FROM debian:13
 	}
 }
 
-// TestEveryImageHasARecipe covers what cannot be pulled where nothing can.
+// TestEveryImageHasARecipe: where nothing can be pulled, each image needs a stand-in.
 func TestEveryImageHasARecipe(t *testing.T) {
 	images, err := named(checkout)
 	if err != nil {

@@ -13,12 +13,12 @@ import (
 	"github.com/OpenHands/eval-images/internal/lab/engine"
 )
 
-// toolsDir has the module whose go.mod pins BuildKit, buildx and the registry, for builds from source.
-func toolsDir(e *engine.Engine) string { return filepath.Join(e.Checkout, "internal", "lab", "tools") }
+// toolsDir is the folder of the module that pins BuildKit, buildx and the registry.
+func toolsDir(e *engine.Engine) string { return e.Lab("tools") }
 
 func toolsKey(e *engine.Engine) (string, error) { return engine.FilesKey(os.DirFS(toolsDir(e))) }
 
-// tools gives a folder with the module's programs, static.
+// tools returns a folder with the module's programs, statically linked.
 func tools(ctx context.Context, e *engine.Engine, log io.Writer) (string, error) {
 	key, err := toolsKey(e)
 	if err != nil {
@@ -36,8 +36,8 @@ func tools(ctx context.Context, e *engine.Engine, log io.Writer) (string, error)
 }
 
 func compile(ctx context.Context, e *engine.Engine, dir string) error {
-	// Without these the two say v0.0.0+unknown.
-	versions, err := inTools(ctx, e, "list", "-m", "-f", "-X {{.Path}}/version.Version={{.Version}}",
+	// Without these flags the two print the version v0.0.0+unknown.
+	versions, err := goInTools(ctx, e, "list", "-m", "-f", "-X {{.Path}}/version.Version={{.Version}}",
 		"github.com/docker/buildx", "github.com/moby/buildkit")
 	if err != nil {
 		return fmt.Errorf("reading the tools' versions: %w", err)
@@ -46,20 +46,20 @@ func compile(ctx context.Context, e *engine.Engine, dir string) error {
 		return fmt.Errorf("making the folder of the tools: %w", err)
 	}
 	flags := "-s -w " + strings.ReplaceAll(versions, "\n", " ")
-	if _, err := inTools(ctx, e, "build", "-trimpath", "-ldflags", flags, "-o", dir+"/", "tool"); err != nil {
+	if _, err := goInTools(ctx, e, "build", "-trimpath", "-ldflags", flags, "-o", dir+"/", "tool"); err != nil {
 		return fmt.Errorf("compiling the tools: %w", err)
 	}
 	return nil
 }
 
-func inTools(ctx context.Context, e *engine.Engine, args ...string) (string, error) {
+func goInTools(ctx context.Context, e *engine.Engine, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = toolsDir(e)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
 	return engine.Run(cmd, nil)
 }
 
-// Buildx has the lab's docker command know buildx: the host's own, or the one of the tools.
+// Buildx makes docker buildx work with the lab's configuration: the host's own, or a compiled one.
 var Buildx = engine.Part{Name: "buildx", Up: func(ctx context.Context, e *engine.Engine, log io.Writer) error {
 	if _, err := e.Buildx(ctx, nil, "version"); err == nil {
 		return nil
@@ -81,7 +81,7 @@ var Buildx = engine.Part{Name: "buildx", Up: func(ctx context.Context, e *engine
 	return err
 }}
 
-// buildx finds the user's plugin, which the lab's own configuration hides, or compiles one.
+// buildx returns the path of the user's plugin, which the lab's configuration hides, or of a compiled one.
 func buildx(ctx context.Context, e *engine.Engine, log io.Writer) (string, error) {
 	if home, err := os.UserHomeDir(); err == nil {
 		installed := filepath.Join(home, ".docker", "cli-plugins", "docker-buildx")

@@ -1,14 +1,11 @@
-// The programs that check and run the workflows. They are no part of the product.
+// The program that runs the workflows. It needs older versions of what the lab imports, and does not compile with newer ones.
 module github.com/OpenHands/eval-images/internal/lab/act/tools
 
 go 1.26.8
 
-tool (
-	github.com/nektos/act
-	github.com/rhysd/actionlint/cmd/actionlint
-)
+tool github.com/nektos/act
 
-require github.com/rhysd/actionlint v1.7.12
+require github.com/rhysd/actionlint v1.7.12 // indirect
 
 require (
 	cyphar.com/go-pathrs v0.2.1 // indirect

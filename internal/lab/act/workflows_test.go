@@ -1,11 +1,10 @@
-// Package tools asserts what actionlint does not: it reads the workflows with actionlint's own parser, which is in this
-// module's graph and not in the product's.
-package tools
+package act_test
 
 import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -13,7 +12,10 @@ import (
 	"github.com/rhysd/actionlint"
 )
 
-const root = "../../../.."
+// root is the repository, seen from this folder.
+const root = "../../.."
+
+// The tests below assert what actionlint does not. They read the workflows with actionlint's own parser.
 
 func parse(t *testing.T, name string) *actionlint.Workflow {
 	t.Helper()
@@ -31,7 +33,7 @@ func parse(t *testing.T, name string) *actionlint.Workflow {
 	return workflow
 }
 
-// events gives the inputs of workflow_dispatch and of workflow_call, in alphabetical order, a required one with a star.
+// events returns the inputs of workflow_dispatch and workflow_call, sorted; a required one has a star.
 func events(workflow *actionlint.Workflow) (dispatch, call string) {
 	star := func(name string, required *actionlint.Bool) string {
 		if required != nil && required.Value {
@@ -57,17 +59,21 @@ func events(workflow *actionlint.Workflow) (dispatch, call string) {
 	return strings.Join(dispatched, " "), strings.Join(called, " ")
 }
 
-// TestInputNames holds the names that callers of the OpenHands/benchmarks workflows use, and the new ones.
+// TestInputNames: callers of the OpenHands/benchmarks workflows use these names.
 func TestInputNames(t *testing.T) {
 	cases := []struct{ file, dispatch, call string }{
-		{"build-swebench-images.yml",
+		{
+			"build-swebench-images.yml",
 			"batch-size benchmarks-commit cache-mode dataset eval-images-ref extensions-ref force-build instance-ids " +
 				"max-retries max-workers n-limit sdk-commit split strategy",
-			"batch-size benchmarks-ref cache-mode eval-images-ref instance-ids n-limit sdk-commit* strategy"},
-		{"build-swtbench-images.yml",
+			"batch-size benchmarks-ref cache-mode eval-images-ref instance-ids n-limit sdk-commit* strategy",
+		},
+		{
+			"build-swtbench-images.yml",
 			"batch-size build-eval-env cache-mode dataset eval-env-build-batch-size eval-image-prefix eval-images-ref " +
 				"extensions-ref force-build instance-ids max-retries max-workers n-limit sdk-commit* split strategy",
-			"batch-size benchmarks-ref cache-mode eval-images-ref instance-ids n-limit sdk-commit* strategy"},
+			"batch-size benchmarks-ref cache-mode eval-images-ref instance-ids n-limit sdk-commit* strategy",
+		},
 	}
 	for _, c := range cases {
 		dispatch, call := events(parse(t, c.file))
@@ -80,8 +86,7 @@ func TestInputNames(t *testing.T) {
 	}
 }
 
-// TestEveryInputIsUsed finds an input that is declared and then forgotten: each must reach a step, if only the one that
-// says that it changes nothing.
+// TestEveryInputIsUsed: each declared input reaches a step, even if that step only says that the input changes nothing.
 func TestEveryInputIsUsed(t *testing.T) {
 	for _, file := range []string{"build-swebench-images.yml", "build-swtbench-images.yml", "validate.yml"} {
 		dispatch, call := events(parse(t, file))
@@ -102,8 +107,8 @@ func TestEveryInputIsUsed(t *testing.T) {
 	}
 }
 
-// TestNothingIsPutIntoAScript: GitHub puts expressions into a script's text before a shell reads it, so an input there
-// is a program. Values reach scripts as variables only.
+// TestNothingIsPutIntoAScript: GitHub replaces expressions in a script before a shell reads it, so the value of an
+// input would be executed. Values reach scripts only as variables.
 func TestNothingIsPutIntoAScript(t *testing.T) {
 	paths, err := filepath.Glob(filepath.Join(root, ".github/workflows/*.yml"))
 	if err != nil || len(paths) < 4 {
@@ -120,7 +125,7 @@ func TestNothingIsPutIntoAScript(t *testing.T) {
 	}
 }
 
-// TestJobs holds what a runner would only tell too late: rights, the wait for another run, and the time that there is.
+// TestJobs checks what would otherwise show only on a runner: permissions, concurrency and time limits.
 func TestJobs(t *testing.T) {
 	for benchmark, sdk := range map[string]string{"swebench": "${{ inputs.sdk-commit || 'main' }}", "swtbench": "${{ inputs.sdk-commit }}"} {
 		workflow := parse(t, "build-"+benchmark+"-images.yml")
@@ -163,8 +168,8 @@ func rights(permissions *actionlint.Permissions) string {
 	return strings.Join(all, ", ")
 }
 
-// TestSteps holds what a run must not lose: this repository is checked out by name, at a release, and what the action
-// leaves is uploaded whatever happened, from a job that still has time for it.
+// TestSteps: this repository is checked out by name, at a release, and the record is uploaded whatever happened, by a
+// job that has time left for it.
 func TestSteps(t *testing.T) {
 	releases := map[string]bool{}
 	for _, benchmark := range []string{"swebench", "swtbench"} {
@@ -209,7 +214,7 @@ func TestSteps(t *testing.T) {
 	}
 }
 
-// TestStrategies holds that a start by hand offers what the action takes, and that validate.yml hands it on.
+// TestStrategies: a start by hand offers the action's strategies, and validate.yml passes them on.
 func TestStrategies(t *testing.T) {
 	for _, file := range []string{"build-swebench-images.yml", "build-swtbench-images.yml", "validate.yml"} {
 		workflow := parse(t, file)
@@ -236,6 +241,62 @@ func TestStrategies(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestActionsArePinned: the owner of an action can move its tags, but not a commit's SHA. The comment names the version for
+// readers and for Dependabot.
+func TestActionsArePinned(t *testing.T) {
+	pinned := regexp.MustCompile(`^([\w./-]+)@([0-9a-f]{40}) # (v\d+\.\d+\.\d+)$`)
+	paths, err := filepath.Glob(filepath.Join(root, ".github/workflows/*.yml"))
+	if err != nil || len(paths) < 4 {
+		t.Fatalf("found the workflows %v, %v", paths, err)
+	}
+	versions := map[string]string{}
+	for _, path := range paths {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(content)) {
+			_, uses, found := strings.Cut(strings.TrimSpace(line), "uses: ")
+			if !found || strings.HasPrefix(uses, "./") {
+				continue
+			}
+			pin := pinned.FindStringSubmatch(uses)
+			if pin == nil {
+				t.Errorf("%s: %s is not pinned as owner/name@SHA # v1.2.3", filepath.Base(path), uses)
+				continue
+			}
+			if other := versions[pin[1]]; other != "" && other != uses {
+				t.Errorf("%s: %s, and elsewhere %s", filepath.Base(path), uses, other)
+			}
+			versions[pin[1]] = uses
+		}
+	}
+	if len(versions) < 4 {
+		t.Errorf("found the actions %v", versions)
+	}
+}
+
+// TestCIRunsTheAction: only a run on a real runner shows that it builds and starts the action.
+func TestCIRunsTheAction(t *testing.T) {
+	job := parse(t, "ci.yml").Jobs["action"]
+	if job == nil {
+		t.Fatal("ci.yml has no job action")
+	}
+	action := find(t, job, "./")
+	registry, _, _ := strings.Cut(with(action, "image"), "/")
+	host, port, _ := strings.Cut(registry, ":")
+	service := job.Services.Value[host]
+	if service == nil {
+		t.Fatalf("the action pushes to %s, which is no service of the job", registry)
+	}
+	if ports := service.Container.Ports; len(ports) != 1 || !strings.HasSuffix(ports[0].Value, ":"+port) {
+		t.Errorf("the service %s has not the port %s", host, port)
+	}
+	if toml := with(action, "buildkitd-config-inline"); !strings.Contains(toml, `[registry."`+registry+`"]`) {
+		t.Errorf("BuildKit is not told that %s speaks plain http:\n%s", registry, toml)
 	}
 }
 

@@ -23,12 +23,18 @@ func TestFilter(t *testing.T) {
 		inProcess bool
 		in, want  string
 	}{
-		{"a bundle", true, `{"process":{"capabilities":{"bounding":["CAP_CHOWN","CAP_SYS_RESOURCE"]}},"x":1}`,
-			`{"process":{"capabilities":{"bounding":["CAP_CHOWN"]}},"x":1}`},
-		{"a process of exec", false, `{"args":["a"],"capabilities":{"effective":["CAP_SYS_RESOURCE"]}}`,
-			`{"args":["a"],"capabilities":{"effective":[]}}`},
-		{"a large number", true, `{"process":{"rlimits":[{"hard":18446744073709551615}]}}`,
-			`{"process":{"rlimits":[{"hard":18446744073709551615}]}}`},
+		{
+			"a bundle", true, `{"process":{"capabilities":{"bounding":["CAP_CHOWN","CAP_SYS_RESOURCE"]}},"x":1}`,
+			`{"process":{"capabilities":{"bounding":["CAP_CHOWN"]}},"x":1}`,
+		},
+		{
+			"a process of exec", false, `{"args":["a"],"capabilities":{"effective":["CAP_SYS_RESOURCE"]}}`,
+			`{"args":["a"],"capabilities":{"effective":[]}}`,
+		},
+		{
+			"a large number", true, `{"process":{"rlimits":[{"hard":18446744073709551615}]}}`,
+			`{"process":{"rlimits":[{"hard":18446744073709551615}]}}`,
+		},
 		{"no capabilities", true, `{"process":{}}`, `{"process":{}}`},
 	}
 	for _, c := range cases {
