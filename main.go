@@ -10,7 +10,7 @@ import (
 	"path/filepath"
 	"syscall"
 
-	"github.com/OpenHands/eval-images/internal/pipeline"
+	"github.com/OpenHands/eval-images/internal/cmd"
 )
 
 func main() {
@@ -30,13 +30,13 @@ func main() {
 	dir, err := os.Getwd()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "finding the working directory:", err)
-		os.Exit(pipeline.ExitSetup)
+		os.Exit(cmd.ExitSetup)
 	}
-	program := pipeline.Run
-	if filepath.Base(os.Args[0]) == pipeline.PostName {
-		program = pipeline.Post
+	program := cmd.Run
+	if filepath.Base(os.Args[0]) == cmd.PostName {
+		program = cmd.Post
 	}
-	os.Exit(program(ctx, pipeline.Process{
+	os.Exit(program(ctx, cmd.Process{
 		Args: os.Args[1:], Environ: os.Environ(), Stdout: os.Stdout, Stderr: os.Stderr, Dir: dir,
 	}))
 }

@@ -2,18 +2,21 @@ package main
 
 import (
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/OpenHands/eval-images/internal/cmd"
 	"github.com/OpenHands/eval-images/internal/dataset"
 	"github.com/OpenHands/eval-images/internal/dataset/hubtest"
-	"github.com/OpenHands/eval-images/internal/pipeline"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"eval-images": main, pipeline.PostName: main})
+	testscript.Main(m, map[string]func(){"eval-images": main, cmd.PostName: main})
 }
 
 // TestScripts holds the command's contract: what it prints, which files it writes, with which code it ends.
@@ -28,6 +31,8 @@ func TestScripts(t *testing.T) {
 	}
 	hub.Add("a/renamed", hubtest.Whole(t, "test", []string{"x__y-2", "x__y-1"}))
 	hub.Rename("a/renamed", "a/b")
+	full := httptest.NewServer(http.HandlerFunc(hasEveryImage))
+	t.Cleanup(full.Close)
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(e *testscript.Env) error {
@@ -35,8 +40,18 @@ func TestScripts(t *testing.T) {
 			e.Setenv("TMPDIR", e.WorkDir+"/tmp")
 			e.Setenv("HOME", e.WorkDir)
 			e.Setenv("HF_ENDPOINT", hub.URL)
+			e.Setenv("FULL_REGISTRY", strings.TrimPrefix(full.URL, "http://"))
 			return errors.Join(os.MkdirAll(e.WorkDir+"/tmp", 0o755),
 				os.CopyFS(e.WorkDir+"/fakesdk", os.DirFS("internal/sdk/testdata/fakesdk")))
 		},
 	})
+}
+
+// hasEveryImage answers as a registry that has every image, all on one digest.
+func hasEveryImage(w http.ResponseWriter, r *http.Request) {
+	if strings.Contains(r.URL.Path, "/manifests/") {
+		w.Header().Set("Content-Type", "application/vnd.oci.image.manifest.v1+json")
+		w.Header().Set("Content-Length", "1")
+		w.Header().Set("Docker-Content-Digest", "sha256:"+strings.Repeat("0", 64))
+	}
 }

@@ -7,19 +7,20 @@ import (
 	"strings"
 	"time"
 
-	"github.com/OpenHands/eval-images/internal/build"
+	"github.com/OpenHands/eval-images/internal/failure"
+	"github.com/OpenHands/eval-images/internal/outcome"
 )
 
 // Entry is the line of one target. Field names, status words and types up to CachedStepCount are those of
 // OpenHands/benchmarks (build_utils.py, BuildOutput), so that its summarize_build_manifests reads our ledger; the
 // others are ours. What is not known is null, never 0.
 type Entry struct {
-	Time      time.Time    `json:"time"`
-	BaseImage string       `json:"base_image"`
-	Tags      []string     `json:"tags"` // where the image is now: none when it failed
-	Error     Text         `json:"error"`
-	LogPath   Text         `json:"log_path"` // relative to the workspace
-	Status    build.Status `json:"status"`
+	Time      time.Time      `json:"time"`
+	BaseImage string         `json:"base_image"`
+	Tags      []string       `json:"tags"` // where the image is now: none when it failed
+	Error     Text           `json:"error"`
+	LogPath   Text           `json:"log_path"` // relative to the workspace
+	Status    outcome.Status `json:"status"`
 
 	SkipReason   Text `json:"skip_reason"`
 	AttemptCount int  `json:"attempt_count"` // 0 when the image was there already, or never begun
@@ -59,18 +60,18 @@ type Attempt struct {
 }
 
 // FromOutcome is the entry of a target that has ended.
-func FromOutcome(o build.Outcome) Entry {
+func FromOutcome(o *outcome.Outcome) Entry {
 	finished := moment(o.Finished)
 	worked, queued := durations(o)
 	e := Entry{
-		Time: finished, BaseImage: o.Target.BaseImage, Tags: []string{}, LogPath: Text(o.Result.LogPath),
-		Status: o.Status(), AttemptCount: o.Result.Attempts, FinishedAt: &finished,
-		RemoteCheckSeconds: known(o.Result.Check), BuildSeconds: known(o.Result.Making), DurationSeconds: known(worked),
-		Telemetry: telemetry(o.Result.Telemetry), InstanceID: o.Target.InstanceID, Strategy: Text(o.Result.Strategy),
-		StrategyReason: Text(strings.Join(strings.Fields(o.Result.Refusal), " ")), SdistBuilds: o.Result.SdistBuilds, Attempts: attempts(o.Result.Tries),
+		Time: finished, BaseImage: o.Target.BaseImage, Tags: []string{}, LogPath: Text(o.LogPath),
+		Status: o.Status(), AttemptCount: len(o.Attempts), FinishedAt: &finished,
+		RemoteCheckSeconds: known(o.Check), BuildSeconds: known(o.Build), DurationSeconds: known(worked),
+		Telemetry: telemetry(o.Telemetry), InstanceID: o.Target.InstanceID, Strategy: Text(o.Strategy),
+		StrategyReason: Text(strings.Join(strings.Fields(o.NotRebased), " ")), SdistBuilds: o.SdistBuilds, Attempts: attempts(o.Attempts),
 		Phases: map[string]float64{
-			"queued": round(queued.Seconds()), "check": round(o.Result.Check.Seconds()), "build": round(o.Result.Making.Seconds()),
-			"backoff": round(o.Result.Waited.Seconds()),
+			"queued": round(queued.Seconds()), "check": round(o.Check.Seconds()), "build": round(o.Build.Seconds()),
+			"backoff": round(o.Waited.Seconds()),
 		},
 	}
 	if worked > 0 {
@@ -78,27 +79,27 @@ func FromOutcome(o build.Outcome) Entry {
 		e.StartedAt = &started
 	}
 	switch e.Status {
-	case build.Failed:
+	case outcome.Failed:
 		e.blame(o.Err)
 		return e
-	case build.Skipped:
-		e.SkipReason = build.SkipRemoteExists
+	case outcome.Skipped:
+		e.SkipReason = outcome.SkipRemoteExists
 	default:
-		e.Wrapped = Text(o.Target.Wrap)
+		e.Wrapped = Text(o.Target.PipRequirements)
 	}
 	// A failed target's tags are not shown: what is under them now, if anything, is not this image for certain.
-	e.Tags, e.Digest = append(e.Tags, o.Result.Tags...), Text(o.Result.Digest)
+	e.Tags, e.Digest = append(e.Tags, o.Tags...), Text(o.Digest)
 	return e
 }
 
 // blame takes down why the target failed.
 func (e *Entry) blame(err error) {
 	if err == nil {
-		e.Error, e.ErrorClass = "the build ended well, but named no tag", Text(build.ClassUnknown)
+		e.Error, e.ErrorClass = "the build succeeded, but returned no tags", Text(failure.ClassUnknown)
 		return
 	}
-	e.Error, e.ErrorClass = inOneLine(err), Text(build.ClassOf(err))
-	var failed *build.Error
+	e.Error, e.ErrorClass = inOneLine(err), Text(failure.ClassOf(err))
+	var failed *failure.Error
 	if errors.As(err, &failed) {
 		e.ErrorOutput = Text(last(failed.Tail, maxErrorOutput))
 		if failed.ReturnCode != 0 {
@@ -111,12 +112,12 @@ func (e *Entry) blame(err error) {
 // a runner's command.
 func inOneLine(err error) Text { return Text(strings.Join(strings.Fields(err.Error()), " ")) }
 
-func attempts(tries []build.Try) []Attempt {
+func attempts(tries []outcome.Attempt) []Attempt {
 	made := []Attempt{}
 	for _, try := range tries {
 		a := Attempt{Seconds: round(try.Took.Seconds())}
 		if try.Err != nil {
-			a.Class, a.Error = Text(build.ClassOf(try.Err)), inOneLine(try.Err)
+			a.Class, a.Error = Text(failure.ClassOf(try.Err)), inOneLine(try.Err)
 		}
 		made = append(made, a)
 	}
@@ -137,8 +138,8 @@ func last(s string, n int) string {
 
 // durations splits the time since the target was handed in into work on it and the wait for a slot, which an Outcome
 // does not tell apart by itself: a full run hands in all targets at once.
-func durations(o build.Outcome) (worked, queued time.Duration) {
-	worked = o.Result.Check + o.Result.Making + o.Result.Waited
+func durations(o *outcome.Outcome) (worked, queued time.Duration) {
+	worked = o.Check + o.Build + o.Waited
 	if o.Started.IsZero() {
 		return worked, 0
 	}

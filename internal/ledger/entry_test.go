@@ -15,7 +15,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/OpenHands/eval-images/internal/build"
+	"github.com/OpenHands/eval-images/internal/failure"
+	"github.com/OpenHands/eval-images/internal/outcome"
 	"github.com/OpenHands/eval-images/internal/plan"
 )
 
@@ -23,18 +24,17 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
-// outcome is a target that was handed in at noon and ended s seconds later.
-func outcome(instance string, s float64, r build.Result, err error) build.Outcome {
-	return build.Outcome{
-		Target: plan.Target{InstanceID: instance, BaseImage: "docker.io/swebench/sweb.eval.x86_64." + strings.Replace(instance, "__", "_1776_", 1) + ":latest"},
-		Result: r, Err: err, Started: noon, Finished: noon.Add(time.Duration(s * float64(time.Second))),
-	}
+// outcomeOf is that of a target that was handed in at noon and ended s seconds later.
+func outcomeOf(instance string, s float64, o outcome.Outcome, err error) *outcome.Outcome {
+	o.Target = plan.Target{InstanceID: instance, BaseImage: "docker.io/swebench/sweb.eval.x86_64." + strings.Replace(instance, "__", "_1776_", 1) + ":latest"}
+	o.Err, o.Started, o.Finished = err, noon, noon.Add(time.Duration(s*float64(time.Second)))
+	return &o
 }
 
-func builtResult(attempts int, making time.Duration) build.Result {
-	return build.Result{
+func builtResult(attempts int, took time.Duration) outcome.Outcome {
+	return outcome.Outcome{
 		Tags: []string{"ghcr.io/openhands/eval-agent-server:1234567-abcdef0-x-source-minimal"}, Digest: "sha256:" + strings.Repeat("a", 64),
-		Strategy: "native", LogPath: "builds/logs/x.log", Attempts: attempts, Check: 250 * time.Millisecond, Making: making,
+		Strategy: "native", LogPath: "builds/logs/x.log", Attempts: make([]outcome.Attempt, attempts), Check: 250 * time.Millisecond, Build: took,
 		Telemetry: map[string]float64{
 			"build_context_seconds": 2.61249, "buildx_wall_clock_seconds": 45, "cleanup_seconds": 0.01, "cache_import_seconds": 0,
 			"cache_import_miss_count": 2, "cache_export_seconds": 1.5, "image_export_seconds": 133.8, "push_layers_seconds": 7.25,
@@ -44,25 +44,25 @@ func builtResult(attempts int, making time.Duration) build.Result {
 }
 
 // outcomes has one target of each kind.
-func outcomes() []build.Outcome {
-	skipped := build.Result{Skipped: true, Tags: []string{"ghcr.io/openhands/eval-agent-server:1234567-abcdef0-y-source-minimal"}, Digest: "sha256:" + strings.Repeat("b", 64), Check: 120 * time.Millisecond}
+func outcomes() []*outcome.Outcome {
+	skipped := outcome.Outcome{Skipped: true, Tags: []string{"ghcr.io/openhands/eval-agent-server:1234567-abcdef0-y-source-minimal"}, Digest: "sha256:" + strings.Repeat("b", 64), Check: 120 * time.Millisecond}
 	lostPush := builtResult(1, 40*time.Second)
 	broken := builtResult(2, 12*time.Second)
-	broken.Refusal = "the base image has\nONBUILD instructions"
+	broken.NotRebased = "the base image has\nONBUILD instructions"
 	broken.Tags, broken.SdistBuilds, broken.Waited = nil, 2, 6*time.Second
-	broken.Tries = []build.Try{
-		{Err: &build.Error{Class: build.ClassNetwork, Err: errors.New("lookup r:\nno such host")}, Took: 5250 * time.Millisecond},
-		{Err: &build.Error{Class: build.ClassBuild, Err: errors.New("no such base")}, Took: 7 * time.Second},
+	broken.Attempts = []outcome.Attempt{
+		{Err: &failure.Error{Class: failure.ClassNetwork, Err: errors.New("lookup r:\nno such host")}, Took: 5250 * time.Millisecond},
+		{Err: &failure.Error{Class: failure.ClassBuild, Err: errors.New("no such base")}, Took: 7 * time.Second},
 	}
-	return []build.Outcome{
-		outcome("django__django-11333", 48.4504, builtResult(1, 48200400*time.Microsecond), nil),
-		outcome("django__django-11334", 1.2, skipped, nil),
-		outcome("astropy__astropy-12907", 60, broken, fmt.Errorf("native: %w", &build.Error{
-			Class: build.ClassBuild, ReturnCode: 17, Tail: "#8 <none>\n\u0085bad \xff bytes\u2028\n", Err: errors.New("docker ended with 17:\nno such base\x1b[0m image"),
+	return []*outcome.Outcome{
+		outcomeOf("django__django-11333", 48.4504, builtResult(1, 48200400*time.Microsecond), nil),
+		outcomeOf("django__django-11334", 1.2, skipped, nil),
+		outcomeOf("astropy__astropy-12907", 60, broken, fmt.Errorf("native: %w", &failure.Error{
+			Class: failure.ClassBuild, ReturnCode: 17, Tail: "#8 <none>\n\u0085bad \xff bytes\u2028\n", Err: errors.New("docker ended with 17:\nno such base\x1b[0m image"),
 		})),
-		outcome("sphinx-doc__sphinx-8595", 40.25, lostPush, &build.Error{Class: build.ClassRegistry, Err: errors.New("confirming the push: gone")}),
-		outcome("sphinx-doc__sphinx-8600", 70, build.Result{}, &build.Error{Class: build.ClassCancelled, Err: fmt.Errorf("not started: %w", context.Canceled)}),
-		outcome("sphinx-doc__sphinx-8601", 5, build.Result{Attempts: 1, Making: 5 * time.Second, Telemetry: map[string]float64{"cleanup_seconds": math.NaN()}}, nil),
+		outcomeOf("sphinx-doc__sphinx-8595", 40.25, lostPush, &failure.Error{Class: failure.ClassRegistry, Err: errors.New("confirming the push: gone")}),
+		outcomeOf("sphinx-doc__sphinx-8600", 70, outcome.Outcome{}, &failure.Error{Class: failure.ClassCancelled, Err: fmt.Errorf("not started: %w", context.Canceled)}),
+		outcomeOf("sphinx-doc__sphinx-8601", 5, outcome.Outcome{Attempts: make([]outcome.Attempt, 1), Build: 5 * time.Second, Telemetry: map[string]float64{"cleanup_seconds": math.NaN()}}, nil),
 	}
 }
 
@@ -166,7 +166,7 @@ func TestFromOutcome(t *testing.T) {
 	cases := []struct {
 		name string
 		got  func(Entry) any
-		of   build.Outcome
+		of   *outcome.Outcome
 		want any
 	}{
 		{"the wait for a slot is no work", func(e Entry) any { return e.Phases["queued"] }, all[2], 41.75},
@@ -189,8 +189,8 @@ func TestFromOutcome(t *testing.T) {
 		{"a wrapped class is found", func(e Entry) any { return e.ErrorClass }, all[2], Text("build-failed")},
 		{"an error is one line", func(e Entry) any { return e.Error }, all[2], Text("native: docker ended with 17: no such base\x1b[0m image")},
 		{"a failed target names no tags", func(e Entry) any { return len(e.Tags) == 0 && e.Digest == "" }, all[3], true},
-		{"no error and no tags is a failure", func(e Entry) any { return e.Status }, all[5], build.Failed},
-		{"and says why", func(e Entry) any { return e.Error }, all[5], Text("the build ended well, but named no tag")},
+		{"no error and no tags is a failure", func(e Entry) any { return e.Status }, all[5], outcome.Failed},
+		{"and says why", func(e Entry) any { return e.Error }, all[5], Text("the build succeeded, but returned no tags")},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -203,7 +203,7 @@ func TestFromOutcome(t *testing.T) {
 
 func TestErrorOutputIsBounded(t *testing.T) {
 	tail := strings.Repeat("ä", maxErrorOutput) + "the end"
-	e := FromOutcome(outcome("a__b-1", 1, build.Result{}, &build.Error{Tail: tail, Err: errors.New("x")}))
+	e := FromOutcome(outcomeOf("a__b-1", 1, outcome.Outcome{}, &failure.Error{Tail: tail, Err: errors.New("x")}))
 	got := string(e.ErrorOutput)
 	if len(got) > maxErrorOutput || !strings.HasSuffix(got, "the end") || strings.ContainsRune(got, '\uFFFD') {
 		t.Errorf("%d bytes from %q to %q", len(got), got[:4], got[len(got)-8:])

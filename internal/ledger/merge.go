@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/OpenHands/eval-images/internal/build"
+	"github.com/OpenHands/eval-images/internal/outcome"
 )
 
 // Merge adds up the runs of the shards of one plan, in any order, as if one run had had them all: each instance counts
@@ -167,7 +167,7 @@ func later(a, b time.Time) time.Time {
 
 // better reports whether e counts rather than the other record of its instance.
 func (e Entry) better(other Entry) bool {
-	if there := e.Status != build.Failed; there != (other.Status != build.Failed) {
+	if there := e.Status != outcome.Failed; there != (other.Status != outcome.Failed) {
 		return there
 	}
 	return ended(e).After(ended(other))

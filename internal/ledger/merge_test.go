@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"github.com/OpenHands/eval-images/internal/build"
+	"github.com/OpenHands/eval-images/internal/outcome"
 )
 
 // leave writes what a run leaves into a folder.
@@ -124,7 +124,7 @@ func TestMissingShards(t *testing.T) {
 // An image that is there counts as there, whichever run made it; of two equal records the later one counts.
 func TestBestRecordCounts(t *testing.T) {
 	failed := func(id string, end float64) Entry {
-		return FromOutcome(outcome(id, end, build.Result{Attempts: 1, Making: time.Second}, errors.New(fmt.Sprint("at ", end))))
+		return FromOutcome(outcomeOf(id, end, outcome.Outcome{Attempts: make([]outcome.Attempt, 1), Build: time.Second}, errors.New(fmt.Sprint("at ", end))))
 	}
 	run := Run{PlannedTotal: 3, Planned: 3, Started: noon}
 	first, second := t.TempDir(), t.TempDir()

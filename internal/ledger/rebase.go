@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/OpenHands/eval-images/internal/build"
+	"github.com/OpenHands/eval-images/internal/outcome"
 )
 
 // Rebase is what a run needed, beside the images themselves, to rebase some of them, and how it checked the result.
@@ -138,11 +138,11 @@ func (s Summary) Made() string {
 	switch {
 	case s.Built == 0:
 		return ""
-	case s.Strategies[build.StrategyRebase] == 0:
-		return build.StrategyNative
+	case s.Strategies[outcome.Rebase] == 0:
+		return outcome.Native
 	case len(s.Refusals) > 0:
 		return "mixed"
 	default:
-		return build.StrategyRebase
+		return outcome.Rebase
 	}
 }

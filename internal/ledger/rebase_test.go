@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/OpenHands/eval-images/internal/build"
+	"github.com/OpenHands/eval-images/internal/outcome"
 )
 
 func exampleRebase() Rebase {
@@ -26,11 +26,11 @@ func exampleRebase() Rebase {
 
 // made is an image that ended well or not, by a strategy, and refused for a reason or not.
 func made(id, strategy, refusal string, failed bool) Entry {
-	r, err := build.Result{Tags: []string{"a:b"}, Attempts: 1, Strategy: strategy, Refusal: refusal}, error(nil)
+	r, err := outcome.Outcome{Tags: []string{"a:b"}, Attempts: make([]outcome.Attempt, 1), Strategy: strategy, NotRebased: refusal}, error(nil)
 	if failed {
 		err = errors.New("x")
 	}
-	return FromOutcome(outcome(id, 1, r, err))
+	return FromOutcome(outcomeOf(id, 1, r, err))
 }
 
 func TestStrategiesAreCounted(t *testing.T) {

@@ -6,7 +6,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/OpenHands/eval-images/internal/build"
+	"github.com/OpenHands/eval-images/internal/failure"
+	"github.com/OpenHands/eval-images/internal/outcome"
 )
 
 // Summary is what a run comes to: build-summary.json. The names up to FailedBuilds are those of OpenHands/benchmarks
@@ -31,16 +32,16 @@ type Summary struct {
 	MedianBuildSeconds  *float64 `json:"median_build_seconds"`
 	MaxBuildSeconds     *float64 `json:"max_build_seconds"`
 
-	StatusCounts  map[build.Status]int `json:"status_counts"`
-	SkipReasons   map[Text]int         `json:"skip_reasons"`
-	SlowestBuilds []SlowBuild          `json:"slowest_builds"`
-	FailedBuilds  []FailedBuild        `json:"failed_builds"`
+	StatusCounts  map[outcome.Status]int `json:"status_counts"`
+	SkipReasons   map[Text]int           `json:"skip_reasons"`
+	SlowestBuilds []SlowBuild            `json:"slowest_builds"`
+	FailedBuilds  []FailedBuild          `json:"failed_builds"`
 
 	// Cancelled counts those of Failed that the end of the run cut off or kept from starting; NotStarted the images
 	// that were asked for and have no record at all.
-	Cancelled       int                 `json:"cancelled"`
-	NotStarted      int                 `json:"not_started"`
-	FailuresByClass map[build.Class]int `json:"failures_by_class"`
+	Cancelled       int                   `json:"cancelled"`
+	NotStarted      int                   `json:"not_started"`
+	FailuresByClass map[failure.Class]int `json:"failures_by_class"`
 	// ImagesPerHour is the throughput of the builds; skipped images do not count.
 	ImagesPerHour         float64 `json:"images_per_hour"`
 	BuildWallClockSeconds float64 `json:"build_wall_clock_seconds"`
@@ -61,22 +62,22 @@ type Summary struct {
 
 // SlowBuild is one of the images that took longest.
 type SlowBuild struct {
-	BaseImage       string       `json:"base_image"`
-	DurationSeconds float64      `json:"duration_seconds"`
-	AttemptCount    int          `json:"attempt_count"`
-	Status          build.Status `json:"status"`
-	InstanceID      string       `json:"instance_id"`
+	BaseImage       string         `json:"base_image"`
+	DurationSeconds float64        `json:"duration_seconds"`
+	AttemptCount    int            `json:"attempt_count"`
+	Status          outcome.Status `json:"status"`
+	InstanceID      string         `json:"instance_id"`
 }
 
 // FailedBuild is an image that is not there.
 type FailedBuild struct {
-	BaseImage    string      `json:"base_image"`
-	Error        string      `json:"error"`
-	AttemptCount int         `json:"attempt_count"`
-	InstanceID   string      `json:"instance_id"`
-	Class        build.Class `json:"error_class"`
-	ReturnCode   *int        `json:"error_return_code"`
-	LogPath      Text        `json:"log_path"`
+	BaseImage    string        `json:"base_image"`
+	Error        string        `json:"error"`
+	AttemptCount int           `json:"attempt_count"`
+	InstanceID   string        `json:"instance_id"`
+	Class        failure.Class `json:"error_class"`
+	ReturnCode   *int          `json:"error_return_code"`
+	LogPath      Text          `json:"log_path"`
 }
 
 // slowest is how many of the slowest builds a summary names, as in the benchmarks repository.
@@ -90,7 +91,7 @@ func Summarize(run Run, entries []Entry) Summary {
 		StartedAt:     run.Started, FinishedAt: run.Finished,
 		WallClockSeconds: round(run.Finished.Sub(run.Started).Seconds()),
 		Totals:           totals(entries),
-		StatusCounts:     map[build.Status]int{}, SkipReasons: map[Text]int{}, FailuresByClass: map[build.Class]int{},
+		StatusCounts:     map[outcome.Status]int{}, SkipReasons: map[Text]int{}, FailuresByClass: map[failure.Class]int{},
 		SlowestBuilds: []SlowBuild{}, FailedBuilds: []FailedBuild{}, Wrapped: map[Text]int{},
 		Strategies: map[Text]int{}, Refusals: map[Text]int{}, RefusedInstances: map[Text][]string{},
 		Run: run,
@@ -120,7 +121,7 @@ func (s *Summary) count(e Entry) {
 		s.Refusals[e.StrategyReason]++
 	}
 	switch e.Status {
-	case build.Built:
+	case outcome.Built:
 		s.Built++
 		if e.Strategy != "" {
 			s.Strategies[e.Strategy]++
@@ -128,14 +129,14 @@ func (s *Summary) count(e Entry) {
 		if e.Wrapped != "" {
 			s.Wrapped[e.Wrapped]++
 		}
-	case build.Skipped:
+	case outcome.Skipped:
 		s.Skipped++
 		s.SkipReasons[e.SkipReason]++
 	default:
 		s.Failed++
-		class := build.Class(e.ErrorClass)
+		class := failure.Class(e.ErrorClass)
 		s.FailuresByClass[class]++
-		if class == build.ClassCancelled {
+		if class == failure.ClassCancelled {
 			s.Cancelled++
 		}
 		s.FailedBuilds = append(s.FailedBuilds, FailedBuild{
@@ -149,7 +150,7 @@ func (s *Summary) count(e Entry) {
 func (s *Summary) time(entries []Entry) {
 	var builds []SlowBuild
 	for _, e := range entries {
-		if e.Status == build.Built && e.DurationSeconds != nil {
+		if e.Status == outcome.Built && e.DurationSeconds != nil {
 			builds = append(builds, SlowBuild{e.BaseImage, *e.DurationSeconds, e.AttemptCount, e.Status, e.InstanceID})
 		}
 	}

@@ -7,10 +7,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/OpenHands/eval-images/internal/build"
+	"github.com/OpenHands/eval-images/internal/failure"
+	"github.com/OpenHands/eval-images/internal/outcome"
 )
 
-func entries(outcomes []build.Outcome) []Entry {
+func entries(outcomes []*outcome.Outcome) []Entry {
 	made := make([]Entry, len(outcomes))
 	for i, o := range outcomes {
 		made[i] = FromOutcome(o)
@@ -43,7 +44,7 @@ func TestSummaryGolden(t *testing.T) {
 
 // took is a built image that took s seconds, ending after end seconds.
 func took(id string, s, end float64) Entry {
-	return FromOutcome(outcome(id, end, build.Result{Tags: []string{"a:b"}, Attempts: 1, Making: time.Duration(s * float64(time.Second))}, nil))
+	return FromOutcome(outcomeOf(id, end, outcome.Outcome{Tags: []string{"a:b"}, Attempts: make([]outcome.Attempt, 1), Build: time.Duration(s * float64(time.Second))}, nil))
 }
 
 func TestSummarize(t *testing.T) {
@@ -65,7 +66,7 @@ func TestSummarize(t *testing.T) {
 		{"no record, not started", example.NotStarted, 1},
 		{"failed has the cancelled", []int{example.Built, example.Skipped, example.Failed, example.Cancelled}, []int{1, 1, 4, 1}},
 		{"retried", example.Retried, 1},
-		{"classes", example.FailuresByClass, map[build.Class]int{build.ClassBuild: 1, build.ClassRegistry: 1, build.ClassCancelled: 1, build.ClassUnknown: 1}},
+		{"classes", example.FailuresByClass, map[failure.Class]int{failure.ClassBuild: 1, failure.ClassRegistry: 1, failure.ClassCancelled: 1, failure.ClassUnknown: 1}},
 		{"throughput counts built images in the build phase", example.ImagesPerHour, 50.0},
 		{"the run's sdist and the images' own", example.SdistBuilds, 3},
 		{"failures are sorted", example.FailedBuilds[0].InstanceID, "astropy__astropy-12907"},

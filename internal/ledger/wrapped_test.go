@@ -7,18 +7,18 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/OpenHands/eval-images/internal/build"
+	"github.com/OpenHands/eval-images/internal/outcome"
 )
 
 // TestWrapped counts what this run built upon a wrapped base: of an image that was there it knows nothing.
 func TestWrapped(t *testing.T) {
 	const requirements = "docutils<0.21 roman"
-	made := build.Result{Tags: []string{"a:b"}, Attempts: 1, Making: time.Second}
-	there := build.Result{Tags: []string{"a:b"}, Skipped: true}
+	made := outcome.Outcome{Tags: []string{"a:b"}, Attempts: make([]outcome.Attempt, 1), Build: time.Second}
+	there := outcome.Outcome{Tags: []string{"a:b"}, Skipped: true}
 	cases := []struct {
 		name   string
 		wrap   string
-		result build.Result
+		result outcome.Outcome
 		err    error
 		want   Text
 	}{
@@ -30,8 +30,8 @@ func TestWrapped(t *testing.T) {
 	var entries []Entry
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			o := outcome("a__a-1", 1, c.result, c.err)
-			o.Target.Wrap = c.wrap
+			o := outcomeOf("a__a-1", 1, c.result, c.err)
+			o.Target.PipRequirements = c.wrap
 			entry := FromOutcome(o)
 			if entry.Wrapped != c.want {
 				t.Errorf("wrapped is %q, want %q", entry.Wrapped, c.want)

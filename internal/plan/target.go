@@ -7,9 +7,9 @@ type Target struct {
 	InstanceID string
 	// BaseImage is the image that the SDK builds upon, with registry host and tag.
 	BaseImage string
-	// Wrap are the requirements, in pip's words, that BaseImage is wrapped with before the SDK builds upon it; empty for
+	// PipRequirements are the requirements, in pip's words, that BaseImage is wrapped with before the SDK builds upon it; empty for
 	// most. No tag depends on it.
-	Wrap string
+	PipRequirements string
 	// CustomTag is what goes into the SDK's custom_tags; it holds everything of the final tag but SHA and target.
 	CustomTag string
 	// Tags are the full references (repository:tag) under which the SDK will push the image. They are the SDK's

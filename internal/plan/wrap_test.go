@@ -19,7 +19,7 @@ func TestWrapIsDecidedByID(t *testing.T) {
 			targets := named(t, ids, input)
 			got := map[string]string{}
 			for _, target := range targets {
-				got[target.InstanceID] = target.Wrap
+				got[target.InstanceID] = target.PipRequirements
 			}
 			if diff := cmp.Diff(map[string]string{ids[0]: "docutils<0.21 roman", ids[1]: ""}, got); diff != "" {
 				t.Errorf("wraps (-want +got):\n%s", diff)

@@ -7,7 +7,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/OpenHands/eval-images/internal/build"
+	"github.com/OpenHands/eval-images/internal/failure"
+	"github.com/OpenHands/eval-images/internal/outcome"
 	"github.com/OpenHands/eval-images/internal/plan"
 )
 
@@ -56,7 +57,7 @@ func (c *Console) Stopped(t plan.Target) {
 }
 
 // Finished is told of each target that has ended, also of one that never started.
-func (c *Console) Finished(o build.Outcome) {
+func (c *Console) Finished(o *outcome.Outcome) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.progress.finish(o)
@@ -70,7 +71,7 @@ func (c *Console) Waiting(t plan.Target, attempt int, err error, wait time.Durat
 	defer c.mu.Unlock()
 	c.progress.pause(t.InstanceID)
 	c.print(fmt.Sprintf("%*s retry    %s  attempt %d failed, the next one comes in %s  %s: %s", len(c.position()), "", t.InstanceID, attempt,
-		duration(wait.Seconds()), build.ClassOf(err), oneLine(err.Error(), reasonInLog)))
+		duration(wait.Seconds()), failure.ClassOf(err), oneLine(err.Error(), reasonInLog)))
 	c.redraw()
 }
 
@@ -145,29 +146,29 @@ func (c *Console) Close() {
 // (actions/runner, JobServerQueue.cs), and the log's path has to be in sight.
 const reasonInLog = 300
 
-func finishedLine(o build.Outcome) string {
-	took := o.Result.Check + o.Result.Making
-	word := map[build.Status]string{build.Built: "built", build.Skipped: "skipped", build.Failed: "failed"}[o.Status()]
-	if o.Status() == build.Built && o.Result.Strategy == build.StrategyRebase {
+func finishedLine(o *outcome.Outcome) string {
+	took := o.Check + o.Build
+	word := map[outcome.Status]string{outcome.Built: "built", outcome.Skipped: "skipped", outcome.Failed: "failed"}[o.Status()]
+	if o.Status() == outcome.Built && o.Strategy == outcome.Rebase {
 		word = "rebased"
 	}
 	line := fmt.Sprintf("%-7s  %s  %.1fs", word, o.Target.InstanceID, took.Seconds())
-	if o.Result.Attempts > 1 {
-		line += fmt.Sprintf("  %d attempts", o.Result.Attempts)
+	if len(o.Attempts) > 1 {
+		line += fmt.Sprintf("  %d attempts", len(o.Attempts))
 	}
-	if o.Result.Refusal != "" && o.Status() == build.Built {
-		line += "  not rebased: " + oneLine(o.Result.Refusal, reasonInLog)
+	if o.NotRebased != "" && o.Status() == outcome.Built {
+		line += "  not rebased: " + oneLine(o.NotRebased, reasonInLog)
 	}
-	if o.Status() != build.Failed {
+	if o.Status() != outcome.Failed {
 		return line
 	}
-	class, reason := build.ClassUnknown, "the build named no tag"
+	class, reason := failure.ClassUnknown, "the build succeeded, but returned no tags"
 	if o.Err != nil {
-		class, reason = build.ClassOf(o.Err), oneLine(o.Err.Error(), reasonInLog)
+		class, reason = failure.ClassOf(o.Err), oneLine(o.Err.Error(), reasonInLog)
 	}
 	line += fmt.Sprintf("  %s: %s", class, reason)
-	if o.Result.LogPath != "" {
-		line += "  log: " + o.Result.LogPath
+	if o.LogPath != "" {
+		line += "  log: " + o.LogPath
 	}
 	return line
 }

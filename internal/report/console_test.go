@@ -13,7 +13,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/OpenHands/eval-images/internal/build"
+	"github.com/OpenHands/eval-images/internal/failure"
+	"github.com/OpenHands/eval-images/internal/outcome"
 )
 
 // console collects what is printed.
@@ -31,15 +32,15 @@ func newConsole(total, workers int) *console {
 
 func TestFinishedLines(t *testing.T) {
 	again := built("a__b-2", 10)
-	again.Result.Attempts = 2
-	nameless := ended("a__b-6", build.Result{Attempts: 1}, nil)
+	again.Attempts = make([]outcome.Attempt, 2)
+	nameless := ended("a__b-6", outcome.Outcome{Attempts: make([]outcome.Attempt, 1)}, nil)
 	c := newConsole(12, 2)
-	for _, o := range []build.Outcome{
+	for _, o := range []*outcome.Outcome{
 		built("django__django-11333", 47.9), skipped("a__b-1"), again,
-		failed("a__b-3", build.ClassBuild, 1, 1, "docker ended with 1:\n  no such base\r\n::error::x"),
-		failed("a__b-4", build.ClassSDK, 0, 1, strings.Repeat("long ", 500)),
+		failed("a__b-3", failure.ClassBuild, 1, 1, "docker ended with 1:\n  no such base\r\n::error::x"),
+		failed("a__b-4", failure.ClassSDK, 0, 1, strings.Repeat("long ", 500)),
 		cancelled("a__b-5"), nameless, rebasedImage("a__b-8"), refused("a__b-9", "ONBUILD"),
-		ended("a__b-7", build.Result{}, errors.New("odd")),
+		ended("a__b-7", outcome.Outcome{}, errors.New("odd")),
 	} {
 		c.Finished(o)
 	}
@@ -51,7 +52,7 @@ func TestFinishedLines(t *testing.T) {
 		"[ 4/12] failed   a__b-3  9.0s  build-failed: docker ended with 1: no such base ::error::x  log: " + logs + "a__b-3.log",
 		"[ 5/12] failed   a__b-4  9.0s  sdk-error: " + strings.Repeat("long ", 59) + "long…  log: " + logs + "a__b-4.log",
 		"[ 6/12] failed   a__b-5  0.0s  cancelled: not started: context canceled",
-		"[ 7/12] failed   a__b-6  0.0s  unknown: the build named no tag",
+		"[ 7/12] failed   a__b-6  0.0s  unknown: the build succeeded, but returned no tags",
 		"[ 8/12] rebased  a__b-8  0.0s",
 		"[ 9/12] built    a__b-9  50.3s  not rebased: ONBUILD",
 		"[10/12] failed   a__b-7  0.0s  unknown: odd",

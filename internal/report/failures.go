@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/OpenHands/eval-images/internal/build"
+	"github.com/OpenHands/eval-images/internal/failure"
 	"github.com/OpenHands/eval-images/internal/ledger"
 )
 
@@ -23,7 +23,7 @@ func failures(s ledger.Summary, room int) string {
 	const frame = 8000 // headings, table headers, notes, a hint for each class
 	var failed, cancelled []ledger.FailedBuild
 	for _, f := range s.FailedBuilds {
-		if f.Class == build.ClassCancelled {
+		if f.Class == failure.ClassCancelled {
 			cancelled = append(cancelled, f)
 		} else {
 			failed = append(failed, f)
@@ -100,7 +100,7 @@ func note(s ledger.Summary) string {
 	return strings.Join(said, " ") + "\n"
 }
 
-func byClass(counts map[build.Class]int) []string {
+func byClass(counts map[failure.Class]int) []string {
 	var shown []string
 	for _, class := range classes(counts) {
 		shown = append(shown, fmt.Sprintf("%s %d", text(string(class), shortValue), counts[class]))
@@ -109,15 +109,15 @@ func byClass(counts map[build.Class]int) []string {
 }
 
 // classes are the failures' classes, sorted; a cancel explains itself.
-func classes(counts map[build.Class]int) []build.Class {
-	return slices.DeleteFunc(slices.Sorted(maps.Keys(counts)), func(c build.Class) bool { return c == build.ClassCancelled })
+func classes(counts map[failure.Class]int) []failure.Class {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(counts)), func(c failure.Class) bool { return c == failure.ClassCancelled })
 }
 
 // hints say once for each class what to do.
-func hints(counts map[build.Class]int) string {
+func hints(counts map[failure.Class]int) string {
 	var said []string
 	for _, class := range classes(counts) {
-		said = append(said, fmt.Sprintf("- What to do about %s: %s.\n", text(string(class), shortValue), text(build.Hint(class), longValue)))
+		said = append(said, fmt.Sprintf("- What to do about %s: %s.\n", text(string(class), shortValue), text(failure.Hint(class), longValue)))
 	}
 	return strings.Join(said, "")
 }

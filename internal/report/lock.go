@@ -3,8 +3,8 @@ package report
 import (
 	"slices"
 
-	"github.com/OpenHands/eval-images/internal/build"
 	"github.com/OpenHands/eval-images/internal/ledger"
+	"github.com/OpenHands/eval-images/internal/outcome"
 )
 
 // Lock pins what an evaluation of this run has to pull: images.lock.json.
@@ -33,7 +33,7 @@ func LockFile(s ledger.Summary, entries []ledger.Entry) Lock {
 		Image: run.Image, ImageTagPrefix: run.ImageTagPrefix, Images: map[string]LockedImage{},
 	}
 	for _, e := range entries {
-		if e.Status == build.Built || e.Status == build.Skipped {
+		if e.Status == outcome.Built || e.Status == outcome.Skipped {
 			lock.Images[e.InstanceID] = LockedImage{Tags: slices.Sorted(slices.Values(e.Tags)), Digest: e.Digest}
 		}
 	}

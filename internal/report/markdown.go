@@ -8,9 +8,9 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/OpenHands/eval-images/internal/build"
 	"github.com/OpenHands/eval-images/internal/config"
 	"github.com/OpenHands/eval-images/internal/ledger"
+	"github.com/OpenHands/eval-images/internal/outcome"
 )
 
 // maxMarkdown is how long a step summary gets, in bytes. A runner drops a summary of more than 1 MiB as a whole
@@ -58,7 +58,7 @@ func recordErrors(run ledger.Run) string {
 }
 
 func imagesVerdict(s ledger.Summary) string {
-	there := fmt.Sprintf("%d built%s, %d there already", s.Built, ofThemRebased(s.Strategies[build.StrategyRebase]), s.Skipped)
+	there := fmt.Sprintf("%d built%s, %d there already", s.Built, ofThemRebased(s.Strategies[outcome.Rebase]), s.Skipped)
 	took := "in " + duration(s.WallClockSeconds)
 	run := s.Run
 	switch {

@@ -14,8 +14,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/OpenHands/eval-images/internal/build"
+	"github.com/OpenHands/eval-images/internal/failure"
 	"github.com/OpenHands/eval-images/internal/ledger"
+	"github.com/OpenHands/eval-images/internal/outcome"
 	"github.com/OpenHands/eval-images/internal/plan"
 )
 
@@ -53,7 +54,7 @@ func exampleRun(planned int) ledger.Run {
 		Sdist: ledger.Sdist{SHA256: ledger.Text(strings.Repeat("5e", 32)), Seconds: 2.6},
 		Phases: []ledger.Phase{
 			{Name: "checkout", Seconds: 6.2}, {Name: "environment", Seconds: 21.4}, {Name: "sdist", Seconds: 2.6}, {Name: "import", Seconds: 11.9},
-			{Name: "names", Seconds: 0.4}, {Name: "present?", Seconds: 1.1}, {Name: "preflight", Seconds: 3.3}, {Name: ledger.BuildPhase, Seconds: 171},
+			{Name: "resolve-tags", Seconds: 0.4}, {Name: "check-registry", Seconds: 1.1}, {Name: "preflight", Seconds: 3.3}, {Name: ledger.BuildPhase, Seconds: 171},
 		},
 		Started: noon, Finished: noon.Add(218 * time.Second), Planned: planned,
 		Files: ledger.Files{
@@ -71,33 +72,34 @@ func tag(instance string) string {
 	return "ghcr.io/openhands/eval-agent-server:0a1b2c3-9f8e7d6-sweb.eval.x86_64." + strings.Replace(instance, "__", "_1776_", 1) + "-source-minimal"
 }
 
-func ended(instance string, result build.Result, err error) build.Outcome {
-	return build.Outcome{Target: target(instance), Result: result, Err: err, Started: noon.Add(47 * time.Second), Finished: noon.Add(218 * time.Second)}
+func ended(instance string, o outcome.Outcome, err error) *outcome.Outcome {
+	o.Target, o.Err, o.Started, o.Finished = target(instance), err, noon.Add(47*time.Second), noon.Add(218*time.Second)
+	return &o
 }
 
-func built(instance string, seconds float64) build.Outcome {
-	return ended(instance, build.Result{
-		Tags: []string{tag(instance)}, Digest: "sha256:" + strings.Repeat("d", 64), Strategy: "native", LogPath: "logs/" + instance + ".log", Attempts: 1,
-		Check: 300 * time.Millisecond, Making: time.Duration(seconds * float64(time.Second)),
+func built(instance string, seconds float64) *outcome.Outcome {
+	return ended(instance, outcome.Outcome{
+		Tags: []string{tag(instance)}, Digest: "sha256:" + strings.Repeat("d", 64), Strategy: "native", LogPath: "logs/" + instance + ".log", Attempts: make([]outcome.Attempt, 1),
+		Check: 300 * time.Millisecond, Build: time.Duration(seconds * float64(time.Second)),
 		Telemetry: map[string]float64{"build_context_seconds": 0.9, "buildx_wall_clock_seconds": seconds - 1, "image_export_seconds": seconds * 1.4, "push_layers_seconds": 6, "cached_step_count": 21},
 	}, nil)
 }
 
-func skipped(instance string) build.Outcome {
-	return ended(instance, build.Result{Skipped: true, Tags: []string{tag(instance)}, Digest: "sha256:" + strings.Repeat("e", 64), Check: 80 * time.Millisecond}, nil)
+func skipped(instance string) *outcome.Outcome {
+	return ended(instance, outcome.Outcome{Skipped: true, Tags: []string{tag(instance)}, Digest: "sha256:" + strings.Repeat("e", 64), Check: 80 * time.Millisecond}, nil)
 }
 
-func failed(instance string, class build.Class, code, attempts int, why string) build.Outcome {
-	return ended(instance, build.Result{
-		Strategy: "native", Attempts: attempts, Making: 9 * time.Second, LogPath: "builds/princeton-nlp/SWE-bench_Verified/test/logs/" + instance + ".log",
-	}, &build.Error{Class: class, ReturnCode: code, Err: errors.New(why)})
+func failed(instance string, class failure.Class, code, attempts int, why string) *outcome.Outcome {
+	return ended(instance, outcome.Outcome{
+		Strategy: "native", Attempts: make([]outcome.Attempt, attempts), Build: 9 * time.Second, LogPath: "builds/princeton-nlp/SWE-bench_Verified/test/logs/" + instance + ".log",
+	}, &failure.Error{Class: class, ReturnCode: code, Err: errors.New(why)})
 }
 
-func cancelled(instance string) build.Outcome {
-	return ended(instance, build.Result{}, &build.Error{Class: build.ClassCancelled, Err: fmt.Errorf("not started: %w", context.Canceled)})
+func cancelled(instance string) *outcome.Outcome {
+	return ended(instance, outcome.Outcome{}, &failure.Error{Class: failure.ClassCancelled, Err: fmt.Errorf("not started: %w", context.Canceled)})
 }
 
-func entries(outcomes []build.Outcome) []ledger.Entry {
+func entries(outcomes []*outcome.Outcome) []ledger.Entry {
 	made := make([]ledger.Entry, len(outcomes))
 	for i, o := range outcomes {
 		made[i] = ledger.FromOutcome(o)
@@ -105,14 +107,14 @@ func entries(outcomes []build.Outcome) []ledger.Entry {
 	return made
 }
 
-func twelve() []build.Outcome {
-	return []build.Outcome{
+func twelve() []*outcome.Outcome {
+	return []*outcome.Outcome{
 		built("django__django-11333", 48.2), built("django__django-11334", 51.9), built("django__django-11400", 47), built("astropy__astropy-13033", 64.4),
 		built("astropy__astropy-13236", 50.3), built("sphinx-doc__sphinx-8595", 88.6), built("sphinx-doc__sphinx-8600", 55.5), skipped("sphinx-doc__sphinx-8611"),
 		skipped("sympy__sympy-20154"),
-		failed("astropy__astropy-12907", build.ClassBuild, 1, 2, "building with the SDK: docker buildx build ended with 1: ERROR: docker.io/swebench/sweb.eval.x86_64.astropy_1776_astropy-12907:latest: not found"),
-		failed("matplotlib__matplotlib-20488", build.ClassTimeout, 0, 1, "building with the SDK: the build took longer than image-timeout allows"),
-		failed("sympy__sympy-24909", build.ClassRegistry, 0, 1, "asking the registry whether the image exists: HEAD https://ghcr.io/v2/openhands/eval-agent-server/manifests/x: 429 Too Many Requests"),
+		failed("astropy__astropy-12907", failure.ClassBuild, 1, 2, "building with the SDK: docker buildx build ended with 1: ERROR: docker.io/swebench/sweb.eval.x86_64.astropy_1776_astropy-12907:latest: not found"),
+		failed("matplotlib__matplotlib-20488", failure.ClassTimeout, 0, 1, "building with the SDK: the build took longer than image-timeout allows"),
+		failed("sympy__sympy-24909", failure.ClassRegistry, 0, 1, "asking the registry whether the image exists: HEAD https://ghcr.io/v2/openhands/eval-agent-server/manifests/x: 429 Too Many Requests"),
 	}
 }
 
@@ -120,7 +122,7 @@ func twelve() []build.Outcome {
 const hostile = "x | y `code` **bold** _em_ <script>alert(1)</script> </details> ![i](http://h/i.png) [l](https://h) www.example.com a@b.c #1 ~~s~~ $m$ &lt; \\| \n::error::boo\r##[error]boo \x1b[31mred\x00 \u202eright \u2028 \xff"
 
 func scenarios() map[string]ledger.Summary {
-	onlySkipped, allBuilt := entries([]build.Outcome{skipped("a__b-1"), skipped("a__b-2")}), entries(twelve()[:7])
+	onlySkipped, allBuilt := entries([]*outcome.Outcome{skipped("a__b-1"), skipped("a__b-2")}), entries(twelve()[:7])
 	stopped := exampleRun(12)
 	stopped.Cancelled, stopped.Phases = true, stopped.Phases[:7]
 	noSDK := exampleRun(12)
@@ -129,16 +131,16 @@ func scenarios() map[string]ledger.Summary {
 	noSDK.Files.LockFile = ""
 	noSDK.SetupError = "cloning https://github.com/OpenHands/software-agent-sdk.git: Could not resolve host: github.com\nhint: check sdk-repository, or the network of the runner"
 	noSdist, ownSdist := exampleRun(1), twelve()[0]
-	ownSdist.Result.SdistBuilds = 1
+	ownSdist.SdistBuilds = 1
 	noSdist.Sdist = ledger.Sdist{Seconds: 1.2, Error: "uv build ended with 2: no space left on device"}
 	noSdist.Warnings = []string{"The sdist could not be built ahead; each image builds its own: uv build ended with 2"}
 	return map[string]ledger.Summary{
 		"failures":  ledger.Summarize(exampleRun(12), entries(twelve())),
 		"built":     ledger.Summarize(exampleRun(7), allBuilt),
 		"skipped":   ledger.Summarize(exampleRun(2), onlySkipped),
-		"cancelled": ledger.Summarize(stopped, entries([]build.Outcome{twelve()[0], twelve()[7], twelve()[9], cancelled("x__y-1"), cancelled("x__y-2")})),
+		"cancelled": ledger.Summarize(stopped, entries([]*outcome.Outcome{twelve()[0], twelve()[7], twelve()[9], cancelled("x__y-1"), cancelled("x__y-2")})),
 		"setup":     ledger.Summarize(noSDK, nil),
-		"no-sdist":  ledger.Summarize(noSdist, entries([]build.Outcome{ownSdist})),
+		"no-sdist":  ledger.Summarize(noSdist, entries([]*outcome.Outcome{ownSdist})),
 		"hostile":   everywhere(hostile),
 		"broken":    ledger.Summarize(exampleRun(12), entries(twelve()[8:10])),
 		"empty":     ledger.Summarize(ledger.Run{}, nil),
@@ -165,9 +167,9 @@ func everywhere(s string) ledger.Summary {
 		References: []ledger.Reference{{Instance: ledger.Text(s), Tag: s, Digest: ledger.Text(s)}}, Requests: map[string]int{s: 1},
 		Verified: []ledger.Verified{{Instance: s, Result: ledger.Verdict(s), Differences: []string{s}, Tags: []string{s}, TagsLeft: []string{s}}},
 	}
-	return ledger.Summarize(run, entries([]build.Outcome{
+	return ledger.Summarize(run, entries([]*outcome.Outcome{
 		refused(s, s),
-		failed(s, build.Class(s), 1, 1, s), failed(s, build.ClassBuild, 1, 1, s), built(s, 3), built("a__b-1", 4), cancelled(s),
+		failed(s, failure.Class(s), 1, 1, s), failed(s, failure.ClassBuild, 1, 1, s), built(s, 3), built("a__b-1", 4), cancelled(s),
 	}))
 }
 
@@ -230,9 +232,9 @@ func TestMarkdownFits(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			var outcomes []build.Outcome
+			var outcomes []*outcome.Outcome
 			for i := range c.failed {
-				outcomes = append(outcomes, failed(fmt.Sprintf("failed__x-%05d", i), build.ClassBuild, 1, 1, c.reason))
+				outcomes = append(outcomes, failed(fmt.Sprintf("failed__x-%05d", i), failure.ClassBuild, 1, 1, c.reason))
 			}
 			for i := range c.cancelled {
 				outcomes = append(outcomes, cancelled(fmt.Sprintf("cancelled__x-%05d", i)))

@@ -5,7 +5,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/OpenHands/eval-images/internal/build"
+	"github.com/OpenHands/eval-images/internal/failure"
 	"github.com/OpenHands/eval-images/internal/ledger"
 )
 
@@ -50,7 +50,7 @@ func failedInstances(failed []ledger.FailedBuild) string {
 	var ids []string
 	for _, cancelled := range []bool{false, true} {
 		for _, f := range failed {
-			if (f.Class == build.ClassCancelled) == cancelled {
+			if (f.Class == failure.ClassCancelled) == cancelled {
 				ids = append(ids, f.InstanceID)
 			}
 		}

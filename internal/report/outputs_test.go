@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/OpenHands/eval-images/internal/build"
+	"github.com/OpenHands/eval-images/internal/failure"
 	"github.com/OpenHands/eval-images/internal/ledger"
 )
 
@@ -109,7 +109,7 @@ func TestFailedInstancesAreCapped(t *testing.T) {
 			var list []ledger.FailedBuild
 			for i := range c.failed {
 				id := fmt.Sprintf("%04d", i)
-				list = append(list, ledger.FailedBuild{InstanceID: id + strings.Repeat("x", c.bytes-len(id)), Class: build.ClassBuild})
+				list = append(list, ledger.FailedBuild{InstanceID: id + strings.Repeat("x", c.bytes-len(id)), Class: failure.ClassBuild})
 			}
 			text := failedInstances(list)
 			var ids []string
@@ -125,7 +125,7 @@ func TestFailedInstancesAreCapped(t *testing.T) {
 
 func TestLockFileGolden(t *testing.T) {
 	outcomes := append(twelve(), cancelled("x__y-1"))
-	outcomes[0].Result.Tags = []string{"r/i:z", "r/i:a"}
+	outcomes[0].Tags = []string{"r/i:z", "r/i:a"}
 	path := filepath.Join(t.TempDir(), ledger.LockFileName)
 	s := ledger.Summarize(exampleRun(13), entries(outcomes))
 	if err := ledger.WriteJSON(path, LockFile(s, entries(outcomes))); err != nil {

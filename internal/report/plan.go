@@ -8,8 +8,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/OpenHands/eval-images/internal/build"
 	"github.com/OpenHands/eval-images/internal/ledger"
+	"github.com/OpenHands/eval-images/internal/outcome"
 	"github.com/OpenHands/eval-images/internal/plan"
 )
 
@@ -59,8 +59,8 @@ type PlannedImage struct {
 }
 
 // NewPlan makes a plan of a run's targets. found are those of which something came out when the registry was asked; the
-// others are missing, where tags are known. With force what is there is made all the same. foreseen is how.
-func NewPlan(run ledger.Run, targets []plan.Target, found []build.Outcome, foreseen Foreseen, force bool) Plan {
+// others are missing, where tags are known. With force what is there is made all the same. decisions say how.
+func NewPlan(run ledger.Run, targets []plan.Target, found []*outcome.Outcome, decisions plan.Decisions, force bool) Plan {
 	named := run.SDKSHA != ""
 	p := Plan{
 		Title: run.Title, Benchmark: run.Benchmark, Dataset: run.Dataset, Split: run.Split, InstancesFrom: run.InstancesFrom,
@@ -68,22 +68,27 @@ func NewPlan(run ledger.Run, targets []plan.Target, found []build.Outcome, fores
 		SDKVersion: run.SDKVersion, Image: run.Image, ImageTagPrefix: run.ImageTagPrefix, Strategy: run.Strategy,
 		Total: len(targets), Images: []PlannedImage{}, Warnings: append([]string{}, run.Warnings...),
 	}
-	outcomes := map[string]build.Outcome{}
+	outcomes := map[string]*outcome.Outcome{}
 	for _, o := range found {
 		outcomes[o.Target.InstanceID] = o
 	}
 	if named {
-		p.Work = &Work{EvalBases: foreseen.evalBases(), VerifyBuilds: foreseen.Verify}
+		p.Work = &Work{EvalBases: missingEvalBases(decisions), VerifyBuilds: decisions.Verify}
 	}
 	for _, t := range targets {
 		image := PlannedImage{InstanceID: t.InstanceID, BaseImage: t.BaseImage, Tags: append([]string{}, t.Tags...)}
-		if outcome, ok := outcomes[t.InstanceID]; named && (!ok || outcome.Err == nil) {
-			image.Present, image.Digest = &ok, ledger.Text(outcome.Result.Digest)
-		} else if named {
-			image.Problem = ledger.Text(oneLine(outcome.Err.Error(), longValue))
+		switch found := outcomes[t.InstanceID]; {
+		case !named:
+		case found == nil:
+			image.Present = new(bool)
+		case found.Err != nil:
+			image.Problem = ledger.Text(oneLine(found.Err.Error(), longValue))
+		default:
+			there := true
+			image.Present, image.Digest = &there, ledger.Text(found.Digest)
 		}
 		if named && (force || image.Problem == "" && !*image.Present) {
-			image.plan(foreseen.Images[t.InstanceID])
+			image.decide(decisions.Images[t.InstanceID])
 		}
 		p.count(image)
 		p.Images = append(p.Images, image)
@@ -91,9 +96,36 @@ func NewPlan(run ledger.Run, targets []plan.Target, found []build.Outcome, fores
 	return p
 }
 
-func (i *PlannedImage) plan(m Making) {
-	i.How = ledger.Text(cmp.Or(m.How, HowNative))
-	i.Reason, i.EvalBase = ledger.Text(oneLine(m.Reason, longValue)), m.evalBase()
+func (i *PlannedImage) decide(d plan.Decision) {
+	i.How, i.Reason = ledger.Text(cmp.Or(d.How, plan.Natively)), ledger.Text(oneLine(d.Reason, longValue))
+	switch {
+	case d.EvalBase == "": // it was not looked for, or no answer came
+	case d.Missing:
+		i.EvalBase = evalBaseMissing
+	default:
+		i.EvalBase = evalBasePresent
+	}
+}
+
+// Whether an image's eval-base is there, in the words of a plan in JSON.
+const (
+	evalBaseMissing ledger.Text = "missing"
+	evalBasePresent ledger.Text = "present"
+)
+
+// decision says in words how an image would be made.
+func (i PlannedImage) decision() string {
+	text := map[plan.How]string{
+		plan.Natively: "to be built natively", plan.AsReference: "a reference, built natively", plan.ByRebase: "to be rebased",
+		plan.NotAtAll: "would fail", plan.Unknown: "unknown how it would be made",
+	}[plan.How(i.How)]
+	if plan.How(i.How) == plan.ByRebase && i.EvalBase == evalBaseMissing {
+		text += ", on an eval-base to be made"
+	}
+	if i.Reason != "" {
+		text += ": " + string(i.Reason)
+	}
+	return text
 }
 
 // JSON writes a plan as JSON.
@@ -141,7 +173,7 @@ func (i PlannedImage) state() string {
 	if i.How == "" {
 		return there
 	}
-	return there + "; " + i.making()
+	return there + "; " + i.decision()
 }
 
 func (p Plan) workLeft() string {

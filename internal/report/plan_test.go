@@ -10,19 +10,19 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/OpenHands/eval-images/internal/build"
 	"github.com/OpenHands/eval-images/internal/ledger"
+	"github.com/OpenHands/eval-images/internal/outcome"
 	"github.com/OpenHands/eval-images/internal/plan"
 )
 
 // three targets: one is there, one is missing, of one the registry did not say.
-func three() ([]plan.Target, []build.Outcome) {
+func three() ([]plan.Target, []*outcome.Outcome) {
 	var targets []plan.Target
 	for _, id := range []string{"a__there-1", "b__missing-2", "c__unknown-3"} {
 		targets = append(targets, plan.Target{InstanceID: id, BaseImage: "docker.io/x/" + id + ":latest", Tags: []string{"r/i:1-" + id, "r/i:2-" + id}})
 	}
-	return targets, []build.Outcome{
-		{Target: targets[0], Result: build.Result{Skipped: true, Tags: targets[0].Tags, Digest: "sha256:1111"}},
+	return targets, []*outcome.Outcome{
+		{Target: targets[0], Skipped: true, Tags: targets[0].Tags, Digest: "sha256:1111"},
 		{Target: targets[2], Err: errors.New("503\n::error::x")},
 	}
 }
@@ -36,34 +36,34 @@ func planned(force, named bool) Plan {
 			targets[i].Tags = nil
 		}
 	}
-	return NewPlan(run, targets, found, Foreseen{}, force)
+	return NewPlan(run, targets, found, plan.Decisions{}, force)
 }
 
 // mixed has an image for each way to be made, and one more on the eval-base of the third.
 func mixed(force bool) Plan {
-	ways := []Making{
-		{How: HowReference}, {How: HowReference},
-		{How: HowRebase, EvalBase: "eval-base-1", Unmade: true}, {How: HowRebase, EvalBase: "eval-base-1", Unmade: true},
-		{How: HowRebase, EvalBase: "eval-base-2"},
-		{How: HowNative, Reason: "the eval-base:\n::error::x", EvalBase: "eval-base-3"},
-		{How: HowNative, Reason: "the base image's registry does not have it"},
-		{How: HowNone, Reason: "ONBUILD", EvalBase: "eval-base-4"},
-		{How: HowUnknown, Reason: "connection refused"},
+	ways := []plan.Decision{
+		{How: plan.AsReference}, {How: plan.AsReference},
+		{How: plan.ByRebase, EvalBase: "eval-base-1", Missing: true}, {How: plan.ByRebase, EvalBase: "eval-base-1", Missing: true},
+		{How: plan.ByRebase, EvalBase: "eval-base-2"},
+		{How: plan.Natively, Reason: "the eval-base:\n::error::x", EvalBase: "eval-base-3"},
+		{How: plan.Natively, Reason: "the base image's registry does not have it"},
+		{How: plan.NotAtAll, Reason: "ONBUILD", EvalBase: "eval-base-4"},
+		{How: plan.Unknown, Reason: "connection refused"},
 	}
 	var targets []plan.Target
-	foreseen := Foreseen{Images: map[string]Making{}, Verify: 2}
+	decisions := plan.Decisions{Images: map[string]plan.Decision{}, Verify: 2}
 	for i, m := range ways {
 		id := fmt.Sprintf("x__%s-%d", m.How, i)
 		targets = append(targets, plan.Target{InstanceID: id, BaseImage: "docker.io/x/" + id + ":latest", Tags: []string{"r/i:1-" + id, "r/i:2-" + id}})
-		foreseen.Images[id] = m
+		decisions.Images[id] = m
 	}
-	var found []build.Outcome
+	var found []*outcome.Outcome
 	if force {
-		found = []build.Outcome{{Target: targets[4], Result: build.Result{Skipped: true, Tags: targets[4].Tags, Digest: "sha256:1111"}}}
+		found = []*outcome.Outcome{{Target: targets[4], Skipped: true, Tags: targets[4].Tags, Digest: "sha256:1111"}}
 	}
 	run := exampleRun(len(targets))
 	run.Strategy = "auto"
-	return NewPlan(run, targets, found, foreseen, force)
+	return NewPlan(run, targets, found, decisions, force)
 }
 
 func TestPlanGolden(t *testing.T) {
@@ -114,7 +114,7 @@ func TestForcedPlan(t *testing.T) {
 }
 
 func TestPlanOfNothing(t *testing.T) {
-	p := NewPlan(ledger.Run{Shard: "3/3", PlannedTotal: 2, Dataset: "d", Split: "s"}, nil, nil, Foreseen{}, false)
+	p := NewPlan(ledger.Run{Shard: "3/3", PlannedTotal: 2, Dataset: "d", Split: "s"}, nil, nil, plan.Decisions{}, false)
 	if got, want := strings.Join(p.Lines(), "|"), "Plan: 0 images of d, split s, shard 3/3 of 2|No image is in this part of the plan."; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
@@ -130,7 +130,7 @@ func TestPlanOfVeryMany(t *testing.T) {
 	for i := range 20_000 {
 		targets = append(targets, plan.Target{InstanceID: fmt.Sprintf("owner__repository-%d", i), BaseImage: strings.Repeat("x", 100), Tags: []string{"r/i:t"}})
 	}
-	p := NewPlan(exampleRun(len(targets)), targets, nil, Foreseen{}, false)
+	p := NewPlan(exampleRun(len(targets)), targets, nil, plan.Decisions{}, false)
 	markdown := p.Markdown()
 	if len(markdown) > maxMarkdown || !strings.Contains(markdown, "owner__repository-1000<") {
 		t.Errorf("the summary has %d bytes", len(markdown))
@@ -155,7 +155,7 @@ func TestSummariesSayWhatTheEvaluationReads(t *testing.T) {
 			run.Benchmark = benchmark
 			for what, markdown := range map[string]string{
 				"run":     Markdown(ledger.Summarize(run, nil)),
-				"dry run": NewPlan(run, nil, nil, Foreseen{}, false).Markdown(),
+				"dry run": NewPlan(run, nil, nil, plan.Decisions{}, false).Markdown(),
 			} {
 				if strings.Count(markdown, "0a1b2c3-9f8e7d6") != 1 || !strings.Contains(markdown, row) {
 					t.Errorf("the summary of a %s lacks the row %s:\n%s", what, row, markdown)

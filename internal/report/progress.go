@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/OpenHands/eval-images/internal/build"
+	"github.com/OpenHands/eval-images/internal/outcome"
 )
 
 // runningShown is how many of the running images a heartbeat names: those that run longest.
@@ -42,19 +42,19 @@ func (p *progress) pause(instance string) {
 	p.waiting[instance] = true
 }
 
-func (p *progress) finish(o build.Outcome) {
+func (p *progress) finish(o *outcome.Outcome) {
 	delete(p.running, o.Target.InstanceID)
 	delete(p.waiting, o.Target.InstanceID)
 	switch o.Status() {
-	case build.Built:
+	case outcome.Built:
 		p.built++
-		took := o.Result.Check + o.Result.Making
+		took := o.Check + o.Build
 		p.making += took
-		if o.Result.Strategy == build.StrategyRebase {
+		if o.Strategy == outcome.Rebase {
 			p.rebased++
 			p.rebasing += took
 		}
-	case build.Skipped:
+	case outcome.Skipped:
 		p.skipped++
 	default:
 		p.failed++

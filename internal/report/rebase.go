@@ -10,8 +10,8 @@ import (
 
 	"github.com/docker/go-units"
 
-	"github.com/OpenHands/eval-images/internal/build"
 	"github.com/OpenHands/eval-images/internal/ledger"
+	"github.com/OpenHands/eval-images/internal/outcome"
 )
 
 // ofThemRebased is what a count of built images has behind it.
@@ -25,13 +25,13 @@ func ofThemRebased(n int) string {
 // rebased tells how the images were made, where not all of them were simply built.
 func rebased(s ledger.Summary) string {
 	run := s.Run.Rebase
-	counted := s.Strategies[build.StrategyRebase] + run.EvalBasesMade + run.EvalBasesReused
+	counted := s.Strategies[outcome.Rebase] + run.EvalBasesMade + run.EvalBasesReused
 	if counted+len(run.References)+len(run.Verified)+len(s.Refusals) == 0 {
 		return ""
 	}
 	header := []string{"Rebased", "Built natively", "Eval-bases made", "Eval-bases reused"}
 	row := []string{
-		fmt.Sprint(s.Strategies[build.StrategyRebase]), fmt.Sprint(s.Strategies[build.StrategyNative]),
+		fmt.Sprint(s.Strategies[outcome.Rebase]), fmt.Sprint(s.Strategies[outcome.Native]),
 		fmt.Sprint(run.EvalBasesMade), fmt.Sprint(run.EvalBasesReused),
 	}
 	if run.OldestEvalBase != nil {

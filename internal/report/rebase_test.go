@@ -6,20 +6,20 @@ import (
 	"testing"
 	"time"
 
-	"github.com/OpenHands/eval-images/internal/build"
 	"github.com/OpenHands/eval-images/internal/ledger"
+	"github.com/OpenHands/eval-images/internal/outcome"
 )
 
-func rebasedImage(instance string) build.Outcome {
-	return ended(instance, build.Result{
-		Tags: []string{tag(instance)}, Digest: "sha256:" + strings.Repeat("f", 64), Strategy: build.StrategyRebase, Attempts: 1, Making: 40 * time.Millisecond,
+func rebasedImage(instance string) *outcome.Outcome {
+	return ended(instance, outcome.Outcome{
+		Tags: []string{tag(instance)}, Digest: "sha256:" + strings.Repeat("f", 64), Strategy: outcome.Rebase, Attempts: make([]outcome.Attempt, 1), Build: 40 * time.Millisecond,
 	}, nil)
 }
 
 // refused is an image that was built natively because it could not be rebased.
-func refused(instance, reason string) build.Outcome {
+func refused(instance, reason string) *outcome.Outcome {
 	o := built(instance, 50)
-	o.Result.Refusal = reason
+	o.NotRebased = reason
 	return o
 }
 
@@ -36,7 +36,7 @@ func rebasedRun() ledger.Summary {
 		Verified: []ledger.Verified{{Instance: "a__b-1", Result: ledger.VerifiedOK, Tags: []string{"r/i:verify-1", "r/i:verify-2"}, TagsLeft: []string{"r/i:verify-1", "r/i:verify-2"}}},
 		Requests: map[string]int{"PUT": 24, "GET": 25, "HEAD": 31}, Copied: 1234567890,
 	}
-	outcomes := []build.Outcome{built("sympy__sympy-20154", 64), skipped("a__b-0")}
+	outcomes := []*outcome.Outcome{built("sympy__sympy-20154", 64), skipped("a__b-0")}
 	for i := range 6 {
 		outcomes = append(outcomes, rebasedImage(fmt.Sprint("a__b-", i+1)))
 	}
@@ -58,7 +58,7 @@ func differentRun() ledger.Summary {
 			{Instance: "a__b-4", Result: ledger.VerifiedFailed, Differences: []string{"building it natively: docker ended with 1"}, TagsLeft: []string{"r/i:verify-1"}},
 		},
 	}
-	return ledger.Summarize(run, entries([]build.Outcome{built("django__django-11333", 48.2), rebasedImage("a__b-1")}))
+	return ledger.Summarize(run, entries([]*outcome.Outcome{built("django__django-11333", 48.2), rebasedImage("a__b-1")}))
 }
 
 // An image that could not be compared may be as good as the others.
@@ -77,7 +77,7 @@ func TestMarkdownOfARebaseFits(t *testing.T) {
 	const many = 100
 	long := strings.Repeat("<|>", 500)
 	run := exampleRun(many)
-	var outcomes []build.Outcome
+	var outcomes []*outcome.Outcome
 	for i := range many {
 		id := fmt.Sprint(i, long)
 		run.Rebase.References = append(run.Rebase.References, ledger.Reference{Instance: ledger.Text(id), Tag: id})

@@ -13,7 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/OpenHands/eval-images/internal/build"
+	"github.com/OpenHands/eval-images/internal/failure"
 )
 
 // terminal is a real pseudo-terminal.
@@ -146,7 +146,7 @@ func runOnTerminal(t *testing.T, columns uint16) string {
 	there.shows(t, "running: a__b-1 (")
 	c.Finished(built("a__b-1", 10))
 	there.shows(t, "1 of 3 [")
-	c.Waiting(target("a__b-2"), 1, &build.Error{Class: build.ClassNetwork, Err: errors.New("lookup s3cret: no such host")}, 7*time.Second)
+	c.Waiting(target("a__b-2"), 1, &failure.Error{Class: failure.ClassNetwork, Err: errors.New("lookup s3cret: no such host")}, 7*time.Second)
 	there.shows(t, "none running; 1 waiting")
 	c.Started(target("a__b-2"))
 	there.shows(t, "running: a__b-2 (")

@@ -1,6 +1,10 @@
 package report
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/OpenHands/eval-images/internal/plan"
+)
 
 // Work is what is left to do, if nothing fails. An image of which the registry did not say whether it is there counts
 // only when builds are forced: else a run asks again.
@@ -30,24 +34,24 @@ func (p *Plan) count(image PlannedImage) {
 	case *image.Present:
 		p.Present++
 	}
-	switch How(image.How) {
-	case HowReference:
+	switch plan.How(image.How) {
+	case plan.AsReference:
 		p.Work.ReferenceBases++
 		p.Work.Builds++
-	case HowNative:
+	case plan.Natively:
 		p.Work.Builds++
-	case HowRebase:
+	case plan.ByRebase:
 		p.Work.Rebases++
-	case HowUnknown:
+	case plan.Unknown:
 		p.Work.Unknown++
 	}
 }
 
-// evalBases counts the eval-bases that have to be made; images may share one.
-func (f Foreseen) evalBases() int {
+// missingEvalBases counts the eval-bases that have to be made; images may share one.
+func missingEvalBases(decisions plan.Decisions) int {
 	unmade := map[string]bool{}
-	for _, m := range f.Images {
-		if m.Unmade {
+	for _, m := range decisions.Images {
+		if m.Missing {
 			unmade[m.EvalBase] = true
 		}
 	}

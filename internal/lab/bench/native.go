@@ -38,7 +38,7 @@ func (b *bench) againstBefore(ctx context.Context) (table, error) {
 	phases := byName(ended)
 	t.row("the action", seconds(took), seconds(phases[buildPhase]), "1")
 	t.note("Set-up of the action: checkout %s, environment %s, then import %s beside sdist %s, names %s.",
-		seconds(phases["checkout"]), seconds(phases["environment"]), seconds(phases["import"]), seconds(phases["sdist"]), seconds(phases["names"]))
+		seconds(phases["checkout"]), seconds(phases["environment"]), seconds(phases["import"]), seconds(phases["sdist"]), seconds(phases["resolve-tags"]))
 	t.note("The orchestrator took %s of processor time, %.2f %% of the run, and %.0f MiB at its peak.",
 		seconds(c.cpu), 100*c.cpu.Seconds()/took.Seconds(), float64(c.peakKB)/1024)
 	for _, variant := range []struct {

@@ -172,7 +172,7 @@ func (b *bench) rerunAll(ctx context.Context) (table, error) {
 	t.row("images present", m.got.Outputs["skipped"], "")
 	t.row("HEAD requests", fmt.Sprint(heads), met(heads == tags, fmt.Sprintf("one for each of %d tags", tags)))
 	t.row("other requests", perImage(requests, 1), met(len(requests) == 0, "none"))
-	present := m.phase("present?")
+	present := m.phase("check-registry")
 	t.row("after the tags are known", milliseconds(present), met(present < 5*time.Second, "under 5 s"))
 	t.note("Without an engine; the whole run took %s.", seconds(m.took))
 	return t, nil

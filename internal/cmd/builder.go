@@ -1,0 +1,225 @@
+package cmd
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/OpenHands/eval-images/internal/config"
+	"github.com/OpenHands/eval-images/internal/docker"
+	"github.com/OpenHands/eval-images/internal/ledger"
+	"github.com/OpenHands/eval-images/internal/outcome"
+)
+
+// builder is the BuildKit builder of a run. It is reached, adopted or made when something has to be built.
+type builder struct {
+	config  config.Config
+	env     environment
+	environ []string // of docker commands
+	work    *workspace
+	record  *record
+	// name is buildx's, known from the start: workers get it before it is made sure that the builder is there.
+	name string
+
+	reached sync.Once
+	problem error       // why it cannot be used
+	begun   atomic.Bool // the run has begun to make it, so that it has to be removed
+
+	mu    sync.Mutex
+	cache *docker.CacheKeeper // nil until the builder was looked for
+	left  int                 // images that have not ended
+}
+
+// builderName is the name of the builder that was asked for, or of the one that the run makes when it has to build.
+func builderName(given string, env environment) string {
+	switch {
+	case given == "":
+		return docker.OwnName(stepIdentity(env.get), ownContainer())
+	case docker.IsAddress(given):
+		return docker.RemoteName
+	default:
+		return given
+	}
+}
+
+// stepIdentity tells one step of one job from all others: legs of a matrix have the same job, but another runner.
+func stepIdentity(getenv func(string) string) string {
+	var parts []string
+	for _, name := range []string{
+		"GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID", "GITHUB_RUN_ATTEMPT", "GITHUB_JOB",
+		"GITHUB_ACTION", "RUNNER_NAME",
+	} {
+		parts = append(parts, getenv(name))
+	}
+	return strings.Join(parts, "\n")
+}
+
+// ownContainer is the id of the container that this process runs in, or "".
+func ownContainer() string {
+	mounts, err := os.Open("/proc/self/mountinfo")
+	if err != nil {
+		return ""
+	}
+	defer mounts.Close()
+	return docker.OwnContainer(mounts)
+}
+
+// Reach reaches, adopts or makes the builder the first time, and returns that first result ever after.
+func (b *builder) Reach(ctx context.Context) error {
+	b.reached.Do(func() {
+		found, err := b.use(ctx)
+		if err == nil {
+			b.record.Info(fmt.Sprintf("builder %s (%s, BuildKit %s)", found.Name, found.Driver, found.BuildKit))
+		}
+		b.problem = err
+	})
+	return b.problem
+}
+
+func (b *builder) use(ctx context.Context) (docker.Builder, error) {
+	buildx := docker.Buildx{Environ: b.environ, Log: b.work.setupLog}
+	if docker.IsAddress(b.config.Builder) {
+		b.keepCache(buildx, "", true)
+		return buildx.UseAddress(ctx, b.config.Builder)
+	}
+	engine, err := docker.Connect(ctx, b.env.get("DOCKER_HOST"))
+	if err != nil {
+		return docker.Builder{}, err
+	}
+	defer engine.Close()
+	place, err := engine.Place(ctx, ownContainer())
+	if err != nil {
+		return docker.Builder{}, err
+	}
+	b.keepCache(buildx, place.Disk, false)
+	if b.config.Builder != "" {
+		return buildx.Adopt(ctx, engine, b.config.Builder)
+	}
+	return b.makeOwn(ctx, engine, buildx, place.Network)
+}
+
+// builderState is the name of the state by which the post step finds a builder that a killed run has left.
+const builderState = "builder"
+
+func (b *builder) makeOwn(ctx context.Context, engine *docker.Engine, buildx docker.Buildx, network string) (docker.Builder, error) {
+	file := ""
+	if b.config.BuildkitdConfig != "" {
+		file = filepath.Join(b.work.temporary, "buildkitd.toml")
+		if err := os.WriteFile(file, []byte(b.config.BuildkitdConfig+"\n"), 0o600); err != nil {
+			return docker.Builder{}, fmt.Errorf("writing the builder's configuration: %w", err)
+		}
+	}
+	if err := b.record.actions.SaveState(builderState, b.name); err != nil {
+		b.record.Info("the post step finds the builder only by its name: " + err.Error())
+	}
+	b.begun.Store(true)
+	b.record.set(func(f *ledger.Run) { f.Builder = b.name })
+	on := ""
+	if network != "" {
+		on = " on network " + network
+	}
+	b.record.Info("making builder " + b.name + on)
+	return buildx.Make(ctx, engine, b.name, network, file)
+}
+
+// storage is where the run's builder keeps its cache.
+type storage struct {
+	buildx docker.Buildx
+	name   string
+	disk   string // a path on the engine's disk
+}
+
+func (s storage) DiskUsed() (float64, error) { return docker.DiskUsed(s.disk) }
+func (s storage) CacheSize(ctx context.Context) (int64, error) {
+	return s.buildx.CacheSize(ctx, s.name)
+}
+
+func (s storage) Prune(ctx context.Context, keep int64) (int64, error) {
+	return s.buildx.Prune(ctx, s.name, keep)
+}
+
+// keepCache begins to look after the builder's disk. disk is a path on the engine's disk, or "" where that cannot be seen.
+func (b *builder) keepCache(buildx docker.Buildx, disk string, remote bool) {
+	const gigabyte = 1_000_000_000
+	keeper := &docker.CacheKeeper{
+		Storage: storage{buildx, b.name, disk}, Reporter: b.record,
+		Batch: b.config.BatchSize, Threshold: float64(b.config.PruneThreshold), Keep: int64(b.config.KeepStorageGB) * gigabyte,
+		DiskVisible: disk != "", Remote: remote, Temporary: b.config.Builder == "",
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.cache = keeper
+}
+
+func (b *builder) keeper() *docker.CacheKeeper {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.cache
+}
+
+// expect sets how many images will end.
+func (b *builder) expect(images int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.left = images
+}
+
+// imageEnded counts an image that has ended, and looks after the disk now and then.
+func (b *builder) imageEnded(ctx context.Context) {
+	b.mu.Lock()
+	b.left--
+	left, keeper := b.left, b.cache
+	b.mu.Unlock()
+	keeper.ImageEnded(ctx, left)
+}
+
+// Prune makes room on the builder's disk.
+func (b *builder) Prune(ctx context.Context) { _ = b.keeper().Prune(ctx) } // it reports errors itself
+
+// removeWithin bounds the removal of a builder and its cache at the end of a run that was not cancelled; deleting tens of
+// gigabytes takes its time.
+const removeWithin = 3 * time.Minute
+
+// remove removes the run's own builder, if it has one. After a cancel there is little time: then the engine goes on alone, and
+// the post step looks after it.
+func (b *builder) remove(ctx context.Context) {
+	if !b.begun.Load() {
+		return
+	}
+	within := removeWithin
+	if ctx.Err() != nil {
+		within = cleanWithin
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), within)
+	defer cancel()
+	engine, err := docker.Connect(ctx, b.env.get("DOCKER_HOST"))
+	if err == nil {
+		defer engine.Close()
+		_, err = engine.RemoveBuilder(ctx, b.name)
+	}
+	if err == nil {
+		b.record.Info("removed builder " + b.name)
+		return
+	}
+	b.record.Info(fmt.Sprintf("builder %s is not removed yet: %v", b.name, err))
+	if !b.record.actions.InActions() {
+		b.record.Info("hint: docker rm --force buildx_buildkit_" + b.name + "0; docker volume rm buildx_buildkit_" + b.name + "0_state")
+	}
+}
+
+// reporter takes what the images of a run tell.
+type reporter struct {
+	*record
+	builder *builder
+}
+
+// Ended records the outcome of a target.
+func (r reporter) Ended(ctx context.Context, out *outcome.Outcome) {
+	r.record.Ended(ctx, out)
+	r.builder.imageEnded(ctx)
+}

@@ -1,0 +1,162 @@
+package cmd
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/OpenHands/eval-images/internal/config"
+	"github.com/OpenHands/eval-images/internal/dataset"
+	"github.com/OpenHands/eval-images/internal/ledger"
+	"github.com/OpenHands/eval-images/internal/plan"
+	"github.com/OpenHands/eval-images/internal/sdk"
+)
+
+// readInputs reads what the user asked for, and chooses the targets of this run. All bad inputs that can be found without
+// the SDK are in one badInput. A *dataset.Unreachable is no bad input.
+func readInputs(ctx context.Context, args []string, env environment, w *workspace, rec *record, help io.Writer) (config.Config, []plan.Target, error) {
+	c, err := config.ParseArgs(args, rec.actions.Input, help)
+	if errors.Is(err, flag.ErrHelp) {
+		return c, nil, err
+	}
+	rec.facts.Title = cmp.Or(c.Title, "eval-images")
+	for _, secret := range []string{c.Registry.Password, c.BaseRegistry.Password, c.HFToken} {
+		rec.actions.Mask(secret)
+	}
+	known := rec.facts
+	if err == nil {
+		rec.describe(c)
+	}
+	targets, planErr := chooseTargets(ctx, c, err, env, w, rec)
+	var unreachable *dataset.Unreachable
+	switch {
+	case errors.As(planErr, &unreachable) && err == nil:
+		return c, targets, planErr
+	case errors.As(planErr, &unreachable):
+		planErr = nil // it is reported when the bad inputs are corrected
+	}
+	var pathErr error
+	if c.SDKPath != "" { // as far as that goes without git
+		pathErr = workTree(c, w).Check()
+	}
+	if err = errors.Join(err, pathErr, planErr); err != nil {
+		rec.facts = known
+		return c, nil, badInput{err}
+	}
+	return c, targets, nil
+}
+
+func workTree(c config.Config, w *workspace) sdk.WorkTree {
+	return sdk.WorkTree{Base: w.root, Path: c.SDKPath, Record: c.BuildDir}
+}
+
+// describe begins the facts with what the run was asked for.
+func (r *record) describe(c config.Config) {
+	options := map[string]string{}
+	for _, o := range c.SDKOptions {
+		options[o.Name] = o.Value
+	}
+	sdkRepository, sdkRef := c.SDKSource()
+	r.facts = ledger.Run{
+		Title: c.Title, Benchmark: c.Benchmark.Name, Dataset: c.Dataset, Split: c.Split, Shard: ledger.Text(c.Shard.String()),
+		SDKRepository: sdkRepository, SDKRef: sdkRef, Strategy: c.Strategy, Image: c.Image, Builder: c.Builder,
+		CacheMode: c.CacheMode, Workers: c.MaxWorkers, Options: options, Started: r.facts.Started,
+	}
+}
+
+// concerns tells whether one of the errors is about one of the inputs.
+func concerns(err error, inputs ...string) bool {
+	return slices.ContainsFunc(split(err), func(one error) bool {
+		var wrong *config.InputError
+		return errors.As(one, &wrong) && slices.Contains(inputs, wrong.Input)
+	})
+}
+
+// chooseTargets chooses the instances and names their base images: this run's part of them is returned. It goes as far as a
+// Config with bad inputs allows, so that wrong ids are reported together with them.
+func chooseTargets(ctx context.Context, c config.Config, bad error, env environment, w *workspace, rec *record) ([]plan.Target, error) {
+	if concerns(bad, "benchmark", "dataset", "split", "base-image-template", "hf-token") {
+		return nil, nil
+	}
+	var rows []dataset.Row
+	err := rec.timed("dataset", func() (err error) {
+		rows, err = chooseRows(ctx, c, env, w, rec)
+		return err
+	})
+	if err != nil || concerns(bad, "image", "target", "custom-tag-template", "sdk-options") {
+		return nil, err
+	}
+	columns := map[string]map[string]string{}
+	for _, row := range rows {
+		columns[row.ID] = row.Columns
+	}
+	targets, err := plan.NewWithColumns(c, dataset.IDs(rows), columns)
+	if err != nil || bad != nil {
+		return nil, err
+	}
+	for _, warning := range c.Warnings() {
+		rec.Warn(warning)
+	}
+	part := plan.Shard(targets, c.Shard)
+	rec.set(func(f *ledger.Run) { f.PlannedTotal, f.Planned = len(targets), len(part) })
+	return part, nil
+}
+
+// chooseRows reads the dataset, and chooses as OpenHands/benchmarks does (utils/dataset.py, get_dataset): those that the user
+// names, or else the preset's; then as many of these as the limit says; then without those that have no image.
+func chooseRows(ctx context.Context, c config.Config, env environment, w *workspace, rec *record) ([]dataset.Row, error) {
+	hub, err := hubAddress(env)
+	if err != nil {
+		return nil, err
+	}
+	readFile := func(name string) ([]byte, error) { return os.ReadFile(w.absolute(name)) }
+	reader := dataset.Reader{ReadFile: readFile, Token: cmp.Or(c.HFToken, env.get("HF_TOKEN")), Hub: hub}
+	list, err := reader.Read(ctx, c.Dataset, c.Split, c.Columns())
+	for _, warning := range list.Warnings {
+		rec.Warn(warning)
+	}
+	if err != nil {
+		return nil, err
+	}
+	rec.set(func(f *ledger.Run) { f.InstancesFrom = ledger.Text(list.From) })
+	var chosen []dataset.Row
+	if name := c.Selection(); name != "" {
+		chosen, err = dataset.SelectList(list.Rows, name)
+	} else {
+		chosen, err = dataset.SelectRows(list.Rows, c.InstanceIDs, c.InstancesFile, readFile)
+	}
+	if err != nil {
+		return nil, err
+	}
+	drawn := dataset.Filled(dataset.Sample(chosen, c.Limit), c.Benchmark.Filled)
+	rec.Info(fmt.Sprintf("%d of %d instances of %s, split %s, read from %s", len(drawn), len(list.Rows), c.Dataset, c.Split, list.From))
+	if len(drawn) == 0 {
+		return nil, &config.InputError{
+			Input: "n-limit", Problem: "none of the chosen instances has an image",
+			Fix: fmt.Sprintf("choose others: column %s of all of these is blank", c.Benchmark.Filled),
+		}
+	}
+	return drawn, nil
+}
+
+// The hub's address, and the variable that changes it, which is the Hugging Face libraries' own.
+const hubVariable, defaultHub = "HF_ENDPOINT", "https://huggingface.co"
+
+func hubAddress(env environment) (*url.URL, error) {
+	given := strings.TrimRight(cmp.Or(strings.TrimSpace(env.get(hubVariable)), defaultHub), "/")
+	u, err := url.Parse(given)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" {
+		return nil, &config.InputError{
+			Input: "environment variable " + hubVariable, Problem: "it is not an address",
+			Fix: "unset it, or write one such as " + defaultHub,
+		}
+	}
+	return u, nil
+}

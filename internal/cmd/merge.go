@@ -1,0 +1,97 @@
+package cmd
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/OpenHands/eval-images/internal/actions"
+	"github.com/OpenHands/eval-images/internal/config"
+	"github.com/OpenHands/eval-images/internal/ledger"
+	"github.com/OpenHands/eval-images/internal/report"
+)
+
+// mergeCommand is the one word that a command line may begin with in place of a flag.
+const mergeCommand = "merge"
+
+const mergeHelp = "eval-images merge DIR... adds up what the runs of one plan's shards have left in folders.\n\n" +
+	"It prints a summary in Markdown, which in a runner becomes the step summary, and writes " + ledger.SummaryFileName + ",\n" +
+	ledger.FileName + " and " + ledger.LockFileName + " of the whole into the working directory.\n" +
+	"Its exit code is 1 where an image is not there, or is not what a native build makes, or a file could not be written.\n"
+
+// merge makes one report of those of several runs.
+func merge(p Process) int {
+	env := environment(p.Environ)
+	rec := &record{screen: report.NewScreen(p.Stdout, env.get)}
+	rec.actions = actions.New(rec.screen, env.get)
+	work := &workspace{root: p.Dir, folder: p.Dir}
+	dirs := p.Args[1:]
+	if slices.ContainsFunc(dirs, func(arg string) bool { return slices.Contains([]string{"-h", "-help", "--help"}, arg) }) {
+		fmt.Fprint(p.Stdout, mergeHelp)
+		return ExitOK
+	}
+	summary, err := mergeParts(dirs, work, rec)
+	if err != nil {
+		for _, one := range split(err) {
+			rec.actions.Error("", withHint(one))
+		}
+		rec.actions.Flush()
+		var wrong *ledger.NotMergeable
+		var input *config.InputError
+		if errors.As(err, &wrong) || errors.As(err, &input) {
+			return ExitBadInput
+		}
+		return ExitSetup
+	}
+	rec.publish(&summary)
+	if summary.Failed+summary.NotStarted+len(summary.Run.RecordErrors) > 0 || summary.Run.VerifyFailed() {
+		return ExitFailed
+	}
+	return ExitOK
+}
+
+// mergeParts adds up the runs in the folders, and writes the files of the whole, as a run writes its own.
+func mergeParts(dirs []string, work *workspace, rec *record) (ledger.Summary, error) {
+	wrong := func(problem string) (ledger.Summary, error) {
+		return ledger.Summary{}, &config.InputError{Input: mergeCommand, Problem: problem, Fix: "write eval-images merge DIR..."}
+	}
+	if len(dirs) == 0 {
+		return wrong("no folder is given")
+	}
+	absolute := make([]string, len(dirs))
+	for i, dir := range dirs {
+		if strings.HasPrefix(dir, "-") {
+			return wrong(config.Quote(dir) + " is no folder, and merge has no flags")
+		}
+		absolute[i] = work.absolute(dir)
+	}
+	parts, unended, err := ledger.ReadParts(absolute)
+	if err != nil {
+		return ledger.Summary{}, err
+	}
+	if slices.ContainsFunc(parts, func(part ledger.Part) bool { return part.Dir == work.root }) {
+		return ledger.Summary{}, &ledger.NotMergeable{
+			Fix:     "run it in another folder",
+			Problem: "the working directory is one of the folders to merge, and the merge would replace its files",
+		}
+	}
+	summary, entries, err := ledger.Merge(parts)
+	if err != nil {
+		return summary, err
+	}
+	for _, dir := range unended {
+		summary.Run.Warnings = append(summary.Run.Warnings,
+			fmt.Sprintf("%s has a ledger without a summary: its run did not end, and does not count.", work.relative(dir)))
+	}
+	for _, warning := range summary.Run.Warnings {
+		rec.actions.Warning("eval-images", warning)
+	}
+	if rec.ledger, err = ledger.Open(work.folder); err != nil {
+		return summary, err
+	}
+	rec.entries, rec.lost = entries, entries // which the ledger has yet to take
+	summary.Run.Files = ledger.Files{Ledger: ledger.FileName, Summary: ledger.SummaryFileName}
+	rec.writeFiles(work, &summary)
+	return summary, nil
+}

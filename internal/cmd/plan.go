@@ -1,0 +1,125 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/OpenHands/eval-images/internal/config"
+	"github.com/OpenHands/eval-images/internal/image"
+	"github.com/OpenHands/eval-images/internal/ledger"
+	"github.com/OpenHands/eval-images/internal/outcome"
+	"github.com/OpenHands/eval-images/internal/plan"
+	"github.com/OpenHands/eval-images/internal/registry"
+	"github.com/OpenHands/eval-images/internal/report"
+)
+
+// dryRun tells what a run would do, and does nothing of it: it needs no engine, no builder and no right to push. Without
+// sdk-ref it needs no SDK either.
+func dryRun(ctx context.Context, c config.Config, env environment, targets []plan.Target, work *workspace, rec *record) int {
+	defer clean(ctx, work, nil, rec)
+	var found []*outcome.Outcome
+	var decisions plan.Decisions
+	var err error
+	if _, ref := c.SDKSource(); ref != "" && len(targets) > 0 {
+		targets, found, decisions, err = decide(ctx, c, env, targets, work, rec)
+	}
+	if err != nil || ctx.Err() != nil {
+		return rec.finish(ctx, work, targets, errors.Join(err, context.Cause(ctx)))
+	}
+	p := report.NewPlan(rec.facts, targets, found, decisions, c.ForceBuild)
+	if c.Format == "json" {
+		err = p.JSON(rec.screen)
+	} else {
+		for _, line := range p.Lines() {
+			rec.Info(line)
+		}
+	}
+	if err != nil {
+		return rec.finish(ctx, work, targets, fmt.Errorf("printing the plan: %w", err))
+	}
+	work.chownToOwner()
+	// Built and failed are none: nothing was tried.
+	err = errors.Join(rec.actions.Summary(p.Markdown()), rec.writeOutputs(ledger.Summary{Total: p.Total, Skipped: p.Present, Run: rec.facts}))
+	for _, one := range split(err) {
+		rec.actions.Error("", withHint(one))
+	}
+	rec.actions.Flush()
+	if err != nil {
+		return ExitFailed
+	}
+	return ExitOK
+}
+
+// decide finds out the tags, what the registry has of them, and how the others would be made.
+func decide(ctx context.Context, c config.Config, env environment, targets []plan.Target, work *workspace, rec *record) (
+	named []plan.Target, found []*outcome.Outcome, decisions plan.Decisions, err error,
+) {
+	if err := work.makeLogs(c); err != nil {
+		return targets, nil, decisions, err
+	}
+	rec.facts.Files.Logs = ledger.Text(work.relative(work.logs))
+	if err := work.makeTemporary(); err != nil {
+		return targets, nil, decisions, err
+	}
+	client, err := newRegistry(c, env, targets[0].BaseImage, work, rec)
+	if err != nil {
+		return targets, nil, decisions, err
+	}
+	name := builderName(c.Builder, env)
+	s, err := setUpSDK(ctx, c, env, work.buildEnviron(env, name), work, rec)
+	if err != nil {
+		return targets, nil, decisions, err
+	}
+	defer s.pool.Close()
+	if named, err = nameTargets(ctx, c, s, targets, rec); err != nil {
+		return targets, nil, decisions, err
+	}
+	found, missing := lookForImages(ctx, c, named, client, rec)
+	err = rec.timed("plan", func() error {
+		if c.Strategy == config.StrategyNative || len(missing) == 0 {
+			return nil
+		}
+		settings := imageSettings(ctx, c, s, missing, mayRebase(c, len(named)), nil, work, rec)
+		if settings.BaseStage == nil && settings.NotRebased == "" {
+			settings.NotRebased = "a run of one image has nothing to learn from"
+			settings.Strict = false
+		}
+		decisions = image.New(settings, client, s.pool, nil, reporter{rec, nil}).Plan(ctx, missing)
+		return nil
+	})
+	return named, found, decisions, err
+}
+
+// lookForImages tells the targets for which the registry gave an answer, or an error, from those that a run would make. A user
+// who may not read, or has no registry at hand, still gets the plan.
+func lookForImages(ctx context.Context, c config.Config, targets []plan.Target, client *registry.Client, rec *record) (found []*outcome.Outcome, missing []plan.Target) {
+	var outcomes []*outcome.Outcome
+	var present []bool
+	_ = rec.timed("check-registry", func() error {
+		outcomes, present = image.Present(ctx, client, targets)
+		return nil
+	})
+	var failed error
+	for i, out := range outcomes {
+		switch {
+		case out.Err == nil && !present[i]:
+			missing = append(missing, targets[i])
+			continue
+		case out.Err != nil && failed == nil:
+			failed = out.Err
+		}
+		found = append(found, out)
+	}
+	if c.ForceBuild {
+		missing = targets
+	}
+	if failed != nil && ctx.Err() == nil {
+		var refused *registry.Refused
+		if errors.As(failed, &refused) {
+			failed = refused
+		}
+		rec.Warn("The registry did not say of every image whether it exists: " + failed.Error())
+	}
+	return found, missing
+}

@@ -1,0 +1,267 @@
+package cmd
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/OpenHands/eval-images/internal/actions"
+	"github.com/OpenHands/eval-images/internal/failure"
+	"github.com/OpenHands/eval-images/internal/ledger"
+	"github.com/OpenHands/eval-images/internal/outcome"
+	"github.com/OpenHands/eval-images/internal/plan"
+	"github.com/OpenHands/eval-images/internal/report"
+)
+
+// record is what a run tells, and what it will report at its end. It is safe for use by many goroutines: one mutex guards it.
+type record struct {
+	actions *actions.Runner
+	screen  *report.Screen
+
+	mu      sync.Mutex
+	facts   ledger.Run
+	entries []ledger.Entry
+	lost    []ledger.Entry // entries that the ledger did not take
+	ledger  *ledger.Writer // nil for a run without a record
+	console *report.Console
+	closed  bool // the report is being written: what ends later is not in it
+}
+
+// set changes the facts that the report tells.
+func (r *record) set(change func(*ledger.Run)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.closed {
+		change(&r.facts)
+	}
+}
+
+// open begins the record of a run: its ledger, and its live view. The files of an older run in the folder get other names.
+func (r *record) open(w *workspace, targets, workers int) (err error) {
+	if r.ledger, err = ledger.Open(w.folder); err != nil {
+		return err
+	}
+	r.facts.Files = ledger.Files{
+		Ledger:  ledger.Text(w.relative(filepath.Join(w.folder, ledger.FileName))),
+		Summary: ledger.Text(w.relative(filepath.Join(w.folder, ledger.SummaryFileName))),
+		Logs:    ledger.Text(w.relative(w.logs)),
+	}
+	r.console = report.NewConsole(r.Info, r.screen, targets, workers)
+	r.saveForPost()
+	return nil
+}
+
+// Info prints a line.
+func (r *record) Info(message string) { r.actions.Info(message) }
+
+// Warn tells the user now, and in the report.
+func (r *record) Warn(message string) {
+	r.actions.Warning("eval-images", message)
+	r.set(func(f *ledger.Run) { f.Warnings = append(f.Warnings, message) })
+}
+
+// group folds what is printed until the function that it returns is called.
+func (r *record) group(title string) (end func()) {
+	r.actions.Group(title)
+	return r.actions.EndGroup
+}
+
+// timed reports how long a part of the run took, also when it failed.
+func (r *record) timed(name string, part func() error) error {
+	begin := time.Now()
+	err := part()
+	took := time.Since(begin)
+	r.Phase(name, took)
+	if err == nil {
+		r.Info(fmt.Sprintf("%s took %.1f s", name, took.Seconds()))
+	}
+	return err
+}
+
+// Phase adds the time of a part of the run.
+func (r *record) Phase(name string, took time.Duration) {
+	r.set(func(f *ledger.Run) { f.Phases = append(f.Phases, ledger.Phase{Name: name, Seconds: took.Seconds()}) })
+}
+
+// Started shows a target that got a slot.
+func (r *record) Started(t plan.Target) { r.console.Started(t) }
+
+// Stopped shows a target that gave its slot back.
+func (r *record) Stopped(t plan.Target) { r.console.Stopped(t) }
+
+// Waiting shows a failed attempt that is followed by another one.
+func (r *record) Waiting(t plan.Target, attempt int, err error, wait time.Duration) {
+	r.console.Waiting(t, attempt, err, wait)
+}
+
+// Ended records a target's outcome: in the ledger, in the log, and as an annotation when it failed.
+func (r *record) Ended(_ context.Context, out *outcome.Outcome) {
+	entry := ledger.FromOutcome(out)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return
+	}
+	r.entries = append(r.entries, entry)
+	r.console.Finished(out)
+	if err := r.ledger.Append(entry); err != nil {
+		if len(r.lost) == 0 { // a full disk takes none of the next ones either
+			r.actions.Warning("ledger", "The ledger cannot be written; it is tried again at the end: "+withHint(withDiskHint(err)))
+		}
+		r.lost = append(r.lost, entry)
+	}
+	// A cancel says itself why what it ended has failed.
+	if class := failure.ClassOf(out.Err); out.Status() == outcome.Failed && class != failure.ClassCancelled {
+		message := fmt.Sprintf("%s: %v\nhint: %s", class, out.Err, failure.Hint(class))
+		if out.LogPath != "" {
+			message += "\nlog: " + out.LogPath
+		}
+		r.actions.Error(entry.InstanceID, message)
+	}
+}
+
+// Reference records an image that rebases learn from.
+func (r *record) Reference(reference ledger.Reference) {
+	r.set(func(f *ledger.Run) { f.Rebase.References = append(f.Rebase.References, reference) })
+}
+
+// TreesCompared records that the references have equal files, but not one digest.
+func (r *record) TreesCompared() { r.set(func(f *ledger.Run) { f.Rebase.TreesCompared = true }) }
+
+// Verified records the comparison of an image with a native build.
+func (r *record) Verified(v ledger.Verified) {
+	if v.Result == ledger.VerifiedOK {
+		r.Info(fmt.Sprintf("%s is equal to a native build of it", v.Instance))
+	} else {
+		message := fmt.Sprintf("verify: %s is %s:", v.Instance, v.Result)
+		for _, difference := range v.Differences {
+			message += "\n" + difference
+		}
+		r.actions.Error(v.Instance, message)
+	}
+	r.set(func(f *ledger.Run) { f.Rebase.Verified = append(f.Rebase.Verified, v) })
+}
+
+// Pruned records a prune of the builder's cache.
+func (r *record) Pruned(begin time.Time, diskUsedPercent float64, freed int64) {
+	r.set(func(f *ledger.Run) {
+		f.Pruned = append(f.Pruned, ledger.Pruning{At: begin, DiskUsedPercent: diskUsedPercent, FreedBytes: freed})
+	})
+}
+
+// finish writes the report of a run, however it ended, and returns the exit code.
+func (r *record) finish(ctx context.Context, w *workspace, targets []plan.Target, err error) int {
+	cancelled := ctx.Err() != nil // asked once: what comes during the report changes nothing
+	if cancelled && r.ledger != nil {
+		r.addUnfinished(ctx, targets)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closed = true
+	r.facts.Finished, r.facts.Cancelled = time.Now(), cancelled
+	if err != nil && !cancelled {
+		text := ""
+		for i, one := range split(err) {
+			r.actions.Error("", withHint(one))
+			if i > 0 {
+				text += "\n"
+			}
+			text += withHint(one)
+		}
+		r.facts.SetupError = ledger.Text(text)
+	}
+	summary := ledger.Summarize(r.facts, r.entries)
+	if r.ledger != nil { // nothing was recorded by a run with a bad input, or one that could not even make its folders
+		r.writeFiles(w, &summary)
+	}
+	w.chownToOwner()
+	r.publish(&summary)
+	failed := summary.Failed + len(summary.Run.RecordErrors)
+	if summary.Run.VerifyFailed() {
+		failed++
+	}
+	return exitCode(cancelled, err, failed)
+}
+
+// addUnfinished gives every target of a cancelled run its line, also those that did not end in time.
+func (r *record) addUnfinished(ctx context.Context, targets []plan.Target) {
+	recorded := map[string]bool{}
+	r.mu.Lock()
+	for _, entry := range r.entries {
+		recorded[entry.InstanceID] = true
+	}
+	r.mu.Unlock()
+	for _, t := range targets {
+		if !recorded[t.InstanceID] {
+			now := time.Now()
+			err := &failure.Error{Class: failure.ClassCancelled, Err: fmt.Errorf("cancelled before it ended: %w", context.Cause(ctx))}
+			r.Ended(ctx, &outcome.Outcome{Target: t, Err: err, Started: now, Finished: now})
+		}
+	}
+}
+
+// writeFiles completes the ledger, and writes lock file and summary beside it.
+func (r *record) writeFiles(w *workspace, summary *ledger.Summary) {
+	r.addRecordError(summary, withDiskHint(r.completeLedger()))
+	lock := filepath.Join(w.folder, ledger.LockFileName)
+	err := ledger.WriteJSON(lock, report.LockFile(*summary, r.entries))
+	r.addRecordError(summary, withDiskHint(err))
+	if err == nil {
+		summary.Run.Files.LockFile = ledger.Text(w.relative(lock))
+	}
+	if err := ledger.WriteJSON(filepath.Join(w.folder, ledger.SummaryFileName), summary); err != nil {
+		r.addRecordError(summary, withDiskHint(err))
+		summary.Run.Files.Summary = ""
+	}
+}
+
+// completeLedger appends the lines that the ledger did not take before, perhaps because the disk was full, and closes it.
+func (r *record) completeLedger() error {
+	var failed []error
+	for _, entry := range r.lost {
+		if err := r.ledger.Append(entry); err != nil {
+			failed = append(failed, err)
+		}
+	}
+	err := r.ledger.Close()
+	if len(failed) > 0 {
+		return fmt.Errorf("%d of %d images are missing from the ledger: %w", len(failed), len(r.entries), failed[0])
+	}
+	return err
+}
+
+// addRecordError records why a part of the record was not written, if err says so. Such a run fails, whatever became of its
+// images: a reader of the record would take what it lacks for what did not happen.
+func (r *record) addRecordError(summary *ledger.Summary, err error) {
+	if err != nil {
+		r.actions.Error("record", withHint(err))
+		summary.Run.RecordErrors = append(summary.Run.RecordErrors, withHint(err))
+	}
+}
+
+// publish writes the outputs, and then the step summary, which says which of all other files could not be written.
+func (r *record) publish(summary *ledger.Summary) {
+	r.addRecordError(summary, r.writeOutputs(*summary))
+	r.addRecordError(summary, r.actions.Summary(report.Markdown(*summary)))
+	if !r.actions.InActions() && r.ledger != nil { // bad inputs have been printed already
+		fmt.Fprint(r.screen, "\n", report.Markdown(*summary))
+	}
+	r.saveReported()
+	r.actions.Flush()
+}
+
+func (r *record) writeOutputs(summary ledger.Summary) error {
+	var failed []error
+	outputs := report.Outputs(summary)
+	for _, output := range outputs {
+		if err := r.actions.Output(output[0], output[1]); err != nil {
+			failed = append(failed, err)
+		}
+	}
+	if len(failed) > 0 {
+		return fmt.Errorf("%d of %d outputs are missing: %w", len(failed), len(outputs), failed[0])
+	}
+	return nil
+}

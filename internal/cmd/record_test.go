@@ -1,0 +1,135 @@
+package cmd
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/OpenHands/eval-images/internal/config"
+	"github.com/OpenHands/eval-images/internal/ledger"
+	"github.com/OpenHands/eval-images/internal/outcome"
+	"github.com/OpenHands/eval-images/internal/plan"
+)
+
+// begunRecord is the record of a run that has found its two targets, and what the run has said.
+type begunRecord struct {
+	*record
+	work    *workspace
+	targets []plan.Target
+	said    bytes.Buffer
+}
+
+func beginRecord(t *testing.T) *begunRecord {
+	t.Helper()
+	r := &begunRecord{work: &workspace{root: t.TempDir()}}
+	for _, id := range []string{"a__a-1", "b__b-1"} {
+		r.targets = append(r.targets, plan.Target{InstanceID: id, BaseImage: "hub.test/" + id, Tags: []string{"images.test/eval:" + id}})
+	}
+	r.record = newRecord(Process{Stdout: &r.said}, nil)
+	r.facts.Planned, r.facts.PlannedTotal = len(r.targets), len(r.targets)
+	c := config.Config{BuildDir: "builds", Dataset: "a/b", Split: "test", MaxWorkers: 1}
+	if err := openRecord(c, len(r.targets), r.work, r.record); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// allBuilt records that the images of all targets are there.
+func (r *begunRecord) allBuilt(t *testing.T) {
+	t.Helper()
+	for _, target := range r.targets {
+		r.Ended(t.Context(), &outcome.Outcome{
+			Target: target, Tags: target.Tags, Digest: "sha256:" + strings.Repeat("0", 64), Strategy: outcome.Rebase,
+			Attempts: make([]outcome.Attempt, 1), Started: time.Now(), Finished: time.Now(),
+		})
+	}
+}
+
+// A ledger that takes no lines fails the run whose images are all there, unless it takes them at the end.
+func TestRunWhoseLedgerTakesNoLines(t *testing.T) {
+	cases := []struct {
+		name    string
+		recover bool
+		want    int
+		lines   int
+		verdict string
+	}{
+		{"to_the_end", false, ExitFailed, 0, "❌ **The record of this run is incomplete.** **All 2 images are there**"},
+		{"for_a_while", true, ExitOK, 2, "✅ **All 2 images are there**"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			if !inChild(t) {
+				return
+			}
+			r := beginRecord(t)
+			lift := limitFiles(t, 100) // bytes, less than a line has
+			r.allBuilt(t)
+			if c.recover {
+				lift()
+			}
+			code := r.finish(t.Context(), r.work, r.targets, nil)
+			lift()
+			if code != c.want {
+				t.Errorf("exit code %d, want %d", code, c.want)
+			}
+			entries, err := ledger.Read(filepath.Join(r.work.folder, ledger.FileName))
+			if err != nil || len(entries) != c.lines {
+				t.Errorf("the ledger has %d lines (%v), want %d", len(entries), err, c.lines)
+			}
+			said := r.said.String()
+			if !strings.Contains(said, "\n\n"+c.verdict) {
+				t.Errorf("the summary does not begin with %q:\n%s", c.verdict, said)
+			}
+			if n := strings.Count(said, "warning: ledger: "); n != 1 {
+				t.Errorf("%d warnings while images were made, want one", n)
+			}
+			if _, err := os.Stat(filepath.Join(r.work.folder, ledger.SummaryFileName)); (err == nil) != c.recover {
+				t.Errorf("the summary's file: %v", err)
+			}
+		})
+	}
+}
+
+// inChild runs the test in a process of its own, and fails with it. It tells whether this is that process. What changes a
+// whole process, such as a limit, would reach the log that go test keeps of a test's files.
+func inChild(t *testing.T) bool {
+	t.Helper()
+	const mark = "EVAL_IMAGES_TEST_CHILD"
+	if os.Getenv(mark) == t.Name() {
+		return true
+	}
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	child := exec.CommandContext(t.Context(), program, "-test.v", "-test.run=^"+strings.ReplaceAll(t.Name(), "/", "$/^")+"$")
+	child.Env = append(os.Environ(), mark+"="+t.Name())
+	out, err := child.CombinedOutput()
+	if err != nil || !bytes.Contains(out, []byte("--- PASS: "+t.Name())) {
+		t.Errorf("the child process ended with %v:\n%s", err, out)
+	}
+	return false
+}
+
+// limitFiles lets no file of this process grow beyond size bytes until lift is called, as a full disk does.
+func limitFiles(t *testing.T, size uint64) (lift func()) {
+	t.Helper()
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGXFSZ) // as main does
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	lift = func() { _ = syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit) }
+	t.Cleanup(lift)
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: size, Max: limit.Max}); err != nil {
+		t.Fatal(err)
+	}
+	return lift
+}

@@ -1,0 +1,282 @@
+// Package cmd is the program: the phases of a run in their order, and the other commands.
+package cmd
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/docker/go-units"
+
+	"github.com/OpenHands/eval-images/internal/actions"
+	"github.com/OpenHands/eval-images/internal/config"
+	"github.com/OpenHands/eval-images/internal/image"
+	"github.com/OpenHands/eval-images/internal/ledger"
+	"github.com/OpenHands/eval-images/internal/outcome"
+	"github.com/OpenHands/eval-images/internal/plan"
+	"github.com/OpenHands/eval-images/internal/registry"
+	"github.com/OpenHands/eval-images/internal/report"
+)
+
+// The program's exit codes.
+const (
+	ExitOK        = 0   // every image is there: built or skipped
+	ExitFailed    = 1   // some images failed, or the record of the run is incomplete
+	ExitBadInput  = 2   // an input is wrong; nothing was built
+	ExitSetup     = 3   // the SDK, the engine, the builder or the registry could not be used
+	ExitCancelled = 130 // SIGINT, SIGTERM or SIGHUP
+)
+
+// Process is what the program gets from the operating system.
+type Process struct {
+	Args    []string // without the program's name
+	Environ []string
+	Stdout  io.Writer
+	Stderr  io.Writer // gets the log where stdout is for a document
+	Dir     string    // the working directory; paths are relative to it outside of a runner
+}
+
+// Run is one whole run; its result is the program's exit code. The end of ctx cancels it: running builds are ended, and ledger,
+// summary and outputs are written all the same.
+func Run(ctx context.Context, p Process) int {
+	if len(p.Args) > 0 && p.Args[0] == mergeCommand {
+		return merge(p)
+	}
+	env := environment(p.Environ)
+	rec := newRecord(p, env)
+	work := &workspace{root: p.Dir}
+	if given := env.get("GITHUB_WORKSPACE"); given != "" && rec.actions.InActions() {
+		work.root = given
+	}
+	c, targets, err := readInputs(ctx, p.Args, env, work, rec, p.Stdout)
+	var bad badInput
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return ExitOK
+	case errors.As(err, &bad), err != nil && c.DryRun:
+		return rec.finish(ctx, work, targets, err)
+	case c.DryRun:
+		return dryRun(ctx, c, env, targets, work, rec)
+	}
+	var b *builder
+	defer func() { clean(ctx, work, b, rec) }()
+	// A run that could not read its dataset, or was cancelled meanwhile, has a record too.
+	err = errors.Join(err, withDiskHint(openRecord(c, len(targets), work, rec)))
+	if err == nil {
+		err = withDiskHint(work.makeTemporary())
+	}
+	if err == nil {
+		name := builderName(c.Builder, env)
+		b = &builder{config: c, env: env, environ: work.buildEnviron(env, name), work: work, record: rec, name: name}
+		err = untilCancelled(ctx, rec, func() error { return execute(ctx, c, env, targets, b, work, rec) })
+	}
+	return rec.finish(ctx, work, targets, err)
+}
+
+// clean removes what nobody needs after a run: its own builder, and the temporary files beside that.
+func clean(ctx context.Context, work *workspace, b *builder, rec *record) {
+	var builder sync.WaitGroup
+	if b != nil {
+		builder.Go(func() { b.remove(ctx) })
+	}
+	if left := work.clean(ctx); left != "" {
+		rec.Info(left)
+	}
+	builder.Wait()
+}
+
+// newRecord returns the record of a run that begins now.
+func newRecord(p Process, env environment) *record {
+	rec := &record{screen: report.NewScreen(p.Stdout, env.get)}
+	var log io.Writer = rec.screen
+	if config.PrintsJSON(p.Args) { // a plan in JSON has stdout for itself
+		if log = p.Stderr; log == nil {
+			log = io.Discard
+		}
+	}
+	rec.actions = actions.New(log, env.get)
+	rec.actions.Mask(env.get("HF_TOKEN"))
+	for _, secret := range []string{"registry-password", "base-registry-password", "hf-token"} {
+		rec.actions.Mask(rec.actions.Input(secret))
+	}
+	rec.facts.Started = time.Now()
+	return rec
+}
+
+func openRecord(c config.Config, targets int, work *workspace, rec *record) error {
+	if err := work.makeLogs(c); err != nil {
+		return err
+	}
+	return rec.open(work, targets, c.MaxWorkers)
+}
+
+// reportWithin is how long after a cancel the report waits for builds to end. A runner kills 10 s after its first signal
+// (actions/runner, ProcessInvoker.cs), and the files have to be complete well before.
+const reportWithin = 5 * time.Second
+
+// untilCancelled runs a part of the program that shows its images live, and stops waiting for it some time after a cancel.
+func untilCancelled(ctx context.Context, rec *record, part func() error) error {
+	ended := make(chan error, 1)
+	go func() { ended <- part() }()
+	go rec.console.Run(ctx)
+	defer rec.console.Close()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	rec.Info("cancelled: no further image is begun, and running builds are ended")
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(reportWithin):
+		return fmt.Errorf("reporting %s after the cancel without what had not ended by then: %w", reportWithin, context.Cause(ctx))
+	}
+}
+
+// execute is the run, top to bottom: set up the SDK, resolve the tags, find the missing images, check that they can be made,
+// and make them.
+func execute(ctx context.Context, c config.Config, env environment, targets []plan.Target, b *builder, work *workspace, rec *record) error {
+	if len(targets) == 0 { // as in the last of more shards than there are images
+		return nil
+	}
+	client, err := newRegistry(c, env, targets[0].BaseImage, work, rec)
+	if err != nil {
+		return err
+	}
+	s, err := setUpSDK(ctx, c, env, b.environ, work, rec)
+	if err != nil {
+		return err
+	}
+	defer s.pool.Close()
+	if targets, err = nameTargets(ctx, c, s, targets, rec); err != nil {
+		return err
+	}
+	if len(c.VerifyImages) > 0 {
+		return verifyImages(ctx, c, s, targets, client, b, work, rec)
+	}
+	missing, err := findMissing(ctx, c, targets, client, rec)
+	if err != nil || len(missing) == 0 || ctx.Err() != nil {
+		return errors.Join(err, ctx.Err())
+	}
+	if err := preflight(ctx, c, len(targets), client, b, rec); err != nil {
+		return err
+	}
+	settings := imageSettings(ctx, c, s, missing, mayRebase(c, len(targets)), b.environ, work, rec)
+	if settings.BaseStage == nil && !(settings.Strict && settings.NotRebased != "") { // each image needs the builder
+		if err := b.Reach(ctx); err != nil {
+			return err
+		}
+	}
+	maker := image.New(settings, client, s.pool, b, reporter{rec, b})
+	b.expect(len(missing))
+	err = rec.timed("build", func() error { return maker.All(ctx, missing) })
+	b.keeper().Wait()
+	if settings.BaseStage != nil {
+		rec.addRebaseFacts(maker.EvalBaseFacts(), client.Requests())
+	}
+	return errors.Join(ctx.Err(), err)
+}
+
+// connections is how many connections to one registry are kept for the next request. The library's transport keeps two, so
+// that most of many small requests at once would begin with a handshake.
+const connections = 32
+
+// newRegistry returns the client for registries. It writes the credentials to a Docker configuration of the run's own, which
+// only this user can read.
+func newRegistry(c config.Config, env environment, baseImage string, work *workspace, rec *record) (*registry.Client, error) {
+	var logins []registry.Login
+	add := func(reference string, given config.Credentials) {
+		if given.Username != "" {
+			logins = append(logins, registry.Login{Reference: reference, Username: given.Username, Password: given.Password})
+		}
+	}
+	add(baseImage, c.BaseRegistry)
+	add(c.Image, c.Registry)
+	inherited := env.get("DOCKER_CONFIG") // where a docker login before this run has left its credentials
+	if inherited == "" {
+		inherited = filepath.Join(env.get("HOME"), ".docker")
+	}
+	if _, err := os.Stat(inherited); err != nil {
+		inherited = ""
+	}
+	keychain, err := registry.WriteConfig(filepath.Join(work.temporary, dockerConfig), inherited, logins)
+	if err != nil {
+		return nil, err
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.MaxIdleConnsPerHost = connections
+	client := registry.New(keychain, transport)
+	client.Limit(registry.GitHub, registry.WritesPerMinute/float64(max(1, c.Shard.Count)), registry.Burst)
+	client.Copying, client.Pausing = rec.copying, rec.pausing
+	return client, nil
+}
+
+// findMissing records the targets that the registry has already, or does not tell of, and returns the others.
+func findMissing(ctx context.Context, c config.Config, targets []plan.Target, client *registry.Client, rec *record) (missing []plan.Target, err error) {
+	if c.ForceBuild {
+		return targets, nil
+	}
+	err = rec.timed("check-registry", func() (err error) {
+		var done []*outcome.Outcome
+		if missing, done, err = image.FindMissing(ctx, client, c.Image, targets, c.MaxRetries); err != nil {
+			return err
+		}
+		for _, out := range done {
+			rec.Ended(ctx, out)
+		}
+		return nil
+	})
+	if err == nil {
+		rec.Info(fmt.Sprintf("%d of %d images have to be built", len(missing), len(targets)))
+	}
+	return missing, err
+}
+
+// preflight makes sure, before the first image, that the registry will accept it. It also makes sure of the builder where one
+// is needed for certain: where references and eval-bases are there, images are made without one.
+func preflight(ctx context.Context, c config.Config, targets int, client *registry.Client, b *builder, rec *record) error {
+	defer rec.group("Check builder and registry")()
+	return rec.timed("preflight", func() error {
+		if !mayRebase(c, targets) || c.VerifyGiven && c.Verify > 0 {
+			if err := b.Reach(ctx); err != nil {
+				return err
+			}
+		}
+		return image.ProbePush(ctx, client, c.Image, "image", c.MaxRetries, rec)
+	})
+}
+
+// addRebaseFacts records what rebases needed.
+func (r *record) addRebaseFacts(facts image.EvalBaseFacts, requests map[string]int) {
+	r.set(func(f *ledger.Run) {
+		f.Rebase.EvalBasesMade, f.Rebase.EvalBasesReused, f.Rebase.Requests = facts.Made, facts.Reused, requests
+		if !facts.Oldest.IsZero() {
+			f.Rebase.OldestEvalBase = &facts.Oldest
+		}
+	})
+}
+
+// copying reports bytes that could not be mounted.
+func (r *record) copying(digest string, done, size int64) {
+	switch {
+	case done == 0:
+		r.Info(fmt.Sprintf("copying %s, %s, because the registry does not mount it", digest, units.HumanSize(float64(max(0, size)))))
+	case done == size:
+		r.set(func(f *ledger.Run) { f.Rebase.Copied += size })
+	default:
+		r.Info(fmt.Sprintf("copying %s: %s so far", digest, units.HumanSize(float64(done))))
+	}
+}
+
+// pausing reports a registry that asks to wait.
+func (r *record) pausing(host string, wait time.Duration) {
+	r.Info(fmt.Sprintf("%s asks to wait for %s: nothing is written there until then", host, wait.Round(time.Second)))
+}

@@ -1,0 +1,276 @@
+package cmd
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/OpenHands/eval-images/internal/config"
+	"github.com/OpenHands/eval-images/internal/docker"
+	"github.com/OpenHands/eval-images/internal/image"
+	"github.com/OpenHands/eval-images/internal/ledger"
+	"github.com/OpenHands/eval-images/internal/plan"
+	"github.com/OpenHands/eval-images/internal/rebase"
+	"github.com/OpenHands/eval-images/internal/sdk"
+	"github.com/OpenHands/eval-images/internal/sdk/closure"
+)
+
+// setUp is the SDK, where workers can use it.
+type setUp struct {
+	checkout sdk.Checkout
+	python   string // the interpreter that the SDK's build module runs in
+	sdist    sdk.Sdist
+	pool     *sdk.Pool
+}
+
+// setUpSDK brings the SDK to where workers can use it: checkout, environment, then the sdist beside the first worker's
+// import. Where the import lacks a module, it is tried once more with the packages of the SDK's whole workspace. A dry run
+// only asks for names, and needs no sdist. The caller closes the pool.
+func setUpSDK(ctx context.Context, c config.Config, env environment, buildEnviron []string, w *workspace, rec *record) (s setUp, err error) {
+	from, ref := c.SDKSource()
+	defer rec.group("Set up the SDK at " + ref + " of " + from)()
+	err = rec.timed("checkout", func() (err error) {
+		s.checkout, err = cloneSDK(ctx, c, env, w)
+		return err
+	})
+	if err != nil {
+		return s, err
+	}
+	rec.set(func(f *ledger.Run) { f.SDKSHA = ledger.Text(s.checkout.SHA) })
+	rec.Info(fmt.Sprintf("%s is %s", ref, s.checkout.SHA))
+
+	start := func(packages sdk.Packages) error {
+		var environment sdk.Environment
+		err := rec.timed("environment", func() (err error) {
+			environment, err = s.checkout.Environment(ctx, w.commands(env), packages)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		s.python = environment.Python
+		workers := c.MaxWorkers
+		if c.DryRun {
+			workers = 1
+		}
+		s.pool = sdk.NewPool(sdk.PoolOptions{
+			Checkout: s.checkout, Environment: environment, Size: workers, Dir: filepath.Join(w.temporary, "w"),
+			Environ: buildEnviron, CacheMode: c.CacheMode, LogPath: filepath.Join(w.logs, "workers.log"),
+		})
+		s.pool.Start(ctx)
+		return nil
+	}
+	if err := start(sdk.SDKPackage); err != nil {
+		return s, err
+	}
+	var foreign error
+	var sdist sync.WaitGroup
+	if !c.DryRun {
+		sdist.Go(func() { s.sdist, foreign = makeSdist(ctx, s.checkout, env, w, rec) })
+	}
+	description, err := importSDK(ctx, s.pool, rec)
+	sdist.Wait()
+	if sdk.LacksModule(err) && foreign == nil {
+		rec.Warn("The SDK does not import with the packages of openhands-sdk alone; installing all packages of its workspace: " + err.Error())
+		s.pool.Close()
+		if err := start(sdk.AllPackages); err != nil {
+			return s, err
+		}
+		description, err = importSDK(ctx, s.pool, rec)
+	}
+	if err = cmp.Or(foreign, err); err != nil {
+		s.pool.Close()
+		return s, err
+	}
+	if !c.DryRun {
+		warnOfOldSDK(description, c.CacheMode, rec)
+	}
+	return s, nil
+}
+
+// cloneSDK makes a checkout of our own of what sdk-path, or sdk-repository and sdk-ref, name. What the user can correct there
+// is a badInput.
+func cloneSDK(ctx context.Context, c config.Config, env environment, w *workspace) (checkout sdk.Checkout, err error) {
+	dir := filepath.Join(w.temporary, "sdk")
+	if c.SDKPath != "" {
+		checkout, err = sdk.CloneWorkTree(ctx, workTree(c, w), dir, w.commands(env))
+	} else {
+		checkout, err = sdk.Clone(ctx, sdk.Source{Repository: c.SDKRepository, Ref: c.SDKRef}, dir, w.commands(env))
+	}
+	var badRef *sdk.RefError
+	var badPath *sdk.PathError
+	if errors.As(err, &badRef) || errors.As(err, &badPath) {
+		err = badInput{err}
+	}
+	return checkout, err
+}
+
+// makeSdist makes the sdist. One that fails is only a warning: each image then makes its own. The error is that of an sdist of
+// something else, which ends the run.
+func makeSdist(ctx context.Context, checkout sdk.Checkout, env environment, w *workspace, rec *record) (made sdk.Sdist, err error) {
+	err = rec.timed("sdist", func() (err error) {
+		made, err = checkout.Sdist(ctx, w.commands(env), filepath.Join(w.temporary, sdistFolder))
+		return err
+	})
+	if errors.Is(err, sdk.ErrForeignSdist) {
+		return made, err
+	}
+	if err != nil && ctx.Err() == nil {
+		rec.Warn("The sdist could not be built ahead; each image builds its own: " + err.Error())
+	}
+	rec.set(func(f *ledger.Run) {
+		f.Sdist = ledger.Sdist{SHA256: ledger.Text(made.SHA256), Seconds: made.Duration.Seconds()}
+		if err != nil {
+			f.Sdist.Error = ledger.Text(err.Error())
+		}
+	})
+	return made, nil
+}
+
+// importSDK waits for the first worker's import.
+func importSDK(ctx context.Context, pool *sdk.Pool, rec *record) (description sdk.Description, err error) {
+	err = rec.timed("import", func() (err error) {
+		description, err = pool.Describe(ctx)
+		return err
+	})
+	rec.set(func(f *ledger.Run) {
+		f.SDKVersion, f.Seam = ledger.Text(description.SDKVersion), ledger.Text(description.Seam)
+	})
+	return description, err
+}
+
+// warnOfOldSDK says what this SDK lacks of what the run would use.
+func warnOfOldSDK(description sdk.Description, cacheMode string, rec *record) {
+	if description.Seam == sdk.SeamNone {
+		rec.Warn("This SDK takes no prebuilt sdist; each image builds its own.")
+	}
+	if !description.CacheModes && cacheMode != "max" {
+		rec.Warn(fmt.Sprintf("This SDK ignores cache-mode %s (it came with 1.15.0): every push exports its cache in mode max.", cacheMode))
+	}
+}
+
+// nameTargets completes the targets with what only the SDK knows: the tags. An error in the inputs that shows here is still a
+// badInput, and nothing was built.
+func nameTargets(ctx context.Context, c config.Config, s setUp, targets []plan.Target, rec *record) ([]plan.Target, error) {
+	targets, err := plan.WithTags(targets, c.CustomTagTemplate, plan.Values{
+		SDKDockerfileSHA256: s.checkout.DockerfileSHA256, Options: c.SDKOptions,
+	})
+	if err != nil {
+		return nil, badInput{err}
+	}
+	requests := make([]sdk.Request, len(targets))
+	for i, t := range targets {
+		requests[i] = commonRequest(c, s)
+		requests[i].BaseImage, requests[i].CustomTag = t.BaseImage, t.CustomTag
+	}
+	var names [][]string
+	err = rec.timed("resolve-tags", func() (err error) {
+		names, err = s.pool.Names(ctx, requests)
+		return err
+	})
+	var option *sdk.OptionError
+	if errors.As(err, &option) {
+		return nil, badInput{err}
+	}
+	if err != nil {
+		return nil, err
+	}
+	for i := range targets {
+		targets[i].Tags = names[i]
+	}
+	if err := plan.CheckTags(targets); err != nil {
+		return nil, badInput{err}
+	}
+	prefix, found := plan.ImageTagPrefix(targets)
+	if variable := c.Benchmark.PrefixVariable; !found && variable != "" {
+		rec.Warn("No " + variable + " leads an evaluation to all of these tags: custom-tag-template must be {instance_tag}, or end in -{instance_tag}, for that.")
+	}
+	rec.set(func(f *ledger.Run) { f.ImageTagPrefix = ledger.Text(prefix) })
+	return targets, nil
+}
+
+// commonRequest is what all images have in common.
+func commonRequest(c config.Config, s setUp) sdk.Request {
+	options := map[string]string{}
+	for _, o := range c.SDKOptions {
+		options[o.Name] = o.Value
+	}
+	return sdk.Request{Image: c.Image, Target: c.Target, Options: options, Sdist: s.sdist.Path, Timeout: c.ImageTimeout}
+}
+
+// imageSettings are the settings of the run's images, which may be rebased or not.
+func imageSettings(ctx context.Context, c config.Config, s setUp, targets []plan.Target, mayRebase bool, buildEnviron []string, w *workspace, rec *record) image.Settings {
+	settings := image.Settings{
+		Repository: c.Image, EvalBaseRepository: c.EvalBaseImage, SHA: s.checkout.SHA, Request: commonRequest(c, s),
+		Strict: c.Strategy == config.StrategyRebase, Force: c.ForceBuild, MaxWorkers: c.MaxWorkers, MaxRetries: c.MaxRetries,
+		ImageTimeout: c.ImageTimeout, EvalBaseMaxAge: c.EvalBaseMaxAge, Verify: c.Verify, VerifyTree: c.VerifyTree,
+		Python: s.python, Workspace: w.root, Logs: w.logs, Environ: buildEnviron,
+	}
+	dockerfile, err := s.checkout.Dockerfile()
+	if err != nil {
+		rec.Warn("A failure of a stage that all images share cannot be told from another: " + err.Error())
+	}
+	settings.OwnStages = docker.OwnStages(dockerfile)
+	if !mayRebase {
+		return settings
+	}
+	stage, err := findBaseStage(ctx, c, s, targets[0].BaseImage, rec)
+	var refusal *rebase.Refusal
+	switch {
+	case err == nil:
+		settings.BaseStage = &stage
+	case errors.As(err, &refusal):
+		settings.NotRebased = refusal.Reason
+	default:
+		settings.NotRebased = err.Error()
+	}
+	if err != nil && !settings.Strict && ctx.Err() == nil {
+		rec.Warn("No image of this run is rebased: " + settings.NotRebased)
+	}
+	return settings
+}
+
+// mayRebase tells whether images of a run may be rebased. A run of one target builds it natively: there is nothing to learn
+// from.
+func mayRebase(c config.Config, targets int) bool {
+	return c.Strategy != config.StrategyNative && targets > 1
+}
+
+// findBaseStage asks the SDK what its base stage is made of. A *rebase.Refusal says that no image of this run can be rebased.
+func findBaseStage(ctx context.Context, c config.Config, s setUp, baseImage string, rec *record) (stage image.BaseStage, err error) {
+	dockerfile, err := s.checkout.Dockerfile()
+	if err != nil {
+		return stage, err
+	}
+	if !closure.DirectlyOn([]byte(dockerfile), c.Target, image.BaseStageTarget) {
+		return stage, fmt.Errorf("this SDK does not build target %s directly on %s", c.Target, image.BaseStageTarget)
+	}
+	taken, err := closure.TakenBy([]byte(dockerfile), c.Target)
+	if err != nil {
+		return stage, err
+	}
+	common := commonRequest(c, s)
+	asked, err := s.pool.Capture(ctx, image.BaseStageRequest(common, c.EvalBaseImage, "unknown", baseImage, "key"))
+	if err != nil {
+		return stage, fmt.Errorf("the SDK does not tell how it builds %s: %w", image.BaseStageTarget, err)
+	}
+	key, err := closure.Of(closure.Inputs{
+		Dockerfile: []byte(asked.Dockerfile), Args: asked.Args, Context: os.DirFS(asked.Dir), Target: image.BaseStageTarget, Platform: image.Platform,
+	})
+	if err != nil {
+		return stage, err
+	}
+	if key.WholeFile {
+		rec.Warn("Eval-bases are made anew with every change of the SDK's Dockerfile: " + key.Why)
+	}
+	told, _ := json.Marshal([]any{common.Options, common.Target, key.Hash}) // such values always encode
+	sum := sha256.Sum256(told)
+	return image.BaseStage{Key: key, Taken: rebase.Taken(taken), Set: hex.EncodeToString(sum[:])[:16]}, nil
+}

@@ -1,0 +1,63 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/OpenHands/eval-images/internal/config"
+	"github.com/OpenHands/eval-images/internal/image"
+	"github.com/OpenHands/eval-images/internal/ledger"
+	"github.com/OpenHands/eval-images/internal/plan"
+	"github.com/OpenHands/eval-images/internal/registry"
+)
+
+// verifyImages is the command verify: it builds the images that were named natively, and compares.
+func verifyImages(ctx context.Context, c config.Config, s setUp, targets []plan.Target, client *registry.Client, b *builder, work *workspace, rec *record) error {
+	rec.set(func(f *ledger.Run) { f.PlannedTotal, f.Planned = 0, 0 }) // no image is asked for
+	chosen, err := targetsOf(ctx, c.VerifyImages, targets, client)
+	if err != nil {
+		return badInput{err}
+	}
+	if err := b.Reach(ctx); err != nil {
+		return err
+	}
+	settings := imageSettings(ctx, c, s, targets, false, b.environ, work, rec)
+	maker := image.New(settings, client, s.pool, b, reporter{rec, b})
+	return rec.timed("verify", func() error {
+		var all sync.WaitGroup
+		for i, t := range chosen {
+			all.Go(func() { maker.VerifyImage(ctx, t, i+1, c.VerifyImages[i]) })
+		}
+		all.Wait()
+		return nil
+	})
+}
+
+// targetsOf finds the targets that have the images: by a tag, or by the digest on which a tag is.
+func targetsOf(ctx context.Context, images []string, targets []plan.Target, client *registry.Client) ([]plan.Target, error) {
+	chosen := make([]plan.Target, len(images))
+	var unknown []error
+	for i, given := range images {
+		found := slices.IndexFunc(targets, func(t plan.Target) bool { return slices.Contains(t.Tags, given) })
+		if _, digest, byDigest := strings.Cut(given, "@"); byDigest {
+			outcomes, _ := image.Present(ctx, client, targets)
+			for at, out := range outcomes {
+				if out.Digest == digest {
+					found = at
+				}
+			}
+		}
+		if found < 0 {
+			unknown = append(unknown, &config.InputError{
+				Input: config.VerifyCommand, Problem: config.Quote(given) + " is none of the images that these inputs make",
+				Fix: "give the sdk-ref, benchmark and sdk-options that it was made with",
+			})
+			continue
+		}
+		chosen[i] = targets[found]
+	}
+	return chosen, errors.Join(unknown...)
+}

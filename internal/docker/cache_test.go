@@ -1,0 +1,243 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+const gigabytes = 1_000_000_000
+
+// keeper is a CacheKeeper with its Storage and its CacheReporter. The disk is 70% full with a cache of 80 GB, and a prune frees
+// 20 GB.
+type keeper struct {
+	*CacheKeeper
+	used, size     int64
+	usedErr        error
+	sizeErr        error
+	pruneErr       error
+	takes          time.Duration // a look at the cache, or a prune
+	mu             sync.Mutex
+	looks          int
+	kept           []int64 // by each prune
+	pruned         int     // prunes that were reported
+	said, warnings []string
+}
+
+func newKeeper() *keeper {
+	k := &keeper{used: 70, size: 80 * gigabytes}
+	k.CacheKeeper = &CacheKeeper{Storage: k, Reporter: k, Batch: 2, Threshold: 60, Keep: 60 * gigabytes, DiskVisible: true}
+	return k
+}
+
+func (k *keeper) DiskUsed() (float64, error) { return float64(k.used), k.usedErr }
+
+func (k *keeper) CacheSize(context.Context) (int64, error) {
+	k.mu.Lock()
+	k.looks++
+	k.mu.Unlock()
+	return k.size, k.sizeErr
+}
+
+func (k *keeper) Prune(_ context.Context, keep int64) (int64, error) {
+	time.Sleep(k.takes)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.pruneErr == nil {
+		k.kept = append(k.kept, keep)
+	}
+	return 20 * gigabytes, k.pruneErr
+}
+
+func (k *keeper) Info(message string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.said = append(k.said, message)
+}
+
+func (k *keeper) Warn(message string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.warnings = append(k.warnings, message)
+}
+
+func (k *keeper) Pruned(time.Time, float64, int64) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.pruned++
+}
+
+func TestLookPrunesACacheThatIsTooLargeOnAFullDisk(t *testing.T) {
+	cases := []struct {
+		name   string
+		change func(*keeper)
+		kept   []int64
+		says   string
+		warns  string
+	}{
+		{"above the threshold", func(*keeper) {}, []int64{60 * gigabytes}, "freed 20GB", ""},
+		{"below it", func(k *keeper) { k.used = 60 }, nil, "60% of the engine's disk is used", ""},
+		{"never", func(k *keeper) { k.Threshold, k.used = 100, 100 }, nil, "100%", ""},
+		{"a small cache", func(k *keeper) { k.Keep = 90 * gigabytes }, nil, "below keep-storage-gb (90GB) is not pruned", ""},
+		{"no disk in sight", func(k *keeper) { k.DiskVisible = false }, nil, "holds 80GB; its disk cannot be seen from here", ""},
+		{"a buildkitd at an address", func(k *keeper) { k.Remote = true }, nil, "and not then", ""},
+		{"no disk", func(k *keeper) { k.usedErr = errors.New("gone") }, nil, "", "gone"},
+		{"no cache", func(k *keeper) { k.sizeErr = errors.New("no builder") }, nil, "", "no builder"},
+		{"a prune that fails", func(k *keeper) { k.pruneErr = errors.New("busy") }, nil, "pruning it down", "busy"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			k := newKeeper()
+			c.change(k)
+			k.Batch = 1
+			k.ImageEnded(t.Context(), 1)
+			k.Wait()
+			if diff := cmp.Diff(c.kept, k.kept); diff != "" {
+				t.Errorf("prunes (-want +got):\n%s", diff)
+			}
+			if said := strings.Join(k.said, "\n"); !strings.Contains(said, c.says) {
+				t.Errorf("it said %q, want %q in it", said, c.says)
+			}
+			warned := strings.Join(k.warnings, "\n")
+			if !strings.Contains(warned, c.warns) || (warned == "") != (c.warns == "") {
+				t.Errorf("it warned %q, want %q in it", warned, c.warns)
+			}
+			if k.pruned != len(c.kept) {
+				t.Errorf("%d prunes were reported, want %d", k.pruned, len(c.kept))
+			}
+		})
+	}
+}
+
+func TestALookFollowsEachBatch(t *testing.T) {
+	cases := []struct {
+		name              string
+		images, batch     int
+		temporary, cancel bool
+		looks             int
+	}{
+		{"every second of five", 5, 2, false, false, 2},
+		{"also after the last, for whoever uses the builder next", 4, 2, false, false, 2},
+		{"not after the last of a builder that goes with the run", 4, 2, true, false, 1},
+		{"none in a small run", 3, 15, false, false, 0},
+		{"none in a cancelled run", 4, 1, false, true, 0},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			k := newKeeper()
+			k.Batch, k.Temporary = c.batch, c.temporary
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			if c.cancel {
+				cancel()
+			}
+			for i := range c.images {
+				k.ImageEnded(ctx, c.images-1-i)
+				k.Wait()
+			}
+			if k.pruned != c.looks {
+				t.Errorf("%d looks, want %d", k.pruned, c.looks)
+			}
+		})
+	}
+}
+
+// slowCache takes half a minute to tell its size.
+type slowCache struct{ *keeper }
+
+func (s slowCache) CacheSize(ctx context.Context) (int64, error) {
+	time.Sleep(30 * time.Second)
+	_, _ = s.keeper.CacheSize(ctx)
+	return 0, nil
+}
+
+func TestImagesDoNotWaitForALook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKeeper()
+		k.Storage = slowCache{k}
+		begin := time.Now()
+		for i := range 8 {
+			k.ImageEnded(t.Context(), 7-i)
+		}
+		if took := time.Since(begin); took != 0 {
+			t.Errorf("it took %s", took)
+		}
+		k.Wait()
+		if k.looks != 1 {
+			t.Errorf("%d looks at once, want 1", k.looks)
+		}
+	})
+}
+
+func TestPruneForAFullDiskLeavesHalfOfASmallCache(t *testing.T) {
+	cases := []struct {
+		name string
+		size int64
+		keep int64
+	}{
+		{"a large cache", 200, 60},
+		{"one below keep-storage-gb", 50, 25},
+		{"one a little above it", 62, 31},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			k := newKeeper()
+			k.size = c.size * gigabytes
+			if err := k.CacheKeeper.Prune(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff([]int64{c.keep * gigabytes}, k.kept); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestPruneLeavesTheCacheOfABuildkitdAtAnAddress(t *testing.T) {
+	k := newKeeper()
+	k.Remote = true
+	if err := k.CacheKeeper.Prune(t.Context()); err == nil || len(k.kept) > 0 {
+		t.Errorf("Prune = %v and %d prunes, want an error and none", err, len(k.kept))
+	}
+}
+
+func TestOnePruneAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKeeper()
+		k.takes = time.Minute
+		ended := make(chan time.Duration, 8)
+		begin := time.Now()
+		for range 8 {
+			go func() {
+				if err := k.CacheKeeper.Prune(t.Context()); err != nil {
+					t.Error(err)
+				}
+				ended <- time.Since(begin)
+			}()
+		}
+		impatient, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		synctest.Wait()
+		if err := k.CacheKeeper.Prune(impatient); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("a caller whose time is over got %v", err)
+		}
+		for range 8 {
+			if took := <-ended; took != time.Minute {
+				t.Errorf("a caller waited %s, want until the one prune's end", took)
+			}
+		}
+		if len(k.kept) != 1 {
+			t.Errorf("%d prunes for 8 callers, want 1", len(k.kept))
+		}
+		_ = k.CacheKeeper.Prune(t.Context())
+		if len(k.kept) != 2 {
+			t.Error("a later caller gets no prune")
+		}
+	})
+}

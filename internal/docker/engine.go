@@ -1,0 +1,93 @@
+// Package docker reaches the Docker Engine and the BuildKit builders that run on it or beside it.
+package docker
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/filters"
+	"github.com/docker/docker/client"
+)
+
+// answerWithin bounds one call to the engine; a healthy one answers in milliseconds.
+const answerWithin = 20 * time.Second
+
+// Unavailable is a part of the runner that a build needs and that does not answer.
+type Unavailable struct {
+	// Part is what was looked for: "Docker Engine at unix:///var/run/docker.sock".
+	Part string
+	Err  error
+	hint string
+}
+
+func (e *Unavailable) Error() string { return fmt.Sprintf("reaching %s: %s", e.Part, e.Err) }
+
+// Unwrap gives the cause.
+func (e *Unavailable) Unwrap() error { return e.Err }
+
+// Hint says what to do about it.
+func (e *Unavailable) Hint() string { return e.hint }
+
+// Engine is a Docker Engine that has answered.
+type Engine struct {
+	api *client.Client
+	// Version is the engine's own word, "20.10.24"; APIVersion what client and engine agreed on.
+	Version, APIVersion string
+}
+
+// Connect reaches the engine at host, "" being the default socket, and agrees on an API version (from 1.24 on, so
+// Docker 20.10 and newer answer). The error is an *Unavailable.
+func Connect(ctx context.Context, host string) (*Engine, error) {
+	if host == "" {
+		host = client.DefaultDockerHost
+	}
+	fail := func(err error) (*Engine, error) {
+		return nil, &Unavailable{Part: "the Docker Engine at " + host, Err: err, hint: "run on a machine with Docker " +
+			"and its socket at /var/run/docker.sock (GitHub-hosted Linux runners have it, container-hook runners on " +
+			"Kubernetes do not), or pass builder: unix://... or tcp://... to use a BuildKit without an engine"}
+	}
+	api, err := client.NewClientWithOpts(client.WithHost(host), client.WithAPIVersionNegotiation())
+	if err != nil {
+		return fail(err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	version, err := api.ServerVersion(ctx)
+	if err != nil {
+		api.Close()
+		return fail(err)
+	}
+	return &Engine{api: api, Version: version.Version, APIVersion: api.ClientVersion()}, nil
+}
+
+// Close gives the connections back.
+func (e *Engine) Close() error { return e.api.Close() }
+
+// buildx names the container of a docker-container builder's first node so (docker/buildx, driver/docker-container).
+const containerPrefix, firstNode = "/buildx_buildkit_", "0"
+
+// builders lists the names of the docker-container builders that have a container on this engine.
+func (e *Engine) builders(ctx context.Context) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	containers, err := e.api.ContainerList(ctx, container.ListOptions{
+		All:     true,
+		Filters: filters.NewArgs(filters.Arg("name", strings.TrimPrefix(containerPrefix, "/"))),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("listing the engine's builders: %w", err)
+	}
+	var names []string
+	for _, c := range containers {
+		for _, n := range c.Names {
+			name, isBuilder := strings.CutPrefix(n, containerPrefix)
+			if name, isFirst := strings.CutSuffix(name, firstNode); isBuilder && isFirst {
+				names = append(names, name)
+			}
+		}
+	}
+	return names, nil
+}

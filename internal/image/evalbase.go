@@ -1,0 +1,317 @@
+package image
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+
+	"github.com/OpenHands/eval-images/internal/docker"
+	"github.com/OpenHands/eval-images/internal/failure"
+	"github.com/OpenHands/eval-images/internal/outcome"
+	"github.com/OpenHands/eval-images/internal/plan"
+	"github.com/OpenHands/eval-images/internal/rebase"
+	"github.com/OpenHands/eval-images/internal/registry"
+	"github.com/OpenHands/eval-images/internal/sdk"
+	"github.com/OpenHands/eval-images/internal/sdk/closure"
+)
+
+// BaseStageTarget is the stage of the SDK's Dockerfile that eval-bases are made of. The name is one of the targets of the
+// SDK's BuildOptions.
+const BaseStageTarget = "base-image-minimal"
+
+// BaseStage identifies what the SDK's stage base-image-minimal is made of.
+type BaseStage struct {
+	// Key is everything that the stage can see, beside the base image. It gives the keys of eval-bases.
+	Key closure.BaseKey
+	// Taken is what the target's stage takes in of the base stage.
+	Taken rebase.Taken
+	// Set is a hash of everything that decides, beside commit and base image, what an image is. It names references.
+	Set string
+}
+
+// EvalBaseTag is the tag of the eval-base with this key.
+func EvalBaseTag(key string) string { return "eval-base-" + key }
+
+// EvalBaseFacts are what a run did with eval-bases.
+type EvalBaseFacts struct {
+	Made, Reused int
+	// Oldest is when the oldest of those reused was made; zero where none was.
+	Oldest time.Time
+}
+
+// evalBases is what a run knows of its eval-bases.
+type evalBases struct {
+	canary  *Canary
+	making  singleflight.Group // by key
+	ready   chan struct{}      // closed when references may begin: see answered
+	mu      sync.Mutex
+	waitFor int             // targets that have to be answered
+	done    map[string]bool // targets that were answered, by instance
+	made    map[string]bool // by key
+	reused  map[string]time.Time
+}
+
+func newEvalBases() *evalBases {
+	return &evalBases{
+		canary: NewCanary(), ready: make(chan struct{}),
+		done: map[string]bool{}, made: map[string]bool{}, reused: map[string]time.Time{},
+	}
+}
+
+// expect sets for how many targets an eval-base will be looked for.
+func (b *evalBases) expect(targets int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.waitFor = targets
+	b.openWhenReady()
+}
+
+// answered says that a target has its eval-base, or does without one for now. References begin when the first eval-base was
+// made, or when no target needs one that has to be made: then the stage that all images share is in the builder's cache, if
+// this run needs it.
+func (b *evalBases) answered(t plan.Target) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.done[t.InstanceID] = true
+	b.openWhenReady()
+}
+
+// openWhenReady needs the lock.
+func (b *evalBases) openWhenReady() {
+	if len(b.made) == 0 && len(b.done) < b.waitFor {
+		return
+	}
+	select {
+	case <-b.ready:
+	default:
+		close(b.ready)
+	}
+}
+
+func (b *evalBases) addMade(key string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.made[key] = true
+	b.openWhenReady()
+}
+
+func (b *evalBases) isMade(key string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.made[key]
+}
+
+// addReused notes a target that uses an eval-base of an earlier run.
+func (b *evalBases) addReused(t plan.Target, key string, created time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.made[key] {
+		b.reused[t.InstanceID] = created
+	}
+}
+
+// EvalBaseFacts returns what is known so far.
+func (m *Maker) EvalBaseFacts() EvalBaseFacts {
+	b := m.bases
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	f := EvalBaseFacts{Made: len(b.made), Reused: len(b.reused)}
+	for _, created := range b.reused {
+		if !created.IsZero() && (f.Oldest.IsZero() || created.Before(f.Oldest)) {
+			f.Oldest = created
+		}
+	}
+	return f
+}
+
+// evalBase returns the target's eval-base, which was found by the decision or is made now. A *rebase.Refusal says that the
+// image cannot be rebased on it; other errors are a *failure.Error.
+func (m *Maker) evalBase(ctx context.Context, t plan.Target, d Decision, out *outcome.Outcome) (FetchedImage, error) {
+	defer m.bases.answered(t)
+	if d.base == "" { // its base image has to be made first, and only then has a digest
+		base, err := m.pipBase(ctx, t, out)
+		if err != nil {
+			return FetchedImage{}, err
+		}
+		err = m.lookUps.do(ctx, func() (err error) {
+			defer addTime(&out.Check, time.Now())
+			if d, err = m.decideOn(ctx, base); err != nil {
+				return err
+			}
+			return m.readEvalBase(ctx, &d)
+		})
+		if err != nil {
+			return FetchedImage{}, err
+		}
+	}
+	if d.evalBase != nil {
+		created, _ := rebase.CreatedAt(d.evalBase.Manifest)
+		m.bases.addReused(t, d.key, created)
+		return *d.evalBase, nil
+	}
+	if err := m.makeEvalBase(ctx, t, d, out); err != nil {
+		return FetchedImage{}, err
+	}
+	var made FetchedImage
+	err := m.lookUps.do(ctx, func() (err error) {
+		defer addTime(&out.Check, time.Now())
+		made, err = Fetch(ctx, m.registry, m.EvalBaseRepository+":"+d.EvalBase)
+		return err
+	})
+	if err == nil {
+		err = rebase.IsRebasable(made.Manifest)
+	}
+	return made, registryFailure(ctx, "reading the eval-base that was made", err)
+}
+
+// makeEvalBase makes an eval-base once, for all targets that ask for it: also for one that looked before it was there, and
+// asks when it is. The failure of one attempt is the failure of every target that waits for it; each may try again.
+func (m *Maker) makeEvalBase(ctx context.Context, t plan.Target, d Decision, out *outcome.Outcome) error {
+	log, err, shared := m.bases.making.Do(d.key, func() (any, error) {
+		if m.bases.isMade(d.key) {
+			return out.LogPath, nil
+		}
+		if err := m.mayPushEvalBases(ctx); err != nil {
+			return out.LogPath, err
+		}
+		err := m.bases.canary.Do(ctx, m.retries, out, func() error {
+			return m.inSlot(ctx, t, func() error {
+				if err := m.bases.canary.Broken(); err != nil {
+					return err
+				}
+				return m.buildEvalBase(ctx, t, d, out)
+			})
+		})
+		if err == nil {
+			m.bases.addMade(d.key)
+		}
+		return out.LogPath, err
+	})
+	if shared && err != nil {
+		out.LogPath, _ = log.(string)
+	}
+	return err
+}
+
+// buildEvalBase has the SDK build the base stage on the base image, looks into it, and gives it the tag of its key only then:
+// what has that tag is complete, and was inspected.
+func (m *Maker) buildEvalBase(ctx context.Context, t plan.Target, d Decision, out *outcome.Outcome) error {
+	response, err := m.sdkBuild(ctx, sdkBuild{
+		Request: m.baseStageRequest(m.EvalBaseRepository, "unknown", d.base, d.key), What: "eval-base, ", Log: m.logOf(t.InstanceID, ""),
+	}, out)
+	if err != nil {
+		return err
+	}
+	defer addTime(&out.Build, time.Now())
+	verdict, err := m.inspect(ctx, d.base, response.Tags[0], m.logOf(t.InstanceID, ""))
+	if err != nil {
+		return fmt.Errorf("inspecting the eval-base: %w", err)
+	}
+	built, err := Fetch(ctx, m.registry, response.Tags[0])
+	if err == nil {
+		base, digest, _ := strings.Cut(d.base, "@")
+		marked := rebase.Mark(built.Image, verdict, base, digest, time.Now())
+		err = m.registry.PutManifest(ctx, m.EvalBaseRepository+":"+d.EvalBase, registry.Manifest{MediaType: marked.MediaType, Raw: marked.Manifest})
+	}
+	return registryFailure(ctx, "tagging the eval-base", err)
+}
+
+// baseStageRequest asks the SDK for its base stage, which needs no sdist.
+func (m *Maker) baseStageRequest(image, gitSHA, baseImage, customTag string) sdk.Request {
+	return BaseStageRequest(m.Request, image, gitSHA, baseImage, customTag)
+}
+
+// BaseStageRequest is the request for the SDK's base stage, which needs no sdist. An empty gitSHA is the run's commit.
+func BaseStageRequest(common sdk.Request, image, gitSHA, baseImage, customTag string) sdk.Request {
+	common.Target, common.Image, common.GitSHA, common.Sdist = BaseStageTarget, image, gitSHA, ""
+	common.BaseImage, common.CustomTag = baseImage, customTag
+	return common
+}
+
+// The user that the agent's files belong to, by the SDK's Dockerfile (ARG USERNAME, UID, GID). COPY asks the image's own
+// /etc/passwd and /etc/group for the numbers.
+const agentUser, agentUID, agentGID = "openhands", "10001", "10001"
+
+// inspect looks, on the builder, into a base image and the base stage that was built on it, and returns a mark: whether the
+// agent's layers would land on it as a build's COPY does.
+func (m *Maker) inspect(ctx context.Context, baseImage, built, log string) (mark string, err error) {
+	folder, err := os.MkdirTemp("", "eval-base-")
+	if err != nil {
+		return "", ofMachine(err)
+	}
+	defer os.RemoveAll(folder)
+	args := []string{"--platform", Platform, "--output", "type=local,dest=" + folder}
+	if err := docker.Build(ctx, m.Environ, log, args, inspectDockerfile(baseImage, built), baseImage); err != nil {
+		return "", err
+	}
+	paths, err := os.ReadFile(filepath.Join(folder, "paths"))
+	if err != nil {
+		return "", ofMachine(err)
+	}
+	if found := strings.TrimSpace(string(paths)); found != "" {
+		return rebase.MarkRefused + "its base image has " + strings.ReplaceAll(found, "\n", ", "), nil
+	}
+	mark, err = checkUser(filepath.Join(folder, "passwd"), filepath.Join(folder, "group"))
+	return mark, ofMachine(err)
+}
+
+// ofMachine is the error of a file operation as a *failure.Error: a full disk is worth another attempt.
+func ofMachine(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &failure.Error{Class: diskOr(failure.ClassUnknown, err.Error()), Err: err}
+}
+
+// inspectDockerfile looks for what the agent's layers would land on. The base image needs a shell for it, as for the SDK's
+// stages.
+func inspectDockerfile(base, built string) string {
+	return `FROM ` + base + ` AS base
+USER 0
+RUN ["/bin/sh", "-c", "for path in /agent-server /acp-node; do if [ -L $path ]; then echo $path as a symbolic link; elif [ -d $path ]; then echo $path as a folder; elif [ -e $path ]; then echo $path as a file; fi; done >/eval-images-paths"]
+FROM ` + built + ` AS made
+FROM scratch
+COPY --from=base /eval-images-paths /paths
+COPY --from=made /etc/passwd /passwd
+COPY --from=made /etc/group /group
+`
+}
+
+// checkUser checks the numbers of the agent's user and group.
+func checkUser(passwd, group string) (mark string, err error) {
+	fields, err := account(passwd, agentUser)
+	if err != nil {
+		return "", err
+	}
+	if len(fields) < 4 || fields[2] != agentUID {
+		return rebase.MarkRefused + fmt.Sprintf("its user %s has not the uid %s", agentUser, agentUID), nil
+	}
+	fields, err = account(group, agentUser)
+	if err != nil {
+		return "", err
+	}
+	if len(fields) < 3 || fields[2] != agentGID {
+		return rebase.MarkRefused + fmt.Sprintf("its group %s has not the gid %s", agentUser, agentGID), nil
+	}
+	return rebase.MarkPlain, nil
+}
+
+// account returns the fields of the first line for name in a file such as /etc/passwd, or none.
+func account(path, name string) ([]string, error) {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	for line := range strings.Lines(string(content)) {
+		if fields := strings.Split(strings.TrimSpace(line), ":"); fields[0] == name {
+			return fields, nil
+		}
+	}
+	return nil, nil
+}

@@ -1,0 +1,112 @@
+package image
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/OpenHands/eval-images/internal/outcome"
+	"github.com/OpenHands/eval-images/internal/plan"
+	"github.com/OpenHands/eval-images/internal/rebase"
+	"github.com/OpenHands/eval-images/internal/registry"
+)
+
+// rebase puts the references' layers and configuration on the target's eval-base. It waits for the eval-base and for the
+// references without a slot. A *rebase.Refusal says that the image has to be built natively.
+func (m *Maker) rebase(ctx context.Context, t plan.Target, d Decision, out *outcome.Outcome) error {
+	base, err := m.evalBase(ctx, t, d, out)
+	if err != nil {
+		return err
+	}
+	delta, err := m.references.wait(ctx)
+	if err != nil {
+		return err
+	}
+	return m.puts.do(ctx, func() error {
+		if !m.Force { // another run may have pushed it since it was looked for
+			if there, err := isPresent(ctx, m.registry, t, out); err != nil || there {
+				return err
+			}
+		}
+		return m.put(ctx, t, base, delta, out)
+	})
+}
+
+// put writes the image: its configuration, then its manifest under each tag.
+func (m *Maker) put(ctx context.Context, t plan.Target, base FetchedImage, delta rebase.Delta, out *outcome.Outcome) error {
+	defer addTime(&out.Build, time.Now())
+	env := map[string]string{"OPENHANDS_BUILD_GIT_SHA": m.SHA, "OPENHANDS_BUILD_GIT_REF": "unknown"}
+	img, err := delta.Apply(base.Image, base.Reference, base.Digest, env)
+	if err != nil {
+		return err // a *rebase.Refusal
+	}
+	out.Strategy, out.NotRebased = outcome.Rebase, "" // an earlier attempt may have found a reason
+	manifest := registry.Manifest{MediaType: img.MediaType, Raw: img.Manifest}
+	if err := m.write(ctx, t, base.Repository, img, manifest); err != nil {
+		return registryFailure(ctx, "putting "+t.InstanceID+" on its eval-base", err)
+	}
+	out.Tags, out.Digest = t.Tags, manifest.Digest()
+	return nil
+}
+
+// write puts an image's blobs, then its manifest under each tag, which makes it visible.
+func (m *Maker) write(ctx context.Context, t plan.Target, from string, img rebase.Image, manifest registry.Manifest) error {
+	layers, err := rebase.Layers(img)
+	if err != nil {
+		return err
+	}
+	if from != m.Repository {
+		if err := m.mountLayers(ctx, from, layers); err != nil {
+			return err
+		}
+	}
+	if _, err := m.registry.PutBlob(ctx, m.Repository, img.Config); err != nil {
+		return err
+	}
+	checks, err := m.registry.ProbeManifest(ctx, m.Repository)
+	if err != nil {
+		return err
+	}
+	if !checks {
+		m.warnLax.Do(func() {
+			m.report.Warn("This registry accepts manifests of layers that it does not have, so each layer is asked for first.")
+		})
+		if err := m.checkLayers(ctx, layers); err != nil {
+			return err
+		}
+	}
+	for _, tag := range t.Tags {
+		if err := m.registry.PutManifest(ctx, tag, manifest); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mountLayers brings the layers of an eval-base into the repository of the images.
+func (m *Maker) mountLayers(ctx context.Context, from string, layers []rebase.Layer) error {
+	for _, l := range layers {
+		if err := m.registry.Mount(ctx, from, m.Repository, l.Digest, l.Size); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkLayers asks whether the registry has each layer.
+func (m *Maker) checkLayers(ctx context.Context, layers []rebase.Layer) error {
+	asked := map[string]bool{}
+	for _, l := range layers {
+		if asked[l.Digest] {
+			continue
+		}
+		asked[l.Digest] = true
+		switch there, err := m.registry.HasBlob(ctx, m.Repository, l.Digest); {
+		case err != nil:
+			return err
+		case !there:
+			return &registry.UnknownBlobs{Digests: []string{l.Digest}, Err: fmt.Errorf("%s has no blob %s", m.Repository, l.Digest)}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,449 @@
+package image
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/OpenHands/eval-images/internal/failure"
+	"github.com/OpenHands/eval-images/internal/imagediff"
+	"github.com/OpenHands/eval-images/internal/ledger"
+	"github.com/OpenHands/eval-images/internal/outcome"
+	"github.com/OpenHands/eval-images/internal/plan"
+	"github.com/OpenHands/eval-images/internal/rebase"
+	"github.com/OpenHands/eval-images/internal/registry"
+	"github.com/OpenHands/eval-images/internal/sdk"
+)
+
+// wantedReferences is how many images rebases learn from: one alone does not show which part of a change its own base has
+// hidden.
+const wantedReferences = 2
+
+// mostCandidates is how many targets are tried as references before the others are built natively.
+const mostCandidates = 5
+
+// references are the images that a run learns from. They are targets of it, built natively, or those that an earlier run has
+// left under tags of their own. A final image is never learned from, because nobody can tell how it was made.
+type references struct {
+	known [wantedReferences]*reference // in the order of their tags
+	// refused is why no image can be rebased, as far as the references of earlier runs show it.
+	refused error
+
+	done  chan struct{} // closed when delta or err is known
+	delta rebase.Delta
+	err   error
+}
+
+// reference is an image that was learned from.
+type reference struct {
+	delta rebase.Delta
+	image FetchedImage
+	own   bool // this run has made it
+}
+
+func newReferences() *references { return &references{done: make(chan struct{})} }
+
+// find learns from what earlier runs have left. Anything wrong with such a reference only means that another one is made.
+func (r *references) find(ctx context.Context, m *Maker) {
+	for i := 1; i <= wantedReferences && !m.Force; i++ {
+		tag := m.referenceTag(i)
+		found, err := m.loadReference(ctx, tag)
+		switch {
+		case err == nil:
+			r.known[i-1] = &found
+			m.report.Reference(ledger.Reference{Tag: tag, Digest: ledger.Text(found.image.Digest), Reused: true})
+		case !errors.Is(err, registry.ErrNotFound), errors.Is(err, errIncomplete):
+			m.report.Warn(fmt.Sprintf("The reference %s is not used: %v", tag, err))
+		}
+	}
+	if r.missing() == 0 {
+		_, err := rebase.Intersect(r.known[0].delta, r.known[1].delta)
+		var differ *rebase.LayersDiffer
+		if !errors.As(err, &differ) { // whether their files are equal is looked at later
+			r.refused = err
+		}
+	}
+}
+
+// missing is how many references are not known yet.
+func (r *references) missing() (n int) {
+	for _, known := range r.known {
+		if known == nil {
+			n++
+		}
+	}
+	return n
+}
+
+// refusal is a *rebase.Refusal when the references of earlier runs show that no image can be rebased.
+func (r *references) refusal() error { return r.refused }
+
+// wait returns what rebases put on eval-bases, when the references are known. Errors are a *rebase.Refusal, or a
+// *failure.Error that concerns all images.
+func (r *references) wait(ctx context.Context) (rebase.Delta, error) {
+	select {
+	case <-r.done:
+		return r.delta, r.err
+	case <-ctx.Done():
+		return rebase.Delta{}, failure.NotStarted(ctx)
+	}
+}
+
+// agentLayers is how many layers each rebased image gets. sameBuilder tells whether this run's builder made them. Both are
+// known when an image was rebased.
+func (r *references) agentLayers() (layers int, sameBuilder bool) {
+	return len(r.delta.Layers), r.known[0].own && r.known[1].own
+}
+
+// referenceTag is the full reference of the first or the second reference.
+func (m *Maker) referenceTag(i int) string {
+	return fmt.Sprintf("%s:reference-%s-%s-%d", m.Repository, m.SHA, m.BaseStage.Set, i)
+}
+
+// loadReference reads a reference, and the image that it is compared with, which its annotations name.
+func (m *Maker) loadReference(ctx context.Context, tag string) (reference, error) {
+	final, err := Fetch(ctx, m.registry, tag)
+	if err != nil {
+		return reference{}, err
+	}
+	repository, digest := rebase.BaseOf(final.Manifest)
+	if digest == "" {
+		return reference{}, errors.New("it does not name its base")
+	}
+	base, err := Fetch(ctx, m.registry, repository+"@"+digest)
+	if err != nil {
+		return reference{}, fmt.Errorf("reading its base: %v", err) // a base that is missing does not make the reference missing
+	}
+	delta, err := rebase.Diff(final.Image, base.Image, m.BaseStage.Taken)
+	if err != nil {
+		return reference{}, err
+	}
+	for _, l := range delta.Layers {
+		if there, err := m.registry.HasBlob(ctx, m.Repository, l.Digest); err != nil || !there {
+			return reference{}, fmt.Errorf("the registry has not its layer %s (%v)", l.Digest, err)
+		}
+	}
+	return reference{delta: delta, image: final}, nil
+}
+
+// learn makes the references that are missing out of the candidates, and then tells all images what to put on their
+// eval-bases. The second reference begins when the first has passed the stages that both share. A candidate that fails is
+// followed by another one. Each candidate that was built is given to ended; the others are returned when the references are
+// known.
+func (m *Maker) learn(ctx context.Context, candidates []plan.Target, warm *warmEvalBases, ended func(*outcome.Outcome)) (unused []plan.Target) {
+	r := m.references
+	begin := time.Now()
+	defer func() { m.report.Phase("references", time.Since(begin)) }()
+	defer close(r.done)
+	if r.missing() == 0 {
+		r.delta, r.err = m.conclude(ctx, nil)
+		return nil
+	}
+	queue, spare := candidates[:r.missing()], candidates[r.missing():]
+	select {
+	case <-m.bases.ready:
+	case <-ctx.Done():
+	}
+	type lesson struct {
+		place int
+		reference
+		err error
+	}
+	lessons, building := make(chan lesson), map[int]bool{}
+	stages := map[string]*baseStageBuild{}
+	var last error
+	now := make(chan struct{})
+	close(now)
+	for r.missing() > 0 {
+		mayBegin := m.canary.Open() // one that is under way has passed what both share
+		switch {
+		case r.missing() == len(building) || len(queue) == 0 || failure.ConcernsAll(last):
+			mayBegin = nil
+		case len(building) == 0:
+			mayBegin = now
+		}
+		if mayBegin == nil && len(building) == 0 {
+			break
+		}
+		select {
+		case <-mayBegin:
+			t, place := queue[0], r.freePlace(building)
+			queue, building[place] = queue[1:], true
+			for _, next := range append([]plan.Target{t}, queue...) { // what the next one needs alone does not wait for what is shared
+				if stages[next.InstanceID] == nil {
+					stages[next.InstanceID] = m.startBaseStage(ctx, next)
+				}
+			}
+			go func() {
+				found, err := m.makeReference(ctx, t, place, stages[t.InstanceID], ended)
+				lessons <- lesson{place, found, err}
+			}()
+		case l := <-lessons:
+			delete(building, l.place)
+			if l.err == nil {
+				r.known[l.place] = &l.reference
+				continue
+			}
+			last = l.err
+			for len(spare) > 0 { // the next candidate that may serve
+				next := spare[0]
+				spare = spare[1:]
+				if !warm.failed(next) {
+					queue = append(queue, next)
+					break
+				}
+				unused = append(unused, next)
+			}
+		}
+	}
+	for _, t := range queue { // an image's stage is not needed when it becomes no reference
+		if stage := stages[t.InstanceID]; stage != nil {
+			stage.cancel()
+			<-stage.ended
+		}
+	}
+	r.delta, r.err = m.conclude(ctx, last)
+	return slices.Concat(queue, unused, spare)
+}
+
+// freePlace is a reference's place that is neither known nor being made.
+func (r *references) freePlace(building map[int]bool) int {
+	place := 0
+	for r.known[place] != nil || building[place] {
+		place++
+	}
+	return place
+}
+
+// makeReference builds a target's whole image and compares what landed in the registry with its base stage for the same
+// commit. The error says why there is nothing to learn from it.
+func (m *Maker) makeReference(ctx context.Context, t plan.Target, place int, stage *baseStageBuild, ended func(*outcome.Outcome)) (reference, error) {
+	out := m.Image(ctx, t, m.native)
+	ended(out)
+	if out.Err != nil || out.Skipped {
+		stage.cancel()
+		<-stage.ended
+	}
+	switch {
+	case out.Err != nil:
+		return reference{}, failure.ForOthers(t.InstanceID, out.Err)
+	case out.Skipped:
+		return reference{}, fmt.Errorf("%s is there already, and nobody can tell how it was made", t.InstanceID)
+	}
+	found, base, err := m.compareWithStage(ctx, out, stage)
+	if err != nil {
+		if ctx.Err() == nil {
+			m.report.Warn(fmt.Sprintf("%s is not used as a reference: %v", t.InstanceID, err))
+		}
+		return reference{}, failure.ForOthers(t.InstanceID, err)
+	}
+	tag := m.referenceTag(place + 1)
+	annotated := rebase.WithBase(found.image.Manifest, base.Repository, base.Digest)
+	if err := m.registry.PutManifest(ctx, tag, registry.Manifest{MediaType: found.image.MediaType, Raw: annotated}); err != nil {
+		m.report.Warn(fmt.Sprintf("The reference %s is lost for later runs: %v", tag, err))
+	}
+	m.report.Reference(ledger.Reference{Instance: ledger.Text(t.InstanceID), Tag: tag, Digest: ledger.Text(found.image.Digest)})
+	return found, nil
+}
+
+func (m *Maker) compareWithStage(ctx context.Context, out *outcome.Outcome, stage *baseStageBuild) (found reference, base FetchedImage, err error) {
+	<-stage.ended
+	if stage.err != nil {
+		return found, base, fmt.Errorf("making its base stage: %w", stage.err)
+	}
+	if base, err = Fetch(ctx, m.registry, stage.tag); err != nil {
+		return found, base, fmt.Errorf("reading its base stage: %w", err)
+	}
+	final, err := Fetch(ctx, m.registry, out.Tags[0])
+	if err != nil {
+		return found, base, fmt.Errorf("reading it: %w", err)
+	}
+	delta, err := rebase.Diff(final.Image, base.Image, m.BaseStage.Taken)
+	return reference{delta: delta, image: final, own: true}, base, err
+}
+
+// baseStageBuild is the build of a candidate's base stage for the run's commit, which runs beside the whole image's.
+type baseStageBuild struct {
+	cancel context.CancelFunc
+	ended  chan struct{}
+	tag    string
+	err    error
+}
+
+// baseStageLog is in the name of the log of a base stage, which is made beside the whole image.
+const baseStageLog = ".base-stage"
+
+func (m *Maker) startBaseStage(ctx context.Context, t plan.Target) *baseStageBuild {
+	ctx, cancel := context.WithCancel(ctx)
+	stage := &baseStageBuild{cancel: cancel, ended: make(chan struct{})}
+	go func() {
+		defer close(stage.ended)
+		defer cancel()
+		stage.tag, stage.err = m.buildBaseStage(ctx, t, "reference-base-"+m.baseStageHash(t), true)
+	}()
+	return stage
+}
+
+func (m *Maker) baseStageHash(t plan.Target) string {
+	told, _ := json.Marshal([]string{m.BaseStage.Set, t.InstanceID}) // strings always encode
+	sum := sha256.Sum256(told)
+	return hex.EncodeToString(sum[:])[:16]
+}
+
+// buildBaseStage builds the base stage of the run's commit for a target, in a slot and with retries. With inspect it refuses a
+// target whose eval-base would be refused: what is learned from a reference is put on all others, and has to be what a build
+// on an ordinary base image makes.
+func (m *Maker) buildBaseStage(ctx context.Context, t plan.Target, customTag string, inspect bool) (tag string, err error) {
+	log := m.logOf(t.InstanceID, baseStageLog)
+	out := &outcome.Outcome{Target: t}
+	err = m.retries.Do(ctx, out, func() error {
+		return m.inSlot(ctx, t, func() error {
+			ctx, cancel := m.withTimeout(ctx, t)
+			defer cancel()
+			base, err := m.makePipBase(ctx, t, out)
+			if err != nil {
+				return err
+			}
+			response, err := m.sdkBuild(ctx, sdkBuild{
+				Request: m.baseStageRequest(m.Repository, "", base, customTag), What: "its base stage, ", Log: log,
+			}, out)
+			if err != nil {
+				return err
+			}
+			tag = response.Tags[0]
+			if !inspect {
+				return nil
+			}
+			mark, err := m.inspect(ctx, base, tag, log)
+			if err != nil {
+				return fmt.Errorf("inspecting the base stage: %w", err)
+			}
+			if mark != rebase.MarkPlain {
+				return &rebase.Refusal{Reason: strings.TrimPrefix(mark, rebase.MarkRefused)}
+			}
+			return nil
+		})
+	})
+	return tag, err
+}
+
+// conclude returns what the references agree on. last is why there are too few of them.
+func (m *Maker) conclude(ctx context.Context, last error) (rebase.Delta, error) {
+	r := m.references
+	switch {
+	case r.missing() == 0:
+	case ctx.Err() != nil:
+		return rebase.Delta{}, failure.NotStarted(ctx)
+	case failure.ConcernsAll(last):
+		return rebase.Delta{}, last
+	case last == nil:
+		return rebase.Delta{}, &rebase.Refusal{Reason: "there are not two images to learn from"}
+	default:
+		return rebase.Delta{}, &rebase.Refusal{Reason: fmt.Sprintf("there are not two images to learn from: %v", last)}
+	}
+	first, second := r.known[0], r.known[1]
+	delta, err := rebase.Intersect(first.delta, second.delta)
+	var differ *rebase.LayersDiffer
+	if !errors.As(err, &differ) {
+		return delta, err
+	}
+	if err := m.sameTrees(ctx, first.image, second.image, len(first.delta.Layers)); err != nil {
+		return rebase.Delta{}, &rebase.Refusal{Reason: fmt.Sprintf("the references' agent layers are not alike: %v", err)}
+	}
+	m.report.Warn("The references' agent layers have equal files, but not one digest: this builder does not make the same layer twice. " +
+		"Rebased images get that of the first.")
+	return differ.Delta, nil
+}
+
+// sameTrees compares the agent layers, the topmost ones, of two references whose digests differ.
+func (m *Maker) sameTrees(ctx context.Context, first, second FetchedImage, agentLayers int) error {
+	below, err := layersBelow(first, second, agentLayers)
+	if err != nil {
+		return err
+	}
+	python := &sdk.PycComparer{Path: m.Python}
+	defer python.Close()
+	found, err := imagediff.CompareAgents(ctx, m.registry, comparable(first), comparable(second), imagediff.Options{BaseLayers: below, Pyc: python})
+	if err != nil {
+		return err
+	}
+	if len(found) > 0 {
+		return errors.New(imagediff.List(found, maxDifferences))
+	}
+	m.report.TreesCompared()
+	return nil
+}
+
+// warmEvalBases are the candidates whose eval-base could not be made while others became references.
+type warmEvalBases struct {
+	mu   sync.Mutex
+	errs map[string]error // by instance
+}
+
+// make makes the eval-base of a candidate that may yet be rebased. An error only means that the candidate is not used as a
+// reference; its image tries again.
+func (w *warmEvalBases) make(ctx context.Context, m *Maker, t plan.Target) {
+	defer m.bases.answered(t)
+	out := &outcome.Outcome{Target: t}
+	err := m.retries.Do(ctx, out, func() error {
+		d, err := m.lookUp(ctx, t, out)
+		if err != nil {
+			m.bases.answered(t)
+			return err
+		}
+		_, err = m.evalBase(ctx, t, d, out)
+		return err
+	})
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.errs[t.InstanceID] = err
+}
+
+// failed tells whether making a candidate's eval-base has failed so far.
+func (w *warmEvalBases) failed(t plan.Target) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.errs[t.InstanceID] != nil
+}
+
+// Candidates orders targets by how well they serve as references: the first one, then the one whose base image has the name
+// most unlike it (another repository, so mostly another environment), then the others. One change is learned from both, so
+// the less they have in common, the less it can hide. Base images that need Python packages first come last.
+func Candidates(targets []plan.Target) []plan.Target {
+	ordered := slices.Clone(targets)
+	slices.SortStableFunc(ordered, func(a, b plan.Target) int { return pipRank(a) - pipRank(b) })
+	if len(ordered) < wantedReferences {
+		return ordered
+	}
+	first, unlike := ordered[0], 1
+	for i := 2; i < len(ordered); i++ {
+		if pipRank(ordered[i]) == pipRank(ordered[unlike]) && commonPrefix(first, ordered[i]) < commonPrefix(first, ordered[unlike]) {
+			unlike = i
+		}
+	}
+	second := ordered[unlike]
+	return slices.Concat([]plan.Target{first, second}, slices.Delete(ordered[1:], unlike-1, unlike))
+}
+
+func pipRank(t plan.Target) int {
+	if t.PipRequirements == "" {
+		return 0
+	}
+	return 1
+}
+
+// commonPrefix is how long the names of two base images are the same.
+func commonPrefix(a, b plan.Target) int {
+	n := 0
+	for n < min(len(a.BaseImage), len(b.BaseImage)) && a.BaseImage[n] == b.BaseImage[n] {
+		n++
+	}
+	return n
+}

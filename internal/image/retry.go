@@ -1,0 +1,166 @@
+package image
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"github.com/OpenHands/eval-images/internal/failure"
+	"github.com/OpenHands/eval-images/internal/outcome"
+	"github.com/OpenHands/eval-images/internal/plan"
+)
+
+// Retries is the one retry rule of images. The budget belongs to the image, not to a step: it is counted by the attempts in
+// the image's outcome, so that a retry within a retry draws from the same budget.
+type Retries struct {
+	// Max is how many attempts may follow the first one, whatever their class. Those that met a pause of a registry do not
+	// count.
+	Max    int
+	Pruner Pruner
+	Waiter Waiter
+}
+
+// Pruner makes room on the builder's disk when that was full. A Builder does.
+type Pruner interface{ Prune(ctx context.Context) }
+
+// Waiter is told of each failed attempt that is followed by another one after the wait. A Reporter is.
+type Waiter interface {
+	Waiting(t plan.Target, attempt int, err error, wait time.Duration)
+}
+
+// longestPause bounds how long one image waits in all because registries ask for it. Time bounds it and not max-retries: a
+// pause holds for all images, and each that meets it would use up its attempts without having been tried. Half an hour is two
+// of the longest pauses that one request waits for (package registry); then the run's other images are better served by an
+// end.
+const longestPause = 30 * time.Minute
+
+// Do makes attempts until one succeeds, until another one cannot help, or until ctx ends. It adds each attempt to out, but
+// for one that began nothing. A wait between attempts must hold no slot, so attempt takes its slots itself.
+func (r Retries) Do(ctx context.Context, out *outcome.Outcome, attempt func() error) error {
+	err := r.untilDone(ctx, out, attempt)
+	if err == nil && !out.Skipped {
+		add(out, nil)
+	}
+	return err
+}
+
+// untilDone is Do within an attempt: it adds the attempts that failed, and leaves it to the outer Do to add the last one, which
+// may still fail.
+func (r Retries) untilDone(ctx context.Context, out *outcome.Outcome, attempt func() error) error {
+	for {
+		attempts, built := len(out.Attempts), out.Build
+		err := attempt()
+		begun := out.Build > built
+		if n := len(out.Attempts); err != nil && n > attempts && errors.Is(err, out.Attempts[n-1].Err) {
+			return err // A retry within this one has counted the failure, and has given up.
+		}
+		switch {
+		case err == nil && out.Skipped && out.Strategy == "":
+			return nil
+		case err == nil:
+			out.Skipped = false // What is there then is this run's own push, by an attempt that failed after it.
+			return nil
+		case ctx.Err() != nil:
+			if failure.ClassOf(err) == failure.ClassCancelled && len(out.Attempts) > 0 {
+				err = failure.Cancelled(ctx, out.Attempts[len(out.Attempts)-1].Err)
+			}
+			if begun || failure.ClassOf(err) != failure.ClassCancelled {
+				add(out, err)
+			}
+			return err
+		case failure.NotTried(err):
+			return err
+		}
+		wait, again := r.next(out, err)
+		add(out, err)
+		if !again {
+			return err
+		}
+		if !r.wait(ctx, out, err, wait) {
+			return failure.Cancelled(ctx, err)
+		}
+	}
+}
+
+// add adds an attempt, which took the time that no earlier attempt did.
+func add(out *outcome.Outcome, err error) {
+	took := out.Worked()
+	for _, a := range out.Attempts {
+		took -= a.Took
+	}
+	out.Attempts = append(out.Attempts, outcome.Attempt{Err: err, Took: took})
+}
+
+// another tells whether another attempt may follow the failure err, which is not among the attempts of out yet.
+func (r Retries) another(out *outcome.Outcome, err error) bool {
+	_, again := r.next(out, err)
+	return again
+}
+
+// next tells whether another attempt may follow the failure err, which is not among the attempts of out yet, and after what
+// wait.
+func (r Retries) next(out *outcome.Outcome, err error) (wait time.Duration, again bool) {
+	class := failure.ClassOf(err)
+	wait = failure.Wait(err, failuresOf(out, class)+1)
+	switch {
+	case failure.NotTried(err):
+		return wait, false
+	case failure.Paused(err):
+		return wait, out.Paused+failure.Waited(err)+wait <= longestPause
+	}
+	all, ofClass := 1, 1
+	for _, a := range out.Attempts {
+		if a.Err != nil && !failure.Paused(a.Err) {
+			all++
+			if failure.ClassOf(a.Err) == class {
+				ofClass++
+			}
+		}
+	}
+	return wait, all <= r.Max && ofClass <= failure.MaxRetries(class, r.Max)
+}
+
+func failuresOf(out *outcome.Outcome, class failure.Class) (n int) {
+	for _, a := range out.Attempts {
+		if a.Err != nil && failure.ClassOf(a.Err) == class {
+			n++
+		}
+	}
+	return n
+}
+
+// wait waits before the next attempt, and makes room where the disk was full. It returns false when ctx has ended.
+func (r Retries) wait(ctx context.Context, out *outcome.Outcome, err error, wait time.Duration) bool {
+	defer addTime(&out.Waited, time.Now())
+	if failure.Paused(err) {
+		out.Paused += failure.Waited(err) + wait
+	}
+	r.Waiter.Waiting(out.Target, len(out.Attempts), err, wait)
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+		return false
+	}
+	if failure.ClassOf(err) == failure.ClassDisk {
+		r.Pruner.Prune(ctx) // whether there is room now, the next attempt tells
+	}
+	return ctx.Err() == nil
+}
+
+// slots let at most so many run at once; the others wait for a slot.
+type slots struct{ free *semaphore.Weighted }
+
+func newSlots(n int) slots { return slots{semaphore.NewWeighted(int64(n))} }
+
+// do runs fn in a slot, or returns a failure when ctx ends before there is one.
+func (s slots) do(ctx context.Context, fn func() error) error {
+	if s.free.Acquire(ctx, 1) != nil {
+		return failure.NotStarted(ctx)
+	}
+	defer s.free.Release(1)
+	return fn()
+}

@@ -1,0 +1,65 @@
+package imagediff
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+)
+
+// image is what a comparison needs of a manifest and its config.
+type image struct {
+	repository string
+	config     []byte
+	layers     []layer
+	base       int // how many of the layers lie below the agent's
+}
+
+// layer is one layer as the manifest names it, with what the config states of its content.
+type layer struct {
+	MediaType string `json:"mediaType"`
+	Digest    string `json:"digest"`
+	diffID    string
+	index     int
+}
+
+func (l layer) same(other layer) bool { return l.Digest == other.Digest }
+
+// agent gives the layers that are the agent's.
+func (i *image) agent() []layer { return i.layers[i.base:] }
+
+func parse(in Image, base int) (*image, error) {
+	var manifest struct {
+		Config struct{ Digest string }
+		Layers []layer
+	}
+	if err := json.Unmarshal(in.Manifest, &manifest); err != nil {
+		return nil, fmt.Errorf("manifest: %w", err)
+	}
+	if manifest.Config.Digest == "" {
+		return nil, errors.New("the manifest is not that of one image: it names no config")
+	}
+	sum := sha256.Sum256(in.Config)
+	if have := "sha256:" + hex.EncodeToString(sum[:]); have != manifest.Config.Digest {
+		return nil, fmt.Errorf("the manifest's config is %s, this one is %s", manifest.Config.Digest, have)
+	}
+	var config struct {
+		RootFS struct {
+			DiffIDs []string `json:"diff_ids"`
+		} `json:"rootfs"`
+	}
+	if err := json.Unmarshal(in.Config, &config); err != nil {
+		return nil, fmt.Errorf("config: %w", err)
+	}
+	if len(config.RootFS.DiffIDs) != len(manifest.Layers) {
+		return nil, fmt.Errorf("the config states %d DiffIDs for %d layers", len(config.RootFS.DiffIDs), len(manifest.Layers))
+	}
+	if base < 0 || base > len(manifest.Layers) {
+		return nil, fmt.Errorf("%d of its layers are to lie below the agent's, it has %d", base, len(manifest.Layers))
+	}
+	for i := range manifest.Layers {
+		manifest.Layers[i].index, manifest.Layers[i].diffID = i, config.RootFS.DiffIDs[i]
+	}
+	return &image{repository: in.Repository, config: in.Config, layers: manifest.Layers, base: base}, nil
+}
