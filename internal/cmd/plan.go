@@ -115,9 +115,9 @@ func lookForImages(ctx context.Context, c config.Config, targets []plan.Target, 
 		missing = targets
 	}
 	if failed != nil && ctx.Err() == nil {
-		var refused *registry.Refused
-		if errors.As(failed, &refused) {
-			failed = refused
+		var denied *registry.Denied
+		if errors.As(failed, &denied) {
+			failed = denied
 		}
 		rec.Warn("The registry did not say of every image whether it exists: " + failed.Error())
 	}

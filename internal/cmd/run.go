@@ -213,9 +213,8 @@ func newRegistry(c config.Config, env environment, baseImage string, work *works
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = connections
-	client := registry.New(keychain, transport)
+	client := registry.New(keychain, transport, rec)
 	client.Limit(registry.GitHub, registry.WritesPerMinute/float64(max(1, c.Shard.Count)), registry.Burst)
-	client.Copying, client.Pausing = rec.copying, rec.pausing
 	return client, nil
 }
 
@@ -264,8 +263,8 @@ func (r *record) addRebaseFacts(facts image.EvalBaseFacts, requests map[string]i
 	})
 }
 
-// copying reports bytes that could not be mounted.
-func (r *record) copying(digest string, done, size int64) {
+// Copying reports the progress of a blob that cannot be mounted.
+func (r *record) Copying(digest string, done, size int64) {
 	switch {
 	case done == 0:
 		r.Info(fmt.Sprintf("copying %s, %s, because the registry does not mount it", digest, units.HumanSize(float64(max(0, size)))))
@@ -276,7 +275,7 @@ func (r *record) copying(digest string, done, size int64) {
 	}
 }
 
-// pausing reports a registry that asks to wait.
-func (r *record) pausing(host string, wait time.Duration) {
+// Pausing reports a registry that asks to wait.
+func (r *record) Pausing(host string, wait time.Duration) {
 	r.Info(fmt.Sprintf("%s asks to wait for %s: nothing is written there until then", host, wait.Round(time.Second)))
 }

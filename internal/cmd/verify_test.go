@@ -28,7 +28,7 @@ func newVerifiable(t *testing.T) verifiable {
 	t.Helper()
 	images := registrytest.New(inprocess.New(inprocess.Logger(log.New(io.Discard, "", 0))), 0, 1)
 	hosts := registrytest.Hosts{"images.test": images}
-	v := verifiable{beginRecord(t), images, registry.New(authn.DefaultKeychain, hosts)}
+	v := verifiable{beginRecord(t), images, registry.New(authn.DefaultKeychain, hosts, nil)}
 	for _, target := range v.targets {
 		if err := registrytest.Push(hosts, target.Tags[0], registrytest.Base(target.InstanceID)); err != nil {
 			t.Fatal(err)

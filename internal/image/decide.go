@@ -30,22 +30,22 @@ type Decision struct {
 // FindMissing asks the registry for the images of all targets. It returns the targets that are missing, in their order, and
 // the outcomes of the others. A target whose image may or may not be there has failed: to build it could overwrite what is
 // there, and to skip it could leave a hole. Where asking again may help, the target counts as missing, because each attempt
-// at an image asks first. The error is a *registry.Refused when no question was answered: it will refuse every image.
+// at an image asks first. The error is a *registry.Denied when no question was answered: it concerns every image.
 func FindMissing(ctx context.Context, r *registry.Client, repository string, targets []plan.Target, maxRetries int) (
 	missing []plan.Target, done []*outcome.Outcome, err error,
 ) {
 	outcomes, present := Present(ctx, r, targets)
-	var refused *registry.Refused
+	var denied *registry.Denied
 	var silence error
 	answered := ctx.Err() != nil
 	for i, out := range outcomes {
 		switch {
-		case out.Err == nil, registry.Answered(out.Err) && !errors.As(out.Err, &refused):
+		case out.Err == nil, registry.Answered(out.Err) && !errors.As(out.Err, &denied):
 			answered = true
-		case refused == nil:
+		case denied == nil:
 			silence = out.Err
 		}
-		// A refusal is asked again, too: where others were answered, it is not about the credentials.
+		// A denied request is made again, too: where others were answered, it is not about the credentials.
 		again := failure.Paused(out.Err) || maxRetries > 0 && (failure.ClassOf(out.Err) == failure.ClassAuth || failure.Retryable(out.Err))
 		if out.Err == nil && !present[i] || again {
 			missing = append(missing, targets[i])
@@ -55,10 +55,10 @@ func FindMissing(ctx context.Context, r *registry.Client, repository string, tar
 	}
 	switch {
 	case answered:
-	case refused != nil:
-		return nil, nil, refused
+	case denied != nil:
+		return nil, nil, denied
 	case silence != nil:
-		return nil, nil, &registry.Refused{Doing: "reaching the registry of " + repository, Err: silence}
+		return nil, nil, &registry.Denied{Doing: "reaching the registry of " + repository, Err: silence}
 	}
 	return missing, done, nil
 }

@@ -37,7 +37,7 @@ func TestEvalBasesThatAreThere(t *testing.T) {
 		}
 	}
 	config := func(change func(*v1.ConfigFile)) func(v1.Image) v1.Image {
-		return func(img v1.Image) v1.Image { return marked(rebase.MarkPlain)(registrytest.Configured(img, change)) }
+		return func(img v1.Image) v1.Image { return marked(rebase.MarkPlain)(registrytest.WithConfig(img, change)) }
 	}
 	cases := []struct {
 		name   string

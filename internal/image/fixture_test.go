@@ -198,7 +198,7 @@ func (f *fixture) Build(ctx context.Context, r sdk.Request) (sdk.Response, error
 		if !other {
 			agent = f.agent
 		}
-		img = registrytest.Configured(registrytest.Final(img, agent), f.configured)
+		img = registrytest.WithConfig(registrytest.Final(img, agent), f.configured)
 	}
 	tag := f.tag(r.Image, sha, r.CustomTag, r.Target)
 	return sdk.Response{Tags: []string{tag}}, registrytest.Push(f.hosts, tag, img)
@@ -234,7 +234,7 @@ func (f *fixture) did(kind string) []string {
 	return all
 }
 
-// ran is a run, and what it reported. It is a Reporter.
+// ran is a run, and what it reported. It is a Reporter, also of the registry client.
 type ran struct {
 	maker    *Maker
 	registry *registry.Client
@@ -308,6 +308,20 @@ func (r *ran) Warn(message string) {
 	r.warnings = append(r.warnings, message)
 }
 
+func (r *ran) Copying(_ string, done, size int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if done == 0 {
+		r.said.WriteString("copying, because the registry does not mount it\n")
+	} else if done == size {
+		r.copied += size
+	}
+}
+
+func (r *ran) Pausing(host string, wait time.Duration) {
+	r.Info(fmt.Sprintf("%s asks to wait for %s", host, wait))
+}
+
 // errNoBuilder is the error of a run without a builder.
 var errNoBuilder = errors.New("there is no builder here")
 
@@ -321,17 +335,8 @@ func (b fakeBuilder) Prune(context.Context)       {}
 func (f *fixture) newRun(t *testing.T, builder bool) *ran {
 	t.Helper()
 	f.events = nil
-	r := &ran{registry: registry.New(authn.DefaultKeychain, f.hosts)}
-	r.registry.Pausing = func(host string, wait time.Duration) { r.Info(fmt.Sprintf("%s asks to wait for %s", host, wait)) }
-	r.registry.Copying = func(_ string, done, size int64) {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		if done == 0 {
-			r.said.WriteString("copying, because the registry does not mount it\n")
-		} else if done == size {
-			r.copied += size
-		}
-	}
+	r := &ran{}
+	r.registry = registry.New(authn.DefaultKeychain, f.hosts, r)
 	s := f.settings
 	s.SHA, s.Environ = f.sha, f.environ
 	if s.Workspace == "" {

@@ -65,7 +65,7 @@ func TestARegistryThatRefusesAllEndsTheRun(t *testing.T) {
 					h.answering(t, ids)
 					r := h.newRun(t, true)
 					missing, done, err := FindMissing(t.Context(), r.registry, ours, h.targets(t, ids...), maxRetries)
-					_, refused := errors.AsType[*registry.Refused](err)
+					_, refused := errors.AsType[*registry.Denied](err)
 					if refused != c.want || (err != nil) != c.want {
 						t.Errorf("it ends with %v, want a *Refused: %v", err, c.want)
 					}

@@ -13,7 +13,7 @@ import (
 	"github.com/OpenHands/eval-images/internal/registry"
 )
 
-// paused refuses the first write, and the first one after each pause, a few times.
+// paused rejects the first write, and the first one after each pause, a few times.
 type paused struct {
 	after time.Duration
 	times int
@@ -79,8 +79,8 @@ func TestPausesAreWaitedOut(t *testing.T) {
 	}
 }
 
-// forbidding answers the requests for manifests of c with 403 and words. A HEAD has no body.
-func forbidding(words string, more func(*http.Request) bool) func(w http.ResponseWriter, r *http.Request) bool {
+// denying answers the requests for manifests of c with 403 and words. A HEAD has no body.
+func denying(words string, more func(*http.Request) bool) func(w http.ResponseWriter, r *http.Request) bool {
 	return func(w http.ResponseWriter, r *http.Request) bool {
 		if !strings.HasSuffix(r.URL.Path, "-c-source-minimal") || !more(r) {
 			return false
@@ -93,8 +93,8 @@ func forbidding(words string, more func(*http.Request) bool) func(w http.Respons
 	}
 }
 
-// One image for which the registry refuses an answer is that image's matter, when the others were answered.
-func TestRefusedLookup(t *testing.T) {
+// One image for which the registry denies an answer is that image's matter, when the others were answered.
+func TestDeniedLookup(t *testing.T) {
 	reads := func(r *http.Request) bool { return r.Method == http.MethodHead || r.Method == http.MethodGet }
 	once := func() func(*http.Request) bool {
 		var one sync.Once
@@ -130,7 +130,7 @@ func TestRefusedLookup(t *testing.T) {
 				h.run(t, true, h.targets(t, "a", "b", "c", "d"))
 				h.sha = strings.Repeat("b", 40)
 				h.takes = func(string) time.Duration { return time.Second }
-				h.ours.Fault = forbidding(c.words, c.when())
+				h.ours.Fault = denying(c.words, c.when())
 				r := h.run(t, true, h.targets(t, "a", "b", "c", "d"))
 				differ(t, "images", map[string]string{"a": "native", "b": "native", "c": c.want, "d": "rebase"}, r.made())
 			})
@@ -138,8 +138,8 @@ func TestRefusedLookup(t *testing.T) {
 	}
 }
 
-// A registry that refuses every look ends the run before its first build.
-func TestAllLookupsRefused(t *testing.T) {
+// A registry that denies every lookup ends the run before its first build.
+func TestAllLookupsDenied(t *testing.T) {
 	h := with(t, ours)
 	synctest.Test(t, func(t *testing.T) {
 		targets := h.targets(t, "a", "b", "c")
@@ -148,9 +148,9 @@ func TestAllLookupsRefused(t *testing.T) {
 			return true
 		}
 		r := h.run(t, true, targets)
-		refused, ok := errors.AsType[*registry.Refused](r.err)
-		if !ok || !strings.Contains(refused.Hint(), "registry-username") || len(h.began()) > 0 {
-			t.Errorf("%v, builds %v; want a *Refused before any build", refused, h.began())
+		denied, ok := errors.AsType[*registry.Denied](r.err)
+		if !ok || !strings.Contains(denied.Hint(), "registry-username") || len(h.began()) > 0 {
+			t.Errorf("%v, builds %v; want a *Denied before any build", denied, h.began())
 		}
 	})
 }
@@ -227,11 +227,11 @@ func TestEvalBasesThatMayNotBePushed(t *testing.T) {
 		h.run(t, true, h.targets(t, "a", "b", "c"))
 		h.sha = strings.Repeat("b", 40)
 		h.ours.Fault = func(w http.ResponseWriter, r *http.Request) bool {
-			refused := r.Method == http.MethodPost && r.URL.Path == "/v2/bases/blobs/uploads/"
-			if refused {
+			denied := r.Method == http.MethodPost && r.URL.Path == "/v2/bases/blobs/uploads/"
+			if denied {
 				w.WriteHeader(http.StatusForbidden)
 			}
-			return refused
+			return denied
 		}
 		h.ours.Reset()
 		r := h.run(t, true, h.targets(t, "a", "b", "c"))

@@ -33,7 +33,7 @@ func (m *Maker) mayPushEvalBases(ctx context.Context) error {
 		return err
 	}
 	class := failure.ClassOf(err)
-	if _, refused := errors.AsType[*registry.Refused](err); refused {
+	if _, denied := errors.AsType[*registry.Denied](err); denied {
 		class = failure.ClassAuth
 	}
 	return &failure.Error{Class: class, NotTried: true, Err: fmt.Errorf("not tried: %w", err)}
@@ -43,27 +43,27 @@ func (m *Maker) mayPushEvalBases(ctx context.Context) error {
 type Informer interface{ Info(message string) }
 
 // ProbePush makes sure that the registry accepts pushes to a repository, which the user named in an input. It asks again as
-// for an image. The error is a *registry.Refused, or a *failure.Error.
+// for an image. The error is a *registry.Denied, or a *failure.Error.
 func ProbePush(ctx context.Context, r *registry.Client, repository, input string, maxRetries int, report Informer) error {
 	retries := Retries{Max: maxRetries, Waiter: probeWaiter{report}}
 	err := retries.Do(ctx, &outcome.Outcome{}, func() error {
 		err := r.ProbePush(ctx, repository)
-		var refused *registry.Refused
+		var denied *registry.Denied
 		switch {
 		case err == nil:
 			return nil
-		case errors.As(err, &refused) && registry.Answered(err):
+		case errors.As(err, &denied) && registry.Answered(err):
 			return &failure.Error{Class: failure.ClassAuth, Err: err}
 		}
 		return failure.OfRegistry("asking whether the registry accepts pushes", err)
 	})
-	var refused *registry.Refused
+	var denied *registry.Denied
 	switch {
 	case err == nil:
 		report.Info("the registry accepts pushes to " + repository)
-	case errors.As(err, &refused):
-		refused.Input = input
-		return refused
+	case errors.As(err, &denied):
+		denied.Input = input
+		return denied
 	}
 	return err
 }

@@ -259,8 +259,8 @@ func TestValueThatOnlyOneBaseHas(t *testing.T) {
 			}
 			synctest.Test(t, func(t *testing.T) {
 				h.run(t, true, h.targets(t, "a", "b"))
-				h.bases["c"] = registrytest.Configured(registrytest.Base("c"), func(c *v1.ConfigFile) { c.Config.Env = append(c.Config.Env, "X=/opt/x") })
-				h.bases["d"] = registrytest.Configured(registrytest.Base("d"), func(c *v1.ConfigFile) { c.Config.Env = append(c.Config.Env, "Y=/opt/y") })
+				h.bases["c"] = registrytest.WithConfig(registrytest.Base("c"), func(c *v1.ConfigFile) { c.Config.Env = append(c.Config.Env, "X=/opt/x") })
+				h.bases["d"] = registrytest.WithConfig(registrytest.Base("d"), func(c *v1.ConfigFile) { c.Config.Env = append(c.Config.Env, "Y=/opt/y") })
 				for _, id := range []string{"c", "d"} {
 					h.push(t, hub+"/"+id+":latest", h.bases[id])
 				}

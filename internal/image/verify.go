@@ -2,7 +2,6 @@ package image
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -14,7 +13,6 @@ import (
 	"github.com/OpenHands/eval-images/internal/outcome"
 	"github.com/OpenHands/eval-images/internal/plan"
 	"github.com/OpenHands/eval-images/internal/rebase"
-	"github.com/OpenHands/eval-images/internal/registry"
 	"github.com/OpenHands/eval-images/internal/sdk"
 )
 
@@ -185,11 +183,7 @@ func (m *Maker) differences(ctx context.Context, native, reference string, agent
 // discard removes a native image that was made for comparison, and records which of its tags are left.
 func (m *Maker) discard(ctx context.Context, v *ledger.Verified) {
 	for _, tag := range v.Tags {
-		err := m.registry.Delete(ctx, tag)
-		if errors.Is(err, registry.ErrNotFound) { // it went with the tag before
-			continue
-		}
-		if err != nil {
+		if err := m.registry.Delete(ctx, tag); err != nil {
 			v.TagsLeft = append(v.TagsLeft, tag)
 			m.report.Info(fmt.Sprintf("the tag %s is left, and the next run overwrites it: %v", tag, err))
 		}

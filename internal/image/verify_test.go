@@ -108,7 +108,7 @@ func TestVerifyImage(t *testing.T) {
 		{"one that leaves its tags", nil, false, ledger.VerifiedOK},
 		{"equal", nil, true, ledger.VerifiedOK},
 		{"one that was changed", func(img v1.Image) v1.Image {
-			return registrytest.Configured(img, func(c *v1.ConfigFile) { c.Config.Env = append(c.Config.Env, "A=1") })
+			return registrytest.WithConfig(img, func(c *v1.ConfigFile) { c.Config.Env = append(c.Config.Env, "A=1") })
 		}, true, ledger.VerifiedDifferent},
 	}
 	for _, c := range cases {

@@ -6,71 +6,72 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"sync"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/opencontainers/go-digest"
 )
 
-// Blob reads a blob of up to 8 MiB, such as a config, by one GET and verifies its digest. It is ErrNotFound where the
+// Blob reads a blob of up to 8 MiB, such as a config, by one GET and verifies its digest. The error is ErrNotFound if the
 // repository does not have it.
 func (c *Client) Blob(ctx context.Context, repository, digest string) ([]byte, error) {
-	repo, q, err := getting(repository, digest)
+	repo, r, err := blobRequest(repository, digest)
 	if err != nil {
 		return nil, err
 	}
-	a, err := c.ask(ctx, q)
+	resp, err := c.do(ctx, r)
 	if err != nil {
-		return nil, missing(err)
+		return nil, notFound(err)
 	}
-	if err := verify(digest, a.body); err != nil {
-		return nil, fmt.Errorf("%s: %w", q.doing, err)
+	if err := verifyDigest(digest, resp.body); err != nil {
+		return nil, fmt.Errorf("%s: %w", r.doing, err)
 	}
 	c.known.add(repo, digest)
-	return a.body, nil
+	return resp.body, nil
 }
 
-// OpenBlob begins to read a blob of any size. The last read fails where the content does not have the digest; a read
-// fails where nothing arrives for a minute. It is ErrNotFound where the repository does not have the blob.
+// OpenBlob opens a blob of any size for reading. The last read fails if the content does not match the digest; every read fails
+// if no byte arrives for a minute. The error is ErrNotFound if the repository does not have the blob.
 func (c *Client) OpenBlob(ctx context.Context, repository, digest string) (io.ReadCloser, error) {
-	repo, q, err := getting(repository, digest)
+	repo, r, err := blobRequest(repository, digest)
 	if err != nil {
 		return nil, err
 	}
-	blob, err := c.openBlob(ctx, repo, q, digest)
+	blob, err := c.openBlob(ctx, repo, r, digest)
 	if err != nil {
 		return nil, err
 	}
 	return blob, nil
 }
 
-func (c *Client) openBlob(ctx context.Context, repo name.Repository, q question, want string) (*blob, error) {
-	var again tries
+func (c *Client) openBlob(ctx context.Context, repo name.Repository, r request, want string) (*blobReader, error) {
+	b := c.newBackoff()
 	for {
-		response, watch, err := c.send(ctx, q, again.waited)
+		resp, timeout, err := c.send(ctx, r, b.waited)
 		if err == nil {
 			c.known.add(repo, want)
-			d := digest.Digest(want)
-			return &blob{q.doing, response, watch, watch.only(response.Body), d, d.Verifier()}, nil
+			return &blobReader{r.doing, resp, timeout, timeout.runOnRead(resp.Body), digest.Digest(want).Verifier()}, nil
 		}
-		if !again.worth(ctx, c.backOff, err, false) {
-			return nil, missing(err)
+		if !b.next(ctx, err, false) {
+			return nil, notFound(err)
 		}
 	}
 }
 
-func getting(repository, digest string) (name.Repository, question, error) {
-	repo, err := blobAt(repository, digest)
+// blobRequest returns the request that reads a blob.
+func blobRequest(repository, digest string) (name.Repository, request, error) {
+	repo, err := parseBlob(repository, digest)
 	if err != nil {
-		return repo, question{}, err
+		return repo, request{}, err
 	}
-	return repo, question{
+	return repo, request{
 		doing: fmt.Sprintf("reading the blob %s of %s", digest, repo), method: http.MethodGet, repository: repo,
-		scopes: pulling(repo), url: at(repo, "blobs/"+digest), want: []int{http.StatusOK},
+		scopes: pullScope(repo), url: endpoint(repo, "blobs/"+digest), success: []int{http.StatusOK},
 	}, nil
 }
 
-// blobAt reads the name of a repository in which something is to be done with a blob.
-func blobAt(repository, want string) (name.Repository, error) {
+// parseBlob parses the name of a repository and validates the digest of a blob in it.
+func parseBlob(repository, want string) (name.Repository, error) {
 	ref, err := parse(repository)
 	if err != nil {
 		return name.Repository{}, err
@@ -81,51 +82,79 @@ func blobAt(repository, want string) (name.Repository, error) {
 	return ref.Context(), nil
 }
 
-// blob is one that is being read.
-type blob struct {
+// blobReader reads a blob and verifies its digest at the end.
+type blobReader struct {
 	doing    string
 	response *http.Response
-	watch    *watch
-	reader   io.Reader
-	want     digest.Digest
+	timeout  *stallTimeout
+	body     io.Reader
 	verifier digest.Verifier
 }
 
-func (b *blob) Read(p []byte) (int, error) {
-	n, err := b.reader.Read(p)
-	_, _ = b.verifier.Write(p[:n]) // a hash takes all
+func (b *blobReader) Read(p []byte) (int, error) {
+	n, err := b.body.Read(p)
+	_, _ = b.verifier.Write(p[:n]) // a hash never fails
 	switch {
 	case errors.Is(err, io.EOF):
 		if !b.verifier.Verified() {
-			return n, fmt.Errorf("%s: the content does not have this digest", b.doing)
+			return n, fmt.Errorf("%s: the content does not match the digest", b.doing)
 		}
 	case err != nil:
-		return n, fmt.Errorf("%s: %w", b.doing, b.watch.explain(err))
+		return n, fmt.Errorf("%s: %w", b.doing, b.timeout.asError(err))
 	}
 	return n, err
 }
 
-func (b *blob) Close() error {
+func (b *blobReader) Close() error {
 	err := b.response.Body.Close()
-	b.watch.stop()
+	b.timeout.stop()
 	return err
 }
 
-// HasBlob asks by one HEAD whether the repository has a blob.
+// HasBlob checks by one HEAD whether the repository has a blob.
 func (c *Client) HasBlob(ctx context.Context, repository, digest string) (bool, error) {
-	repo, q, err := getting(repository, digest)
+	repo, r, err := blobRequest(repository, digest)
 	if err != nil {
 		return false, err
 	}
-	q.doing, q.method = fmt.Sprintf("asking for the blob %s of %s", digest, repo), http.MethodHead
-	_, err = c.ask(ctx, q)
+	r.doing, r.method = fmt.Sprintf("checking the blob %s of %s", digest, repo), http.MethodHead
+	_, err = c.do(ctx, r)
 	switch {
 	case err == nil:
 		c.known.add(repo, digest)
 		return true, nil
 	case status(err) == http.StatusNotFound:
-		c.known.forget(repo, digest)
+		c.known.remove(repo, digest)
 		return false, nil
 	}
 	return false, err
+}
+
+// blobSet holds the blobs that exist in a repository because this run has put, mounted or read them.
+type blobSet struct {
+	mu    sync.Mutex
+	blobs map[blobKey]bool
+}
+
+type blobKey struct{ repository, digest string }
+
+func (s *blobSet) has(repository name.Repository, digest string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.blobs[blobKey{repository.Name(), digest}]
+}
+
+func (s *blobSet) add(repository name.Repository, digest string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.blobs == nil {
+		s.blobs = map[blobKey]bool{}
+	}
+	s.blobs[blobKey{repository.Name(), digest}] = true
+}
+
+func (s *blobSet) remove(repository name.Repository, digest string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.blobs, blobKey{repository.Name(), digest})
 }

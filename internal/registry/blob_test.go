@@ -32,7 +32,7 @@ func TestHasBlob(t *testing.T) {
 	}
 	g.Fault = fault(9, http.StatusForbidden, nil, method("HEAD", ""))
 	if _, err := c.HasBlob(t.Context(), repo, digestOf("x")); err == nil {
-		t.Error("a 403 is neither yes nor no")
+		t.Error("HasBlob after a 403 gives no error")
 	}
 }
 
@@ -46,9 +46,9 @@ func TestOpenBlob(t *testing.T) {
 	}{
 		{"the blob", func(w http.ResponseWriter) { _, _ = io.WriteString(w, content) }, content, ""},
 		{"another blob", func(w http.ResponseWriter) { _, _ = io.WriteString(w, "x"+content[1:]) }, "",
-			"does not have this digest"},
+			"does not match the digest"},
 		{"half of it", func(w http.ResponseWriter) { _, _ = io.WriteString(w, content[:500]) }, "",
-			"does not have this digest"},
+			"does not match the digest"},
 		{"cut off", func(w http.ResponseWriter) {
 			w.Header().Set("Content-Length", "1000000")
 			_, _ = io.WriteString(w, content[:500])
@@ -78,7 +78,7 @@ func TestOpenBlob(t *testing.T) {
 	}
 }
 
-func TestBlobIsChecked(t *testing.T) {
+func TestBlobIsVerified(t *testing.T) {
 	var answer string
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, answer)
@@ -86,7 +86,7 @@ func TestBlobIsChecked(t *testing.T) {
 	defer server.Close()
 	repo := strings.TrimPrefix(server.URL, "http://") + "/a/b"
 	for says, content := range map[string]string{
-		"the content has the digest": "other", "more than 8388608 bytes": strings.Repeat("x", largest+1),
+		"the content has the digest": "other", "more than 8388608 bytes": strings.Repeat("x", maxBody+1),
 	} {
 		answer = content
 		if _, err := quick().Blob(t.Context(), repo, digestOf("x")); err == nil || !strings.Contains(err.Error(), says) {
@@ -95,7 +95,7 @@ func TestBlobIsChecked(t *testing.T) {
 	}
 	for _, digest := range []string{"", "sha256:abc", "../../x", "sha256:" + strings.Repeat("Z", 64)} {
 		if _, err := quick().Blob(t.Context(), repo, digest); err == nil || errors.Is(err, ErrNotFound) {
-			t.Errorf("Blob(%q): %v; want a refusal", digest, err)
+			t.Errorf("Blob(%q): %v; want an error that is not ErrNotFound", digest, err)
 		}
 	}
 }

@@ -12,34 +12,35 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 )
 
-// Login is a user's name and password at the registry of one repository or image.
+// Login is the user name and password for the registry of one repository or image.
 type Login struct{ Reference, Username, Password string }
 
 // Keychain finds credentials in one Docker configuration folder and nowhere else.
 type Keychain struct{ file *configfile.ConfigFile }
 
-// WriteConfig makes a private Docker configuration in dir: what the folder inherited holds (which may be "" or
-// absent), and the logins on top. buildx and the SDK's docker commands use the same folder by DOCKER_CONFIG, so a
-// password is never in an argument list or in a build's environment. The folder must not be readable by others.
+// WriteConfig writes a private Docker configuration to dir: the configuration in the folder inherited, which may be "" or absent,
+// with the logins added. buildx and the SDK's docker commands use dir through DOCKER_CONFIG, so no password appears in an argument
+// list or in the environment of a build. The caller makes sure that other users cannot read dir.
 func WriteConfig(dir, inherited string, logins []Login) (Keychain, error) {
-	file := configfile.New(filepath.Join(dir, config.ConfigFileName))
+	path := filepath.Join(dir, config.ConfigFileName)
+	file := configfile.New(path)
 	if inherited != "" {
-		theirs, err := config.Load(inherited)
-		if err != nil {
+		var err error
+		if file, err = config.Load(inherited); err != nil {
 			return Keychain{}, fmt.Errorf("reading the Docker configuration in %s: %w", inherited, err)
 		}
-		theirs.Filename = file.Filename
-		file = theirs
-		if err := keepPlugins(dir, inherited); err != nil {
+		file.Filename = path
+		if err := linkPlugins(dir, inherited); err != nil {
 			return Keychain{}, err
 		}
 	}
 	for _, login := range logins {
-		host, err := hostOf(login.Reference)
+		ref, err := parse(login.Reference)
 		if err != nil {
 			return Keychain{}, err
 		}
-		// A credential store would be asked instead of the file, and does not know what came from an input.
+		host := configKey(ref.Context().RegistryStr())
+		// Docker would read a credential store instead of the file, and the store does not have this login.
 		file.CredentialsStore = ""
 		delete(file.CredentialHelpers, host)
 		file.AuthConfigs[host] = types.AuthConfig{Username: login.Username, Password: login.Password, ServerAddress: host}
@@ -50,37 +51,29 @@ func WriteConfig(dir, inherited string, logins []Login) (Keychain, error) {
 	return Keychain{file}, nil
 }
 
-// keepPlugins lets the docker command find a user's own buildx, which it looks for beside the configuration.
-func keepPlugins(dir, inherited string) error {
-	theirs := filepath.Join(inherited, "cli-plugins")
-	if _, err := os.Stat(theirs); err != nil {
+// linkPlugins links the user's plugins into dir: the docker command looks for buildx beside its configuration.
+func linkPlugins(dir, inherited string) error {
+	plugins := filepath.Join(inherited, "cli-plugins")
+	if _, err := os.Stat(plugins); err != nil {
 		return nil
 	}
-	if err := os.Symlink(theirs, filepath.Join(dir, "cli-plugins")); err != nil {
+	if err := os.Symlink(plugins, filepath.Join(dir, "cli-plugins")); err != nil {
 		return fmt.Errorf("linking the docker command's plugins: %w", err)
 	}
 	return nil
 }
 
-func hostOf(reference string) (string, error) {
-	ref, err := parse(reference)
-	if err != nil {
-		return "", err
-	}
-	return key(ref.Context().RegistryStr()), nil
-}
-
-// key is a registry's name in a Docker configuration, where Docker Hub has a name of its own.
-func key(registry string) string {
+// configKey returns the key of a registry in a Docker configuration. Docker Hub has a special one.
+func configKey(registry string) string {
 	if registry == name.DefaultRegistry {
 		return authn.DefaultAuthKey
 	}
 	return registry
 }
 
-// Resolve finds the credentials for a registry, as go-containerregistry asks for them.
+// Resolve returns the credentials for a registry. It implements authn.Keychain.
 func (k Keychain) Resolve(resource authn.Resource) (authn.Authenticator, error) {
-	found, err := k.file.GetAuthConfig(key(resource.RegistryStr()))
+	found, err := k.file.GetAuthConfig(configKey(resource.RegistryStr()))
 	if err != nil {
 		return nil, fmt.Errorf("finding credentials for %s: %w", resource.RegistryStr(), err)
 	}

@@ -3,7 +3,6 @@ package registry
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"regexp"
 	"strconv"
 	"sync"
@@ -12,42 +11,36 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// GitHub is GitHub's container registry.
+// GitHub is the host of GitHub's container registry.
 const GitHub = "ghcr.io"
 
-// WritesPerMinute and Burst are what one process may write to ghcr.io, which says "allowed: 2000/minute" when it refuses.
-// Runs that share the account, such as the shards of one, share the first.
+// WritesPerMinute and Burst are the writes to ghcr.io that one process may send, per minute and at once. ghcr.io names its limit
+// when it rejects a request: "allowed: 2000/minute". Concurrent runs of one account, such as shards, divide WritesPerMinute.
 const (
 	WritesPerMinute = 1900
 	Burst           = 32
 )
 
-// patience bounds how long one request waits in all because its registry asks to wait. Time bounds it and not a number of
-// tries: a pause is the registry's, and a request that meets it has done nothing wrong. GitHub asks for "a few minutes" after
-// a secondary rate limit (docs.github.com, rate limits for the REST API); a registry that takes nothing for three times as
-// long will not soon.
-const patience = 15 * time.Minute
-
-// Limit sets how many writes (POST, PUT, PATCH, DELETE) a minute, and at once, all of the run may send to the registry at
-// host. 0 a minute is no limit. It is to be set before the first write.
+// Limit sets how many writes (POST, PUT, PATCH, DELETE) this client may send to the registry at host, per minute and at once.
+// 0 per minute means no limit.
 func (c *Client) Limit(host string, perMinute float64, burst int) {
-	c.limiters.of.Store(host, newLimiter(perMinute, burst))
+	c.limiters.limiters.Store(host, newLimiter(perMinute, burst))
 }
 
-// limiters are those of all registries, by host.
-type limiters struct{ of sync.Map }
+// limiters holds one limiter per host.
+type limiters struct{ limiters sync.Map }
 
-func (l *limiters) at(host string) *limiter {
-	found, _ := l.of.LoadOrStore(host, newLimiter(0, 1))
+func (l *limiters) of(host string) *limiter {
+	found, _ := l.limiters.LoadOrStore(host, newLimiter(0, 1))
 	return found.(*limiter)
 }
 
-// limiter is a token bucket of writes, and the pauses that the registry asked for.
+// limiter limits the writes to one registry by a token bucket, and pauses them when the registry asks for it.
 type limiter struct {
 	bucket *rate.Limiter
 
-	mu    sync.Mutex
-	until time.Time
+	mu          sync.Mutex
+	pausedUntil time.Time
 }
 
 func newLimiter(perMinute float64, burst int) *limiter {
@@ -58,34 +51,34 @@ func newLimiter(perMinute float64, burst int) *limiter {
 	return &limiter{bucket: rate.NewLimiter(limit, max(burst, 1))}
 }
 
-// take waits until one write may be sent. waited is how long the request has waited in pauses; the result has those of this
-// call added. The error is a *Busy where that would be more than patience.
+// take waits until one write may be sent. waited is how long the request has waited in pauses so far; take returns it with the
+// pauses of this call added. The error is a *RateLimited if the sum would exceed maxWait.
 func (l *limiter) take(ctx context.Context, host string, waited time.Duration) (time.Duration, error) {
-	waited, err := l.sitOut(ctx, host, waited)
+	waited, err := l.waitPause(ctx, host, waited)
 	if err != nil {
 		return waited, err
 	}
-	// Not bucket.Wait, which refuses at once, with an error of its own, where ctx would end before.
-	taken := l.bucket.Reserve()
-	if err := sleep(ctx, taken.Delay()); err != nil {
-		taken.Cancel()
+	// bucket.Wait would fail at once, with an error of its own, if ctx ends before the token is due.
+	reservation := l.bucket.Reserve()
+	if err := sleep(ctx, reservation.Delay()); err != nil {
+		reservation.Cancel()
 		return waited, err
 	}
-	return l.sitOut(ctx, host, waited) // a pause may have begun meanwhile
+	return l.waitPause(ctx, host, waited) // a pause may have begun during the sleep
 }
 
-// sitOut waits for the end of the pause, which may be put off while it is waited for.
-func (l *limiter) sitOut(ctx context.Context, host string, waited time.Duration) (time.Duration, error) {
+// waitPause waits until the pause is over, even if it is extended meanwhile.
+func (l *limiter) waitPause(ctx context.Context, host string, waited time.Duration) (time.Duration, error) {
 	for {
 		l.mu.Lock()
-		left := time.Until(l.until)
+		left := time.Until(l.pausedUntil)
 		l.mu.Unlock()
 		if left <= 0 {
 			return waited, ctx.Err()
 		}
-		if waited+left > patience {
-			return waited, &Busy{after: left, waited: waited, Err: fmt.Errorf("%d, too many requests to %s, which asked to wait: %s are left",
-				http.StatusTooManyRequests, host, left.Round(time.Second))}
+		if waited+left > maxWait {
+			err := fmt.Errorf("429, too many requests to %s: it asks to wait for another %s", host, left.Round(time.Second))
+			return waited, &RateLimited{after: left, waited: waited, Err: err}
 		}
 		if err := sleep(ctx, left); err != nil {
 			return waited, err
@@ -94,17 +87,17 @@ func (l *limiter) sitOut(ctx context.Context, host string, waited time.Duration)
 	}
 }
 
-// allowance is how ghcr.io says in a refusal what it takes: "retry-after: 19ms, allowed: 2000/minute".
-var allowance = regexp.MustCompile(`allowed: ([0-9]{1,9})/minute`)
+// allowedPerMinute finds the limit in an error message of ghcr.io: "retry-after: 19ms, allowed: 2000/minute".
+var allowedPerMinute = regexp.MustCompile(`allowed: ([0-9]{1,9})/minute`)
 
-// learn takes a registry's limit from its refusal, with the margin that ghcr.io has, where none was set: without it many
-// writers at once would be refused again and again, some of them more often than they try.
-func (l *limiter) learn(err error) {
+// learnLimit sets the limit that the registry names in err, with the same margin as for ghcr.io, unless a limit is set already.
+// Without a limit, many concurrent writers would be rejected again and again, some of them until their retries are used up.
+func (l *limiter) learnLimit(err error) {
 	if l.bucket.Limit() != rate.Inf {
 		return
 	}
-	for _, said := range refusals(err) {
-		if found := allowance.FindStringSubmatch(said.Message); found != nil {
+	for _, d := range diagnostics(err) {
+		if found := allowedPerMinute.FindStringSubmatch(d.Message); found != nil {
 			perMinute, _ := strconv.Atoi(found[1]) // nine digits always fit
 			l.bucket.SetLimit(rate.Limit(float64(perMinute) * WritesPerMinute / 2000 / time.Minute.Seconds()))
 			l.bucket.SetBurst(Burst)
@@ -113,43 +106,28 @@ func (l *limiter) learn(err error) {
 	}
 }
 
-// pause holds all writes back for a while, and reports whether none was held back until now. What the bucket holds, and what
-// flows in meanwhile, is lost: a burst after the pause would be refused like the one before it.
-func (l *limiter) pause(after time.Duration) (begins bool) {
+// pause stops all writes for a while. It reports whether this begins a pause, rather than extends one. It also removes the tokens
+// that the bucket has and those that it gains during the pause: the registry would reject a burst after the pause, too.
+func (l *limiter) pause(duration time.Duration) (begins bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
-	end := now.Add(after)
-	if !end.After(l.until) {
+	end := now.Add(duration)
+	if !end.After(l.pausedUntil) {
 		return false
 	}
-	lost := end.Sub(now)
-	begins = !l.until.After(now)
+	added := end.Sub(now)
+	begins = !l.pausedUntil.After(now)
 	if !begins {
-		lost = end.Sub(l.until)
+		added = end.Sub(l.pausedUntil)
 	}
-	l.until = end
+	l.pausedUntil = end
 	if l.bucket.Limit() == rate.Inf {
 		return begins
 	}
-	tokens := max(0, l.bucket.TokensAt(now)) + lost.Seconds()*float64(l.bucket.Limit())
+	tokens := max(0, l.bucket.TokensAt(now)) + added.Seconds()*float64(l.bucket.Limit())
 	for left := int(tokens); left > 0; left -= l.bucket.Burst() {
 		l.bucket.ReserveN(now, min(left, l.bucket.Burst()))
 	}
 	return begins
-}
-
-// sleep waits for d, or gives the error of ctx.
-func sleep(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return ctx.Err()
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

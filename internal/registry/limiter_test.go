@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
-	"net/http/httptest"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -16,24 +14,9 @@ import (
 	"github.com/OpenHands/eval-images/internal/registry/registrytest"
 )
 
-// inside answers requests without a network, so that time in a test is that of the test.
-type inside struct{ http.Handler }
-
-func (i inside) RoundTrip(r *http.Request) (*http.Response, error) {
-	recorder := httptest.NewRecorder()
-	server := r.Clone(r.Context())
-	if server.Body == nil {
-		server.Body = http.NoBody
-	}
-	i.ServeHTTP(recorder, server)
-	answer := recorder.Result()
-	answer.Request = r
-	return answer, nil
-}
-
-// 500 images, of three writes each, are not slower than the token bucket allows, and none fails, however small the bursts
-// are that the registry takes.
-func TestFiveHundredImages(t *testing.T) {
+// 500 images of three writes each take no longer than the token bucket allows, and none fails, however small the bursts are that
+// the registry accepts.
+func TestFiveHundredImagesAreAsFastAsTheLimit(t *testing.T) {
 	for _, host := range []string{"ghcr.io", "other.example"} {
 		for _, burst := range []int{100, 32, 5} {
 			t.Run(fmt.Sprint(host, ", burst ", burst), func(t *testing.T) {
@@ -43,10 +26,10 @@ func TestFiveHundredImages(t *testing.T) {
 	}
 }
 
-// fiveHundred writes to a registry whose limit is known, or is learned from its first refusal.
+// fiveHundred writes to a registry whose limit is known, or is learned from its first 429.
 func fiveHundred(t *testing.T, host string, burst int) {
 	g := registrytest.New(silent(), 2000, burst)
-	c := New(authn.DefaultKeychain, inside{g})
+	c := New(authn.DefaultKeychain, registrytest.Hosts{host: g}, nil)
 	begin := time.Now()
 	images := make(chan string)
 	var workers sync.WaitGroup
@@ -67,21 +50,21 @@ func fiveHundred(t *testing.T, host string, burst int) {
 	workers.Wait()
 	took, floor := time.Since(begin), (1500-Burst)*time.Minute/WritesPerMinute
 	least := floor
-	if host != GitHub { // what the registry takes at once is taken before it says what it takes
+	if host != GitHub { // the registry accepts a burst before it names its limit
 		least = time.Duration(1500-max(burst, Burst)) * time.Minute / WritesPerMinute
 	}
 	if took < least || took > floor*11/10 {
 		t.Errorf("%v; want %v, and up to a tenth more than %v", took, least, floor)
 	}
-	if refused := g.Refused(); refused > 1500/10 || (refused > 0) != (burst < Burst || host != GitHub) {
-		t.Errorf("%d writes were refused by a registry that takes %d at once", refused, burst)
+	if limited := g.RateLimited(); limited > 1500/10 || (limited > 0) != (burst < Burst || host != GitHub) {
+		t.Errorf("%d writes got a 429 from a registry that accepts %d at once", limited, burst)
 	}
 }
 
 func TestNoLimitElsewhere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := registrytest.New(silent(), 0, 1)
-		c := New(authn.DefaultKeychain, inside{g})
+		c := New(authn.DefaultKeychain, registrytest.Hosts{"127.0.0.1:5000": g, "quay.io": g, "slow.example": g, "ghcr.io": g}, nil)
 		c.Limit("slow.example", 60, 1)
 		for host, want := range map[string]time.Duration{
 			"127.0.0.1:5000": 0, "quay.io": 0, "slow.example": 5 * time.Second, "ghcr.io": 0,
@@ -97,17 +80,17 @@ func TestNoLimitElsewhere(t *testing.T) {
 				}
 			}
 			if took := time.Since(begin); took != want {
-				t.Errorf("reads of %s took %v; they are no writes", host, took-want)
+				t.Errorf("reads of %s took %v; they are not limited", host, took-want)
 			}
 		}
 	})
 }
 
-func TestPause(t *testing.T) {
+func TestNoBurstAfterAPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimiter(600, 20) // one in 100 ms
 		begin := time.Now()
-		for range 5 { // as five workers are refused at once
+		for range 5 { // as if five workers got a 429 at once
 			l.pause(4 * time.Second)
 		}
 		var took []time.Duration
@@ -128,8 +111,8 @@ func TestPause(t *testing.T) {
 	})
 }
 
-// A pause that is put off takes what flows in between, and not its whole length again.
-func TestPauseIsPutOff(t *testing.T) {
+// An extended pause removes the tokens of the extension alone.
+func TestPauseIsExtended(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimiter(600, 20)
 		l.pause(4 * time.Second)
@@ -146,8 +129,7 @@ func TestPauseIsPutOff(t *testing.T) {
 	})
 }
 
-// A pause that begins while a write waits for its token holds for it, too.
-func TestPauseHoldsThoseThatWait(t *testing.T) {
+func TestPauseStopsWritesThatWaitForAToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimiter(60, 1)
 		begin := time.Now()
@@ -164,18 +146,17 @@ func TestPauseHoldsThoseThatWait(t *testing.T) {
 	})
 }
 
-// A pause that goes beyond patience is not waited for: its end is told at once.
-func TestTooLongPauseIsNotWaitedFor(t *testing.T) {
+func TestPauseBeyondMaxWaitFailsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimiter(0, 1)
-		l.pause(patience)
+		l.pause(maxWait)
 		begin := time.Now()
 		_, err := l.take(t.Context(), "h", time.Second)
-		if busy, ok := errors.AsType[*Busy](err); !ok || busy.RetryAfter() != patience || time.Since(begin) != 0 {
-			t.Errorf("%v after %v; want *Busy, at once", err, time.Since(begin))
+		if busy, ok := errors.AsType[*RateLimited](err); !ok || busy.RetryAfter() != maxWait || time.Since(begin) != 0 {
+			t.Errorf("%v after %v; want *RateLimited, at once", err, time.Since(begin))
 		}
-		if waited, err := l.take(t.Context(), "h", 0); err != nil || waited != patience {
-			t.Errorf("%v after %v; want %v and no error", err, waited, patience)
+		if waited, err := l.take(t.Context(), "h", 0); err != nil || waited != maxWait {
+			t.Errorf("%v after %v; want %v and no error", err, waited, maxWait)
 		}
 	})
 }
@@ -196,7 +177,7 @@ func TestLimiterIsCancelled(t *testing.T) {
 			}
 			cancel()
 			if name == "bucket" && l.bucket.Tokens() < -0.1 {
-				t.Errorf("a write that was given up kept its token: %v", l.bucket.Tokens())
+				t.Errorf("a cancelled write kept its token: %v", l.bucket.Tokens())
 			}
 		}
 	})

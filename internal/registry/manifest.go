@@ -3,11 +3,10 @@ package registry
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"mime"
 	"net/http"
-	"net/url"
+	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
@@ -15,20 +14,17 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// ErrNotFound is the registry's answer that it does not have what was asked for.
-var ErrNotFound = errors.New("not found")
-
-// Manifest is a manifest or an index as it is in a registry, byte for byte: its digest depends on each.
+// Manifest is a manifest or index, byte for byte as it is in a registry: its digest depends on each byte.
 type Manifest struct {
 	MediaType string
 	Raw       []byte
 }
 
-// Digest is the one under which registries have the manifest.
+// Digest returns the digest of the manifest.
 func (m Manifest) Digest() string { return digest.FromBytes(m.Raw).String() }
 
-// Blobs are the digests of the blobs that the manifest needs in its repository, without those that are fetched from
-// elsewhere by their URLs. It is empty for an index.
+// blobs returns the digests of the blobs that the manifest needs in its repository: all but the layers with URLs, which clients
+// fetch from there. An index has none.
 func (m Manifest) blobs() []string {
 	var parsed struct {
 		Config struct {
@@ -51,33 +47,33 @@ func (m Manifest) blobs() []string {
 	return blobs
 }
 
-// acceptable are the media types that are asked for.
-var acceptable = []string{
+// manifestTypes are the media types that a GET of a manifest accepts.
+var manifestTypes = []string{
 	string(types.OCIManifestSchema1), string(types.OCIImageIndex),
 	string(types.DockerManifestSchema2), string(types.DockerManifestList),
 }
 
-// Manifest reads the manifest, or index, behind a reference by one GET. It is ErrNotFound where the registry does not
-// have it. The repository is taken to have the blobs that it names.
+// Manifest reads the manifest or index that a reference points to by one GET and verifies its digest. The error is ErrNotFound
+// if the registry does not have it. Manifest assumes that the repository has the blobs that the manifest names.
 func (c *Client) Manifest(ctx context.Context, reference string) (Manifest, error) {
 	ref, err := parse(reference)
 	if err != nil {
 		return Manifest{}, err
 	}
 	doing := fmt.Sprintf("reading the manifest of %s", ref)
-	a, err := c.ask(ctx, question{
-		doing: doing, method: http.MethodGet, repository: ref.Context(), scopes: pulling(ref.Context()),
-		url: at(ref.Context(), "manifests/"+ref.Identifier()), accept: acceptable, want: []int{http.StatusOK},
+	resp, err := c.do(ctx, request{
+		doing: doing, method: http.MethodGet, repository: ref.Context(), scopes: pullScope(ref.Context()),
+		url: endpoint(ref.Context(), "manifests/"+ref.Identifier()), accept: manifestTypes, success: []int{http.StatusOK},
 	})
 	if err != nil {
-		return Manifest{}, missing(err)
+		return Manifest{}, notFound(err)
 	}
-	m := Manifest{MediaType: mediaType(a), Raw: a.body}
-	want := a.header.Get("Docker-Content-Digest")
+	m := Manifest{MediaType: mediaType(resp), Raw: resp.body}
+	want := resp.header.Get("Docker-Content-Digest")
 	if ref, ok := ref.(name.Digest); ok {
 		want = ref.DigestStr()
 	}
-	if err := verify(want, a.body); err != nil {
+	if err := verifyDigest(want, resp.body); err != nil {
 		return Manifest{}, fmt.Errorf("%s: %w", doing, err)
 	}
 	for _, blob := range m.blobs() {
@@ -86,55 +82,23 @@ func (c *Client) Manifest(ctx context.Context, reference string) (Manifest, erro
 	return m, nil
 }
 
-// mediaType is the manifest's own where the answer's header is of no use.
-func mediaType(a answer) string {
-	said, _, err := mime.ParseMediaType(a.header.Get("Content-Type"))
-	if m := types.MediaType(said); err == nil && (m.IsImage() || m.IsIndex()) {
-		return said
+// mediaType returns the media type in the header, or the one in the manifest if the header names no type of manifest.
+func mediaType(resp response) string {
+	header, _, err := mime.ParseMediaType(resp.header.Get("Content-Type"))
+	if m := types.MediaType(header); err == nil && (m.IsImage() || m.IsIndex()) {
+		return header
 	}
-	var own struct {
+	var manifest struct {
 		MediaType string `json:"mediaType"`
 	}
-	if json.Unmarshal(a.body, &own) == nil && own.MediaType != "" {
-		return own.MediaType
+	if json.Unmarshal(resp.body, &manifest) == nil && manifest.MediaType != "" {
+		return manifest.MediaType
 	}
-	return said
+	return header
 }
 
-// PutManifest writes the manifest under a reference by one PUT. It is *UnknownBlobs where the registry misses blobs that
-// the manifest names; they may be sent again then.
-func (c *Client) PutManifest(ctx context.Context, reference string, m Manifest) error {
-	ref, err := parse(reference)
-	if err != nil {
-		return err
-	}
-	doing := fmt.Sprintf("putting the manifest %s", ref)
-	a, err := c.ask(ctx, question{
-		doing: doing, method: http.MethodPut, repository: ref.Context(), scopes: pushing(ref.Context()),
-		url: at(ref.Context(), "manifests/"+ref.Identifier()), media: m.MediaType, body: m.Raw,
-		want: []int{http.StatusCreated, http.StatusOK, http.StatusAccepted},
-	})
-	if unknown := unknownBlobs(err); unknown != nil {
-		lost := unknown.Digests
-		if len(lost) == 0 {
-			lost = m.blobs()
-		}
-		for _, blob := range lost {
-			c.known.forget(ref.Context(), blob)
-		}
-		return unknown
-	}
-	if err != nil {
-		return err
-	}
-	if got := a.header.Get("Docker-Content-Digest"); got != "" && got != m.Digest() {
-		return fmt.Errorf("%s: the registry stored it as %s, and not as %s", doing, got, m.Digest())
-	}
-	return nil
-}
-
-// verify compares content with its digest, if that is known.
-func verify(want string, content []byte) error {
+// verifyDigest compares content with the digest want, unless want is empty.
+func verifyDigest(want string, content []byte) error {
 	if want == "" {
 		return nil
 	}
@@ -143,30 +107,85 @@ func verify(want string, content []byte) error {
 		return fmt.Errorf("the digest %q: %w", want, err)
 	}
 	if got := d.Algorithm().FromBytes(content); got != d {
-		return fmt.Errorf("the content has the digest %s, and not %s", got, d)
+		return fmt.Errorf("the content has the digest %s, not %s", got, d)
 	}
 	return nil
 }
 
-// missing is a 404 as ErrNotFound.
-func missing(err error) error {
-	if status(err) == http.StatusNotFound {
-		return fmt.Errorf("%w (%w)", ErrNotFound, err)
+// Confirm reads the manifest of an image by its tag and compares the digest of its bytes with the one that Digest returned for
+// the tag. pinned is name:tag@digest. Digest sends a HEAD, which has no content to verify, so it does not notice a proxy or cache
+// that mixes up two images. A GET of a manifest counts as a pull on Docker Hub
+// (https://docs.docker.com/docker-hub/usage/pulls/), so each pinned name is confirmed once per run.
+func (c *Client) Confirm(ctx context.Context, pinned string) error {
+	at := strings.LastIndexByte(pinned, '@')
+	if at < 0 {
+		return fmt.Errorf("confirming the digest of %s: it has none", pinned)
+	}
+	reference, digest := pinned[:at], pinned[at+1:]
+	return c.share(ctx, "confirm "+pinned, "confirming the digest of "+pinned, func() error {
+		if _, done := c.confirmed.Load(pinned); done {
+			return nil
+		}
+		m, err := c.Manifest(ctx, reference)
+		if err != nil {
+			return err
+		}
+		if got := m.Digest(); got != digest {
+			return fmt.Errorf("the registry named %s as the digest of %s, but its manifest has %s: "+
+				"the tag was just pushed again, or a proxy or mirror mixes up images", digest, reference, got)
+		}
+		c.confirmed.Store(pinned, true)
+		return nil
+	})
+}
+
+// PutManifest writes the manifest under a reference by one PUT. The error is *UnknownBlobs if the registry does not have all
+// blobs that the manifest names; the missing ones can then be put or mounted again.
+func (c *Client) PutManifest(ctx context.Context, reference string, m Manifest) error {
+	ref, err := parse(reference)
+	if err != nil {
+		return err
+	}
+	doing := fmt.Sprintf("putting the manifest %s", ref)
+	resp, err := c.do(ctx, request{
+		doing: doing, method: http.MethodPut, repository: ref.Context(), scopes: pushScope(ref.Context()),
+		url: endpoint(ref.Context(), "manifests/"+ref.Identifier()), mediaType: m.MediaType, body: m.Raw,
+		success: []int{http.StatusCreated, http.StatusOK, http.StatusAccepted},
+	})
+	if unknown := asUnknownBlobs(err); unknown != nil {
+		missing := unknown.Digests
+		if len(missing) == 0 {
+			missing = m.blobs()
+		}
+		for _, blob := range missing {
+			c.known.remove(ref.Context(), blob)
+		}
+		return unknown
+	}
+	if err != nil {
+		return err
+	}
+	if got := resp.header.Get("Docker-Content-Digest"); got != "" && got != m.Digest() {
+		return fmt.Errorf("%s: the registry stored it as %s, not %s", doing, got, m.Digest())
+	}
+	return nil
+}
+
+// Delete deletes one tag, and keeps its manifest and the other tags of that manifest. If the reference has a digest, it deletes
+// the manifest with all its tags. It succeeds if the tag or manifest does not exist. Some registries delete nothing (ghcr.io
+// answers 405), and some delete no tags.
+func (c *Client) Delete(ctx context.Context, reference string) error {
+	ref, err := parse(reference)
+	if err != nil {
+		return err
+	}
+	_, err = c.do(ctx, request{
+		doing: fmt.Sprintf("deleting %s", ref), method: http.MethodDelete, repository: ref.Context(),
+		scopes: []string{ref.Context().Scope(transport.DeleteScope)}, url: endpoint(ref.Context(), "manifests/"+ref.Identifier()),
+		success: []int{http.StatusAccepted, http.StatusOK, http.StatusNoContent},
+	})
+	if status(err) == http.StatusNotFound && hasCode(err, transport.ManifestUnknownErrorCode, transport.NameUnknownErrorCode) {
+		return nil
 	}
 	return err
-}
-
-// at is the address of something in a repository.
-func at(repository name.Repository, path string) *url.URL {
-	return &url.URL{
-		Scheme: repository.Scheme(), Host: repository.RegistryStr(), Path: "/v2/" + repository.RepositoryStr() + "/" + path,
-	}
-}
-
-func pulling(repository name.Repository) []string {
-	return []string{repository.Scope(transport.PullScope)}
-}
-
-func pushing(repository name.Repository) []string {
-	return []string{repository.Scope(transport.PushScope)}
 }

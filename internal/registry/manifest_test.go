@@ -6,12 +6,13 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// What is written is read byte for byte, and no request is made that is not needed.
+// Content is read byte for byte as it was written, and no request is unnecessary.
 func TestPutAndRead(t *testing.T) {
 	g, host := serve(t)
 	repo, c := host+"/a/b", quick()
@@ -55,8 +56,8 @@ func TestNotFound(t *testing.T) {
 	}
 }
 
-// A registry, or what is in front of it, that gives other content than was asked for is not believed.
-func TestManifestIsChecked(t *testing.T) {
+// A registry or proxy that returns the wrong content causes an error.
+func TestManifestIsVerified(t *testing.T) {
 	m := imageOf(t, "{}")
 	cases := []struct {
 		name, reference, header, media string
@@ -64,7 +65,7 @@ func TestManifestIsChecked(t *testing.T) {
 	}{
 		{"a tag", ":tag", m.Digest(), string(types.DockerManifestSchema2), string(types.DockerManifestSchema2), ""},
 		{"an index", ":tag", "", string(types.OCIImageIndex) + "; charset=utf-8", string(types.OCIImageIndex), ""},
-		{"a header of no use", ":tag", "", "application/json", m.MediaType, ""},
+		{"a useless header", ":tag", "", "application/json", m.MediaType, ""},
 		{"a digest", "@" + m.Digest(), "", m.MediaType, m.MediaType, ""},
 		{"another digest in the header", ":tag", digestOf("x"), m.MediaType, "", "the content has the digest " + m.Digest()},
 		{"another digest than asked for", "@" + digestOf("x"), m.Digest(), m.MediaType, "",
@@ -74,7 +75,7 @@ func TestManifestIsChecked(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				for _, media := range acceptable {
+				for _, media := range manifestTypes {
 					if r.URL.Path != "/v2/" && !strings.Contains(strings.Join(r.Header["Accept"], ","), media) {
 						t.Errorf("%s is not asked for", media)
 					}
@@ -98,8 +99,8 @@ func TestManifestIsChecked(t *testing.T) {
 	}
 }
 
-// A registry that stores something else than was sent has not stored it.
-func TestPutManifestChecksTheAnswer(t *testing.T) {
+// A registry that stores other content than it was sent causes an error.
+func TestPutManifestVerifiesTheStoredDigest(t *testing.T) {
 	g, host := serve(t)
 	stored := map[string]string{"Docker-Content-Digest": digestOf("x")}
 	g.Fault = fault(1, http.StatusCreated, stored, method("PUT", "/manifests/"))
@@ -130,8 +131,8 @@ func TestUnknownBlobs(t *testing.T) {
 		{"nothing named", `{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN"}]}`, 400, nil, true},
 		{"behind another error", `{"errors":[{"code":"UNKNOWN"},{"code":"MANIFEST_BLOB_UNKNOWN","detail":"` + one + `"}]}`, 500,
 			[]string{one}, true},
-		{"another refusal", `{"errors":[{"code":"MANIFEST_INVALID","detail":"` + one + `"}]}`, 400, nil, false},
-		{"no words", ``, 404, nil, false},
+		{"another error", `{"errors":[{"code":"MANIFEST_INVALID","detail":"` + one + `"}]}`, 400, nil, false},
+		{"no body", ``, 404, nil, false},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -149,7 +150,7 @@ func TestUnknownBlobs(t *testing.T) {
 				t.Errorf("%v, UnknownBlobs: %v; want %v %q", err, ok, c.unknown, c.want)
 			}
 			if puts := g.Count("PUT", ""); puts != 1 {
-				t.Errorf("%d PUT requests, want 1: the answer does not change", puts)
+				t.Errorf("%d PUT requests, want 1: a retry gets the same answer", puts)
 			}
 		})
 	}
@@ -162,7 +163,7 @@ func sorted(digests ...string) []string {
 	return digests
 }
 
-// A blob that the registry lost is sent again, also where the registry does not say which one it is.
+// A blob that the registry has lost is sent again, even if the registry does not name it.
 func TestLostBlobIsSentAgain(t *testing.T) {
 	for _, named := range []bool{true, false} {
 		g, host := serve(t)
@@ -188,5 +189,68 @@ func TestLostBlobIsSentAgain(t *testing.T) {
 		if err := c.PutManifest(t.Context(), repo+":found", m); err != nil {
 			t.Errorf("named: %v: %v", named, err)
 		}
+	}
+}
+
+func TestDelete(t *testing.T) {
+	m := imageOf(t, "{}")
+	cases := []struct {
+		name, reference string
+		fault           faultFunc
+		after           time.Duration // of a *RateLimited
+		remaining       []string
+	}{
+		{"a tag", ":one", nil, 0, []string{":two", "@" + m.Digest()}},
+		{"a digest", "@" + m.Digest(), nil, 0, []string{":one", ":two"}}, // other registries delete the tags as well
+		{"a missing tag", ":gone", nil, 0, []string{":one"}},
+		{"ghcr.io", ":one", deleteError(405, "UNSUPPORTED"), 0, []string{":one"}},
+		{"a registry that deletes by digest only", ":one", deleteError(400, "DIGEST_INVALID"), 0, []string{":one"}},
+		{"an invalid digest", "@" + m.Digest(), deleteError(400, "DIGEST_INVALID"), 0, []string{":one"}},
+		{"no such endpoint", ":one", fault(1, 404, nil, method("DELETE", "")), 0, nil},
+		{"unsupported", ":one", deleteError(404, "UNSUPPORTED"), 0, nil},
+		{"denied", ":one", deleteError(403, "DENIED"), 0, nil},
+		{"a rate limit", ":one", fault(9, 403, map[string]string{"Retry-After": "3600"}, method("DELETE", "")), time.Hour, nil},
+		{"unavailable", ":one", fault(9, 503, nil, method("DELETE", "")), 0, []string{":one"}},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			g, host := serve(t)
+			g.Deletes = true
+			repo, client := host+"/a/b", quick()
+			put(t, client, repo, "{}")
+			for _, tag := range []string{":one", ":two"} {
+				if err := client.PutManifest(t.Context(), repo+tag, m); err != nil {
+					t.Fatal(err)
+				}
+			}
+			g.Fault = c.fault
+			err := client.Delete(t.Context(), repo+c.reference)
+			if (err == nil) != (c.fault == nil) {
+				t.Errorf("Delete = %v; want an error: %v", err, c.fault != nil)
+			}
+			if limited, is := errors.AsType[*RateLimited](err); is != (c.after > 0) || is && limited.RetryAfter() != c.after {
+				t.Errorf("Delete = %v, *RateLimited: %v; want %v", err, is, c.after)
+			}
+			for _, reference := range c.remaining {
+				if _, err := client.Manifest(t.Context(), repo+reference); err != nil {
+					t.Errorf("after Delete: %v", err)
+				}
+			}
+			if _, err := client.Manifest(t.Context(), repo+c.reference); err == nil && c.fault == nil {
+				t.Errorf("%s still exists", c.reference)
+			}
+		})
+	}
+}
+
+// deleteError answers a DELETE with an error of the registry's protocol.
+func deleteError(status int, code string) faultFunc {
+	return func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method != http.MethodDelete {
+			return false
+		}
+		w.WriteHeader(status)
+		_, _ = w.Write([]byte(`{"errors":[{"code":"` + code + `","message":"m"}]}`))
+		return true
 	}
 }

@@ -10,34 +10,33 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
-// Mount makes a blob of one repository known in another: once per run, whoever asks. In the same registry no bytes move,
-// if the registry agrees. Where it does not, and from another registry, the blob is copied through this machine, which
-// Copying is told. size is the blob's, in bytes. One blob is mounted once at a time in all of a registry: two mounts at
-// once can break one.
+// Mount makes a blob of one repository available in another, once per run. Within one registry it asks for a mount, which moves
+// no bytes. If the registry does not mount it, or the repositories are in different registries, the blob is copied through this
+// machine and reported as Copying. size is the blob's, in bytes. A digest is mounted by one request at a time in all of a
+// registry: two concurrent mounts can break one.
 func (c *Client) Mount(ctx context.Context, from, to, digest string, size int64) error {
-	source, err := blobAt(from, digest)
+	source, err := parseBlob(from, digest)
 	if err != nil {
 		return err
 	}
-	target, err := blobAt(to, digest)
+	target, err := parseBlob(to, digest)
 	if err != nil {
 		return err
 	}
 	if source.Name() == target.Name() {
 		return nil
 	}
-	return c.flights.share(ctx, target.Name()+"@"+digest, func() error {
+	doing := fmt.Sprintf("mounting the blob %s of %s in %s", digest, source, target)
+	return c.share(ctx, target.Name()+"@"+digest, doing, func() error {
 		if c.known.has(target, digest) {
 			return nil
 		}
-		leave, err := c.turns.enter(ctx, target.RegistryStr()+" "+digest)
+		unlock, err := c.locks.lock(ctx, target.RegistryStr()+" "+digest)
 		if err != nil {
 			return err
 		}
-		defer leave()
-		doing := fmt.Sprintf("mounting the blob %s of %s in %s", digest, source, target)
-		u := upload{repository: target, digest: digest, doing: doing}
-		if err := c.mount(ctx, source, u, size); err != nil {
+		defer unlock()
+		if err := c.mount(ctx, source, upload{repository: target, digest: digest, doing: doing}, size); err != nil {
 			return err
 		}
 		c.known.add(target, digest)
@@ -47,33 +46,33 @@ func (c *Client) Mount(ctx context.Context, from, to, digest string, size int64)
 
 func (c *Client) mount(ctx context.Context, from name.Repository, u upload, size int64) error {
 	if from.RegistryStr() != u.repository.RegistryStr() {
-		return c.copyMissing(ctx, from, u, size)
+		return c.copyIfMissing(ctx, from, u, size)
 	}
-	a, err := c.askToMount(ctx, from, u)
+	resp, err := c.requestMount(ctx, from, u)
 	switch {
-	case status(err) == http.StatusMethodNotAllowed || has(err, transport.UnsupportedErrorCode):
-		return c.copyMissing(ctx, from, u, size)
+	case status(err) == http.StatusMethodNotAllowed || hasCode(err, transport.UnsupportedErrorCode):
+		return c.copyIfMissing(ctx, from, u, size)
 	case err != nil:
 		return err
-	case a.status == http.StatusCreated:
+	case resp.status == http.StatusCreated:
 		return nil
 	}
-	// 202: the registry did not mount it, and began an upload instead.
-	if u.location, err = location(a); err != nil {
+	// 202: the registry did not mount the blob and started an upload instead.
+	if u.location, err = location(resp); err != nil {
 		return fmt.Errorf("%s: %w", u.doing, err)
 	}
-	return c.copyMissing(ctx, from, u, size)
+	return c.copyIfMissing(ctx, from, u, size)
 }
 
-// askToMount can be asked again, unlike for an upload: a mount that was made is found to be there.
-func (c *Client) askToMount(ctx context.Context, from name.Repository, u upload) (answer, error) {
+// requestMount asks for a mount. Unlike the start of an upload it is retried: mounting a blob twice does no harm.
+func (c *Client) requestMount(ctx context.Context, from name.Repository, u upload) (response, error) {
 	query := url.Values{"mount": {u.digest}, "from": {from.RepositoryStr()}}
-	scopes := append(pushing(u.repository), pulling(from)...)
-	var again tries
+	scopes := append(pushScope(u.repository), pullScope(from)...)
+	b := c.newBackoff()
 	for {
-		a, err := c.start(ctx, u, query, scopes, http.StatusCreated, http.StatusAccepted)
-		if err == nil || !again.worth(ctx, c.backOff, err, false) {
-			return a, err
+		resp, err := c.startUpload(ctx, u, query, scopes, http.StatusCreated, http.StatusAccepted)
+		if err == nil || !b.next(ctx, err, false) {
+			return resp, err
 		}
 	}
 }

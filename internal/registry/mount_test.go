@@ -8,28 +8,40 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-containerregistry/pkg/authn"
+
+	"github.com/OpenHands/eval-images/internal/registry/registrytest"
 )
 
-// told collects what Copying is told.
-type told struct {
-	mu    sync.Mutex
-	calls [][2]int64
+// reports records the calls of a Reporter.
+type reports struct {
+	mu     sync.Mutex
+	copies [][2]int64 // done and size
+	pauses []time.Duration
 }
 
-func (t *told) copying(_ string, done, size int64) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.calls = append(t.calls, [2]int64{done, size})
+func (r *reports) Copying(_ string, done, size int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.copies = append(r.copies, [2]int64{done, size})
 }
 
-// ends are the first and the last that was told.
-func (t *told) ends() [][2]int64 {
-	if len(t.calls) == 0 {
+func (r *reports) Pausing(_ string, wait time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.pauses = append(r.pauses, wait)
+}
+
+// firstAndLast returns the first and the last report of copies.
+func (r *reports) firstAndLast() [][2]int64 {
+	if len(r.copies) == 0 {
 		return nil
 	}
-	return [][2]int64{t.calls[0], t.calls[len(t.calls)-1]}
+	return [][2]int64{r.copies[0], r.copies[len(r.copies)-1]}
 }
 
 func TestMount(t *testing.T) {
@@ -51,11 +63,11 @@ func TestMount(t *testing.T) {
 			requests: map[string]int{"POST": 1, "HEAD": 1, "GET": 1, "PUT": 1}, copied: copied},
 		{name: "the registry has no mounts", from: same, fault: http.StatusMethodNotAllowed,
 			requests: map[string]int{"POST": 2, "HEAD": 1, "GET": 1, "PUT": 1}, copied: copied},
-		{name: "not mounted, but there", from: same, noMounts: true,
+		{name: "not mounted, but it exists", from: same, noMounts: true,
 			requests: map[string]int{"POST": 1, "HEAD": 1, "DELETE": 1},
 			prepare:  func(t *testing.T, _ *Client, to string) { put(t, quick(), to, content) }},
 		{name: "another registry", from: other, requests: map[string]int{"POST": 1, "HEAD": 1, "PUT": 1}, copied: copied},
-		{name: "another registry, but there", from: other, requests: map[string]int{"HEAD": 1},
+		{name: "another registry, but it exists", from: other, requests: map[string]int{"HEAD": 1},
 			prepare: func(t *testing.T, _ *Client, to string) { put(t, quick(), to, content) }},
 		{name: "known", from: other, requests: map[string]int{},
 			prepare: func(t *testing.T, c *Client, to string) { put(t, c, to, content) }},
@@ -66,8 +78,8 @@ func TestMount(t *testing.T) {
 			_, second := serve(t)
 			to, from := host+"/to/it", c.from(host, second)+"/from/it"
 			put(t, quick(), from, content)
-			client, progress := quick(), &told{}
-			client.Copying = progress.copying
+			reported := &reports{}
+			client := quickWith(reported)
 			if c.prepare != nil {
 				c.prepare(t, client, to)
 			}
@@ -84,8 +96,8 @@ func TestMount(t *testing.T) {
 			if diff := cmp.Diff(c.requests, g.Methods()); diff != "" {
 				t.Errorf("requests (-want +got):\n%s", diff)
 			}
-			if diff := cmp.Diff(c.copied, progress.ends()); diff != "" {
-				t.Errorf("what Copying was told (-want +got):\n%s", diff)
+			if diff := cmp.Diff(c.copied, reported.firstAndLast()); diff != "" {
+				t.Errorf("reports of copies (-want +got):\n%s", diff)
 			}
 			got, err := quick().Blob(t.Context(), to, digestOf(content))
 			if err != nil || string(got) != content {
@@ -95,15 +107,15 @@ func TestMount(t *testing.T) {
 	}
 }
 
-func TestMountInPlace(t *testing.T) {
+func TestMountInTheSameRepositoryDoesNothing(t *testing.T) {
 	g, host := serve(t)
 	if err := quick().Mount(t.Context(), host+"/a/b", host+"/a/b", digestOf("x"), 1); err != nil || len(g.Requests()) > 0 {
-		t.Errorf("%v, %v; want nothing done", err, g.Requests())
+		t.Errorf("%v, %v; want no requests", err, g.Requests())
 	}
 }
 
-// Two mounts of one digest at once can break a registry.
-func TestMountsOfOneDigestTakeTurns(t *testing.T) {
+// Two concurrent mounts of one digest can break a registry.
+func TestOneDigestIsMountedByOneRequestAtATime(t *testing.T) {
 	g, host := serve(t)
 	put(t, quick(), host+"/from/it", "x", "y")
 	g.Reset()
@@ -112,7 +124,7 @@ func TestMountsOfOneDigestTakeTurns(t *testing.T) {
 		if strings.Contains(r.URL.RawQuery, "mount="+strings.ReplaceAll(digestOf("x"), ":", "%3A")) {
 			most.Store(max(most.Load(), under.Add(1)))
 			defer under.Add(-1)
-			for range 1000 { // let others come
+			for range 1000 { // give other requests time to arrive
 				g.Count("", "")
 			}
 		}
@@ -132,47 +144,48 @@ func TestMountsOfOneDigestTakeTurns(t *testing.T) {
 	}
 	all.Wait()
 	if most.Load() != 1 {
-		t.Errorf("%d mounts of one digest at once", most.Load())
+		t.Errorf("%d concurrent mounts of one digest", most.Load())
 	}
 	if posts := g.Count("POST", ""); posts != 8 {
 		t.Errorf("%d mounts, want one for each of 4 repositories and 2 digests", posts)
 	}
 }
 
-// Who waits for another's mount shares its answer, but not its cancellation.
-func TestMountIsNotCancelledForOthers(t *testing.T) {
-	g, host := serve(t)
-	put(t, quick(), host+"/from/it", "x")
-	arrived, let := make(chan struct{}), make(chan struct{})
-	var first sync.Once
-	g.Fault = func(_ http.ResponseWriter, r *http.Request) bool {
-		if r.Method == http.MethodPost {
-			first.Do(func() { close(arrived); <-let })
+// A caller that waits for the mount of another caller gets its result, but not its cancellation.
+func TestCancelDoesNotReachOtherCallers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := registrytest.New(silent(), 0, 1)
+		c := New(authn.DefaultKeychain, registrytest.Hosts{"r.example": g}, nil)
+		put(t, New(authn.DefaultKeychain, registrytest.Hosts{"r.example": g}, nil), "r.example/from/it", "x")
+		g.Reset()
+		var first sync.Once
+		g.Fault = func(_ http.ResponseWriter, r *http.Request) bool {
+			if r.Method == http.MethodPost {
+				first.Do(func() { <-r.Context().Done(); panic(http.ErrAbortHandler) })
+			}
+			return false
 		}
-		return false
-	}
-	c := quick()
-	mount := func(ctx context.Context) error { return c.Mount(ctx, host+"/from/it", host+"/to/it", digestOf("x"), 1) }
-	ctx, cancel := context.WithCancel(t.Context())
-	results := make(chan error, 2)
-	go func() { results <- mount(ctx) }()
-	<-arrived
-	second := make(chan error, 1)
-	go func() { second <- mount(t.Context()) }()
-	cancel()
-	if err := <-results; !errors.Is(err, context.Canceled) {
-		t.Errorf("the first: %v; want its cancellation", err)
-	}
-	close(let)
-	if err := <-second; err != nil {
-		t.Errorf("the second: %v", err)
-	}
+		ctx, cancel := context.WithCancel(t.Context())
+		var errs [3]error
+		for i, ctx := range []context.Context{ctx, t.Context(), t.Context()} {
+			go func() { errs[i] = c.Mount(ctx, "r.example/from/it", "r.example/to/it", digestOf("x"), 1) }()
+			synctest.Wait()
+		}
+		cancel()
+		synctest.Wait()
+		if !errors.Is(errs[0], context.Canceled) || errs[1] != nil || errs[2] != nil {
+			t.Errorf("%v; want one cancellation", errs)
+		}
+		if posts := g.Count("POST", ""); posts != 2 {
+			t.Errorf("%d mounts, want the cancelled one and one for both other callers", posts)
+		}
+	})
 }
 
-// A copy whose source or target fails begins anew, and its error says which of them failed.
-func TestCopyBreaks(t *testing.T) {
+// A copy starts over when its source or target fails, and its error says which of them failed.
+func TestCopyIsRetried(t *testing.T) {
 	content := strings.Repeat("layer", 1000)
-	short := func(n int) answers {
+	short := func(n int) faultFunc {
 		var asked atomic.Int32
 		return func(w http.ResponseWriter, r *http.Request) bool {
 			if r.Method != http.MethodGet || !strings.Contains(r.URL.Path, "/blobs/") || int(asked.Add(1)) > n {
@@ -185,7 +198,7 @@ func TestCopyBreaks(t *testing.T) {
 	}
 	cases := []struct {
 		name           string
-		source, target answers
+		source, target faultFunc
 		says           string
 	}{
 		{name: "the source, once", source: short(1)},
@@ -208,14 +221,14 @@ func TestCopyBreaks(t *testing.T) {
 			}
 			there, err := client.HasBlob(t.Context(), host+"/to/it", digestOf(content))
 			if err != nil || there != (c.says == "") {
-				t.Errorf("the blob is there: %v, %v", there, err)
+				t.Errorf("the blob exists: %v, %v", there, err)
 			}
 		})
 	}
 }
 
-// The upload that a registry begins in place of a mount is of no use once it broke off.
-func TestCopyBeginsAnotherUpload(t *testing.T) {
+// The upload that a registry starts instead of a mount is not used again after a failure.
+func TestRetriedCopyStartsAnotherUpload(t *testing.T) {
 	g, host := serve(t)
 	put(t, quick(), host+"/from/it", "x")
 	g.Reset()
@@ -240,8 +253,7 @@ func TestCopyBeginsAnotherUpload(t *testing.T) {
 	}
 }
 
-// Who waits does not wait longer than its own context.
-func TestWaitingForAMountIsCancelled(t *testing.T) {
+func TestWaitingCallerStopsAtItsOwnContext(t *testing.T) {
 	g, host := serve(t)
 	put(t, quick(), host+"/from/it", "x")
 	arrived, let := make(chan struct{}), make(chan struct{})

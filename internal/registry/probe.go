@@ -13,25 +13,57 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// probeTag is overwritten by the next run where it cannot be deleted.
+// ProbePush starts an upload to the repository and cancels it, so that a registry that accepts no pushes is found before the
+// first build. The error is a *Denied if the repository's name, the credentials or the connection is wrong.
+func (c *Client) ProbePush(ctx context.Context, repository string) error {
+	ref, err := parse(repository)
+	if err != nil {
+		return err
+	}
+	u := upload{repository: ref.Context(), doing: "pushing to " + repository}
+	resp, err := c.do(ctx, request{
+		doing: u.doing, method: http.MethodPost, repository: u.repository, scopes: pushScope(u.repository),
+		url: endpoint(u.repository, "blobs/uploads/"), success: []int{http.StatusAccepted},
+	})
+	if err != nil {
+		return pushError(ctx, u.doing, err)
+	}
+	if u.location, err = location(resp); err == nil {
+		c.cancelUpload(ctx, u)
+	}
+	return nil
+}
+
+// pushError returns a *Denied if err means that there is no registry, or that it accepts no uploads.
+func pushError(ctx context.Context, doing string, err error) error {
+	if _, limited := errors.AsType[*RateLimited](err); limited || ctx.Err() != nil {
+		return err
+	}
+	switch status(err) {
+	case 0, http.StatusNotFound, http.StatusMethodNotAllowed:
+		return &Denied{Doing: doing, Err: errors.Unwrap(err)}
+	}
+	return err
+}
+
+// probeTag is the tag that ProbeManifest writes. If it cannot be deleted, the next run overwrites it.
 const probeTag = "eval-images-probe"
 
-// ProbeManifest tells whether the registry refuses a manifest that names a blob which it does not have. One that does not
-// must be asked for each blob, or a tag could point to an image that nobody can pull. It is asked once per repository and
-// run.
-func (c *Client) ProbeManifest(ctx context.Context, repository string) (refuses bool, err error) {
+// ProbeManifest reports whether the registry checks that the blobs of a manifest exist. If it does not, the caller has to check
+// each blob, or a tag could point to an image that nobody can pull. It probes a repository once per run.
+func (c *Client) ProbeManifest(ctx context.Context, repository string) (checks bool, err error) {
 	ref, err := parse(repository)
 	if err != nil {
 		return false, err
 	}
 	repo := ref.Context().Name()
-	err = c.flights.share(ctx, "probe "+repo, func() error {
+	err = c.share(ctx, "probe "+repo, "probing the manifests of "+repo, func() error {
 		if _, known := c.probed.Load(repo); known {
 			return nil
 		}
-		refuses, err := c.probe(ctx, repo)
+		checks, err := c.probeManifest(ctx, repo)
 		if err == nil {
-			c.probed.Store(repo, refuses)
+			c.probed.Store(repo, checks)
 		}
 		return err
 	})
@@ -42,8 +74,9 @@ func (c *Client) ProbeManifest(ctx context.Context, repository string) (refuses 
 	return found.(bool), nil
 }
 
-// probe puts a whole image but for its layer: what a registry has to look at is layers, and not the config alone.
-func (c *Client) probe(ctx context.Context, repository string) (bool, error) {
+// probeManifest puts the manifest of an image whose layer does not exist. Its config exists, because some registries could check
+// the config alone.
+func (c *Client) probeManifest(ctx context.Context, repository string) (checks bool, err error) {
 	layer := digest.FromString(rand.Text()).String()
 	config := fmt.Sprintf(
 		`{"architecture":"amd64","os":"linux","config":{},"rootfs":{"type":"layers","diff_ids":[%q]}}`, layer)
@@ -57,29 +90,28 @@ func (c *Client) probe(ctx context.Context, repository string) (bool, error) {
 		"layers": []any{map[string]any{"mediaType": types.OCILayer, "size": 32, "digest": layer}},
 	})
 	if err != nil {
-		return false, fmt.Errorf("making a manifest: %w", err)
+		return false, fmt.Errorf("encoding a manifest: %w", err)
 	}
 	err = c.PutManifest(ctx, repository+":"+probeTag, Manifest{string(types.OCIManifestSchema1), raw})
 	switch {
 	case err == nil:
-		// Whether it can be deleted does not change the answer; nothing uses the tag.
-		_ = c.Delete(ctx, repository+":"+probeTag)
+		_ = c.Delete(ctx, repository+":"+probeTag) // nothing uses the tag, so a failure changes nothing
 		return false, nil
-	case refusesManifest(err):
+	case rejectsManifest(err):
 		return true, nil
 	}
 	return false, err
 }
 
-// refusesManifest tells a refusal of what the manifest says from one of the question.
-func refusesManifest(err error) bool {
+// rejectsManifest reports whether the registry rejected the content of a manifest, rather than the request.
+func rejectsManifest(err error) bool {
 	if _, ok := errors.AsType[*UnknownBlobs](err); ok {
 		return true
 	}
 	switch status(err) {
 	case http.StatusBadRequest, http.StatusNotFound, http.StatusUnprocessableEntity:
-		for _, said := range refusals(err) {
-			if strings.HasPrefix(string(said.Code), "MANIFEST_") {
+		for _, d := range diagnostics(err) {
+			if strings.HasPrefix(string(d.Code), "MANIFEST_") {
 				return true
 			}
 		}

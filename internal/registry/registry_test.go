@@ -80,7 +80,7 @@ func (f *faulty) push(t *testing.T, tags ...string) v1.Hash {
 
 func client() *ours.Client {
 	fast := remote.WithRetryBackoff(remote.Backoff{Duration: time.Millisecond, Steps: 2})
-	return ours.New(authn.DefaultKeychain, http.DefaultTransport, fast)
+	return ours.New(authn.DefaultKeychain, http.DefaultTransport, nil, fast)
 }
 
 func TestPresent(t *testing.T) {
@@ -123,8 +123,8 @@ func TestPresentNeedsTags(t *testing.T) {
 	}
 }
 
-// A registry that does not answer the question has not said that the image is missing.
-func TestNotAnAnswer(t *testing.T) {
+// Only a 404 means that an image is missing.
+func TestOtherFailuresAreNotMissingImages(t *testing.T) {
 	status := func(code int) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/v2/" {
@@ -143,7 +143,7 @@ func TestNotAnAnswer(t *testing.T) {
 		{"bad gateway", status(http.StatusBadGateway), "502 Bad Gateway", false},
 		{"forbidden", status(http.StatusForbidden), "403, not allowed", true},
 		{"wrong credentials", status(http.StatusUnauthorized), "401, not allowed", true},
-		{"connection cut", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "EOF", false},
+		{"connection broken", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "EOF", false},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -156,9 +156,9 @@ func TestNotAnAnswer(t *testing.T) {
 			if present || err == nil || !strings.Contains(err.Error(), c.says) {
 				t.Fatalf("Present = %v, %v; want an error that says %q", present, err, c.says)
 			}
-			var refused *ours.Refused
-			if final := errors.As(err, &refused); final != c.final {
-				t.Errorf("%v: refused for the whole run is %v, want %v", err, final, c.final)
+			var denied *ours.Denied
+			if final := errors.As(err, &denied); final != c.final {
+				t.Errorf("%v: *Denied is %v, want %v", err, final, c.final)
 			}
 			f.fault.Store(nil)
 			if _, present, err := asked.Present(t.Context(), []string{tag}); err != nil || !present {
@@ -168,8 +168,8 @@ func TestNotAnAnswer(t *testing.T) {
 	}
 }
 
-// A HEAD that is refused with 403 is asked again by GET, and only that answer counts.
-func TestForbiddenHead(t *testing.T) {
+// A HEAD that fails with 403 is repeated by GET, whose response counts.
+func TestForbiddenHeadIsRepeatedByGet(t *testing.T) {
 	forbidden := func(w http.ResponseWriter) { w.WriteHeader(http.StatusForbidden) }
 	cases := []struct {
 		name  string
@@ -178,8 +178,8 @@ func TestForbiddenHead(t *testing.T) {
 		found bool
 		says  string
 	}{
-		{"for that moment", "there", nil, true, ""},
-		{"of what is not there", "gone", nil, false, ""},
+		{"for a moment", "there", nil, true, ""},
+		{"of a missing image", "gone", nil, false, ""},
 		{"for good", "there", forbidden, false, "403, not allowed"},
 		{"by a registry that breaks", "there", func(w http.ResponseWriter) { w.WriteHeader(http.StatusBadGateway) }, false, "502"},
 	}
@@ -204,9 +204,9 @@ func TestForbiddenHead(t *testing.T) {
 			if (digest != "") != c.found || c.found && digest != want.String() {
 				t.Errorf("digest %q, want %s: %v", digest, want, c.found)
 			}
-			var refused *ours.Refused
-			if errors.As(err, &refused) != strings.Contains(c.says, "403") {
-				t.Errorf("%v: refused: %v", err, refused != nil)
+			var denied *ours.Denied
+			if errors.As(err, &denied) != strings.Contains(c.says, "403") {
+				t.Errorf("%v: *Denied: %v", err, denied != nil)
 			}
 		})
 	}
@@ -217,15 +217,15 @@ func TestProbePush(t *testing.T) {
 		name   string
 		times  int
 		answer func(w http.ResponseWriter)
-		says   string // in the hint of a *Refused
+		says   string // in the hint of a *Denied
 	}{
-		{"it takes pushes", 0, nil, ""},
+		{"it accepts pushes", 0, nil, ""},
 		{"too many requests", 1, func(w http.ResponseWriter) { w.Header().Set("Retry-After", "1ms"); w.WriteHeader(429) }, ""},
 		{"unavailable for a moment", 1, func(w http.ResponseWriter) { w.WriteHeader(503) }, ""},
-		{"a cut connection", 1, func(http.ResponseWriter) { panic(http.ErrAbortHandler) }, ""},
-		{"no right", 1, func(w http.ResponseWriter) { w.WriteHeader(403) }, "registry-username"},
+		{"a broken connection", 1, func(http.ResponseWriter) { panic(http.ErrAbortHandler) }, ""},
+		{"denied", 1, func(w http.ResponseWriter) { w.WriteHeader(403) }, "registry-username"},
 		{"no registry", 1, func(w http.ResponseWriter) { w.WriteHeader(404) }, "no registry at that host"},
-		{"never there", 1000, func(http.ResponseWriter) { panic(http.ErrAbortHandler) }, "a registry that this process reaches"},
+		{"never reachable", 1000, func(http.ResponseWriter) { panic(http.ErrAbortHandler) }, "a registry that this process can reach"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -242,22 +242,22 @@ func TestProbePush(t *testing.T) {
 				}
 			})
 			err := client().ProbePush(t.Context(), f.host+"/a/b")
-			var refused *ours.Refused
-			if c.says == "" && err != nil || errors.As(err, &refused) != (c.says != "") || refused != nil && !strings.Contains(refused.Hint(), c.says) {
-				t.Errorf("ProbePush = %v (hint %q); want the hint %q", err, hintOf(refused), c.says)
+			var denied *ours.Denied
+			if c.says == "" && err != nil || errors.As(err, &denied) != (c.says != "") || denied != nil && !strings.Contains(denied.Hint(), c.says) {
+				t.Errorf("ProbePush = %v (hint %q); want the hint %q", err, hintOf(denied), c.says)
 			}
 			if got := deleted.Load() == 1; got != (err == nil) {
-				t.Errorf("the upload was given up: %v", got)
+				t.Errorf("the upload was cancelled: %v", got)
 			}
 		})
 	}
 }
 
-func hintOf(refused *ours.Refused) string {
-	if refused == nil {
+func hintOf(denied *ours.Denied) string {
+	if denied == nil {
 		return ""
 	}
-	return refused.Hint()
+	return denied.Hint()
 }
 
 func TestCredentials(t *testing.T) {

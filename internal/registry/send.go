@@ -8,206 +8,158 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"slices"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
-// largest is the longest answer that is kept in memory, in bytes: manifests and configs are far below it, and the OCI
-// distribution specification asks registries to take manifests of up to 4 MiB.
-const largest = 8 << 20
+// maxBody is the size in bytes of the largest response that is kept in memory. Manifests and configs are far smaller; the OCI
+// distribution specification asks registries to accept manifests of up to 4 MiB.
+const maxBody = 8 << 20
 
-// brokenTries is how often a request is sent again where the failure may pass (a 5xx, a cut connection).
-const brokenTries = 2
+// responseTimeout is the stall timeout of a request. It also bounds a HEAD with the library's retries.
+const responseTimeout = 60 * time.Second
 
-// backOff is the wait before a second try; it doubles. It is short: the Retrier of the build waits longer.
-const backOff = 500 * time.Millisecond
+// storeTimeout is the stall timeout of a streamed upload: some registries read a large blob again after its last byte.
+const storeTimeout = 5 * time.Minute
 
-// storedWithin is how long a registry may take to store a large blob after its last byte: some read all of it again.
-const storedWithin = 5 * time.Minute
-
-// question is one request to a registry.
-type question struct {
-	doing      string // for errors: "putting blob sha256:... to r/i"
+// request is one request to a registry.
+type request struct {
+	doing      string // begins its errors: "putting blob sha256:... to r/i"
 	method     string
 	repository name.Repository
 	url        *url.URL
 	scopes     []string
 	accept     []string
-	media      string // the body's media type
+	mediaType  string // of the body
 	body       []byte
-	stream     io.Reader // a body that is not in memory, of size bytes; -1 is unknown
-	size       int64
-	want       []int // the statuses that are a yes
-	// once: do not send it again where it broke off. Part of an upload is not worth more than the upload.
-	once bool
+	stream     io.Reader // a body of size bytes that is not in memory
+	size       int64     // -1 if unknown
+	success    []int     // the HTTP statuses that are not an error
+	// noRetry says that a transient failure ends the request. A part of an upload is not worth a retry: the upload starts over.
+	noRetry bool
 }
 
-// answerWithin bounds the time in which nothing moves.
-func (q question) answerWithin() time.Duration {
-	if q.stream != nil {
-		return storedWithin
+func (r request) stallTimeout() time.Duration {
+	if r.stream != nil {
+		return storeTimeout
 	}
-	return answerWithin
+	return responseTimeout
 }
 
-// answer is what the registry said to a question.
-type answer struct {
+// response is the response to a request.
+type response struct {
 	status int
 	header http.Header
 	body   []byte
 	url    *url.URL // after redirects
 }
 
-// ask sends a question, again where that can help. Another status than those wanted is an error: *Busy, *Refused, or
-// one with the status.
-func (c *Client) ask(ctx context.Context, q question) (answer, error) {
-	var again tries
+// do sends a request, and retries it while that can help. A status other than the successful ones is an error: *RateLimited,
+// *Denied, or one that names the status.
+func (c *Client) do(ctx context.Context, r request) (response, error) {
+	b := c.newBackoff()
 	for {
-		a, err := c.sendOnce(ctx, q, again.waited)
-		if err == nil || !again.worth(ctx, c.backOff, err, q.once) {
-			return a, err
+		resp, err := c.doOnce(ctx, r, b.waited)
+		if err == nil || !b.next(ctx, err, r.noRetry) {
+			return resp, err
 		}
 	}
 }
 
-// sendOnce sends a question and reads all of the answer. waited is how long it has waited in pauses before.
-func (c *Client) sendOnce(ctx context.Context, q question, waited time.Duration) (answer, error) {
-	response, watch, err := c.send(ctx, q, waited)
+// doOnce sends a request and reads the whole response. waited is how long the request has waited in pauses so far.
+func (c *Client) doOnce(ctx context.Context, r request, waited time.Duration) (response, error) {
+	resp, timeout, err := c.send(ctx, r, waited)
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
-	defer watch.stop()
-	defer response.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(response.Body, largest+1))
+	defer timeout.stop()
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
 	if err != nil {
-		return answer{}, fmt.Errorf("%s: reading the answer: %w", q.doing, watch.explain(err))
+		return response{}, fmt.Errorf("%s: reading the response: %w", r.doing, timeout.asError(err))
 	}
-	if len(body) > largest {
-		return answer{}, fmt.Errorf("%s: an answer of more than %d bytes", q.doing, largest)
+	if len(body) > maxBody {
+		return response{}, fmt.Errorf("%s: the response has more than %d bytes", r.doing, maxBody)
 	}
-	return answer{response.StatusCode, response.Header, body, response.Request.URL}, nil
+	return response{resp.StatusCode, resp.Header, body, resp.Request.URL}, nil
 }
 
-// send sends a question once, after its token of the limiter. The watch is to be stopped when the answer is read; it ends
-// the exchange when nothing moves.
-func (c *Client) send(ctx context.Context, q question, waited time.Duration) (*http.Response, *watch, error) {
-	host := q.repository.RegistryStr()
-	limit := c.limiters.at(host)
-	if writes(q.method) {
+// send waits for the limiter if the request is a write, and sends it. The caller reads the body and then stops the timeout.
+func (c *Client) send(ctx context.Context, r request, waited time.Duration) (*http.Response, *stallTimeout, error) {
+	host := r.repository.RegistryStr()
+	limiter := c.limiters.of(host)
+	if isWrite(r.method) {
 		var err error
-		if waited, err = limit.take(ctx, host, waited); err != nil {
-			return nil, nil, stopped(q.doing, err)
+		if waited, err = limiter.take(ctx, host, waited); err != nil {
+			if limited, ok := errors.AsType[*RateLimited](err); ok {
+				return nil, nil, &RateLimited{limited.after, limited.waited, fmt.Errorf("%s: %w", r.doing, limited.Err)}
+			}
+			return nil, nil, fmt.Errorf("%s: %w", r.doing, err)
 		}
 	}
-	ctx, asked := listen(ctx)
-	ctx, watch := watching(ctx, q.answerWithin())
-	response, err := c.exchange(ctx, q, watch)
+	ctx, retryAfter := withRetryAfter(ctx)
+	ctx, timeout := withStallTimeout(ctx, r.stallTimeout())
+	resp, err := c.roundTrip(ctx, r, timeout)
 	if err == nil {
-		if err = transport.CheckError(response, q.want...); err == nil {
-			return response, watch, nil
+		if err = transport.CheckError(resp, r.success...); err == nil {
+			return resp, timeout, nil
 		}
-		response.Body.Close()
+		resp.Body.Close()
 	}
-	err = asked.refusal(q.doing, watch.explain(err))
-	watch.stop()
-	if busy, ok := errors.AsType[*Busy](err); ok {
-		busy.waited = waited
-		if writes(q.method) {
-			limit.learn(err)
-			if limit.pause(busy.after) && c.Pausing != nil && busy.after >= time.Second {
-				c.Pausing(host, busy.after)
+	err = retryAfter.asError(r.doing, timeout.asError(err))
+	timeout.stop()
+	if limited, ok := errors.AsType[*RateLimited](err); ok {
+		limited.waited = waited
+		if isWrite(r.method) {
+			limiter.learnLimit(err)
+			if limiter.pause(limited.after) && c.reporter != nil && limited.after >= time.Second {
+				c.reporter.Pausing(host, limited.after)
 			}
 		}
 	}
 	return nil, nil, err
 }
 
-// exchange makes the request and sends it over the link to its repository.
-func (c *Client) exchange(ctx context.Context, q question, watch *watch) (*http.Response, error) {
-	client, err := c.link(ctx, q.repository, q.scopes)
+// roundTrip authenticates for the repository and sends the request.
+func (c *Client) roundTrip(ctx context.Context, r request, timeout *stallTimeout) (*http.Response, error) {
+	client, err := c.authClient(ctx, r.repository, r.scopes)
 	if err != nil {
 		return nil, err
 	}
-	request, err := http.NewRequestWithContext(ctx, q.method, q.url.String(), nil)
+	req, err := http.NewRequestWithContext(ctx, r.method, r.url.String(), nil)
 	if err != nil {
 		return nil, err
 	}
 	switch {
-	case q.stream != nil:
-		request.Body, request.ContentLength = &streaming{Reader: watch.over(q.stream)}, q.size
-	case len(q.body) > 0:
-		request.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(q.body)), nil }
-		request.Body, _ = request.GetBody()
-		request.ContentLength = int64(len(q.body))
+	case r.stream != nil:
+		req.Body, req.ContentLength = &streamBody{Reader: timeout.resetOnRead(r.stream)}, r.size
+	case len(r.body) > 0:
+		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(r.body)), nil }
+		req.Body, _ = req.GetBody()
+		req.ContentLength = int64(len(r.body))
 	}
-	request.Header["Accept"] = q.accept
-	if q.media != "" {
-		request.Header.Set("Content-Type", q.media)
+	req.Header["Accept"] = r.accept
+	if r.mediaType != "" {
+		req.Header.Set("Content-Type", r.mediaType)
 	}
-	return client.Do(request)
+	return client.Do(req)
 }
 
-// tries counts how often a request was sent again, and for what. waited is how long it has waited because the registry asked
-// for it.
-type tries struct {
-	busy, broken int
-	waited       time.Duration
-}
+func isWrite(method string) bool { return method != http.MethodGet && method != http.MethodHead }
 
-// worth waits before another try and reports true, or false where none is worth it.
-func (t *tries) worth(ctx context.Context, backOff time.Duration, err error, once bool) bool {
-	busy, asked := errors.AsType[*Busy](err)
-	switch {
-	case asked:
-		// ghcr.io asks for microseconds at times, after which it refuses again.
-		wait := max(busy.after, backOff/4<<min(t.busy, 9)) // to about a minute
-		t.busy++
-		t.waited = max(t.waited, busy.waited)
-		if t.waited+wait > patience {
-			return false
-		}
-		t.waited += wait
-		return sleep(ctx, wait) == nil
-	case transient(err) && !once:
-		t.broken++
-		return t.broken <= brokenTries && sleep(ctx, backOff<<(t.broken-1)) == nil
-	}
-	return false
-}
-
-// transient tells failures that may pass by themselves: the registry could not be reached or cut the connection, gave up,
-// or has too much to do and does not say for how long.
-func transient(err error) bool {
-	switch code := status(err); code {
-	case 0, http.StatusRequestTimeout, http.StatusTooManyRequests:
-		return true
-	default:
-		return code >= http.StatusInternalServerError && !has(err, transport.ManifestBlobUnknownErrorCode)
+// endpoint returns the URL of a path in a repository.
+func endpoint(repository name.Repository, path string) *url.URL {
+	return &url.URL{
+		Scheme: repository.Scheme(), Host: repository.RegistryStr(), Path: "/v2/" + repository.RepositoryStr() + "/" + path,
 	}
 }
 
-// refusals are what a registry's refusal says in its body.
-func refusals(err error) []transport.Diagnostic {
-	if refusal, ok := errors.AsType[*transport.Error](err); ok {
-		return refusal.Errors
-	}
-	return nil
+func pullScope(repository name.Repository) []string {
+	return []string{repository.Scope(transport.PullScope)}
 }
 
-// has tells whether a registry's refusal names one of the codes.
-func has(err error, codes ...transport.ErrorCode) bool {
-	return slices.ContainsFunc(refusals(err), func(d transport.Diagnostic) bool { return slices.Contains(codes, d.Code) })
+func pushScope(repository name.Repository) []string {
+	return []string{repository.Scope(transport.PushScope)}
 }
-
-// stopped is a wait that ended early.
-func stopped(doing string, err error) error {
-	if busy, ok := errors.AsType[*Busy](err); ok {
-		return &Busy{busy.after, busy.waited, fmt.Errorf("%s: %w", doing, busy.Err)}
-	}
-	return fmt.Errorf("%s: %w", doing, err)
-}
-
-func writes(method string) bool { return method != http.MethodGet && method != http.MethodHead }

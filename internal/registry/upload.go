@@ -12,19 +12,20 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// PutBlob writes a blob by a POST and a PUT, or by nothing where this run put, mounted or read it there already.
+// PutBlob writes a blob by a POST and a PUT and returns its digest. It sends nothing if this run has put, mounted or read the
+// blob in that repository before.
 func (c *Client) PutBlob(ctx context.Context, repository string, content []byte) (string, error) {
 	d := digest.FromBytes(content).String()
-	repo, err := blobAt(repository, d)
+	repo, err := parseBlob(repository, d)
 	if err != nil {
 		return "", err
 	}
-	return d, c.flights.share(ctx, repo.Name()+"@"+d, func() error {
+	u := upload{repository: repo, digest: d, doing: fmt.Sprintf("putting the blob %s to %s", d, repo)}
+	return d, c.share(ctx, repo.Name()+"@"+d, u.doing, func() error {
 		if c.known.has(repo, d) {
 			return nil
 		}
-		up := upload{repository: repo, digest: d, doing: fmt.Sprintf("putting the blob %s to %s", d, repo)}
-		err := c.upload(ctx, up, func(u upload) error { return c.finish(ctx, u, question{body: content}) })
+		err := c.upload(ctx, u, func(u upload) error { return c.finishUpload(ctx, u, request{body: content}) })
 		if err == nil {
 			c.known.add(repo, d)
 		}
@@ -32,83 +33,95 @@ func (c *Client) PutBlob(ctx context.Context, repository string, content []byte)
 	})
 }
 
-// upload is a blob on its way to a repository.
+// upload is the upload of one blob to a repository.
 type upload struct {
 	repository name.Repository
 	digest     string
 	doing      string
-	// location is where an upload that is begun goes on, or nil.
-	location *url.URL
+	location   *url.URL // nil before the registry has started the upload
 }
 
-// upload begins an upload, if u is not, and has finish send the content. An upload that broke off starts anew: what a
-// registry then has of it is not worth asking for.
-func (c *Client) upload(ctx context.Context, u upload, finish func(upload) error) error {
-	var again tries
+// upload starts an upload, unless the registry has started it, and calls send to send the content. After a failure it starts
+// over: the part that a registry has stored is not worth another request.
+func (c *Client) upload(ctx context.Context, u upload, send func(upload) error) error {
+	b := c.newBackoff()
 	for {
-		err := c.uploadOnce(ctx, u, finish)
-		if err == nil || !again.worth(ctx, c.backOff, lostUpload(err), false) {
+		err := c.uploadOnce(ctx, u, send)
+		if err == nil || !b.next(ctx, lostUpload(err), false) {
 			return err
 		}
 		u.location = nil
 	}
 }
 
-func (c *Client) uploadOnce(ctx context.Context, u upload, finish func(upload) error) error {
+func (c *Client) uploadOnce(ctx context.Context, u upload, send func(upload) error) error {
 	if u.location == nil {
-		a, err := c.start(ctx, u, nil, pushing(u.repository), http.StatusAccepted)
+		resp, err := c.startUpload(ctx, u, nil, pushScope(u.repository), http.StatusAccepted)
 		if err != nil {
 			return err
 		}
-		if u.location, err = location(a); err != nil {
+		if u.location, err = location(resp); err != nil {
 			return fmt.Errorf("%s: %w", u.doing, err)
 		}
 	}
-	return finish(u)
+	return send(u)
 }
 
-// lostUpload lets an upload that the registry does not know any more start anew.
+// lostUpload turns the error for an upload that the registry no longer knows into one that is retried.
 func lostUpload(err error) error {
-	if has(err, transport.BlobUploadUnknownErrorCode, transport.BlobUploadInvalidErrorCode) {
-		return errors.New("lost") // without a status: as a cut connection
+	if hasCode(err, transport.BlobUploadUnknownErrorCode, transport.BlobUploadInvalidErrorCode) {
+		return errors.New("lost upload") // it has no status, like a broken connection
 	}
 	return err
 }
 
-// start asks for an upload.
-func (c *Client) start(ctx context.Context, u upload, query url.Values, scopes []string, want ...int) (answer, error) {
-	address := at(u.repository, "blobs/uploads/")
+// startUpload asks the registry to start an upload.
+func (c *Client) startUpload(ctx context.Context, u upload, query url.Values, scopes []string, success ...int) (response, error) {
+	address := endpoint(u.repository, "blobs/uploads/")
 	address.RawQuery = query.Encode()
-	return c.ask(ctx, question{
-		doing: u.doing, method: http.MethodPost, repository: u.repository, scopes: scopes, url: address, want: want, once: true,
+	return c.do(ctx, request{
+		doing: u.doing, method: http.MethodPost, repository: u.repository, scopes: scopes, url: address, success: success, noRetry: true,
 	})
 }
 
-// finish sends the content, which q has, in one PUT.
-func (c *Client) finish(ctx context.Context, u upload, q question) error {
+// finishUpload sends the content of r in one PUT.
+func (c *Client) finishUpload(ctx context.Context, u upload, r request) error {
 	address := *u.location
 	query := address.Query()
 	query.Set("digest", u.digest)
 	address.RawQuery = query.Encode()
-	q.doing, q.method, q.repository, q.scopes, q.url = u.doing, http.MethodPut, u.repository, pushing(u.repository), &address
-	q.media, q.want, q.once = "application/octet-stream", []int{http.StatusCreated, http.StatusNoContent, http.StatusOK}, true
-	if q.stream == nil {
-		_, err := c.ask(ctx, q)
+	r.doing, r.method, r.repository, r.scopes, r.url = u.doing, http.MethodPut, u.repository, pushScope(u.repository), &address
+	r.mediaType, r.success = "application/octet-stream", []int{http.StatusCreated, http.StatusNoContent, http.StatusOK}
+	r.noRetry = true
+	if r.stream == nil {
+		_, err := c.do(ctx, r)
 		return err
 	}
-	_, err := c.sendOnce(ctx, q, 0) // what is read cannot be sent again
+	_, err := c.doOnce(ctx, r, 0) // a stream cannot be sent again
 	return err
 }
 
-// location is where an upload goes on.
-func location(a answer) (*url.URL, error) {
-	said := a.header.Get("Location")
-	if said == "" {
-		return nil, errors.New("the registry began an upload and does not say where")
+// cancelUpload cancels an upload that is not needed. It makes one attempt and ignores an error: the registry discards the upload
+// later by itself.
+func (c *Client) cancelUpload(ctx context.Context, u upload) {
+	if u.location == nil {
+		return
 	}
-	next, err := a.url.Parse(said)
+	_, _ = c.doOnce(ctx, request{
+		doing: u.doing, method: http.MethodDelete, repository: u.repository, scopes: pushScope(u.repository), url: u.location,
+		success: []int{http.StatusNoContent, http.StatusAccepted, http.StatusOK},
+	}, maxWait) // does not wait for a pause
+}
+
+// location returns the URL at which an upload continues.
+func location(resp response) (*url.URL, error) {
+	header := resp.header.Get("Location")
+	if header == "" {
+		return nil, errors.New("the registry started an upload but returned no Location")
+	}
+	next, err := resp.url.Parse(header)
 	if err != nil {
-		return nil, fmt.Errorf("reading where the upload goes on: %w", err)
+		return nil, fmt.Errorf("parsing the Location of an upload: %w", err)
 	}
 	return next, nil
 }

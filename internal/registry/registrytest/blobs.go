@@ -8,15 +8,15 @@ import (
 	"strings"
 )
 
-// serve lets through to the registry behind what ghcr.io would do. The in-process registry of go-containerregistry, which
-// usually is behind, has one store of blobs for all repositories, mounts nothing and takes any manifest.
-func (g *GitHub) serve(w *noting, r *http.Request) {
+// serve answers like ghcr.io where the registry behind would not. That is usually the in-process registry of
+// go-containerregistry, which has one store of blobs for all repositories, mounts nothing and accepts every manifest.
+func (g *GitHub) serve(w *statusRecorder, r *http.Request) {
 	repository, kind, name := split(r.URL.Path)
 	digest := r.URL.Query().Get("digest")
 	mount, from := r.URL.Query().Get("mount"), r.URL.Query().Get("from")
 	switch {
 	case kind == "manifests" && r.Method == http.MethodDelete && !g.Deletes:
-		refuse(w, http.StatusMethodNotAllowed, "UNSUPPORTED", "The operation is unsupported.", nil)
+		writeError(w, http.StatusMethodNotAllowed, "UNSUPPORTED", "The operation is unsupported.", nil)
 	case kind == "manifests" && r.Method == http.MethodPut:
 		g.manifest(w, r, repository)
 	case kind == "uploads" && r.Method == http.MethodPost && mount != "" && !g.NoMounts && g.has(from, mount):
@@ -26,7 +26,7 @@ func (g *GitHub) serve(w *noting, r *http.Request) {
 	case kind == "uploads" && r.Method == http.MethodDelete:
 		w.WriteHeader(http.StatusNoContent)
 	case kind == "blobs" && r.Method != http.MethodDelete && !g.has(repository, name):
-		refuse(w, http.StatusNotFound, "BLOB_UNKNOWN", "blob unknown to registry", nil)
+		writeError(w, http.StatusNotFound, "BLOB_UNKNOWN", "blob unknown to registry", nil)
 	default:
 		g.next.ServeHTTP(w, r)
 		if digest != "" && w.status() == http.StatusCreated {
@@ -35,11 +35,11 @@ func (g *GitHub) serve(w *noting, r *http.Request) {
 	}
 }
 
-// manifest lets one through that names no blob which the repository misses.
+// manifest passes a manifest on if the repository has all its blobs.
 func (g *GitHub) manifest(w http.ResponseWriter, r *http.Request, repository string) {
 	raw, err := io.ReadAll(r.Body)
 	if err != nil {
-		refuse(w, http.StatusBadRequest, "MANIFEST_INVALID", err.Error(), nil)
+		writeError(w, http.StatusBadRequest, "MANIFEST_INVALID", err.Error(), nil)
 		return
 	}
 	var m struct {
@@ -47,7 +47,7 @@ func (g *GitHub) manifest(w http.ResponseWriter, r *http.Request, repository str
 		Layers []descriptor
 	}
 	if err := json.Unmarshal(raw, &m); err != nil {
-		refuse(w, http.StatusBadRequest, "MANIFEST_INVALID", err.Error(), nil)
+		writeError(w, http.StatusBadRequest, "MANIFEST_INVALID", err.Error(), nil)
 		return
 	}
 	if m.Config != nil {
@@ -55,7 +55,7 @@ func (g *GitHub) manifest(w http.ResponseWriter, r *http.Request, repository str
 	}
 	for _, blob := range m.Layers {
 		if len(blob.URLs) == 0 && !g.Lax && !g.has(repository, blob.Digest) {
-			refuse(w, http.StatusBadRequest, "MANIFEST_BLOB_UNKNOWN", "blob unknown to registry",
+			writeError(w, http.StatusBadRequest, "MANIFEST_BLOB_UNKNOWN", "blob unknown to registry",
 				map[string]string{"digest": blob.Digest})
 			return
 		}
@@ -69,7 +69,7 @@ type descriptor struct {
 	URLs   []string
 }
 
-// Forget loses a blob of a repository, as a registry's garbage collector does.
+// Forget removes a blob from a repository, like a registry's garbage collector.
 func (g *GitHub) Forget(repository, digest string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -88,20 +88,20 @@ func (g *GitHub) add(repository, digest string) {
 	g.blobs[repository+"@"+digest] = true
 }
 
-// split is a path's repository, what is asked of it (manifests, blobs, uploads, or anything else), and its last part.
+// split returns the repository of a path, the kind of its resource (manifests, blobs, uploads, or ""), and the rest.
 func split(path string) (repository, kind, name string) {
 	path = strings.TrimPrefix(path, "/v2/")
-	for _, part := range []struct{ sign, kind string }{
+	for _, part := range []struct{ separator, kind string }{
 		{"/blobs/uploads/", "uploads"}, {"/blobs/", "blobs"}, {"/manifests/", "manifests"},
 	} {
-		if repository, name, found := strings.Cut(path, part.sign); found {
+		if repository, name, found := strings.Cut(path, part.separator); found {
 			return repository, part.kind, name
 		}
 	}
 	return path, "", ""
 }
 
-func refuse(w http.ResponseWriter, status int, code, message string, detail any) {
+func writeError(w http.ResponseWriter, status int, code, message string, detail any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(map[string]any{

@@ -1,43 +1,45 @@
-// Package registrytest is a fake of GitHub's container registry for tests and measurements: a handler in front of a
-// registry that answers as ghcr.io does. It limits writes, deletes nothing, knows its blobs by repository, and counts.
+// Package registrytest is a fake of GitHub's container registry for tests. Like ghcr.io it limits writes, deletes nothing, and
+// keeps the blobs of each repository apart. It records the requests.
 package registrytest
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 
 	"golang.org/x/time/rate"
 )
 
-// GitHub is the fake. Set its fields before the first request.
+// GitHub is the fake. Its fields are set before the first request.
 type GitHub struct {
-	// Deletes lets DELETE through to the registry behind. ghcr.io answers 405.
+	// Deletes passes DELETE on to the registry behind. ghcr.io answers 405.
 	Deletes bool
-	// NoMounts answers a mount with 202, which begins an upload: the registry would not mount.
+	// NoMounts answers a mount by starting an upload (202).
 	NoMounts bool
-	// Lax takes manifests that name absent blobs.
+	// Lax accepts manifests whose blobs do not exist.
 	Lax bool
-	// Fault answers in place of the registry where it returns true. It is asked before anything else is looked at.
+	// Fault is called for each request before anything else. If it returns true, it has answered the request.
 	Fault func(w http.ResponseWriter, r *http.Request) bool
 
 	next   http.Handler
 	bucket *rate.Limiter
 
-	mu    sync.Mutex
-	asked []*Request
-	blobs map[string]bool // "repository@digest"
+	mu       sync.Mutex
+	requests []*Request
+	blobs    map[string]bool // "repository@digest"
 }
 
-// Request is one that arrived, with the status of its answer.
+// Request is a request that arrived, with the status of the response.
 type Request struct {
 	Method, Path string
 	Status       int
 }
 
-// New makes a fake that stands in front of next, a whole registry, and takes perMinute writes a minute, of which burst
-// may come at once; ghcr.io takes 2,000. 0 a minute is no limit.
+// New returns a fake in front of next, a complete registry. It accepts perMinute writes per minute, and burst at once; ghcr.io
+// accepts 2,000 per minute. 0 per minute means no limit.
 func New(next http.Handler, perMinute float64, burst int) *GitHub {
 	limit := rate.Inf
 	if perMinute > 0 {
@@ -48,50 +50,50 @@ func New(next http.Handler, perMinute float64, burst int) *GitHub {
 
 // ServeHTTP answers as ghcr.io would.
 func (g *GitHub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	noted := &noting{ResponseWriter: w, mu: &g.mu, request: &Request{r.Method, r.URL.Path, http.StatusOK}}
-	g.mu.Lock() // before the answer: a test may count as soon as it has that
-	g.asked = append(g.asked, noted.request)
+	recorder := &statusRecorder{ResponseWriter: w, mu: &g.mu, request: &Request{r.Method, r.URL.Path, http.StatusOK}}
+	g.mu.Lock() // before the response: a test may count the requests as soon as it has that
+	g.requests = append(g.requests, recorder.request)
 	g.mu.Unlock()
 	switch {
-	case g.Fault != nil && g.Fault(noted, r):
-	case r.Method != http.MethodGet && r.Method != http.MethodHead && !g.admit(noted):
+	case g.Fault != nil && g.Fault(recorder, r):
+	case r.Method != http.MethodGet && r.Method != http.MethodHead && !g.allow(recorder):
 	default:
-		g.serve(noted, r)
+		g.serve(recorder, r)
 	}
 }
 
-// admit takes a token, or refuses with the time until there is one.
-func (g *GitHub) admit(w http.ResponseWriter) bool {
+// allow takes a token. If there is none, it answers with the time until there is one, and returns false.
+func (g *GitHub) allow(w http.ResponseWriter) bool {
 	if g.bucket.Allow() {
 		return true
 	}
 	missing := 1 - g.bucket.Tokens()
 	after := fmt.Sprintf("%.3fms", max(missing, 0)/float64(g.bucket.Limit())*1000)
 	w.Header().Set("Retry-After", after)
-	refuse(w, http.StatusTooManyRequests, "TOOMANYREQUESTS",
+	writeError(w, http.StatusTooManyRequests, "TOOMANYREQUESTS",
 		fmt.Sprintf("retry-after: %s, allowed: %.0f/minute", after, float64(g.bucket.Limit())*60), nil)
 	return false
 }
 
-// Requests are all that arrived, in that order.
+// Requests returns the requests in the order of their arrival.
 func (g *GitHub) Requests() []Request {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	all := make([]Request, len(g.asked))
-	for i, r := range g.asked {
+	all := make([]Request, len(g.requests))
+	for i, r := range g.requests {
 		all[i] = *r
 	}
 	return all
 }
 
-// Reset forgets the requests, and no blob.
+// Reset clears the list of requests.
 func (g *GitHub) Reset() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.asked = nil
+	g.requests = nil
 }
 
-// Count is how many requests of a method arrived whose path contains part. An empty method is every one.
+// Count returns the number of requests with a method whose path contains part. An empty method matches all.
 func (g *GitHub) Count(method, part string) int {
 	n := 0
 	for _, r := range g.Requests() {
@@ -102,7 +104,7 @@ func (g *GitHub) Count(method, part string) int {
 	return n
 }
 
-// Methods are the numbers of requests by method, without those that look for the registry itself.
+// Methods counts the requests by method, without those for /v2/.
 func (g *GitHub) Methods() map[string]int {
 	n := map[string]int{}
 	for _, r := range g.Requests() {
@@ -113,8 +115,8 @@ func (g *GitHub) Methods() map[string]int {
 	return n
 }
 
-// Refused is how many requests were answered with 429.
-func (g *GitHub) Refused() int {
+// RateLimited returns the number of requests that were answered with 429.
+func (g *GitHub) RateLimited() int {
 	n := 0
 	for _, r := range g.Requests() {
 		if r.Status == http.StatusTooManyRequests {
@@ -124,22 +126,53 @@ func (g *GitHub) Refused() int {
 	return n
 }
 
-// noting keeps the status of an answer.
-type noting struct {
+// statusRecorder records the status of a response.
+type statusRecorder struct {
 	http.ResponseWriter
 	mu      *sync.Mutex
 	request *Request
 }
 
-func (n *noting) WriteHeader(status int) {
-	n.mu.Lock()
-	n.request.Status = status
-	n.mu.Unlock()
-	n.ResponseWriter.WriteHeader(status)
+func (s *statusRecorder) WriteHeader(status int) {
+	s.mu.Lock()
+	s.request.Status = status
+	s.mu.Unlock()
+	s.ResponseWriter.WriteHeader(status)
 }
 
-func (n *noting) status() int {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.request.Status
+func (s *statusRecorder) status() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.request.Status
+}
+
+// Hosts maps hosts to registries. It is a transport that reaches them without a network, so it works with the fake time of
+// testing/synctest. A handler that panics with http.ErrAbortHandler breaks the connection, as in a server.
+type Hosts map[string]http.Handler
+
+// RoundTrip calls the handler of the host. Other hosts cannot be resolved.
+func (h Hosts) RoundTrip(r *http.Request) (response *http.Response, err error) {
+	handler, known := h[r.URL.Host]
+	if !known {
+		return nil, fmt.Errorf("dial tcp: lookup %s: no such host", r.URL.Host)
+	}
+	if err := r.Context().Err(); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if cause := recover(); cause == http.ErrAbortHandler {
+			response, err = nil, errors.New("read: connection reset by peer")
+		} else if cause != nil {
+			panic(cause)
+		}
+	}()
+	recorder, request := httptest.NewRecorder(), r.Clone(r.Context())
+	if request.Body == nil {
+		request.Body = http.NoBody
+	}
+	defer request.Body.Close()
+	handler.ServeHTTP(recorder, request)
+	response = recorder.Result()
+	response.Request = r
+	return response, nil
 }

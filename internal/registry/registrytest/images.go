@@ -18,41 +18,41 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// Base is a small base image of a benchmark: no two names have a layer in common.
+// Base returns a small base image of a benchmark. Images with different names share no layer.
 func Base(name string) v1.Image {
 	img := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
-	return layered(img, "RUN base", "base/"+name, func(c *v1.ConfigFile) {
+	return addLayer(img, "RUN base", "base/"+name, func(c *v1.ConfigFile) {
 		c.OS, c.Architecture = "linux", "amd64"
 		c.Config.Env, c.Config.Cmd = []string{"PATH=/usr/bin", "BASE=" + name}, []string{"bash"}
 	})
 }
 
-// EvalBase is what the SDK's base-image-minimal makes of base for a commit. built tells one build from another: the layer
-// of apt never comes out twice as the same.
-func EvalBase(base v1.Image, sha, built string) v1.Image {
-	return layered(base, "RUN apt", "apt/"+built, func(c *v1.ConfigFile) {
+// EvalBase returns the image that the SDK's stage base-image-minimal builds on base for a commit. build is part of the apt layer,
+// which differs between any two builds.
+func EvalBase(base v1.Image, sha, build string) v1.Image {
+	return addLayer(base, "RUN apt", "apt/"+build, func(c *v1.ConfigFile) {
 		c.Config.Env = append(c.Config.Env, "OPENHANDS_BUILD_GIT_SHA="+sha, "OPENHANDS_BUILD_GIT_REF=unknown")
 		c.Config.User = "openhands"
 	})
 }
 
-// Final is what the SDK's last stage makes of an eval-base. The agent's layer comes out the same for the same word; with
-// ";again" behind a word, it has the same files with other times, as another builder makes it.
+// Final returns the image that the SDK's last stage builds on an eval-base. The agent's layer depends on agent alone. If agent
+// ends in ";again", the layer has the same files with other times, as from another builder.
 func Final(evalBase v1.Image, agent string) v1.Image {
-	return layered(evalBase, "COPY agent", "agent-server/"+agent, func(c *v1.ConfigFile) {
+	return addLayer(evalBase, "COPY agent", "agent-server/"+agent, func(c *v1.ConfigFile) {
 		c.Config.Entrypoint, c.Config.Cmd = []string{"tini", "--", "/agent-server"}, nil
 	})
 }
 
-// Configured is the image with another configuration.
-func Configured(img v1.Image, change func(*v1.ConfigFile)) v1.Image {
+// WithConfig returns the image with a changed configuration.
+func WithConfig(img v1.Image, change func(*v1.ConfigFile)) v1.Image {
 	config := must(img.ConfigFile()).DeepCopy()
 	change(config)
 	return must(mutate.ConfigFile(img, config))
 }
 
-// layered puts one layer with one file on an image.
-func layered(img v1.Image, step, path string, change func(*v1.ConfigFile)) v1.Image {
+// addLayer adds a layer with one file to an image.
+func addLayer(img v1.Image, step, path string, change func(*v1.ConfigFile)) v1.Image {
 	var content bytes.Buffer
 	path, again := strings.CutSuffix(path, ";again")
 	times := time.Time{}
@@ -72,10 +72,10 @@ func layered(img v1.Image, step, path string, change func(*v1.ConfigFile)) v1.Im
 		return io.NopCloser(bytes.NewReader(content.Bytes())), nil
 	}, tarball.WithMediaType(types.OCILayer)))
 	img = must(mutate.Append(img, mutate.Addendum{Layer: layer, MediaType: types.OCILayer, History: v1.History{CreatedBy: step}}))
-	return Configured(img, change)
+	return WithConfig(img, change)
 }
 
-// Push has hosts' registry take an image, as a builder would.
+// Push pushes an image to one of hosts, as a builder would.
 func Push(hosts http.RoundTripper, reference string, img v1.Image) error {
 	ref, err := name.ParseReference(reference)
 	if err != nil {
@@ -84,7 +84,7 @@ func Push(hosts http.RoundTripper, reference string, img v1.Image) error {
 	return remote.Write(ref, img, remote.WithTransport(hosts))
 }
 
-// Missing are the blobs that a repository's image does not have there although its manifest names them.
+// Missing returns the blobs that the manifest of an image names and the repository does not have.
 func (g *GitHub) Missing(repository string, img v1.Image) []string {
 	manifest := must(img.Manifest())
 	var missing []string
@@ -96,7 +96,7 @@ func (g *GitHub) Missing(repository string, img v1.Image) []string {
 	return missing
 }
 
-// must is for what can only fail where the test itself is wrong.
+// must panics on an error that only a mistake in the test can cause.
 func must[T any](value T, err error) T {
 	if err != nil {
 		panic(err)

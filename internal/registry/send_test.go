@@ -16,7 +16,7 @@ import (
 	"github.com/OpenHands/eval-images/internal/registry/registrytest"
 )
 
-func TestPutBlobAgain(t *testing.T) {
+func TestPutBlobIsRetried(t *testing.T) {
 	unknown := func(w http.ResponseWriter) {
 		w.WriteHeader(http.StatusNotFound)
 		_, _ = w.Write([]byte(`{"errors":[{"code":"BLOB_UPLOAD_UNKNOWN"}]}`))
@@ -24,19 +24,19 @@ func TestPutBlobAgain(t *testing.T) {
 	soon := map[string]string{"Retry-After": "1.5ms"}
 	cases := []struct {
 		name     string
-		fault    answers
+		fault    faultFunc
 		requests map[string]int
 		says     string
 	}{
-		{"a POST that broke off", fault(2, 503, nil, method("POST", "")), map[string]int{"POST": 3, "PUT": 1}, ""},
-		{"a PUT that broke off", fault(2, 500, nil, method("PUT", "")), map[string]int{"POST": 3, "PUT": 3}, ""},
+		{"a failed POST", fault(2, 503, nil, method("POST", "")), map[string]int{"POST": 3, "PUT": 1}, ""},
+		{"a failed PUT", fault(2, 500, nil, method("PUT", "")), map[string]int{"POST": 3, "PUT": 3}, ""},
 		{"always", fault(9, 500, nil, method("PUT", "")), map[string]int{"POST": 3, "PUT": 3}, "500 Internal Server Error"},
 		{"too many requests", fault(3, 429, soon, method("PUT", "")), map[string]int{"POST": 1, "PUT": 4}, ""},
 		{"a secondary rate limit", fault(1, 403, soon, method("POST", "")), map[string]int{"POST": 2, "PUT": 1}, ""},
-		{"no right", fault(1, 403, nil, method("POST", "")), map[string]int{"POST": 1}, "403, not allowed"},
+		{"denied", fault(1, 403, nil, method("POST", "")), map[string]int{"POST": 1}, "403, not allowed"},
 		{"a bad request", fault(1, 400, nil, method("PUT", "")), map[string]int{"POST": 1, "PUT": 1}, "400 Bad Request"},
 		{"a lost upload", once(method("PUT", ""), unknown), map[string]int{"POST": 2, "PUT": 2}, ""},
-		{"a cut connection", once(method("PUT", ""), func(http.ResponseWriter) { panic(http.ErrAbortHandler) }),
+		{"a broken connection", once(method("PUT", ""), func(http.ResponseWriter) { panic(http.ErrAbortHandler) }),
 			map[string]int{"POST": 2, "PUT": 2}, ""},
 	}
 	for _, c := range cases {
@@ -54,21 +54,20 @@ func TestPutBlobAgain(t *testing.T) {
 	}
 }
 
-// once is a fault of a shape of its own.
-func once(matches func(*http.Request) bool, answer func(http.ResponseWriter)) answers {
-	did := false // requests of these tests come one after the other
+// once answers the first request that matches by answer.
+func once(matches func(*http.Request) bool, answer func(http.ResponseWriter)) faultFunc {
+	done := false // these tests send one request at a time
 	return func(w http.ResponseWriter, r *http.Request) bool {
-		if did || !matches(r) {
+		if done || !matches(r) {
 			return false
 		}
-		did = true
+		done = true
 		answer(w)
 		return true
 	}
 }
 
-// A question that can be asked twice is, where its answer broke off.
-func TestAskAgain(t *testing.T) {
+func TestManifestRequestsAreRetriedTwice(t *testing.T) {
 	g, host := serve(t)
 	repo, m := host+"/a/b", imageOf(t, "{}")
 	put(t, quick(), repo, "{}")
@@ -90,90 +89,71 @@ func TestAskAgain(t *testing.T) {
 	}
 }
 
-// A registry that asks for a long pause gets it, and every other write waits, too. Reads are no writes.
-func TestLongPause(t *testing.T) {
+// When a registry asks for a pause, all writes wait for its end. Reads do not wait.
+func TestPauseStopsAllWrites(t *testing.T) {
 	for _, status := range []int{http.StatusForbidden, http.StatusTooManyRequests, http.StatusServiceUnavailable} {
 		synctest.Test(t, func(t *testing.T) {
 			g := registrytest.New(silent(), 0, 1)
 			g.Fault = fault(3, status, map[string]string{"Retry-After": "60"}, method("POST", ""))
-			c := New(authn.DefaultKeychain, inside{g})
-			var told []time.Duration
-			c.Pausing = func(_ string, wait time.Duration) { told = append(told, wait) }
+			reported := &reports{}
+			c := New(authn.DefaultKeychain, registrytest.Hosts{"r.example": g}, reported)
 			begin := time.Now()
 			var others sync.WaitGroup
 			others.Go(func() {
 				time.Sleep(time.Second)
 				if _, err := c.HasBlob(t.Context(), "r.example/a/b", digestOf("x")); err != nil || time.Since(begin) != time.Second {
-					t.Errorf("%d: a read: %v after %v; it is no write", status, err, time.Since(begin))
+					t.Errorf("%d: a read: %v after %v; it must not wait", status, err, time.Since(begin))
 				}
-				if err := c.PutManifest(t.Context(), "r.example/c/d:e", imageOf(t, "{}")); unknownBlobs(err) == nil || time.Since(begin) < time.Minute {
-					t.Errorf("%d: another write: %v after %v; want an answer, and not within the first minute", status, err, time.Since(begin))
+				if err := c.PutManifest(t.Context(), "r.example/c/d:e", imageOf(t, "{}")); asUnknownBlobs(err) == nil || time.Since(begin) < time.Minute {
+					t.Errorf("%d: another write: %v after %v; want an error of the registry after the first minute", status, err, time.Since(begin))
 				}
 			})
 			if _, err := c.PutBlob(t.Context(), "r.example/a/b", []byte("x")); err != nil || time.Since(begin) != 3*time.Minute {
-				t.Errorf("%d: %v after %v; want three pauses of a minute, and no error", status, err, time.Since(begin))
+				t.Errorf("%d: %v after %v; want three pauses of a minute and no error", status, err, time.Since(begin))
 			}
 			others.Wait()
-			if diff := cmp.Diff([]time.Duration{time.Minute, time.Minute, time.Minute}, told); diff != "" {
-				t.Errorf("%d: pauses told (-want +got):\n%s", status, diff)
+			if diff := cmp.Diff([]time.Duration{time.Minute, time.Minute, time.Minute}, reported.pauses); diff != "" {
+				t.Errorf("%d: reported pauses (-want +got):\n%s", status, diff)
 			}
 		})
 	}
 }
 
-// What a registry asks for is waited for as long as patience, whatever the number of tries: ghcr.io asks for microseconds at
-// times, others for an hour.
-func TestBusyForEver(t *testing.T) {
+// A request waits for a rate limit up to maxWait, whatever the number of retries: ghcr.io sometimes asks for microseconds, other
+// registries for an hour.
+func TestRateLimitThatNeverEnds(t *testing.T) {
 	cases := []struct {
 		asks        string
 		after       time.Duration
 		least, most time.Duration
-		tries       int // at most
+		sent        int // at most
 	}{
-		{"352.829µs", 352829 * time.Nanosecond, patience - 2*time.Minute, patience, 30},
-		{"60", time.Minute, patience - 2*time.Minute, patience, 16},
+		{"352.829µs", 352829 * time.Nanosecond, maxWait - 2*time.Minute, maxWait, 30},
+		{"60", time.Minute, maxWait - 2*time.Minute, maxWait, 16},
 		{"3600", time.Hour, 0, 0, 1},
 	}
 	for _, c := range cases {
 		synctest.Test(t, func(t *testing.T) {
 			g := registrytest.New(silent(), 0, 1)
 			g.Fault = fault(99, 429, map[string]string{"Retry-After": c.asks}, method("PUT", ""))
-			client := New(authn.DefaultKeychain, inside{g})
+			client := New(authn.DefaultKeychain, registrytest.Hosts{"ghcr.io": g}, nil)
 			begin := time.Now()
 			err := client.PutManifest(t.Context(), "ghcr.io/a/b:c", imageOf(t, "{}"))
-			busy, ok := errors.AsType[*Busy](err)
-			if !ok || busy.RetryAfter() != c.after {
-				t.Fatalf("%v; want *Busy", err)
+			limited, ok := errors.AsType[*RateLimited](err)
+			if !ok || limited.RetryAfter() != c.after {
+				t.Fatalf("%v; want *RateLimited", err)
 			}
-			if got := g.Count("PUT", ""); got > c.tries {
-				t.Errorf("%s: sent %d times, want at most %d", c.asks, got, c.tries)
+			if got := g.Count("PUT", ""); got > c.sent {
+				t.Errorf("%s: sent %d times, want at most %d", c.asks, got, c.sent)
 			}
-			if took := time.Since(begin); took < c.least || took > c.most || (took-busy.Waited()).Abs() > time.Second {
-				t.Errorf("%s: gave up after %v, of which it says %v; want %v to %v", c.asks, took, busy.Waited(), c.least, c.most)
+			if took := time.Since(begin); took < c.least || took > c.most || (took-limited.Waited()).Abs() > time.Second {
+				t.Errorf("%s: gave up after %v, of which Waited says %v; want %v to %v", c.asks, took, limited.Waited(), c.least, c.most)
 			}
 		})
 	}
 }
 
-// A pause that another write has met says nothing against the repository that is probed.
-func TestProbePushInAPause(t *testing.T) {
-	g, host := serve(t)
-	g.Fault = fault(1, 429, map[string]string{"Retry-After": "3600"}, method("POST", ""))
-	c := quick()
-	for _, repository := range []string{"/a/b", "/c/d"} {
-		err := c.ProbePush(t.Context(), host+repository)
-		_, busy := errors.AsType[*Busy](err)
-		_, refused := errors.AsType[*Refused](err)
-		if !busy || refused {
-			t.Errorf("%s: %v; want *Busy, and not *Refused", repository, err)
-		}
-	}
-	if got := g.Count("POST", ""); got != 1 {
-		t.Errorf("%d writes, want 1", got)
-	}
-}
-
-func TestCancelled(t *testing.T) {
+func TestCancelEndsRetries(t *testing.T) {
 	g, host := serve(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	g.Fault = func(w http.ResponseWriter, r *http.Request) bool {
@@ -184,11 +164,11 @@ func TestCancelled(t *testing.T) {
 		return r.Method == http.MethodPut
 	}
 	c := quick()
-	c.backOff = time.Hour
+	c.firstBackoff = time.Hour
 	if err := c.PutManifest(ctx, host+"/a/b:c", imageOf(t, "{}")); err == nil {
 		t.Error("no error")
 	}
 	if got := g.Count("PUT", ""); got != 1 {
-		t.Errorf("sent %d times after the end of the context", got)
+		t.Errorf("sent %d times, want 1: the context has ended", got)
 	}
 }

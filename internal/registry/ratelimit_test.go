@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 )
 
-func TestRetryAfter(t *testing.T) {
+func TestParseRetryAfter(t *testing.T) {
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	cases := map[string]time.Duration{
 		"":                              0,
@@ -27,27 +27,27 @@ func TestRetryAfter(t *testing.T) {
 		"soon":                          0,
 	}
 	for header, want := range cases {
-		if got := retryAfter(header, now); got != want {
-			t.Errorf("retryAfter(%q) = %v, want %v", header, got, want)
+		if got := parseRetryAfter(header, now); got != want {
+			t.Errorf("parseRetryAfter(%q) = %v, want %v", header, got, want)
 		}
 	}
 }
 
-// What a registry asks for reaches the caller, and a 403 that asks to wait is no refusal for good.
-func TestBusy(t *testing.T) {
+// The wait that a registry asks for reaches the caller, and a 403 that asks to wait is not a *Denied.
+func TestRateLimited(t *testing.T) {
 	cases := []struct {
-		name, header  string
-		body          string
-		status        int
-		after         time.Duration
-		busy, refused bool
+		name, header    string
+		body            string
+		status          int
+		after           time.Duration
+		limited, denied bool
 	}{
 		{"too many requests", "7", "", http.StatusTooManyRequests, 7 * time.Second, true, false},
 		{"a secondary rate limit", "60", "", http.StatusForbidden, time.Minute, true, false},
 		{"a secondary rate limit, in words", "", "You have exceeded a secondary rate limit.", http.StatusForbidden, time.Minute, true, false},
 		{"a secondary rate limit, in JSON", "", `{"errors":[{"code":"DENIED","message":"secondary rate limit"}]}`, http.StatusForbidden, time.Minute, true, false},
-		{"no right", "", "denied", http.StatusForbidden, 0, false, true},
-		{"too many requests, without a word", "", "", http.StatusTooManyRequests, 0, false, false},
+		{"denied", "", "denied", http.StatusForbidden, 0, false, true},
+		{"too many requests without a time", "", "", http.StatusTooManyRequests, 0, false, false},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -64,15 +64,15 @@ func TestBusy(t *testing.T) {
 				}
 			}))
 			defer server.Close()
-			client := New(authn.DefaultKeychain, http.DefaultTransport, remote.WithRetryBackoff(remote.Backoff{Duration: 1, Steps: 1}))
+			client := New(authn.DefaultKeychain, http.DefaultTransport, nil, remote.WithRetryBackoff(remote.Backoff{Duration: 1, Steps: 1}))
 			_, err := client.Digest(t.Context(), strings.TrimPrefix(server.URL, "http://")+"/a/b:c")
-			var busy *Busy
-			var refused *Refused
-			if isBusy := errors.As(err, &busy); isBusy != c.busy || isBusy && busy.RetryAfter() != c.after {
-				t.Errorf("%v, busy: %v; want %v after %v", err, isBusy, c.busy, c.after)
+			var limited *RateLimited
+			var denied *Denied
+			if isLimited := errors.As(err, &limited); isLimited != c.limited || isLimited && limited.RetryAfter() != c.after {
+				t.Errorf("%v, limited: %v; want %v after %v", err, isLimited, c.limited, c.after)
 			}
-			if got := errors.As(err, &refused); got != c.refused {
-				t.Errorf("%v, refused: %v; want %v", err, got, c.refused)
+			if got := errors.As(err, &denied); got != c.denied {
+				t.Errorf("%v, denied: %v; want %v", err, got, c.denied)
 			}
 		})
 	}

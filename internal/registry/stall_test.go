@@ -14,8 +14,8 @@ import (
 	"github.com/OpenHands/eval-images/internal/registry/registrytest"
 )
 
-// A registry that does not answer costs a minute for each try, and the error names it.
-func TestNoAnswer(t *testing.T) {
+// A registry that does not answer costs a minute for each attempt. The error names the request and the time.
+func TestNoResponse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := registrytest.New(silent(), 0, 1)
 		g.Fault = func(_ http.ResponseWriter, r *http.Request) bool {
@@ -25,12 +25,12 @@ func TestNoAnswer(t *testing.T) {
 			<-r.Context().Done()
 			panic(http.ErrAbortHandler)
 		}
-		c := New(authn.DefaultKeychain, aborting{inside{g}})
+		c := New(authn.DefaultKeychain, registrytest.Hosts{"quay.io": g}, nil)
 		begin := time.Now()
 		err := c.PutManifest(t.Context(), "quay.io/a/b:c", imageOf(t, "{}"))
-		if err == nil || !strings.Contains(err.Error(), "no answer for 1m0s") ||
+		if err == nil || !strings.Contains(err.Error(), "no response for 1m0s") ||
 			!strings.Contains(err.Error(), "quay.io/a/b:c") {
-			t.Errorf("%v; want what was not answered, and for how long", err)
+			t.Errorf("%v; want the reference and the time", err)
 		}
 		if took := time.Since(begin).Truncate(10 * time.Second); took != 3*time.Minute {
 			t.Errorf("took %v", took)
@@ -38,25 +38,13 @@ func TestNoAnswer(t *testing.T) {
 	})
 }
 
-// aborting turns a handler's abort into a cut connection, as a server does.
-type aborting struct{ next http.RoundTripper }
-
-func (a aborting) RoundTrip(r *http.Request) (answer *http.Response, err error) {
-	defer func() {
-		if recover() != nil {
-			answer, err = nil, errors.Join(io.ErrUnexpectedEOF, r.Context().Err())
-		}
-	}()
-	return a.next.RoundTrip(r)
-}
-
-// slow gives one byte in each interval.
-type slow struct {
+// slow returns one byte per interval.
+type slowReader struct {
 	left     int
 	interval time.Duration
 }
 
-func (s *slow) Read(p []byte) (int, error) {
+func (s *slowReader) Read(p []byte) (int, error) {
 	if s.left == 0 {
 		return 0, io.EOF
 	}
@@ -66,25 +54,24 @@ func (s *slow) Read(p []byte) (int, error) {
 	return 1, nil
 }
 
-// What moves slowly is not stalled.
-func TestWatch(t *testing.T) {
+func TestSlowBodyIsNotStalled(t *testing.T) {
 	for interval, stalls := range map[time.Duration]bool{50 * time.Second: false, 70 * time.Second: true} {
 		synctest.Test(t, func(t *testing.T) {
-			ctx, w := watching(t.Context(), time.Minute)
+			ctx, w := withStallTimeout(t.Context(), time.Minute)
 			defer w.stop()
-			_, err := io.Copy(io.Discard, w.over(&slow{10, interval}))
-			if (ctx.Err() != nil) != stalls || err != nil || errors.Is(w.explain(io.EOF), errStalled) != stalls {
-				t.Errorf("a byte each %v: %v, %v; want stalled: %v", interval, err, w.explain(io.EOF), stalls)
+			_, err := io.Copy(io.Discard, w.resetOnRead(&slowReader{10, interval}))
+			if (ctx.Err() != nil) != stalls || err != nil || errors.Is(w.asError(io.EOF), errStalled) != stalls {
+				t.Errorf("a byte per %v: %v, %v; want stalled: %v", interval, err, w.asError(io.EOF), stalls)
 			}
 		})
 	}
 }
 
-// A blob that is read slowly is read to its end; one of which nothing comes any more is not waited for.
+// A slow reader gets the whole blob. A registry that sends no more bytes does not block it for ever.
 func TestBlobStalls(t *testing.T) {
 	for _, stalls := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
-			c := New(authn.DefaultKeychain, giving{stalls})
+			c := New(authn.DefaultKeychain, oneBlob{stalls}, nil)
 			blob, err := c.OpenBlob(t.Context(), "quay.io/a/b", digestOf("xxxxx"))
 			if err != nil {
 				t.Fatal(err)
@@ -109,25 +96,25 @@ func TestBlobStalls(t *testing.T) {
 	}
 }
 
-// giving is a registry of one blob, the last bytes of which may never come.
-type giving struct{ stalls bool }
+// oneBlob is a registry with one blob, whose last bytes may never arrive.
+type oneBlob struct{ stalls bool }
 
-func (g giving) RoundTrip(r *http.Request) (*http.Response, error) {
-	body := &given{request: r, left: "xxxxx"}
+func (g oneBlob) RoundTrip(r *http.Request) (*http.Response, error) {
+	body := &blobBody{request: r, left: "xxxxx"}
 	if g.stalls {
 		body.left, body.stalls = "xx", true
 	}
 	return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(body), Request: r}, nil
 }
 
-// given is an answer that ends with its request, as a connection does.
-type given struct {
+// blobBody is a body that ends with the context of its request, like a connection.
+type blobBody struct {
 	request *http.Request
 	left    string
 	stalls  bool
 }
 
-func (g *given) Read(p []byte) (int, error) {
+func (g *blobBody) Read(p []byte) (int, error) {
 	if g.left == "" && g.stalls {
 		<-g.request.Context().Done()
 	}

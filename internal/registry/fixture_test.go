@@ -18,7 +18,7 @@ import (
 	"github.com/OpenHands/eval-images/internal/registry/registrytest"
 )
 
-// serve starts the fake of ghcr.io, without a limit, on loopback.
+// serve starts a fake of ghcr.io without a limit on loopback.
 func serve(t *testing.T) (g *registrytest.GitHub, host string) {
 	t.Helper()
 	g = registrytest.New(silent(), 0, 1)
@@ -29,14 +29,16 @@ func serve(t *testing.T) (g *registrytest.GitHub, host string) {
 
 func silent() http.Handler { return inprocess.New(inprocess.Logger(log.New(io.Discard, "", 0))) }
 
-// quick is a client that does not wait long between tries.
-func quick() *Client {
-	c := New(authn.DefaultKeychain, http.DefaultTransport)
-	c.backOff = time.Millisecond
+// quick returns a client with a short backoff.
+func quick() *Client { return quickWith(nil) }
+
+func quickWith(r Reporter) *Client {
+	c := New(authn.DefaultKeychain, http.DefaultTransport, r)
+	c.firstBackoff = time.Millisecond
 	return c
 }
 
-// imageOf is a manifest of a config and layers.
+// imageOf returns a manifest with a config and layers.
 func imageOf(t *testing.T, config string, layers ...string) Manifest {
 	t.Helper()
 	descriptor := func(media types.MediaType, content string) map[string]any {
@@ -67,11 +69,11 @@ func put(t *testing.T, c *Client, repository string, contents ...string) {
 
 func digestOf(content string) string { return digest.FromString(content).String() }
 
-// answers is a fault, and tells whether it answered in place of the registry.
-type answers = func(w http.ResponseWriter, r *http.Request) bool
+// faultFunc is a Fault of the fake registry. It reports whether it has answered the request.
+type faultFunc = func(w http.ResponseWriter, r *http.Request) bool
 
-// fault answers with status to the first n requests that match.
-func fault(n, status int, header map[string]string, matches func(*http.Request) bool) answers {
+// fault answers the first n requests that match with a status.
+func fault(n, status int, header map[string]string, matches func(*http.Request) bool) faultFunc {
 	left := make(chan struct{}, n)
 	for range n {
 		left <- struct{}{}

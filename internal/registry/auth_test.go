@@ -12,21 +12,21 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 )
 
-// expiring wants a bearer token, each of which is good for a few requests.
-type expiring struct {
+// expiringTokens requires a bearer token. Each token expires after a few requests.
+type expiringTokens struct {
 	after int
 
-	mu     sync.Mutex
-	tokens int
-	left   map[string]int
-	scopes map[string]bool
-	told   int // 401 answers to a token that had been good
+	mu      sync.Mutex
+	tokens  int
+	left    map[string]int
+	scopes  map[string]bool
+	expired int // 401 responses to a token that was valid before
 }
 
-func (e *expiring) serve(w http.ResponseWriter, r *http.Request) bool {
+func (e *expiringTokens) serve(w http.ResponseWriter, r *http.Request) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	w.Header().Set("Connection", "close") // on a connection of before Go's transport begins the body anew by itself
+	w.Header().Set("Connection", "close") // on a reused connection, Go's transport sends the body again by itself
 	if r.URL.Path == "/token" {
 		user, password, _ := r.BasicAuth()
 		if user != "me" || password != "secret" {
@@ -48,20 +48,20 @@ func (e *expiring) serve(w http.ResponseWriter, r *http.Request) bool {
 		return false
 	}
 	if _, known := e.left[token]; known {
-		e.told++
+		e.expired++
 	}
 	w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer realm="http://%s/token",service="s"`, r.Host))
 	w.WriteHeader(http.StatusUnauthorized)
 	return true
 }
 
-// A token that expires in the middle of a run is replaced, and what was asked with it is asked again, with its body.
-func TestTokenExpires(t *testing.T) {
+// A token that expires during a run is replaced, and its request is sent again with its body.
+func TestExpiredTokenIsReplaced(t *testing.T) {
 	g, host := serve(t)
-	e := &expiring{after: 1, left: map[string]int{}, scopes: map[string]bool{}}
+	e := &expiringTokens{after: 1, left: map[string]int{}, scopes: map[string]bool{}}
 	g.Fault = e.serve
-	sent := &failures{}
-	c := New(keychain{"me", "secret"}, sent)
+	sent := &failureCounter{}
+	c := New(keychain{"me", "secret"}, sent, nil)
 	repo := host + "/a/b"
 	put(t, c, repo, "config", "one", "two")
 	m := imageOf(t, "config", "one", "two")
@@ -80,8 +80,8 @@ func TestTokenExpires(t *testing.T) {
 	if n := sent.n.Load(); n > 0 {
 		t.Errorf("%d requests were sent with half a body", n)
 	}
-	if e.told < 5 {
-		t.Errorf("%d tokens expired: the test tests nothing", e.told)
+	if e.expired < 5 {
+		t.Errorf("%d tokens expired: too few to prove anything", e.expired)
 	}
 	for _, scope := range []string{"repository:a/b:pull", "repository:a/b:push,pull"} {
 		if !e.scopes[scope] {
@@ -90,10 +90,10 @@ func TestTokenExpires(t *testing.T) {
 	}
 }
 
-// failures counts the requests that could not be sent.
-type failures struct{ n atomic.Int32 }
+// failureCounter counts the requests that could not be sent.
+type failureCounter struct{ n atomic.Int32 }
 
-func (f *failures) RoundTrip(r *http.Request) (*http.Response, error) {
+func (f *failureCounter) RoundTrip(r *http.Request) (*http.Response, error) {
 	answer, err := http.DefaultTransport.RoundTrip(r)
 	if err != nil && r.URL.Scheme == "http" { // the library tries https first
 		f.n.Add(1)
@@ -101,44 +101,44 @@ func (f *failures) RoundTrip(r *http.Request) (*http.Response, error) {
 	return answer, err
 }
 
-// The body of a copy cannot be sent twice: the copy is made anew.
-func TestTokenExpiresInACopy(t *testing.T) {
+// The body of a copy cannot be sent twice, so the copy starts over.
+func TestExpiredTokenRestartsACopy(t *testing.T) {
 	g, host := serve(t)
 	source, second := serve(t)
 	content := strings.Repeat("layer", 10_000)
 	put(t, quick(), second+"/from/it", content)
-	e := &expiring{after: 10, left: map[string]int{}, scopes: map[string]bool{}}
-	refused := 0
+	e := &expiringTokens{after: 10, left: map[string]int{}, scopes: map[string]bool{}}
+	rejected := 0
 	g.Fault = func(w http.ResponseWriter, r *http.Request) bool {
-		if r.Method == http.MethodPut && refused == 0 { // the first token ends just here
-			refused++
+		if r.Method == http.MethodPut && rejected == 0 { // the first token expires here
+			rejected++
 			for token := range e.left {
 				e.left[token] = 0
 			}
 		}
 		return e.serve(w, r)
 	}
-	c := New(keychain{"me", "secret"}, http.DefaultTransport)
-	c.backOff = time.Millisecond
+	c := New(keychain{"me", "secret"}, http.DefaultTransport, nil)
+	c.firstBackoff = time.Millisecond
 	if err := c.Mount(t.Context(), second+"/from/it", host+"/to/it", digestOf(content), int64(len(content))); err != nil {
 		t.Fatal(err)
 	}
 	got, err := c.Blob(t.Context(), host+"/to/it", digestOf(content))
-	if err != nil || string(got) != content || refused != 1 {
-		t.Errorf("%d bytes, %v, refused %d times", len(got), err, refused)
+	if err != nil || string(got) != content || rejected != 1 {
+		t.Errorf("%d bytes, %v, rejected %d times", len(got), err, rejected)
 	}
 	if opened := source.Count("GET", "/blobs/"); opened != 2 {
 		t.Errorf("the source was read %d times, want 2", opened)
 	}
 }
 
-func TestWrongPassword(t *testing.T) {
+func TestWrongPasswordIsDenied(t *testing.T) {
 	g, host := serve(t)
-	g.Fault = (&expiring{left: map[string]int{}, scopes: map[string]bool{}}).serve
-	c := New(keychain{"me", "wrong"}, http.DefaultTransport)
+	g.Fault = (&expiringTokens{left: map[string]int{}, scopes: map[string]bool{}}).serve
+	c := New(keychain{"me", "wrong"}, http.DefaultTransport, nil)
 	_, err := c.PutBlob(t.Context(), host+"/a/b", []byte("x"))
-	if refused, ok := err.(*Refused); !ok || !strings.Contains(refused.Hint(), "registry-password") {
-		t.Errorf("%v; want *Refused that names registry-password", err)
+	if denied, ok := err.(*Denied); !ok || !strings.Contains(denied.Hint(), "registry-password") {
+		t.Errorf("%v; want *Denied that names registry-password", err)
 	}
 }
 
@@ -146,4 +146,28 @@ type keychain struct{ user, password string }
 
 func (k keychain) Resolve(authn.Resource) (authn.Authenticator, error) {
 	return &authn.Basic{Username: k.user, Password: k.password}, nil
+}
+
+// Credentials must not go over plain http to a host on the internet.
+func TestPlainHTTPIsForPrivateNamesOnly(t *testing.T) {
+	cases := map[string]string{
+		"registry:5000/a/b:c":       "http",
+		"registry.local:5000/a/b:c": "http",
+		"127.0.0.1:5000/a/b:c":      "http",
+		"ghcr.io/a/b:c":             "https",
+		"docker.io/a/b:c":           "https",
+		"a/b:c":                     "https",
+		"registry.local.evil/a/b:c": "https",
+		"[2001:db8::1]:5000/a/b:c":  "https",
+	}
+	for reference, want := range cases {
+		ref, err := parse(reference)
+		if err != nil {
+			t.Errorf("%s: %v", reference, err)
+			continue
+		}
+		if got := ref.Context().Scheme(); got != want {
+			t.Errorf("%s: %s, want %s", reference, got, want)
+		}
+	}
 }

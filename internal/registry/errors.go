@@ -1,0 +1,134 @@
+package registry
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"slices"
+
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+)
+
+// ErrNotFound is the error for a manifest or blob that the registry does not have.
+var ErrNotFound = errors.New("not found")
+
+// notFound wraps a 404 in ErrNotFound.
+func notFound(err error) error {
+	if status(err) == http.StatusNotFound {
+		return fmt.Errorf("%w (%w)", ErrNotFound, err)
+	}
+	return err
+}
+
+// Denied is an error that every image of the run would get: wrong credentials, missing rights, or no registry at that host.
+type Denied struct {
+	// Doing names the denied action: "pushing to ghcr.io/openhands/eval-agent-server".
+	Doing string
+	// Input is the action input that names the repository. Empty means "image".
+	Input string
+	Err   error
+}
+
+func (e *Denied) Error() string { return e.Doing + ": " + e.Err.Error() }
+
+// Unwrap returns the registry's response as an error.
+func (e *Denied) Unwrap() error { return e.Err }
+
+// Hint says how to fix it.
+func (e *Denied) Hint() string {
+	input := cmp.Or(e.Input, "image")
+	switch status(e.Err) {
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return "check registry-username and registry-password, and that they may push to the repository in " + input +
+			" (ghcr.io: a token with write:packages, and the package must grant this repository the write role)"
+	case http.StatusNotFound, http.StatusMethodNotAllowed:
+		return "check " + input + ": there is no registry at that host, or it takes no pushes to that repository"
+	default:
+		return "check that " + input + " names a registry that this process can reach: inside an action, a service " +
+			"container has its own name, and localhost is the action itself"
+	}
+}
+
+// isForbidden reports whether err is a 403 that does not ask to wait.
+func isForbidden(err error) bool {
+	denied, ok := errors.AsType[*Denied](err)
+	return ok && status(denied) == http.StatusForbidden
+}
+
+// Answered reports whether err is a response of a registry, rather than a failure to get one.
+func Answered(err error) bool { return status(err) != 0 }
+
+// status returns the HTTP status of the response in err, or 0 if there is none.
+func status(err error) int {
+	if response, ok := errors.AsType[*transport.Error](err); ok {
+		return response.StatusCode
+	}
+	return 0
+}
+
+// statusError adds the action and the HTTP status to err. The library's error for a HEAD does not name the status, because the
+// response has no body.
+func statusError(doing string, err error) error {
+	switch code := status(err); code {
+	case 0:
+		return fmt.Errorf("%s: %w", doing, err)
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return &Denied{Doing: doing, Err: fmt.Errorf("%d, not allowed: %w", code, err)}
+	case http.StatusTooManyRequests:
+		return fmt.Errorf("%s: 429, too many requests: %w", doing, err)
+	default:
+		return fmt.Errorf("%s: %d %s: %w", doing, code, http.StatusText(code), err)
+	}
+}
+
+// diagnostics returns the error codes and messages in the body of the response in err.
+func diagnostics(err error) []transport.Diagnostic {
+	if response, ok := errors.AsType[*transport.Error](err); ok {
+		return response.Errors
+	}
+	return nil
+}
+
+// hasCode reports whether the response in err has one of the error codes.
+func hasCode(err error, codes ...transport.ErrorCode) bool {
+	return slices.ContainsFunc(diagnostics(err), func(d transport.Diagnostic) bool { return slices.Contains(codes, d.Code) })
+}
+
+// UnknownBlobs is the error for a manifest that names blobs which its repository does not have.
+type UnknownBlobs struct {
+	// Digests are the blobs that the registry names, sorted and without duplicates. Some registries name only a part, or none.
+	Digests []string
+	Err     error
+}
+
+func (e *UnknownBlobs) Error() string { return e.Err.Error() }
+
+// Unwrap returns the registry's response as an error.
+func (e *UnknownBlobs) Unwrap() error { return e.Err }
+
+// asUnknownBlobs returns err as an *UnknownBlobs, or nil if it is another error. It ignores the status: the registry of
+// distribution/distribution answers several errors with the status of the first, which can be a 500.
+func asUnknownBlobs(err error) *UnknownBlobs {
+	codes := []transport.ErrorCode{transport.ManifestBlobUnknownErrorCode, transport.BlobUnknownErrorCode}
+	if !hasCode(err, codes...) {
+		return nil
+	}
+	unknown := &UnknownBlobs{Err: err}
+	for _, d := range diagnostics(err) {
+		if slices.Contains(codes, d.Code) {
+			unknown.Digests = append(unknown.Digests, findDigests(d.Message)...)
+			unknown.Digests = append(unknown.Digests, findDigests(d.Detail)...)
+		}
+	}
+	slices.Sort(unknown.Digests)
+	unknown.Digests = slices.Compact(unknown.Digests)
+	return unknown
+}
+
+var digestPattern = regexp.MustCompile(`\b(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})\b`)
+
+// findDigests returns the digests in a JSON value. Registries put the digest into the detail as a string, as a field of an
+// object under different names, or in a list of these.
+func findDigests(value any) []string { return digestPattern.FindAllString(fmt.Sprint(value), -1) }

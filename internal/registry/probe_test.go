@@ -1,0 +1,75 @@
+package registry
+
+import (
+	"errors"
+	"net/http"
+	"testing"
+)
+
+// A pause that another write has met says nothing about the repository that is probed.
+func TestProbePushInAPause(t *testing.T) {
+	g, host := serve(t)
+	g.Fault = fault(1, 429, map[string]string{"Retry-After": "3600"}, method("POST", ""))
+	c := quick()
+	for _, repository := range []string{"/a/b", "/c/d"} {
+		err := c.ProbePush(t.Context(), host+repository)
+		_, limited := errors.AsType[*RateLimited](err)
+		_, denied := errors.AsType[*Denied](err)
+		if !limited || denied {
+			t.Errorf("%s: %v; want *RateLimited, and not *Denied", repository, err)
+		}
+	}
+	if got := g.Count("POST", ""); got != 1 {
+		t.Errorf("%d writes, want 1", got)
+	}
+}
+
+func TestProbeManifest(t *testing.T) {
+	respond := func(status int, body string) faultFunc {
+		return func(w http.ResponseWriter, r *http.Request) bool {
+			if !method("PUT", "/manifests/")(r) {
+				return false
+			}
+			w.WriteHeader(status)
+			_, _ = w.Write([]byte(body))
+			return true
+		}
+	}
+	cases := []struct {
+		name   string
+		lax    bool
+		fault  faultFunc
+		checks bool
+		failed bool
+	}{
+		{"it checks", false, nil, true, false},
+		{"it does not check", true, nil, false, false},
+		{"it checks, with another code", false, respond(400, `{"errors":[{"code":"MANIFEST_INVALID"}]}`), true, false},
+		{"no such project", false, respond(404, `{"errors":[{"code":"NAME_UNKNOWN"}]}`), false, true},
+		{"denied", false, respond(403, ``), false, true},
+		{"unavailable", false, respond(503, ``), false, true},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			g, host := serve(t)
+			g.Lax, g.Deletes, g.Fault = c.lax, true, c.fault
+			client := quick()
+			for range 3 {
+				checks, err := client.ProbeManifest(t.Context(), host+"/a/b")
+				if checks != c.checks || (err != nil) != c.failed {
+					t.Errorf("%v, %v; want %v, failed: %v", checks, err, c.checks, c.failed)
+				}
+			}
+			if puts := g.Count("PUT", "/manifests/"); puts != 1 && !c.failed {
+				t.Errorf("probed %d times, want once", puts)
+			}
+			if digest, err := client.Digest(t.Context(), host+"/a/b:"+probeTag); digest != "" || err != nil {
+				t.Errorf("%s is left behind (%v)", digest, err)
+			}
+			g.Fault = nil
+			if _, err := client.ProbeManifest(t.Context(), host+"/a/b"); err != nil {
+				t.Errorf("after the fault: %v", err)
+			}
+		})
+	}
+}
