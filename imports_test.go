@@ -11,9 +11,9 @@ import (
 // line here.
 var allowed = map[string]string{
 	".":   "cmd",
-	"cmd": "actions config dataset docker failure image ledger outcome plan rebase registry report sdk sdk/closure",
+	"cmd": "actions config dataset docker failure image ledger outcome plan rebase registry report sdk sdk/basekey",
 
-	"image":     "docker failure imagediff ledger logfile outcome plan rebase registry sdk sdk/closure",
+	"image":     "docker failure imagediff ledger logfile outcome plan rebase registry sdk sdk/basekey",
 	"imagediff": "",
 	"rebase":    "",
 
@@ -33,14 +33,14 @@ var allowed = map[string]string{
 	"config":          "spelling",
 	"config/generate": "config",
 	"spelling":        "",
-	"sdk/closure":     "",
+	"sdk/basekey":     "",
 
 	"dataset/hubtest":       "",
 	"registry/registrytest": "",
 }
 
 // labMayImport names the packages that the lab and its tests may import. Nothing may import the lab.
-const labMayImport = "sdk/closure"
+const labMayImport = "sdk/basekey"
 
 const module = "github.com/OpenHands/eval-images"
 

@@ -42,10 +42,12 @@ func newProcess(t *testing.T, name string, args ...string) process {
 		}
 	}
 	p.Dir = filepath.Join(p.dir, "ws")
-	p.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + p.dir, "TMPDIR=" + filepath.Join(p.dir, "tmp"),
+	p.Env = []string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + p.dir, "TMPDIR=" + filepath.Join(p.dir, "tmp"),
 		"HF_ENDPOINT=" + hub.URL,
 		"GITHUB_ACTIONS=true", "GITHUB_WORKSPACE=" + p.Dir, "GITHUB_OUTPUT=" + filepath.Join(p.dir, "output"),
-		"GITHUB_STEP_SUMMARY=" + filepath.Join(p.dir, "summary.md"), "GITHUB_STATE=" + filepath.Join(p.dir, "state")}
+		"GITHUB_STEP_SUMMARY=" + filepath.Join(p.dir, "summary.md"), "GITHUB_STATE=" + filepath.Join(p.dir, "state"),
+	}
 	return p
 }
 

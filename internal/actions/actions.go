@@ -1,18 +1,20 @@
-// Package actions speaks the GitHub Actions runner's protocol: inputs, outputs, groups, masks, annotations and the
-// step summary. Outside of a runner it prints plain lines, and no commands.
+// Package actions speaks the GitHub Actions runner's protocol: inputs, outputs, state, groups, masks, annotations and the
+// step summary. Outside of a runner it prints plain lines and no commands.
 package actions
 
 import (
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
+	"unicode"
 
 	"github.com/sethvargo/go-githubactions"
 )
 
-// Runner is the runner that this process is a step of, or a terminal. Its methods may be called from many goroutines.
+// Runner is the GitHub Actions runner, or a terminal. Its methods are safe for concurrent use.
 type Runner struct {
 	getenv    func(string) string
 	inActions bool
@@ -24,44 +26,44 @@ type Runner struct {
 	errors, warnings budget
 }
 
-// New makes a Runner that prints to stdout and finds out through getenv where it is.
+// New returns a Runner that prints to stdout. getenv reads the environment variables of the step.
 func New(stdout io.Writer, getenv func(string) string) *Runner {
-	out := unfailing{stdout}
+	out := ignoreWriteErrors{stdout}
 	return &Runner{
 		getenv:    getenv,
 		inActions: getenv("GITHUB_ACTIONS") == "true",
 		commands:  githubactions.New(githubactions.WithWriter(out), githubactions.WithGetenv(getenv)),
 		out:       out,
-		errors:    budget{word: "error"},
-		warnings:  budget{word: "warning"},
+		errors:    budget{kind: "error"},
+		warnings:  budget{kind: "warning"},
 	}
 }
 
-// unfailing hides write errors: the library panics on them, and a log that nobody reads any more must not end a run
-// whose images are worth having.
-type unfailing struct{ io.Writer }
+// ignoreWriteErrors hides write errors from the library, which panics on them. The images of a run are worth having even
+// if nobody reads its log any more.
+type ignoreWriteErrors struct{ io.Writer }
 
-func (w unfailing) Write(p []byte) (int, error) {
+func (w ignoreWriteErrors) Write(p []byte) (int, error) {
 	_, _ = w.Writer.Write(p)
 	return len(p), nil
 }
 
-// InActions says whether a runner listens.
+// InActions reports whether this process is a step of a workflow.
 func (r *Runner) InActions() bool { return r.inActions }
 
-// Input gives the value of an input, without the blanks around it; "" means that it was not given.
+// Input returns the value of an input without the blanks around it. An input that is not set is empty.
 func (r *Runner) Input(name string) string { return r.commands.GetInput(name) }
 
-// Mask keeps a secret, and each line of one that has several, out of everything that is printed from now on, here and
-// by the runner. It prints the secret itself, in a command that the runner does not show; so it comes before anything
-// else, and outside of a runner it prints nothing.
+// Mask hides a secret, and each line of a secret that has several, in everything that Runner or the runner prints from now
+// on. The command that it prints contains the secret, but the runner does not show that command. So call Mask before
+// anything else prints the secret. Outside of a runner it prints nothing.
 func (r *Runner) Mask(secret string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	whole := strings.TrimSpace(secret)
 	lines := strings.FieldsFunc(whole, func(c rune) bool { return c == '\n' || c == '\r' })
 	for _, part := range append([]string{whole}, lines...) {
-		// The runner refuses to mask nothing, and to mask a blank would hide every blank of the log.
+		// The runner rejects an empty mask. A mask of one blank would hide every blank of the log.
 		if part = strings.TrimSpace(part); part == "" || slices.Contains(r.secrets, part) {
 			continue
 		}
@@ -70,31 +72,32 @@ func (r *Runner) Mask(secret string) {
 			r.commands.AddMask(part)
 		}
 	}
-	// One secret may be a part of another: the longest is looked for first.
+	// One secret may be a part of another: replace the longest first.
 	slices.SortStableFunc(r.secrets, func(a, b string) int { return len(b) - len(a) })
 }
 
-// redacted hides the secrets in a text.
-func (r *Runner) redacted(text string) string {
+// redact replaces the secrets in a text by ***.
+func (r *Runner) redact(text string) string {
 	for _, secret := range r.secrets {
 		text = strings.ReplaceAll(text, secret, "***")
 	}
 	return text
 }
 
-// line makes one harmless line of a text.
-func (r *Runner) line(text string) string { return r.redacted(harmless(r.redacted(text))) }
+// cleanLine makes a text one line without secrets and commands. sanitizeLine may join the parts of a secret, so it redacts
+// twice.
+func (r *Runner) cleanLine(text string) string { return r.redact(sanitizeLine(r.redact(text))) }
 
-// Info prints one line. It may come from anywhere, such as a build's output: nothing in it is a command.
+// Info prints one line. The text may come from anywhere, such as a build's output: the runner finds no command in it.
 func (r *Runner) Info(text string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.print(text)
 }
 
-func (r *Runner) print(text string) { fmt.Fprintln(r.out, r.line(text)) }
+func (r *Runner) print(text string) { fmt.Fprintln(r.out, r.cleanLine(text)) }
 
-// Group begins a part of the log that can be folded. Groups do not nest.
+// Group starts a foldable part of the log. Groups do not nest.
 func (r *Runner) Group(title string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -102,14 +105,44 @@ func (r *Runner) Group(title string) {
 		r.print(title)
 		return
 	}
-	r.commands.Group(r.line(title))
+	r.commands.Group(r.cleanLine(title))
 }
 
-// EndGroup ends it.
+// EndGroup ends the group.
 func (r *Runner) EndGroup() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.inActions {
 		r.commands.EndGroup()
+	}
+}
+
+// ansi matches a terminal's control sequence, for example for a color.
+var ansi = regexp.MustCompile(`\x1b\[[0-?]*[ -/]*[@-~]`)
+
+// sanitizeLine makes a text one line in which the runner finds no command. The runner (actions/runner ActionCommand.cs,
+// OutputManager.cs) executes a line that starts with :: after blanks, or that contains ##[ anywhere. It also ends a line at
+// a bare carriage return.
+func sanitizeLine(text string) string {
+	text = ansi.ReplaceAllString(strings.TrimRight(text, "\r\n"), "")
+	text = strings.Map(visibleRune, strings.ToValidUTF8(text, "\ufffd"))
+	// Separate the characters by a blank: .NET string comparisons may ignore an invisible character.
+	text = strings.ReplaceAll(text, "##[", "# #[")
+	if strings.HasPrefix(strings.TrimSpace(text), "::") {
+		text = "| " + text
+	}
+	return text
+}
+
+// visibleRune maps every kind of space or line break to a blank, and drops invisible characters: these could hide a command
+// from sanitizeLine, but not from the runner.
+func visibleRune(r rune) rune {
+	switch {
+	case unicode.IsSpace(r), r == '\u2028', r == '\u2029':
+		return ' '
+	case unicode.IsControl(r), unicode.In(r, unicode.Cf, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector):
+		return -1
+	default:
+		return r
 	}
 }

@@ -6,8 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// The runner's limits (actions/runner ExecutionContext.cs): so many annotations of a kind for each step, silently
-// dropping the others, and so many characters in a message. A title's is that of GitHub's check-run annotations, 255.
+// The runner's limits (actions/runner ExecutionContext.cs): it silently drops more annotations of a kind in one step, and
+// cuts longer messages. The limit of a title is that of GitHub's check-run annotations.
 const (
 	annotationsPerStep = 10
 	messageLimit       = 4096
@@ -16,49 +16,50 @@ const (
 
 type annotation struct{ title, message string }
 
-// budget holds back what comes when only one annotation is left: the last one tells how many there are.
+// budget counts the annotations of one kind. It keeps the last one back, so that Flush can use it to summarize the
+// annotations that did not fit.
 type budget struct {
-	word  string
+	kind  string
 	spent int
 	held  []annotation
 }
 
-// Error annotates the run with what failed. Where the runner has no room for more, it is a plain line, and Flush
-// counts it.
+// Error annotates the run with a failure. When the runner's limit is reached, it prints a plain line, and Flush reports the
+// number of such lines.
 func (r *Runner) Error(title, message string) { r.annotate(&r.errors, title, message) }
 
-// Warning is like Error, for what did not fail.
+// Warning is like Error, with level warning.
 func (r *Runner) Warning(title, message string) { r.annotate(&r.warnings, title, message) }
 
 func (r *Runner) annotate(b *budget, title, message string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	a := annotation{cut(r.line(title), titleLimit), cut(r.lines(message), messageLimit)}
+	a := annotation{truncate(r.cleanLine(title), titleLimit), truncate(r.cleanLines(message), messageLimit)}
 	if r.inActions && b.spent < annotationsPerStep-1 {
 		b.spent++
 		r.issue(b, a)
 		return
 	}
 	b.held = append(b.held, a)
-	for line := range strings.Lines(b.word + ": " + strings.TrimPrefix(a.title+": ", ": ") + a.message) {
+	for line := range strings.Lines(b.kind + ": " + strings.TrimPrefix(a.title+": ", ": ") + a.message) {
 		r.print(line)
 	}
 }
 
-// Flush spends the last annotation of each kind: on the one that was held back or, if there were more, on their number
-// and titles. It belongs at the end of a run, also of one that is cancelled; what comes later is plain lines only.
+// Flush uses the last annotation of each kind: for the one annotation that was held back, or for the number and titles of
+// several. Call it at the end of a run, also of a cancelled one. Later calls of Error and Warning print plain lines only.
 func (r *Runner) Flush() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, b := range []*budget{&r.errors, &r.warnings} {
 		if r.inActions && len(b.held) > 0 && b.spent < annotationsPerStep {
 			b.spent = annotationsPerStep
-			r.issue(b, last(b))
+			r.issue(b, summarizeHeld(b))
 		}
 	}
 }
 
-func last(b *budget) annotation {
+func summarizeHeld(b *budget) annotation {
 	if len(b.held) == 1 {
 		return b.held[0]
 	}
@@ -67,8 +68,8 @@ func last(b *budget) annotation {
 		titles = append(titles, a.title)
 	}
 	return annotation{
-		fmt.Sprintf("%d more %ss", len(b.held), b.word),
-		cut("They are in the log and in the summary:\n"+strings.Join(titles, "\n"), messageLimit),
+		fmt.Sprintf("%d more %ss", len(b.held), b.kind),
+		truncate("They are in the log and in the summary:\n"+strings.Join(titles, "\n"), messageLimit),
 	}
 }
 
@@ -84,17 +85,17 @@ func (r *Runner) issue(b *budget, a annotation) {
 	}
 }
 
-// lines makes each line of a text harmless; an annotation may have several.
-func (r *Runner) lines(text string) string {
+// cleanLines cleans each line of a text. An annotation may have several.
+func (r *Runner) cleanLines(text string) string {
 	var clean []string
-	for _, l := range strings.Split(strings.TrimSpace(r.redacted(text)), "\n") {
-		clean = append(clean, r.line(l))
+	for _, l := range strings.Split(strings.TrimSpace(r.redact(text)), "\n") {
+		clean = append(clean, r.cleanLine(l))
 	}
 	return strings.Join(clean, "\n")
 }
 
-// cut shortens a text to a number of bytes, which are never fewer than the characters that the runner counts.
-func cut(text string, limit int) string {
+// truncate shortens a text to limit bytes. The runner counts characters, which are never more than bytes.
+func truncate(text string, limit int) string {
 	const end = "..."
 	if len(text) <= limit {
 		return text

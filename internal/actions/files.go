@@ -11,25 +11,25 @@ import (
 
 var outputName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]*$`)
 
-// libraryDelimiter ends every value that go-githubactions writes; it is the same for all (v1.4.0, actions.go).
+// libraryDelimiter ends every value that go-githubactions writes (v1.4.0, actions.go).
 const libraryDelimiter = "_GitHubActionsFileCommandDelimeter_"
 
-// Output sets an output of the step. Values have one line: one more could be a further output to the runner. Outside
-// of a runner nothing is written.
+// Output sets an output of the step. A value has one line, because the runner could read a second line as another output.
+// Outside of a runner nothing is written.
 func (r *Runner) Output(name, value string) (err error) {
 	switch {
 	case !outputName.MatchString(name):
-		return fmt.Errorf("writing output %q: that is no output's name", name)
+		return fmt.Errorf("writing output %q: not the name of an output", name)
 	case strings.ContainsFunc(value, unicode.IsControl):
-		return fmt.Errorf("writing output %s: its value holds a line break or control character", name)
+		return fmt.Errorf("writing output %s: its value contains a line break or control character", name)
 	case strings.Contains(value, libraryDelimiter):
-		return fmt.Errorf("writing output %s: its value holds the runner's delimiter", name)
+		return fmt.Errorf("writing output %s: its value contains the runner's delimiter", name)
 	case !r.inActions:
 		return nil
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	// The library panics where it cannot write.
+	// The library panics when it cannot write.
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("writing output %s: %v", name, p)
@@ -39,13 +39,13 @@ func (r *Runner) Output(name, value string) (err error) {
 	return nil
 }
 
-// summaryLimit is below the 1 MiB above which the runner drops a whole summary (actions/runner FileCommandManager.cs).
+// summaryLimit is below 1 MiB: the runner drops a longer summary (actions/runner FileCommandManager.cs).
 const summaryLimit = 1_000_000
 
 const summaryCut = "\n\n*The summary ends here, because it is too long for GitHub. The files in the build folder have the rest.*\n"
 
-// Summary writes the step's summary anew, in place of what it was. It may be called again and again as a run goes on:
-// the runner reads the file when the step has ended, also after a cancel. Outside of a runner nothing is written.
+// Summary replaces the step's summary. It may be called repeatedly during a run: the runner reads the file when the step
+// has ended, also after a cancel. Outside of a runner nothing is written.
 func (r *Runner) Summary(markdown string) error {
 	if !r.inActions {
 		return nil
@@ -54,16 +54,16 @@ func (r *Runner) Summary(markdown string) error {
 	defer r.mu.Unlock()
 	path := r.getenv("GITHUB_STEP_SUMMARY")
 	if path == "" {
-		return errors.New("writing the step summary: the runner named no file for it (GITHUB_STEP_SUMMARY)")
+		return errors.New("writing the step summary: the runner set no file for it (GITHUB_STEP_SUMMARY)")
 	}
-	if err := overwrite(path, shortened(r.redacted(markdown))); err != nil {
+	if err := overwrite(path, truncateSummary(r.redact(markdown))); err != nil {
 		return fmt.Errorf("writing the step summary: %w", err)
 	}
 	return nil
 }
 
-// shortened cuts a summary behind a line, so that no row of a table is left half.
-func shortened(markdown string) string {
+// truncateSummary cuts a summary after a complete line, so that the last row of a table is complete.
+func truncateSummary(markdown string) string {
 	if len(markdown) < summaryLimit {
 		return markdown
 	}
@@ -74,8 +74,8 @@ func shortened(markdown string) string {
 	return strings.ToValidUTF8(kept, "") + summaryCut
 }
 
-// overwrite keeps the file itself, which is what the runner has mounted. The new text is there before the rest of an
-// older, longer one goes, so that a process killed in between leaves no empty summary.
+// overwrite writes into the existing file, because the runner has mounted that file. It truncates after it has written, so
+// that a process killed in between leaves no empty summary.
 func overwrite(path, text string) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o644)
 	if err != nil {
@@ -87,3 +87,28 @@ func overwrite(path, text string) error {
 	}
 	return errors.Join(err, f.Close())
 }
+
+// SaveState saves a value for the action's post step, which reads it with State. Outside of a runner nothing is written.
+func (r *Runner) SaveState(name, value string) (err error) {
+	switch {
+	case !outputName.MatchString(name) || strings.ContainsFunc(value, unicode.IsControl) || strings.Contains(value, libraryDelimiter):
+		return fmt.Errorf("saving state %q: name and value must be plain words", name)
+	case !r.inActions:
+		return nil
+	case r.getenv("GITHUB_STATE") == "":
+		return errors.New("saving state: the runner set no file for it (GITHUB_STATE)")
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	// The library panics when it cannot write.
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("saving state %s: %v", name, p)
+		}
+	}()
+	r.commands.SaveState(name, value)
+	return nil
+}
+
+// State returns the value that an earlier part of the step saved, or "".
+func (r *Runner) State(name string) string { return r.getenv("STATE_" + name) }

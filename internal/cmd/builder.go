@@ -39,7 +39,7 @@ type builder struct {
 func builderName(given string, env environment) string {
 	switch {
 	case given == "":
-		return docker.OwnName(stepIdentity(env.get), ownContainer())
+		return docker.RunBuilderName(stepIdentity(env.get), ownContainer())
 	case docker.IsAddress(given):
 		return docker.RemoteName
 	default:
@@ -124,7 +124,7 @@ func (b *builder) makeOwn(ctx context.Context, engine *docker.Engine, buildx doc
 		on = " on network " + network
 	}
 	b.record.Info("making builder " + b.name + on)
-	return buildx.Make(ctx, engine, b.name, network, file)
+	return buildx.Create(ctx, engine, b.name, network, file)
 }
 
 // storage is where the run's builder keeps its cache.

@@ -17,7 +17,7 @@ func TestBuilderName(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.given, func(t *testing.T) {
 			name := builderName(c.given, nil)
-			if !strings.HasPrefix(name, c.want) || docker.IsOwnName(name) != (c.given == "") {
+			if !strings.HasPrefix(name, c.want) || docker.IsRunBuilderName(name) != (c.given == "") {
 				t.Errorf("the builder is %s, want %s", name, c.want)
 			}
 			if environ := strings.Join((&workspace{}).buildEnviron(nil, name), "\n") + "\n"; !strings.Contains(environ, "BUILDX_BUILDER="+name+"\n") {

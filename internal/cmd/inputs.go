@@ -97,7 +97,7 @@ func chooseTargets(ctx context.Context, c config.Config, bad error, env environm
 	for _, row := range rows {
 		columns[row.ID] = row.Columns
 	}
-	targets, err := plan.NewWithColumns(c, dataset.IDs(rows), columns)
+	targets, err := plan.New(c, dataset.IDs(rows), columns)
 	if err != nil || bad != nil {
 		return nil, err
 	}
@@ -117,8 +117,8 @@ func chooseRows(ctx context.Context, c config.Config, env environment, w *worksp
 		return nil, err
 	}
 	readFile := func(name string) ([]byte, error) { return os.ReadFile(w.absolute(name)) }
-	reader := dataset.Reader{ReadFile: readFile, Token: cmp.Or(c.HFToken, env.get("HF_TOKEN")), Hub: hub}
-	list, err := reader.Read(ctx, c.Dataset, c.Split, c.Columns())
+	reader := dataset.Reader{Token: cmp.Or(c.HFToken, env.get("HF_TOKEN")), Hub: hub}
+	list, err := reader.Read(ctx, c.Dataset, c.Split, c.Columns(), readFile)
 	for _, warning := range list.Warnings {
 		rec.Warn(warning)
 	}
@@ -135,7 +135,7 @@ func chooseRows(ctx context.Context, c config.Config, env environment, w *worksp
 	if err != nil {
 		return nil, err
 	}
-	drawn := dataset.Filled(dataset.Sample(chosen, c.Limit), c.Benchmark.Filled)
+	drawn := dataset.NonBlank(dataset.Sample(chosen, c.Limit), c.Benchmark.Filled)
 	rec.Info(fmt.Sprintf("%d of %d instances of %s, split %s, read from %s", len(drawn), len(list.Rows), c.Dataset, c.Split, list.From))
 	if len(drawn) == 0 {
 		return nil, &config.InputError{

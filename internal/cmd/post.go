@@ -99,7 +99,7 @@ func removeLeftBuilders(ctx context.Context, a *actions.Runner, env environment)
 	// The builder that this step has saved; or else (a runner that keeps no state, such as nektos/act) those with this step's
 	// mark whose run is gone.
 	left := []string{a.State(builderState)}
-	if !docker.IsOwnName(left[0]) {
+	if !docker.IsRunBuilderName(left[0]) {
 		if left, err = engine.Orphans(ctx, stepIdentity(env.get)); err != nil {
 			a.Info("not looking for a builder that was left: " + err.Error())
 		}

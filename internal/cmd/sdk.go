@@ -19,7 +19,7 @@ import (
 	"github.com/OpenHands/eval-images/internal/plan"
 	"github.com/OpenHands/eval-images/internal/rebase"
 	"github.com/OpenHands/eval-images/internal/sdk"
-	"github.com/OpenHands/eval-images/internal/sdk/closure"
+	"github.com/OpenHands/eval-images/internal/sdk/basekey"
 )
 
 // setUp is the SDK, where workers can use it.
@@ -217,7 +217,7 @@ func imageSettings(ctx context.Context, c config.Config, s setUp, targets []plan
 	if err != nil {
 		rec.Warn("A failure of a stage that all images share cannot be told from another: " + err.Error())
 	}
-	settings.OwnStages = docker.OwnStages(dockerfile)
+	settings.OwnStages = docker.BaseStages(dockerfile)
 	if !mayRebase {
 		return settings
 	}
@@ -249,10 +249,10 @@ func findBaseStage(ctx context.Context, c config.Config, s setUp, baseImage stri
 	if err != nil {
 		return stage, err
 	}
-	if !closure.DirectlyOn([]byte(dockerfile), c.Target, image.BaseStageTarget) {
+	if !basekey.DirectlyOn([]byte(dockerfile), c.Target, image.BaseStageTarget) {
 		return stage, fmt.Errorf("this SDK does not build target %s directly on %s", c.Target, image.BaseStageTarget)
 	}
-	taken, err := closure.TakenBy([]byte(dockerfile), c.Target)
+	uses, err := basekey.UsesOf([]byte(dockerfile), c.Target)
 	if err != nil {
 		return stage, err
 	}
@@ -261,7 +261,7 @@ func findBaseStage(ctx context.Context, c config.Config, s setUp, baseImage stri
 	if err != nil {
 		return stage, fmt.Errorf("the SDK does not tell how it builds %s: %w", image.BaseStageTarget, err)
 	}
-	key, err := closure.Of(closure.Inputs{
+	key, err := basekey.Of(basekey.Inputs{
 		Dockerfile: []byte(asked.Dockerfile), Args: asked.Args, Context: os.DirFS(asked.Dir), Target: image.BaseStageTarget, Platform: image.Platform,
 	})
 	if err != nil {
@@ -272,5 +272,5 @@ func findBaseStage(ctx context.Context, c config.Config, s setUp, baseImage stri
 	}
 	told, _ := json.Marshal([]any{common.Options, common.Target, key.Hash}) // such values always encode
 	sum := sha256.Sum256(told)
-	return image.BaseStage{Key: key, Taken: rebase.Taken(taken), Set: hex.EncodeToString(sum[:])[:16]}, nil
+	return image.BaseStage{Key: key, Uses: rebase.Uses(uses), Set: hex.EncodeToString(sum[:])[:16]}, nil
 }

@@ -109,99 +109,175 @@ const (
 // inputs describes every input of the action once. The flags, --help, action.yml and the tables in the documentation are
 // made from it: go generate ./internal/config.
 var inputs = []Input{
-	{Name: "benchmark", Group: whatToBuild, kind: choice, Default: presets[0].Name, choices: presetNames(),
-		Help: "Benchmark to build images for: " + listed(quoted(presetNames())) + ". It sets the defaults of other inputs."},
-	{Name: "sdk-ref", Group: whatToBuild, check: checkRef,
-		Help: "Branch, tag or commit SHA of the SDK. Required, unless `sdk-path` is given or `dry-run` is true."},
-	{Name: "sdk-repository", Group: whatToBuild, Default: defaultSDKRepository, check: checkRepositoryURL,
-		Help: "Git repository of the SDK, as an https, http or file URL."},
-	{Name: "sdk-path", Group: whatToBuild,
+	{
+		Name: "benchmark", Group: whatToBuild, kind: choice, Default: presets[0].Name, choices: presetNames(),
+		Help: "Benchmark to build images for: " + listed(quoted(presetNames())) + ". It sets the defaults of other inputs.",
+	},
+	{
+		Name: "sdk-ref", Group: whatToBuild, check: checkRef,
+		Help: "Branch, tag or commit SHA of the SDK. Required, unless `sdk-path` is given or `dry-run` is true.",
+	},
+	{
+		Name: "sdk-repository", Group: whatToBuild, Default: defaultSDKRepository, check: checkRepositoryURL,
+		Help: "Git repository of the SDK, as an https, http or file URL.",
+	},
+	{
+		Name: "sdk-path", Group: whatToBuild,
 		Help: "Path of an SDK checkout in the workspace, used at its HEAD instead of `sdk-repository` and `sdk-ref`. " +
-			"It must have no uncommitted changes."},
-	{Name: "sdk-options", Group: whatToBuild, kind: lines, DefaultNote: "the SDK's own defaults",
-		Help: "Fields of the SDK's BuildOptions, one `name=value` per line. For example, `install_acp_providers=` installs no ACP providers."},
-	{Name: "dataset", Group: whatToBuild, DefaultNote: "the benchmark's dataset", check: checkDataset,
-		Help: "Dataset with the instances: its name on the Hugging Face Hub, or a .jsonl or .json file in the workspace."},
-	{Name: "split", Group: whatToBuild, DefaultNote: "the benchmark's split", check: checkSplit,
-		Help: "Split of the dataset. Ignored for a file."},
-	{Name: "instance-ids", Group: whatToBuild, kind: lines, DefaultNote: "all instances of the benchmark",
-		Help: "Instance ids to build, separated by commas, spaces or line breaks."},
-	{Name: "instances-file", Group: whatToBuild,
-		Help: "File in the workspace with one instance id per line. Ignored if `instance-ids` is given."},
-	{Name: "n-limit", Group: whatToBuild, kind: integer, Default: "0", DefaultNote: "all", most: math.MaxInt,
+			"It must have no uncommitted changes.",
+	},
+	{
+		Name: "sdk-options", Group: whatToBuild, kind: lines, DefaultNote: "the SDK's own defaults",
+		Help: "Fields of the SDK's BuildOptions, one `name=value` per line. For example, `install_acp_providers=` installs no ACP providers.",
+	},
+	{
+		Name: "dataset", Group: whatToBuild, DefaultNote: "the benchmark's dataset", check: checkDataset,
+		Help: "Dataset with the instances: its name on the Hugging Face Hub, or a .jsonl or .json file in the workspace.",
+	},
+	{
+		Name: "split", Group: whatToBuild, DefaultNote: "the benchmark's split", check: checkSplit,
+		Help: "Split of the dataset. Ignored for a file.",
+	},
+	{
+		Name: "instance-ids", Group: whatToBuild, kind: lines, DefaultNote: "all instances of the benchmark",
+		Help: "Instance ids to build, separated by commas, spaces or line breaks.",
+	},
+	{
+		Name: "instances-file", Group: whatToBuild,
+		Help: "File in the workspace with one instance id per line. Ignored if `instance-ids` is given.",
+	},
+	{
+		Name: "n-limit", Group: whatToBuild, kind: integer, Default: "0", DefaultNote: "all", most: math.MaxInt,
 		Help: "Number of instances to build, sampled as an evaluation with this limit samples them. " +
-			"Ignored if `instance-ids` is given."},
-	{Name: "shard", Group: whatToBuild, DefaultNote: "`1/1`, all images",
+			"Ignored if `instance-ids` is given.",
+	},
+	{
+		Name: "shard", Group: whatToBuild, DefaultNote: "`1/1`, all images",
 		Help: "Part of the images to build, such as `2/4` for the second of four parts. " +
-			"The parts are equally large, and each has images of many repositories."},
-	{Name: "base-image-template", Group: whatToBuild,
+			"The parts are equally large, and each has images of many repositories.",
+	},
+	{
+		Name: "base-image-template", Group: whatToBuild,
 		DefaultNote: "the benchmark's template, for swebench `" + sweBenchBaseImage + "` in lower case",
 		Help: "Base image of an instance. Placeholders: " + placeholders(BasePlaceholders) + ", and `{" + columnPlaceholder +
-			"NAME}` for a column of the dataset."},
-	{Name: "target", Group: whatToBuild, Default: defaultTarget, check: checkTarget,
-		Help: "Stage of the SDK's Dockerfile to build."},
+			"NAME}` for a column of the dataset.",
+	},
+	{
+		Name: "target", Group: whatToBuild, Default: defaultTarget, check: checkTarget,
+		Help: "Stage of the SDK's Dockerfile to build.",
+	},
 
-	{Name: "image", Group: whereToPush, Default: defaultImage, check: checkImage,
-		Help: "Repository to push the images to, without a tag."},
-	{Name: "eval-base-image", Group: whereToPush, DefaultNote: "the value of `image`", check: checkEvalBaseImage,
-		Help: "Repository to push eval-base images to, without a tag. Images are rebased onto eval-base images."},
-	{Name: "custom-tag-template", Group: whereToPush,
+	{
+		Name: "image", Group: whereToPush, Default: defaultImage, check: checkImage,
+		Help: "Repository to push the images to, without a tag.",
+	},
+	{
+		Name: "eval-base-image", Group: whereToPush, DefaultNote: "the value of `image`", check: checkEvalBaseImage,
+		Help: "Repository to push eval-base images to, without a tag. Images are rebased onto eval-base images.",
+	},
+	{
+		Name: "custom-tag-template", Group: whereToPush,
 		DefaultNote: "what the benchmark's evaluation pulls, for swebench `" + phasedTag + "`",
-		Help:        "Custom part of each tag. Placeholders: " + placeholders(TagPlaceholders) + "."},
+		Help:        "Custom part of each tag. Placeholders: " + placeholders(TagPlaceholders) + ".",
+	},
 
-	{Name: "strategy", Group: howToBuild, kind: choice, Default: StrategyAuto,
+	{
+		Name: "strategy", Group: howToBuild, kind: choice, Default: StrategyAuto,
 		choices: []string{StrategyAuto, StrategyNative, StrategyRebase},
 		Help: "How to make images. `native` builds each image with the SDK. `rebase` builds two references with the SDK and makes " +
 			"the other images from them in the registry. If an image cannot be rebased, `auto` falls back to a native build; " +
-			"`rebase` fails the image."},
-	{Name: "verify", Group: howToBuild, kind: integer, Default: "1", most: mostVerified,
+			"`rebase` fails the image.",
+	},
+	{
+		Name: "verify", Group: howToBuild, kind: integer, Default: "1", most: mostVerified,
 		DefaultNote: "skipped with a warning where nothing can be built",
-		Help:        "Number of rebased images to build natively too and compare. A difference fails the run. 0 compares none."},
-	{Name: "verify-tree", Group: howToBuild, kind: boolean, Default: "false",
-		Help: "Also compare all files of the images. Both images are read completely."},
-	{Name: "eval-base-max-age", Group: howToBuild, kind: duration, Default: "0", DefaultNote: "any age",
-		Help: "Rebuild eval-base images that are older than this, such as `30d` or `168h`."},
-	{Name: "force-build", Group: howToBuild, kind: boolean, Default: "false",
-		Help: "Build images even if the registry has them."},
-	{Name: "dry-run", Group: howToBuild, kind: boolean, Default: "false",
-		Help: "Print the plan, with the images that exist already, and build nothing. Without `sdk-ref` the plan has no tags."},
-	{Name: "max-retries", Group: howToBuild, kind: integer, Default: defaultMaxRetries, most: mostRetries,
-		Help: "Maximum retries for transient failures."},
-	{Name: "image-timeout", Group: howToBuild, kind: duration, Default: defaultImageTimeout, least: 1,
-		Help: "Maximum time for one attempt at an image, such as `90s`, `30m` or `1h`."},
-	{Name: "cache-mode", Group: howToBuild, kind: choice, Default: "off", choices: []string{"off", "min", "max"},
-		Help: "Registry cache that BuildKit exports with each image: `off`, `min` or `max`."},
-	{Name: "builder", Group: howToBuild, DefaultNote: "a new builder, removed at the end of the run", check: checkBuilder,
+		Help:        "Number of rebased images to build natively too and compare. A difference fails the run. 0 compares none.",
+	},
+	{
+		Name: "verify-tree", Group: howToBuild, kind: boolean, Default: "false",
+		Help: "Also compare all files of the images. Both images are read completely.",
+	},
+	{
+		Name: "eval-base-max-age", Group: howToBuild, kind: duration, Default: "0", DefaultNote: "any age",
+		Help: "Rebuild eval-base images that are older than this, such as `30d` or `168h`.",
+	},
+	{
+		Name: "force-build", Group: howToBuild, kind: boolean, Default: "false",
+		Help: "Build images even if the registry has them.",
+	},
+	{
+		Name: "dry-run", Group: howToBuild, kind: boolean, Default: "false",
+		Help: "Print the plan, with the images that exist already, and build nothing. Without `sdk-ref` the plan has no tags.",
+	},
+	{
+		Name: "max-retries", Group: howToBuild, kind: integer, Default: defaultMaxRetries, most: mostRetries,
+		Help: "Maximum retries for transient failures.",
+	},
+	{
+		Name: "image-timeout", Group: howToBuild, kind: duration, Default: defaultImageTimeout, least: 1,
+		Help: "Maximum time for one attempt at an image, such as `90s`, `30m` or `1h`.",
+	},
+	{
+		Name: "cache-mode", Group: howToBuild, kind: choice, Default: "off", choices: []string{"off", "min", "max"},
+		Help: "Registry cache that BuildKit exports with each image: `off`, `min` or `max`.",
+	},
+	{
+		Name: "builder", Group: howToBuild, DefaultNote: "a new builder, removed at the end of the run", check: checkBuilder,
 		Help: "Builder to use: the name of a buildx builder (such as the `name` output of docker/setup-buildx-action), " +
-			"or the unix:// or tcp:// address of a buildkitd."},
-	{Name: "buildkitd-config-inline", Group: howToBuild, kind: lines, DefaultNote: "BuildKit's own settings",
-		Help: "buildkitd.toml for the run's own builder, for example to set mirrors or to allow plain http."},
+			"or the unix:// or tcp:// address of a buildkitd.",
+	},
+	{
+		Name: "buildkitd-config-inline", Group: howToBuild, kind: lines, DefaultNote: "BuildKit's own settings",
+		Help: "buildkitd.toml for the run's own builder, for example to set mirrors or to allow plain http.",
+	},
 
-	{Name: "max-workers", Group: resources, kind: integer, least: 1, most: math.MaxInt,
+	{
+		Name: "max-workers", Group: resources, kind: integer, least: 1, most: math.MaxInt,
 		DefaultNote: "the benchmark's, for swebench 8, for swtbench 4",
-		Help:        "Maximum number of images to build at once."},
-	{Name: "batch-size", Group: resources, kind: integer, Default: defaultBatchSize, least: 1, most: 10_000,
-		Help: "Check disk space and cache size after this many images."},
-	{Name: "keep-storage-gb", Group: resources, kind: integer, Default: strconv.Itoa(defaultKeepStorageGB), most: 100_000,
-		Help: "Size in GB to prune the build cache down to."},
-	{Name: "prune-threshold-percent", Group: resources, kind: integer, Default: strconv.Itoa(defaultPruneThreshold), least: 1, most: 100,
-		Help: "Prune the build cache when the disk is fuller than this percentage. 100 never prunes."},
+		Help:        "Maximum number of images to build at once.",
+	},
+	{
+		Name: "batch-size", Group: resources, kind: integer, Default: defaultBatchSize, least: 1, most: 10_000,
+		Help: "Check disk space and cache size after this many images.",
+	},
+	{
+		Name: "keep-storage-gb", Group: resources, kind: integer, Default: strconv.Itoa(defaultKeepStorageGB), most: 100_000,
+		Help: "Size in GB to prune the build cache down to.",
+	},
+	{
+		Name: "prune-threshold-percent", Group: resources, kind: integer, Default: strconv.Itoa(defaultPruneThreshold), least: 1, most: 100,
+		Help: "Prune the build cache when the disk is fuller than this percentage. 100 never prunes.",
+	},
 
-	{Name: "registry-username", Group: credentials, DefaultNote: "anonymous",
-		Help: "User name for the registry of `image`."},
-	{Name: "registry-password", Group: credentials, kind: secret,
-		Help: "Password or token for the registry of `image`."},
-	{Name: "base-registry-username", Group: credentials, DefaultNote: "anonymous",
-		Help: "User name for the registry of the base images."},
-	{Name: "base-registry-password", Group: credentials, kind: secret,
-		Help: "Password or token for the registry of the base images."},
-	{Name: "hf-token", Group: credentials, kind: secret, DefaultNote: "the environment variable HF_TOKEN, or anonymous",
-		Help: "Token for the Hugging Face Hub, needed for private datasets. It is sent to the Hub only."},
+	{
+		Name: "registry-username", Group: credentials, DefaultNote: "anonymous",
+		Help: "User name for the registry of `image`.",
+	},
+	{
+		Name: "registry-password", Group: credentials, kind: secret,
+		Help: "Password or token for the registry of `image`.",
+	},
+	{
+		Name: "base-registry-username", Group: credentials, DefaultNote: "anonymous",
+		Help: "User name for the registry of the base images.",
+	},
+	{
+		Name: "base-registry-password", Group: credentials, kind: secret,
+		Help: "Password or token for the registry of the base images.",
+	},
+	{
+		Name: "hf-token", Group: credentials, kind: secret, DefaultNote: "the environment variable HF_TOKEN, or anonymous",
+		Help: "Token for the Hugging Face Hub, needed for private datasets. It is sent to the Hub only.",
+	},
 
-	{Name: "build-dir", Group: record, Default: defaultBuildDir, check: checkBuildDir,
-		Help: "Directory in the workspace for the ledger, summaries and logs."},
-	{Name: "title", Group: record, DefaultNote: "the benchmark's title, such as SWE-Bench image build",
-		Help: "Title of the step summary."},
+	{
+		Name: "build-dir", Group: record, Default: defaultBuildDir, check: checkBuildDir,
+		Help: "Directory in the workspace for the ledger, summaries and logs.",
+	},
+	{
+		Name: "title", Group: record, DefaultNote: "the benchmark's title, such as SWE-Bench image build",
+		Help: "Title of the step summary.",
+	},
 }
 
 // FormatFlag is a flag of the command line only: a workflow reads the outputs and the summary of a dry run.
@@ -209,8 +285,10 @@ const FormatFlag = "format"
 
 // flagsOnly are no inputs of the action, where they would change nothing.
 var flagsOnly = []Input{
-	{Name: FormatFlag, Group: record, kind: choice, Default: "text", choices: []string{"text", "json"},
-		Help: "Output format of a dry run: `text` or `json`. With `json`, everything else goes to stderr."},
+	{
+		Name: FormatFlag, Group: record, kind: choice, Default: "text", choices: []string{"text", "json"},
+		Help: "Output format of a dry run: `text` or `json`. With `json`, everything else goes to stderr.",
+	},
 }
 
 // allFlags lists the flags of the command line.

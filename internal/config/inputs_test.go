@@ -88,7 +88,8 @@ func TestCommandLineErrors(t *testing.T) {
 		{needed + "--registry-password", []string{`registry-password: has no value; write --registry-password VALUE`}},
 		{needed + "-- --x y", []string{`"--x" is not a flag`, `"y" is not a flag`}},
 		{"build --max-workers 0 --nope --sdk-ref v1", []string{
-			`command line: "build" is not a flag`, `command line: unknown flag "--nope"`, `max-workers: "0"`}},
+			`command line: "build" is not a flag`, `command line: unknown flag "--nope"`, `max-workers: "0"`,
+		}},
 	}
 	for _, tc := range cases {
 		t.Run(tc.args, func(t *testing.T) {

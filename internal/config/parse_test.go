@@ -63,26 +63,33 @@ func TestParse(t *testing.T) {
 			func(c *Config) {
 				c.SDKOptions = []Option{{"install_acp_providers", ""}, {"image_flavor", "a=b"}}
 				c.CustomTagTemplate = "{sdk_dockerfile_sha7}-{options_sha7}-{instance_tag}"
-			}},
+			},
+		},
 		"options leave a given template alone": {
 			map[string]string{"sdk-options": "a=1", "custom-tag-template": "x-{instance_id}"},
 			func(c *Config) {
 				c.SDKOptions = []Option{{"a", "1"}}
 				c.CustomTagTemplate, c.TagTemplateGiven = "x-{instance_id}", true
-			}},
+			},
+		},
 		"ids by commas, blanks and lines": {
 			map[string]string{"instance-ids": "a__a-1, b__b-2\n\tc__c-3\r\n,d__d-4 ,"},
-			func(c *Config) { c.InstanceIDs = []string{"a__a-1", "b__b-2", "c__c-3", "d__d-4"} }},
+			func(c *Config) { c.InstanceIDs = []string{"a__a-1", "b__b-2", "c__c-3", "d__d-4"} },
+		},
 		"a path instead of a repository": {
 			map[string]string{"sdk-path": " checkouts/sdk ", "sdk-ref": "", "sdk-repository": "\n"},
-			func(c *Config) { c.SDKPath, c.SDKRef, c.SDKRepository = "checkouts/sdk", "", "" }},
+			func(c *Config) { c.SDKPath, c.SDKRef, c.SDKRepository = "checkouts/sdk", "", "" },
+		},
 		"no builder, and what one of our own is to be like": {
-			map[string]string{"builder": "", "buildkitd-config-inline": "[registry.\"r:5000\"]\n\thttp = true\n", "batch-size": "1",
-				"keep-storage-gb": "0", "prune-threshold-percent": "100"},
+			map[string]string{
+				"builder": "", "buildkitd-config-inline": "[registry.\"r:5000\"]\n\thttp = true\n", "batch-size": "1",
+				"keep-storage-gb": "0", "prune-threshold-percent": "100",
+			},
 			func(c *Config) {
 				c.Builder, c.BuildkitdConfig = "", "[registry.\"r:5000\"]\n\thttp = true"
 				c.BatchSize, c.KeepStorageGB, c.PruneThreshold = 1, 0, 100
-			}},
+			},
+		},
 		"ids win over a limit": {map[string]string{"instance-ids": "a__a-1", "n-limit": "5"}, func(c *Config) {
 			c.InstanceIDs, c.limitUnused = []string{"a__a-1"}, true
 		}},
@@ -97,12 +104,14 @@ func TestParse(t *testing.T) {
 			map[string]string{"dataset": "a/b.C-d", "split": "dev", "n-limit": "7", "shard": "2/4", "title": "Mine", "hf-token": "t"},
 			func(c *Config) {
 				c.Dataset, c.Split, c.Limit, c.Shard, c.Title, c.HFToken = "a/b.C-d", "dev", 7, Shard{2, 4}, "Mine", "t"
-			}},
+			},
+		},
 		"eval-base images of their own": {
 			map[string]string{"image": "r:5000/a/b", "eval-base-image": "r:5000/a/bases", "eval-base-max-age": "30d"},
 			func(c *Config) {
 				c.Image, c.EvalBaseImage, c.EvalBaseMaxAge = "r:5000/a/b", "r:5000/a/bases", 720*time.Hour
-			}},
+			},
+		},
 		"an age in hours":                    {map[string]string{"eval-base-max-age": "36h30m"}, func(c *Config) { c.EvalBaseMaxAge = 36*time.Hour + 30*time.Minute }},
 		"any age":                            {map[string]string{"eval-base-max-age": "0"}, func(*Config) {}},
 		"any age in days":                    {map[string]string{"eval-base-max-age": "0d"}, func(*Config) {}},
@@ -127,7 +136,8 @@ func TestParse(t *testing.T) {
 				c.Builder = "unix:///run/buildkit/buildkitd.sock"
 				c.Registry, c.BaseRegistry = Credentials{"u", "p"}, Credentials{"v", "q"}
 				c.BuildDir = "out/x"
-			}},
+			},
+		},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

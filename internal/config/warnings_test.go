@@ -13,16 +13,22 @@ func TestWarnings(t *testing.T) {
 		want   []string
 	}{
 		"none": {nil, nil},
-		"a template without the options": {map[string]string{"sdk-options": "a=1", "custom-tag-template": "{instance_tag}"},
-			[]string{"custom-tag-template"}},
+		"a template without the options": {
+			map[string]string{"sdk-options": "a=1", "custom-tag-template": "{instance_tag}"},
+			[]string{"custom-tag-template"},
+		},
 		"a template with the options":   {map[string]string{"sdk-options": "a=1", "custom-tag-template": "{options_sha7}-{instance_tag}"}, nil},
 		"a template and no options":     {map[string]string{"custom-tag-template": "{instance_tag}"}, nil},
 		"options with the default tags": {map[string]string{"sdk-options": "a=1"}, nil},
-		"pruning where none can be": {map[string]string{"builder": "tcp://h:1", "keep-storage-gb": "9", "prune-threshold-percent": "9"},
-			[]string{"keep-storage-gb,"}},
+		"pruning where none can be": {
+			map[string]string{"builder": "tcp://h:1", "keep-storage-gb": "9", "prune-threshold-percent": "9"},
+			[]string{"keep-storage-gb,"},
+		},
 		"an address": {map[string]string{"builder": "tcp://h:1"}, nil},
-		"verifying what is native": {map[string]string{"strategy": "native", "verify": "1", "verify-tree": "true", "eval-base-image": "r:5000/xy", "eval-base-max-age": "1d"},
-			[]string{"eval-base-image,"}},
+		"verifying what is native": {
+			map[string]string{"strategy": "native", "verify": "1", "verify-tree": "true", "eval-base-image": "r:5000/xy", "eval-base-max-age": "1d"},
+			[]string{"eval-base-image,"},
+		},
 		"no verify, and native":       {map[string]string{"strategy": "native", "verify": "0"}, nil},
 		"the same eval-base-image":    {map[string]string{"strategy": "native", "image": "r:5000/xy", "eval-base-image": "r:5000/xy"}, nil},
 		"the trees of none":           {map[string]string{"verify": "0", "verify-tree": "true"}, []string{"verify-tree"}},

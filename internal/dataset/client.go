@@ -14,51 +14,52 @@ import (
 	"time"
 )
 
-// client asks the hub.
+// client sends GET requests to the hub and its storage, with retries.
 type client struct {
 	http  *http.Client
 	token string
-	// hub is the hub's base: the only place that the token is for.
+	// hub is the hub's base URL. Only its origin gets the token.
 	hub *url.URL
-	// patience is the longest wait that a server may ask for.
-	patience time.Duration
-	wait     func(context.Context, time.Duration) error
+	// maxRetryAfter is the longest wait that a server may ask for. A longer one fails the request.
+	maxRetryAfter time.Duration
+	// wait is sleep, or a test's record of the waits.
+	wait func(context.Context, time.Duration) error
 }
 
-// answer is a good one.
-type answer struct {
+// response is a response with a 2xx status.
+type response struct {
 	status  int
 	header  http.Header
 	body    []byte
 	address *url.URL // after redirects
 }
 
-// dialTimeout bounds the look-up of a host and the connection to it. Where there is no network, the run goes on with
-// what it has in a matter of seconds.
+// dialTimeout bounds the DNS look-up and the connection. It is short, so that a run without a network falls back to the
+// embedded list within seconds.
 const dialTimeout = 3 * time.Second
 
-// The bounds of one request: until its answer begins, and until it has ended.
+// headerTimeout bounds the wait for a response header, and requestTimeout the whole request.
 const (
-	answerTimeout  = 20 * time.Second
+	headerTimeout  = 20 * time.Second
 	requestTimeout = 3 * time.Minute
 )
 
-// newTransport has the proxies of the environment, like the default one, but its own patience.
+// newTransport is http.DefaultTransport, with its proxy settings, but with shorter timeouts.
 func newTransport() *http.Transport {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.DialContext = (&net.Dialer{Timeout: dialTimeout}).DialContext
-	t.TLSHandshakeTimeout = answerTimeout
-	t.ResponseHeaderTimeout = answerTimeout
+	t.TLSHandshakeTimeout = headerTimeout
+	t.ResponseHeaderTimeout = headerTimeout
 	return t
 }
 
-func newHTTP(transport http.RoundTripper) *http.Client {
+func newHTTPClient(transport http.RoundTripper) *http.Client {
 	return &http.Client{Transport: transport, CheckRedirect: func(next *http.Request, before []*http.Request) error {
 		if len(before) >= 10 {
 			return errors.New("stopped after 10 redirects")
 		}
-		// The hub redirects to storage of other companies, by addresses that carry their own permission. net/http would
-		// keep the token on the way to a subdomain or another port of the hub's host.
+		// The hub redirects to signed URLs of other companies' storage. net/http would keep the token for a subdomain or
+		// another port of the hub's host.
 		for _, earlier := range before {
 			if !sameOrigin(earlier.URL, next.URL) {
 				next.Header.Del("Authorization")
@@ -70,60 +71,60 @@ func newHTTP(transport http.RoundTripper) *http.Client {
 
 func sameOrigin(a, b *url.URL) bool { return a.Scheme == b.Scheme && strings.EqualFold(a.Host, b.Host) }
 
-// backoff are the waits between the attempts of one request, where the server does not say how long.
+// backoff is the wait before each retry of a request when the server does not ask for a longer one.
 var backoff = []time.Duration{2 * time.Second, 5 * time.Second, 10 * time.Second}
 
-// dialAgain is the wait before the second and last attempt to reach a host that refused at once.
-const dialAgain = 500 * time.Millisecond
+// dialRetryDelay is the wait before the only retry when a host refused the connection.
+const dialRetryDelay = 500 * time.Millisecond
 
-// get asks until there is an answer, which is good (200 to 299) or an error.
-func (c *client) get(ctx context.Context, address string, header http.Header, limit int64) (answer, error) {
+// get sends a GET request, and retries it after transient errors. A status other than 2xx is an error.
+func (c *client) get(ctx context.Context, address string, header http.Header, limit int64) (response, error) {
 	for attempt := 0; ; attempt++ {
-		got, err := c.once(ctx, address, header, limit)
+		got, err := c.getOnce(ctx, address, header, limit)
 		if err == nil || ctx.Err() != nil {
 			return got, err
 		}
-		pause, again := c.pause(err, attempt)
-		if !again {
+		delay, retry := c.retryDelay(err, attempt)
+		if !retry {
 			return got, err
 		}
-		if err := c.wait(ctx, pause); err != nil {
+		if err := c.wait(ctx, delay); err != nil {
 			return got, err
 		}
 	}
 }
 
-// transient is an error that another attempt may not meet.
+// transient is an error after which a retry may succeed.
 type transient struct {
 	error
-	after time.Duration // as the server asks; 0 where it does not
+	after time.Duration // the wait that the server asks for, or 0
 }
 
 func (e transient) Unwrap() error { return e.error }
 
-// pause tells how long to wait before the next attempt, if there is to be one.
-func (c *client) pause(err error, attempt int) (time.Duration, bool) {
+// retryDelay returns how long to wait before the next attempt, and whether there is one.
+func (c *client) retryDelay(err error, attempt int) (time.Duration, bool) {
 	var dial *net.OpError
 	if errors.As(err, &dial) && (dial.Op == "dial" || dial.Op == "proxyconnect") {
-		return dialAgain, attempt == 0 && !dial.Timeout()
+		return dialRetryDelay, attempt == 0 && !dial.Timeout()
 	}
 	var untrusted *tls.CertificateVerificationError
 	if errors.As(err, &untrusted) {
 		return 0, false
 	}
-	var passing transient
-	if !errors.As(err, &passing) || attempt >= len(backoff) || passing.after > c.patience {
+	var temporary transient
+	if !errors.As(err, &temporary) || attempt >= len(backoff) || temporary.after > c.maxRetryAfter {
 		return 0, false
 	}
-	return max(passing.after, backoff[attempt]), true
+	return max(temporary.after, backoff[attempt]), true
 }
 
-func (c *client) once(ctx context.Context, address string, header http.Header, limit int64) (answer, error) {
+func (c *client) getOnce(ctx context.Context, address string, header http.Header, limit int64) (response, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
-		return answer{}, fmt.Errorf("asking %s: %w", address, err)
+		return response{}, fmt.Errorf("requesting %s: %w", address, err)
 	}
 	for name, values := range header {
 		request.Header[name] = values
@@ -132,52 +133,53 @@ func (c *client) once(ctx context.Context, address string, header http.Header, l
 	if c.token != "" && sameOrigin(c.hub, request.URL) {
 		request.Header.Set("Authorization", "Bearer "+c.token)
 	}
-	response, err := c.http.Do(request)
+	resp, err := c.http.Do(request)
 	if err != nil {
-		return answer{}, transient{error: unsigned(request.URL, err)}
+		return response{}, transient{error: withoutQuery(request.URL, err)}
 	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(response.Body, limit+1))
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
 	switch {
 	case err != nil:
-		return answer{}, transient{error: fmt.Errorf("reading the answer of %s: %w", shown(request.URL), err)}
+		return response{}, transient{error: fmt.Errorf("reading the response of %s: %w", redacted(request.URL), err)}
 	case int64(len(body)) > limit:
-		return answer{}, fmt.Errorf("%s answered with more than %d bytes", shown(request.URL), limit)
+		return response{}, fmt.Errorf("%s answered with more than %d bytes", redacted(request.URL), limit)
 	}
-	return judge(request.URL, response, body)
+	return checkResponse(request.URL, resp, body)
 }
 
-// unsigned keeps the query, which may be a signature, out of what net/http says of a failed request.
-func unsigned(address *url.URL, err error) error {
+// withoutQuery removes the query, which may hold a signature, from net/http's error for a failed request.
+func withoutQuery(address *url.URL, err error) error {
 	var failed *url.Error
 	if errors.As(err, &failed) {
 		err = failed.Err
 	}
-	return fmt.Errorf("asking %s: %w", shown(address), err)
+	return fmt.Errorf("requesting %s: %w", redacted(address), err)
 }
 
-// judge tells good answers from bad ones, and passing ones from those that will stay. 501 is the hub's word for a dataset that
-// it never converts (huggingface/dataset-viewer, libs/libcommon exceptions).
-func judge(address *url.URL, response *http.Response, body []byte) (answer, error) {
-	status := response.StatusCode
+// checkResponse returns an error for a status other than 2xx, and for a web page. The error is transient if a retry may
+// succeed. 501 is not transient: the hub returns it for datasets that it never converts (huggingface/dataset-viewer,
+// libs/libcommon exceptions).
+func checkResponse(address *url.URL, resp *http.Response, body []byte) (response, error) {
+	status := resp.StatusCode
 	if status >= 200 && status < 300 {
-		if looksLikeHTML(response.Header, body) {
-			return answer{}, transient{error: fmt.Errorf("%s answered with a web page in place of data", shown(address))}
+		if looksLikeHTML(resp.Header, body) {
+			return response{}, transient{error: fmt.Errorf("%s answered with a web page instead of data", redacted(address))}
 		}
-		return answer{status, response.Header, body, response.Request.URL}, nil
+		return response{status, resp.Header, body, resp.Request.URL}, nil
 	}
-	err := newStatusError(address, response, body)
-	passing := status == http.StatusTooManyRequests || status == http.StatusRequestTimeout ||
+	err := newStatusError(address, resp, body)
+	retry := status == http.StatusTooManyRequests || status == http.StatusRequestTimeout ||
 		status >= 500 && status != http.StatusNotImplemented
-	if !passing {
-		return answer{}, err
+	if !retry {
+		return response{}, err
 	}
-	return answer{}, transient{error: err, after: announced(response.Header, time.Now())}
+	return response{}, transient{error: err, after: retryAfter(resp.Header, time.Now())}
 }
 
-// announced is the wait that a server asks for: Retry-After, in seconds or as a date, or else the hub's RateLimit header,
-// whose t is the time until its window ends: "api";r=0;t=187.
-func announced(header http.Header, now time.Time) time.Duration {
+// retryAfter returns the wait that a server asks for, or 0. It reads Retry-After, in seconds or as a date, and then the
+// hub's RateLimit header, whose t is the number of seconds until its window ends: "api";r=0;t=187.
+func retryAfter(header http.Header, now time.Time) time.Duration {
 	after := strings.TrimSpace(header.Get("Retry-After"))
 	if seconds, err := strconv.Atoi(after); err == nil {
 		return max(0, time.Duration(seconds)*time.Second)
@@ -195,7 +197,7 @@ func announced(header http.Header, now time.Time) time.Duration {
 	return 0
 }
 
-// sleep waits, but not beyond the end of ctx.
+// sleep waits for d or until ctx ends.
 func sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -11,7 +11,7 @@ import (
 )
 
 // A host that cannot be reached is not waited for: without a network a run goes on in seconds.
-func TestPause(t *testing.T) {
+func TestRetryDelay(t *testing.T) {
 	dial := func(op string, err error) error {
 		return transient{error: fmt.Errorf("asking: %w", &net.OpError{Op: op, Net: "tcp", Err: err})}
 	}
@@ -21,9 +21,9 @@ func TestPause(t *testing.T) {
 		pause   time.Duration
 		again   bool
 	}{
-		"refused":             {dial("dial", errors.New("connection refused")), 0, dialAgain, true},
+		"refused":             {dial("dial", errors.New("connection refused")), 0, dialRetryDelay, true},
 		"refused again":       {dial("dial", errors.New("connection refused")), 1, 0, false},
-		"no such host":        {dial("dial", &net.DNSError{Err: "no such host", IsNotFound: true}), 0, dialAgain, true},
+		"no such host":        {dial("dial", &net.DNSError{Err: "no such host", IsNotFound: true}), 0, dialRetryDelay, true},
 		"silence":             {dial("dial", os.ErrDeadlineExceeded), 0, 0, false},
 		"a silent resolver":   {dial("dial", &net.DNSError{Err: "i/o timeout", IsTimeout: true}), 0, 0, false},
 		"no proxy":            {dial("proxyconnect", errors.New("connection refused")), 1, 0, false},
@@ -34,8 +34,8 @@ func TestPause(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			c := &client{patience: time.Minute}
-			pause, again := c.pause(tc.err, tc.attempt)
+			c := &client{maxRetryAfter: time.Minute}
+			pause, again := c.retryDelay(tc.err, tc.attempt)
 			if again != tc.again || again && pause != tc.pause {
 				t.Errorf("pause of %s, again %v; want %s, %v", pause, again, tc.pause, tc.again)
 			}

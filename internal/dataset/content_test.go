@@ -37,7 +37,7 @@ func TestUnusableDatasets(t *testing.T) {
 			h := hubtest.New(t)
 			h.Add("a/b", hubtest.Dataset{Config: "default", Split: "test", Files: [][]byte{tc.file}})
 			reader, _ := readerOf(t, h)
-			_, err := reader.Read(t.Context(), "a/b", "test", nil)
+			_, err := reader.Read(t.Context(), "a/b", "test", nil, readTestdata)
 			mistake, ok := err.(*config.InputError)
 			if !ok || mistake.Input != "dataset" || !strings.Contains(mistake.Problem, tc.says) || !strings.Contains(mistake.Fix, tc.hint) {
 				t.Fatalf("error is %v, want a mistake with %q and the hint %q", err, tc.says, tc.hint)

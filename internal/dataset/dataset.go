@@ -1,4 +1,4 @@
-// Package dataset knows which instances a benchmark has, and which of them a user chose.
+// Package dataset reads the instances of a benchmark's dataset, and selects the ones that a user chose.
 package dataset
 
 import (
@@ -7,13 +7,13 @@ import (
 	"strings"
 )
 
-// Row is an instance, with the columns that were asked for beside its id.
+// Row is one instance: its id and the requested columns.
 type Row struct {
 	ID      string
 	Columns map[string]string
 }
 
-// IDs are the rows' ids, in their order.
+// IDs returns the rows' ids in their order.
 func IDs(rows []Row) []string {
 	ids := make([]string, len(rows))
 	for i, row := range rows {
@@ -22,7 +22,7 @@ func IDs(rows []Row) []string {
 	return ids
 }
 
-func rowsOf(ids []string) []Row {
+func rowsFromIDs(ids []string) []Row {
 	rows := make([]Row, len(ids))
 	for i, id := range ids {
 		rows[i].ID = id
@@ -30,12 +30,12 @@ func rowsOf(ids []string) []Row {
 	return rows
 }
 
-// lists holds the ids of presets' datasets and the presets' selections; data/README.md says where they are from.
+// lists holds the instance ids of the presets' datasets, and the presets' selections. data/README.md names their sources.
 //
 //go:embed data/*.txt
 var lists embed.FS
 
-// embedded names each list as the hub does: dataset and split.
+// embedded maps dataset and split, by their names on the hub, to a list.
 var embedded = map[[2]string]string{
 	{"princeton-nlp/SWE-bench_Verified", "test"}:        "swe-bench-verified-test",
 	{"eth-sri/SWT-bench_Verified_bm25_27k_zsp", "test"}: "swt-bench-verified-test",
@@ -43,7 +43,7 @@ var embedded = map[[2]string]string{
 	{"SWE-bench/SWE-bench_Multilingual", "test"}:        "swe-bench-multilingual-test",
 }
 
-// Embedded gives the instance ids of a dataset of which this version has a list, in the dataset's order.
+// Embedded returns the instance ids of a dataset in the dataset's order, if this version has a list of them.
 func Embedded(name, split string) ([]string, error) {
 	list, ok := embedded[[2]string{name, split}]
 	if !ok {
@@ -52,7 +52,7 @@ func Embedded(name, split string) ([]string, error) {
 	return Selection(list)
 }
 
-// Selection gives the ids of a list by its name, such as a preset's selection.
+// Selection returns the ids of an embedded list by the list's name, for example a preset's selection.
 func Selection(list string) ([]string, error) {
 	text, err := lists.ReadFile("data/" + list + ".txt")
 	if err != nil {

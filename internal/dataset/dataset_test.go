@@ -112,12 +112,18 @@ func TestSelectMistakes(t *testing.T) {
 		file string
 		want []string
 	}{
-		"an id with its nearest": {ids: []string{"django__django-11334"},
-			want: []string{`instance-ids: the dataset has no instance "django__django-11334"; did you mean django__django-11333?`}},
-		"every unknown id, each once": {ids: []string{"sympy__sympy-1", all[0], "DJANGO__django-11338", "sympy__sympy-1"},
-			want: []string{`"sympy__sympy-1"; did you mean sympy__sympy-23824?`, `"DJANGO__django-11338"; did you mean django__django-11338?`}},
-		"nothing like it": {ids: []string{"x"},
-			want: []string{`instance-ids: the dataset has no instance "x"; ids look like django__django-11333; separate them by commas`}},
+		"an id with its nearest": {
+			ids:  []string{"django__django-11334"},
+			want: []string{`instance-ids: the dataset has no instance "django__django-11334"; did you mean django__django-11333?`},
+		},
+		"every unknown id, each once": {
+			ids:  []string{"sympy__sympy-1", all[0], "DJANGO__django-11338", "sympy__sympy-1"},
+			want: []string{`"sympy__sympy-1"; did you mean sympy__sympy-23824?`, `"DJANGO__django-11338"; did you mean django__django-11338?`},
+		},
+		"nothing like it": {
+			ids:  []string{"x"},
+			want: []string{`instance-ids: the dataset has no instance "x"; ids look like django__django-11333; separate them by commas`},
+		},
 		"several ids on a line of a file": {file: strings.Join(all, " "), want: []string{`instances-file: the dataset has no instance "django__django-11333 astropy`}},
 		"a file of JSON lines":            {file: `{"instance_id": "` + strings.Repeat("y", 200) + `"}`, want: []string{`yy"...; ids look like django__django-11333; write one a line`}},
 		"an empty file":                   {file: "\n", want: []string{"names no instance; write one id a line"}},

@@ -12,24 +12,28 @@ import (
 	"github.com/OpenHands/eval-images/internal/config"
 )
 
-// fromFile reads a file of JSON objects, one a line or one after the other (.jsonl), or one array of them (.json). It has
-// no splits.
-func (r Reader) fromFile(q *query) ([]Row, error) {
-	text, err := r.ReadFile(q.name)
+// fromFile reads a sequence of JSON objects (.jsonl), or one array of them (.json). A file has no splits, so q.split is
+// ignored.
+func fromFile(q *query, readFile func(name string) ([]byte, error)) ([]Row, error) {
+	text, err := readFile(q.name)
 	if err != nil {
-		return nil, &config.InputError{Input: "dataset", Problem: oneLine(err),
-			Fix: "the path starts at the workspace; check out the repository, or write the file, in a step before this one"}
+		return nil, &config.InputError{
+			Input: "dataset", Problem: oneLine(err),
+			Fix: "the path starts at the workspace; check out the repository, or write the file, in a step before this one",
+		}
 	}
 	decoder := json.NewDecoder(bytes.NewReader(bytes.TrimPrefix(text, []byte("\ufeff"))))
 	objects, err := decodeObjects(decoder, text)
 	if err != nil {
-		return nil, &config.InputError{Input: "dataset",
+		return nil, &config.InputError{
+			Input:   "dataset",
 			Problem: fmt.Sprintf("%s is not JSON at byte %d: %s", config.Quote(q.name), decoder.InputOffset(), oneLine(err)),
-			Fix:     "write one JSON object a line, such as {\"instance_id\": \"django__django-11333\"}, or one array of them"}
+			Fix:     "write one JSON object a line, such as {\"instance_id\": \"django__django-11333\"}, or one array of them",
+		}
 	}
 	var rows []Row
 	for i, fields := range objects {
-		// Objects need not have all fields, as the fields of an array of rows have.
+		// The first object must have all columns. Later ones may omit a column, which is then null.
 		if _, ok := fields[idColumn]; !ok && i > 0 {
 			return nil, noID(q.name, i)
 		}
@@ -74,7 +78,7 @@ func decodeObjects(decoder *json.Decoder, text []byte) (objects []map[string]jso
 	}
 }
 
-// newRow makes a Row of a JSON object's fields.
+// newRow reads a Row from a JSON object's fields.
 func newRow(q *query, fields map[string]json.RawMessage, index int) (Row, error) {
 	var row Row
 	text := func(column string) (string, bool, error) {
@@ -84,8 +88,10 @@ func newRow(q *query, fields map[string]json.RawMessage, index int) (Row, error)
 		}
 		var value *string
 		if err := json.Unmarshal(raw, &value); err != nil {
-			return "", false, &config.InputError{Input: "dataset", Fix: "choose a dataset in which it is",
-				Problem: fmt.Sprintf("column %s of %s is not text in row %d", column, config.Quote(q.name), index+1)}
+			return "", false, &config.InputError{
+				Input: "dataset", Fix: "choose a dataset in which it is",
+				Problem: fmt.Sprintf("column %s of %s is not text in row %d", column, config.Quote(q.name), index+1),
+			}
 		}
 		if value == nil {
 			return "", false, nil

@@ -11,13 +11,13 @@ import (
 	"github.com/OpenHands/eval-images/internal/config"
 )
 
-func fileReader(content string) Reader {
-	return Reader{ReadFile: func(name string) ([]byte, error) {
+func readFrom(content string) func(string) ([]byte, error) {
+	return func(name string) ([]byte, error) {
 		if name != "data/x.jsonl" {
 			return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 		}
 		return []byte(content), nil
-	}}
+	}
 }
 
 func TestFile(t *testing.T) {
@@ -32,12 +32,15 @@ func TestFile(t *testing.T) {
 		"a byte order mark":   {"\ufeff" + `{"instance_id": "b__b-2"} {"instance_id": "a__a-1"}`, nil, plain},
 		"an array":            {"\n" + `[{"instance_id": "b__b-2"}, {"instance_id": "a__a-1"}]` + "\n", nil, plain},
 		"a mark and an array": {"\ufeff" + `[{"instance_id": "b__b-2"}, {"instance_id": "a__a-1"}]`, nil, plain},
-		"columns, one not in every object": {`{"instance_id": "b__b-2", "image": "x/y"}` + "\n" + `{"instance_id": "a__a-1"}`, []string{"image"},
-			[]Row{{"b__b-2", map[string]string{"image": "x/y"}}, {ID: "a__a-1"}}},
+		"columns, one not in every object": {
+			`{"instance_id": "b__b-2", "image": "x/y"}` + "\n" + `{"instance_id": "a__a-1"}`,
+			[]string{"image"},
+			[]Row{{"b__b-2", map[string]string{"image": "x/y"}}, {ID: "a__a-1"}},
+		},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			list, err := fileReader(tc.content).Read(t.Context(), "data/x.jsonl", "no such split", tc.columns)
+			list, err := Reader{}.Read(t.Context(), "data/x.jsonl", "no such split", tc.columns, readFrom(tc.content))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -68,7 +71,7 @@ func TestFileMistakes(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			_, err := fileReader(tc.content).Read(t.Context(), "data/x.jsonl", "test", nil)
+			_, err := Reader{}.Read(t.Context(), "data/x.jsonl", "test", nil, readFrom(tc.content))
 			var mistake *config.InputError
 			if !errors.As(err, &mistake) || mistake.Input != "dataset" {
 				t.Fatalf("error is %v", err)
@@ -78,7 +81,7 @@ func TestFileMistakes(t *testing.T) {
 			}
 		})
 	}
-	_, err := fileReader("").Read(t.Context(), "absent.json", "test", nil)
+	_, err := Reader{}.Read(t.Context(), "absent.json", "test", nil, readFrom(""))
 	var mistake *config.InputError
 	if !errors.As(err, &mistake) || !strings.Contains(mistake.Fix, "the path starts at the workspace") {
 		t.Errorf("a missing file: %v", err)

@@ -14,34 +14,34 @@ import (
 	"github.com/OpenHands/eval-images/internal/config"
 )
 
-// jsonLimit bounds an answer in JSON: a list of files.
-const jsonLimit = 8 << 20
+// maxJSON bounds a JSON response, which is a list of files, in bytes.
+const maxJSON = 8 << 20
 
-func (c *client) getJSON(ctx context.Context, address string, into any) (answer, error) {
-	got, err := c.get(ctx, address, nil, jsonLimit)
+func (c *client) getJSON(ctx context.Context, address string, into any) (response, error) {
+	got, err := c.get(ctx, address, nil, maxJSON)
 	if err != nil {
 		return got, err
 	}
 	if err := json.Unmarshal(got.body, into); err != nil {
-		return got, fmt.Errorf("reading the answer of %s: %w", shown(got.address), err)
+		return got, fmt.Errorf("reading the response of %s: %w", redacted(got.address), err)
 	}
 	return got, nil
 }
 
-// fromHub reads the hub's parquet files of a dataset, in the order in which the hub lists them, which is the dataset's.
-// A dataset that has another name now gets it in q.
+// fromHub reads the hub's parquet files of a dataset. The hub lists them in the dataset's order. If the dataset was
+// renamed, fromHub sets q.name to the new name.
 func (r Reader) fromHub(ctx context.Context, c *client, q *query) ([]Row, error) {
 	addresses, err := r.parquetFiles(ctx, c, q)
 	if err != nil {
-		return nil, mistaken(err, q.name, c.token != "")
+		return nil, asInputError(err, q.name, c.token != "")
 	}
 	var rows []Row
 	for _, address := range addresses {
-		// A dataset too large to be converted has the files of its beginning, and they are called so.
+		// The hub converts only the beginning of a dataset that is too large. These files are in a partial- folder.
 		if strings.Contains(address, "/partial-") {
 			return nil, fmt.Errorf("the hub has only a part of %s, split %s, as parquet", q.name, q.split)
 		}
-		file, err := c.openRemote(ctx, address)
+		file, err := c.openFile(ctx, address)
 		if err != nil {
 			return nil, err
 		}
@@ -54,14 +54,14 @@ func (r Reader) fromHub(ctx context.Context, c *client, q *query) ([]Row, error)
 	return rows, nil
 }
 
-// parquetFiles lists the files' addresses. Nearly every dataset has one configuration, "default"; only where that is not
-// so, or the split is unknown, the hub is asked what there is.
+// parquetFiles lists the files' addresses. Nearly every dataset has one configuration, "default", so that is requested
+// first. If it or the split does not exist, a second request lists all configurations and splits.
 func (r Reader) parquetFiles(ctx context.Context, c *client, q *query) ([]string, error) {
 	base := r.Hub.JoinPath("api", "datasets", q.name, "parquet")
 	var files []string
 	got, err := c.getJSON(ctx, base.JoinPath(defaultConfiguration, q.split).String(), &files)
 	if err == nil && len(files) > 0 {
-		q.rename(got.address)
+		q.followRename(got.address)
 		return files, nil
 	}
 	var answered *statusError
@@ -73,7 +73,7 @@ func (r Reader) parquetFiles(ctx context.Context, c *client, q *query) ([]string
 	if got, err = c.getJSON(ctx, base.String(), &all); err != nil {
 		return nil, err
 	}
-	q.rename(got.address)
+	q.followRename(got.address)
 	splits := map[string][]string{}
 	for configuration, files := range all {
 		splits[configuration] = slices.Collect(maps.Keys(files))
@@ -87,17 +87,19 @@ func (r Reader) parquetFiles(ctx context.Context, c *client, q *query) ([]string
 
 const defaultConfiguration = "default"
 
-// choose picks the configuration as Python's datasets library does: the only one, or else the default one. It has to have
-// the split.
+// choose picks the configuration as Python's datasets library does: the only one, or else "default". It is an error if
+// the configuration lacks the split.
 func (q *query) choose(splits map[string][]string) (string, error) {
 	configuration := defaultConfiguration
 	if names := slices.Sorted(maps.Keys(splits)); len(names) == 1 {
 		configuration = names[0]
 	} else if !slices.Contains(names, configuration) {
-		return "", &config.InputError{Input: "dataset",
+		return "", &config.InputError{
+			Input: "dataset",
 			Problem: fmt.Sprintf("%s has %d configurations and none is the default: %s",
 				config.Quote(q.name), len(names), strings.Join(names, ", ")),
-			Fix: "choose a dataset with one configuration"}
+			Fix: "choose a dataset with one configuration",
+		}
 	}
 	known := splits[configuration]
 	if !slices.Contains(known, q.split) {
@@ -112,8 +114,9 @@ func (q *query) choose(splits map[string][]string) (string, error) {
 	return configuration, nil
 }
 
-// rename takes over the name that the hub has redirected to: .../api/datasets/NAME/parquet/...
-func (q *query) rename(address *url.URL) {
+// followRename takes the dataset's new name from the address that the hub redirected to:
+// .../api/datasets/NAME/parquet/...
+func (q *query) followRename(address *url.URL) {
 	_, path, ok := strings.Cut(address.Path, "/api/datasets/")
 	if !ok {
 		return

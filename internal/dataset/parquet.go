@@ -11,7 +11,7 @@ import (
 	"github.com/OpenHands/eval-images/internal/config"
 )
 
-// readParquet reads the instance ids and the named columns of a parquet file, and nothing else of it.
+// readParquet reads only the instance ids and the named columns of a parquet file.
 func readParquet(file io.ReaderAt, size int64, dataset string, columns []string) ([]Row, error) {
 	f, err := parquet.OpenFile(file, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true), parquet.SkipMagicBytes(true),
 		parquet.ReadBufferSize(readBuffer))
@@ -43,10 +43,10 @@ func readParquet(file io.ReaderAt, size int64, dataset string, columns []string)
 	return rows, nil
 }
 
-// readBuffer is how much of a column is fetched at once; a column of ids is smaller.
+// readBuffer is how many bytes of a column are fetched at once. A column of ids is smaller.
 const readBuffer = 1 << 20
 
-// readColumn gives a column's text, nil where there is none.
+// readColumn returns a column's values, nil for null.
 func readColumn(f *parquet.File, dataset, column string) ([]*string, error) {
 	leaf, ok := f.Schema().Lookup(column)
 	if !ok {
@@ -54,8 +54,10 @@ func readColumn(f *parquet.File, dataset, column string) ([]*string, error) {
 	}
 	kind := leaf.Node.Type().Kind()
 	if leaf.MaxRepetitionLevel > 0 || kind != parquet.ByteArray && kind != parquet.FixedLenByteArray {
-		return nil, &config.InputError{Input: "dataset", Problem: fmt.Sprintf("column %s of %s is not text", column, config.Quote(dataset)),
-			Fix: "choose a dataset in which it is"}
+		return nil, &config.InputError{
+			Input: "dataset", Problem: fmt.Sprintf("column %s of %s is not text", column, config.Quote(dataset)),
+			Fix: "choose a dataset in which it is",
+		}
 	}
 	var values []*string
 	for _, group := range f.RowGroups() {
@@ -89,7 +91,7 @@ func appendChunk(values []*string, chunk parquet.ColumnChunk) ([]*string, error)
 				if v.IsNull() {
 					values = append(values, nil)
 				} else {
-					text := string(v.ByteArray()) // a copy: the page's memory is about to be used again
+					text := string(v.ByteArray()) // a copy, because the library reuses the page's memory
 					values = append(values, &text)
 				}
 			}
@@ -122,6 +124,8 @@ func noColumn(dataset, column string, has []string) error {
 }
 
 func noID(dataset string, row int) error {
-	return &config.InputError{Input: "dataset", Problem: fmt.Sprintf("%s has no %s in row %d", config.Quote(dataset), idColumn, row+1),
-		Fix: "choose a dataset in which every row has one"}
+	return &config.InputError{
+		Input: "dataset", Problem: fmt.Sprintf("%s has no %s in row %d", config.Quote(dataset), idColumn, row+1),
+		Fix: "choose a dataset in which every row has one",
+	}
 }

@@ -22,7 +22,7 @@ func TestServerWithoutRange(t *testing.T) {
 		return false
 	}
 	reader, _ := readerOf(t, h)
-	list, err := reader.Read(t.Context(), "a/b", "test", nil)
+	list, err := reader.Read(t.Context(), "a/b", "test", nil, readTestdata)
 	if err != nil || len(list.Rows) != 500 {
 		t.Fatalf("%d rows, error %v", len(list.Rows), err)
 	}
@@ -60,7 +60,7 @@ func TestWrongParts(t *testing.T) {
 	}{
 		"another part than said": {func(w http.ResponseWriter, r *http.Request) {
 			part(w, fmt.Sprintf("bytes %d-%d/%d", size-10, size-1, size), file[size-9:])
-		}, "answered with 9 bytes in place of 10"},
+		}, "answered with 9 bytes instead of 10"},
 		"not the end":      {func(w http.ResponseWriter, r *http.Request) { part(w, fmt.Sprintf("bytes 0-9/%d", size), file[:10]) }, "which is not the end"},
 		"no size":          {func(w http.ResponseWriter, r *http.Request) { part(w, "bytes 0-9/*", file[:10]) }, `Content-Range is "bytes 0-9/*"`},
 		"no Content-Range": {func(w http.ResponseWriter, r *http.Request) { part(w, "", file[:10]) }, `Content-Range is ""`},
@@ -69,8 +69,10 @@ func TestWrongParts(t *testing.T) {
 			whole(w, r)
 		}, "changed while it was read"},
 		"a file of another size": {later(func(w http.ResponseWriter, r *http.Request) { w.Write(file[1:]) }), "changed while it was read"},
-		"the start, always": {later(func(w http.ResponseWriter, r *http.Request) { part(w, fmt.Sprintf("bytes 0-99/%d", size), file[:100]) }),
-			"answered with bytes 0 to 99 of"},
+		"the start, always": {
+			later(func(w http.ResponseWriter, r *http.Request) { part(w, fmt.Sprintf("bytes 0-99/%d", size), file[:100]) }),
+			"answered with bytes 0 to 99 of",
+		},
 		"the end, then all": {later(func(w http.ResponseWriter, r *http.Request) { w.Write(file) }), ""},
 	}
 	for name, tc := range cases {
@@ -84,7 +86,7 @@ func TestWrongParts(t *testing.T) {
 				return place == hubtest.Storage
 			}
 			reader, _ := readerOf(t, h)
-			list, err := reader.Read(t.Context(), "a/b", "test", nil)
+			list, err := reader.Read(t.Context(), "a/b", "test", nil, readTestdata)
 			if fault, ok := err.(*Unreachable); tc.says != "" && (!ok || !strings.Contains(fault.Error(), tc.says)) {
 				t.Fatalf("%d rows, error %v; want %q", len(list.Rows), err, tc.says)
 			}
@@ -118,7 +120,7 @@ func TestDamagedParquet(t *testing.T) {
 			}
 		})
 	}
-	// Each byte of the footer's end in turn: among them is the number of rows.
+	// Each byte of the footer's end in turn: rowsWithIDs them is the number of rows.
 	short := 0
 	for i := len(whole) - 300; i < len(whole); i++ {
 		flipped := bytes.Clone(whole)
@@ -150,7 +152,7 @@ func TestPartialParquet(t *testing.T) {
 		return listing
 	}
 	reader, _ := readerOf(t, h)
-	list, err := reader.Read(t.Context(), "a/b", "test", nil)
+	list, err := reader.Read(t.Context(), "a/b", "test", nil, readTestdata)
 	if fault, ok := err.(*Unreachable); !ok || !strings.Contains(fault.Error(), "only a part of a/b, split test") {
 		t.Errorf("%d rows, error %v", len(list.Rows), err)
 	}

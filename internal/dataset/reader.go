@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
 	"regexp"
 	"time"
@@ -12,34 +11,31 @@ import (
 	"github.com/OpenHands/eval-images/internal/config"
 )
 
-// idColumn is the column of the instances' ids, in every one of these datasets.
+// idColumn is the column of the instance ids in all of these datasets.
 const idColumn = "instance_id"
 
-// Reader reads what a dataset holds.
+// Reader reads datasets from the Hugging Face hub or from a file.
 type Reader struct {
-	// Hub is the base of the Hugging Face hub.
+	// Hub is the hub's base URL.
 	Hub *url.URL
-	// Token is for the hub alone; empty means anonymous.
+	// Token is sent to the hub only. Empty means anonymous.
 	Token string
-	// ReadFile gives a file of the workspace.
-	ReadFile func(name string) ([]byte, error)
 
-	// transport and wait are the tests' to set.
-	transport http.RoundTripper
-	wait      func(context.Context, time.Duration) error
+	// wait replaces sleep in tests, which record the waits. Nil is sleep.
+	wait func(context.Context, time.Duration) error
 }
 
-// List is a dataset as far as a run needs it.
+// List holds the rows of a dataset.
 type List struct {
-	// Rows are in the dataset's own order.
+	// Rows are in the dataset's order.
 	Rows []Row
-	// From says in words where they are from.
+	// From describes the source of the rows for people.
 	From string
-	// Warnings say what was not as it should be.
+	// Warnings are for the user.
 	Warnings []string
 }
 
-// query is what to read. The name changes with what the hub calls the dataset now.
+// query is a request for a dataset. When the hub redirects to a new name, name changes.
 type query struct {
 	name, split string
 	columns     []string
@@ -53,63 +49,60 @@ func (r *Row) set(column, value string) {
 	r.Columns[column] = value
 }
 
-// Read gives a dataset's rows, with their ids and the named columns: of a file of the workspace, or of the hub's parquet
-// files or, where these cannot be read, of the list in this version, if it has one. The error is a *config.InputError, or
-// *Unreachable.
-func (r Reader) Read(ctx context.Context, name, split string, columns []string) (List, error) {
+// Read returns a dataset's rows with their ids and the named columns. If name is the path of a file, readFile reads it.
+// Otherwise the rows come from the hub's parquet files. If these cannot be read, they come from the list in this version,
+// if it has one. The error is a *config.InputError or an *Unreachable.
+func (r Reader) Read(ctx context.Context, name, split string, columns []string, readFile func(string) ([]byte, error)) (List, error) {
 	q := &query{name: name, split: split, columns: columns}
 	if !config.LocalDataset(name) {
-		return r.remote(ctx, q)
+		return r.readHub(ctx, q)
 	}
-	rows, err := r.fromFile(q)
+	rows, err := fromFile(q, readFile)
 	if err == nil {
-		err = check(q.name, rows)
+		err = checkRows(q.name, rows)
 	}
 	return List{Rows: rows, From: name}, err
 }
 
-// maxPatience is the hub's window for counting requests (huggingface/hub-docs, docs/hub/rate-limits.md): who waits that
-// long is served. It is too long where there is a list to turn to.
+// longRetryAfter is a bit more than the hub's window for counting requests, after which the hub answers again
+// (huggingface/hub-docs, docs/hub/rate-limits.md). When this version has a list, shortRetryAfter applies.
 const (
-	maxPatience   = 5*time.Minute + 10*time.Second
-	shortPatience = time.Minute
+	longRetryAfter  = 5*time.Minute + 10*time.Second
+	shortRetryAfter = time.Minute
 )
 
-func (r Reader) remote(ctx context.Context, q *query) (List, error) {
-	asked, patience := q.name, shortPatience
-	listed, noList := Embedded(asked, q.split)
+func (r Reader) readHub(ctx context.Context, q *query) (List, error) {
+	requested, maxRetryAfter := q.name, shortRetryAfter // q.name may change
+	listed, noList := Embedded(requested, q.split)
 	if len(q.columns) > 0 {
 		noList = errors.New("the lists in this version have no column but " + idColumn)
 	}
 	if noList != nil {
-		patience = maxPatience
+		maxRetryAfter = longRetryAfter
 	}
-	rows, err := r.fromHub(ctx, r.client(patience), q)
+	rows, err := r.fromHub(ctx, r.client(maxRetryAfter), q)
 	if err == nil {
-		err = check(q.name, rows)
+		err = checkRows(q.name, rows)
 	}
 	var mistake *config.InputError
 	switch {
 	case err == nil:
 		return List{Rows: rows, From: "the hub's parquet files", Warnings: q.warnings}, nil
 	case ctx.Err() != nil:
-		return List{}, &Unreachable{Dataset: asked, Err: context.Cause(ctx)}
+		return List{}, &Unreachable{Dataset: requested, Err: context.Cause(ctx)}
 	case noList == nil:
-		warning := fmt.Sprintf("The hub could not be asked for the instances of %s, so the list that comes with eval-images was used, in which later changes of "+
-			"the dataset are missing: %v", asked, err)
-		return List{Rows: rowsOf(listed), From: "the list in this version of eval-images", Warnings: append(q.warnings, warning)}, nil
+		warning := fmt.Sprintf("The hub did not answer the request for the instances of %s, so the list that comes with eval-images was used, "+
+			"which lacks later changes of the dataset: %v", requested, err)
+		return List{Rows: rowsFromIDs(listed), From: "the list in this version of eval-images", Warnings: append(q.warnings, warning)}, nil
 	case errors.As(err, &mistake):
 		return List{}, mistake
 	default:
-		return List{}, &Unreachable{Dataset: asked, Columns: q.columns, Err: err, noList: noList}
+		return List{}, &Unreachable{Dataset: requested, Columns: q.columns, Err: err, noList: noList}
 	}
 }
 
-func (r Reader) client(patience time.Duration) *client {
-	c := &client{http: newHTTP(r.transport), token: r.Token, hub: r.Hub, patience: patience, wait: r.wait}
-	if r.transport == nil {
-		c.http.Transport = sharedTransport
-	}
+func (r Reader) client(maxRetryAfter time.Duration) *client {
+	c := &client{http: newHTTPClient(sharedTransport), token: r.Token, hub: r.Hub, maxRetryAfter: maxRetryAfter, wait: r.wait}
 	if c.wait == nil {
 		c.wait = sleep
 	}
@@ -118,14 +111,16 @@ func (r Reader) client(patience time.Duration) *client {
 
 var sharedTransport = newTransport()
 
-// idShape is what an instance's id has to look like: it becomes a part of images' and of files' names.
+// idShape is the form of an instance id, which becomes a part of image and file names.
 var idShape = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.+-]*$`)
 
-// check refuses what cannot be a list of instances.
-func check(dataset string, rows []Row) error {
+// checkRows returns a *config.InputError if the rows are no list of instances: none, an id of another form, or an id twice.
+func checkRows(dataset string, rows []Row) error {
 	wrong := func(problem string, args ...any) error {
-		return &config.InputError{Input: "dataset", Problem: config.Quote(dataset) + " " + fmt.Sprintf(problem, args...),
-			Fix: "choose a dataset in which every row has an " + idColumn + " of its own, such as django__django-11333"}
+		return &config.InputError{
+			Input: "dataset", Problem: config.Quote(dataset) + " " + fmt.Sprintf(problem, args...),
+			Fix: "choose a dataset in which every row has an " + idColumn + " of its own, such as django__django-11333",
+		}
 	}
 	if len(rows) == 0 {
 		return wrong("has no rows")

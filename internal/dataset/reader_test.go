@@ -24,14 +24,15 @@ func readerOf(t *testing.T, h *hubtest.Hub) (Reader, *[]time.Duration) {
 	t.Helper()
 	waits := &[]time.Duration{}
 	return Reader{
-		Hub:      address(t, h.URL),
-		ReadFile: func(name string) ([]byte, error) { return os.ReadFile(filepath.Join("testdata", name)) },
+		Hub: address(t, h.URL),
 		wait: func(ctx context.Context, d time.Duration) error {
 			*waits = append(*waits, d)
 			return ctx.Err()
 		},
 	}, waits
 }
+
+func readTestdata(name string) ([]byte, error) { return os.ReadFile(filepath.Join("testdata", name)) }
 
 func address(t *testing.T, text string) *url.URL {
 	t.Helper()
@@ -100,7 +101,7 @@ func TestParquetIsReadInParts(t *testing.T) {
 	}
 	h.Add("princeton-nlp/SWE-bench_Verified", hubtest.Dataset{Config: "default", Split: "test", Files: [][]byte{file}})
 	reader, _ := readerOf(t, h)
-	list, err := reader.Read(t.Context(), "princeton-nlp/SWE-bench_Verified", "test", nil)
+	list, err := reader.Read(t.Context(), "princeton-nlp/SWE-bench_Verified", "test", nil, readTestdata)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +130,7 @@ func TestSeveralFilesAndColumns(t *testing.T) {
 		hubtest.Parquet(t, rows[:200]), hubtest.Parquet(t, rows[200:201]), hubtest.Parquet(t, rows[201:]),
 	}})
 	reader, _ := readerOf(t, h)
-	list, err := reader.Read(t.Context(), "a/b", "train", []string{"problem_statement", "version"})
+	list, err := reader.Read(t.Context(), "a/b", "train", []string{"problem_statement", "version"}, readTestdata)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,7 +143,7 @@ func TestSeveralFilesAndColumns(t *testing.T) {
 	}
 }
 
-// Where nothing answers, the datasets of which this version has a list are known, others are not; and nobody waits for that.
+// Without a network, only the datasets with an embedded list can be read. The run does not wait long to find out.
 func TestNoNetwork(t *testing.T) {
 	h := hubtest.New(t)
 	reader, waits := readerOf(t, h)
@@ -156,7 +157,7 @@ func TestNoNetwork(t *testing.T) {
 		{"princeton-nlp/SWE-bench_Multimodal", "dev", 102},
 		{"SWE-bench/SWE-bench_Multilingual", "test", 300},
 	} {
-		list, err := reader.Read(t.Context(), known.name, known.split, nil)
+		list, err := reader.Read(t.Context(), known.name, known.split, nil, readTestdata)
 		if err != nil || len(list.Rows) != known.ids || !strings.Contains(list.From, "this version") {
 			t.Errorf("%s: %d rows from %q, error %v", known.name, len(list.Rows), list.From, err)
 		}
@@ -174,11 +175,15 @@ func TestNoNetwork(t *testing.T) {
 		{"princeton-nlp/SWE-bench_Verified", "dev", nil, noList + "princeton-nlp/SWE-bench_Verified, split dev", "with the column instance_id"},
 		{"SWE-Gym/SWE-Gym", "train", nil, noList + "SWE-Gym/SWE-Gym, split train", "with the column instance_id"},
 		// A list of ids is no help to a template that needs a column.
-		{"SWE-bench/SWE-smith-py", "train", []string{"image_name", "problem_statement"}, "have no column but instance_id",
-			"with the columns instance_id, image_name, problem_statement"},
+		{
+			"SWE-bench/SWE-smith-py", "train",
+			[]string{"image_name", "problem_statement"},
+			"have no column but instance_id",
+			"with the columns instance_id, image_name, problem_statement",
+		},
 		{"princeton-nlp/SWE-bench_Verified", "test", []string{"version"}, "have no column but instance_id", "with the columns instance_id, version"},
 	} {
-		_, err := reader.Read(t.Context(), other.name, other.split, other.columns)
+		_, err := reader.Read(t.Context(), other.name, other.split, other.columns, readTestdata)
 		fault, ok := err.(*Unreachable)
 		if !ok || !strings.Contains(fault.Error(), "reading the dataset "+other.name) || !strings.Contains(fault.Error(), "connection refused; ") ||
 			!strings.HasSuffix(fault.Error(), other.says) {
@@ -203,11 +208,11 @@ func TestMirrorThatListsTheHubsOwnFiles(t *testing.T) {
 		return true
 	}
 	reader, _ := readerOf(t, h)
-	list, err := reader.Read(t.Context(), "SWE-bench/SWE-bench_Multilingual", "test", nil)
+	list, err := reader.Read(t.Context(), "SWE-bench/SWE-bench_Multilingual", "test", nil, readTestdata)
 	if err != nil || len(list.Rows) != 300 || len(list.Warnings) != 1 || !strings.Contains(list.Warnings[0], "http://127.0.0.1:1/api/") {
 		t.Errorf("%d rows, warnings %q, error %v", len(list.Rows), list.Warnings, err)
 	}
-	_, err = reader.Read(t.Context(), "a/b", "test", nil)
+	_, err = reader.Read(t.Context(), "a/b", "test", nil, readTestdata)
 	if fault, ok := err.(*Unreachable); !ok || !strings.Contains(fault.Error(), "http://127.0.0.1:1/api/") {
 		t.Errorf("error is %v", err)
 	}
@@ -222,7 +227,7 @@ func TestCancelled(t *testing.T) {
 		return true
 	}
 	reader, _ := readerOf(t, h)
-	if list, err := reader.Read(ctx, "princeton-nlp/SWE-bench_Verified", "test", nil); err == nil {
+	if list, err := reader.Read(ctx, "princeton-nlp/SWE-bench_Verified", "test", nil, readTestdata); err == nil {
 		t.Errorf("a cancelled read gave %d rows from %s", len(list.Rows), list.From)
 	}
 }
@@ -232,7 +237,7 @@ func TestTheTokenStaysWithTheHub(t *testing.T) {
 	h, _ := published(t, 3)
 	reader, _ := readerOf(t, h)
 	reader.Token = "hf_secret"
-	if _, err := reader.Read(t.Context(), "a/b", "test", nil); err != nil {
+	if _, err := reader.Read(t.Context(), "a/b", "test", nil, readTestdata); err != nil {
 		t.Fatal(err)
 	}
 	seen := map[string]bool{}
@@ -263,7 +268,7 @@ func TestTheTokenGoesToNoForeignFile(t *testing.T) {
 	}
 	reader, _ := readerOf(t, h)
 	reader.Token = "hf_secret"
-	reader.Read(t.Context(), "a/b", "test", nil)
+	reader.Read(t.Context(), "a/b", "test", nil, readTestdata)
 	if asked := foreign.Asked(); len(asked) == 0 || asked[0].Authorization != "" {
 		t.Errorf("the foreign host was asked %+v", asked)
 	}

@@ -1,17 +1,17 @@
 package dataset
 
-// sampleSeed is the random_state of every sampling in OpenHands/benchmarks (utils/dataset.py).
+// sampleSeed is the random_state of every sample in OpenHands/benchmarks (utils/dataset.py).
 const sampleSeed = 42
 
-// Sample draws the rows that an evaluation with this limit draws: those of pandas' df.sample(n=min(n, len(df)),
-// random_state=42), in that order. Without a limit, 0, it gives all rows in theirs.
+// Sample returns the rows that an evaluation with this limit draws: those of pandas' df.sample(n=min(n, len(df)),
+// random_state=42), in that order. With limit 0 it returns all rows in their own order.
 //
-// A smaller limit's rows are the first of a larger one's.
+// The rows of a smaller limit are the first rows of a larger one.
 func Sample(rows []Row, limit int) []Row {
 	if limit <= 0 {
 		return rows
 	}
-	indices := sample(len(rows), limit, sampleSeed)
+	indices := permutation(len(rows), limit, sampleSeed)
 	drawn := make([]Row, len(indices))
 	for i, index := range indices {
 		drawn[i] = rows[index]
@@ -19,17 +19,17 @@ func Sample(rows []Row, limit int) []Row {
 	return drawn
 }
 
-// sample gives the first n of the numbers below length, shuffled. pandas leaves the choice to
-// numpy.random.RandomState(seed).choice(length, n, replace=False), which is permutation(length)[:n]. NumPy has frozen
-// that stream for good (NEP 19), so that this can be its equal, bit for bit.
-func sample(length, n int, seed uint32) []int {
+// permutation returns the first n of the numbers below length, shuffled. pandas calls
+// numpy.random.RandomState(seed).choice(length, n, replace=False), which is permutation(length)[:n]. NumPy will not
+// change that stream of numbers (NEP 19), so this function can reproduce it bit for bit.
+func permutation(length, n int, seed uint32) []int {
 	indices := make([]int, length)
 	for i := range indices {
 		indices[i] = i
 	}
-	twister := newTwister(seed)
+	random := newMT19937(seed)
 	for i := length - 1; i > 0; i-- {
-		j := twister.upTo(uint32(i))
+		j := random.interval(uint32(i))
 		indices[i], indices[j] = indices[j], indices[i]
 	}
 	return indices[:min(n, length)]
@@ -37,22 +37,22 @@ func sample(length, n int, seed uint32) []int {
 
 // The constants of MT19937 (Matsumoto and Nishimura, 1998).
 const (
-	twisterSize   = 624
-	twisterShift  = 397
-	twisterMatrix = 0x9908b0df
-	upperBit      = 0x80000000
-	lowerBits     = 0x7fffffff
+	mtSize    = 624
+	mtShift   = 397
+	mtMatrix  = 0x9908b0df
+	upperBit  = 0x80000000
+	lowerBits = 0x7fffffff
 )
 
-// twister is the generator MT19937 as numpy.random.RandomState has it. (math/rand has no such generator.)
-type twister struct {
-	key  [twisterSize]uint32
+// mt19937 is the Mersenne Twister of numpy.random.RandomState. math/rand has no such generator.
+type mt19937 struct {
+	key  [mtSize]uint32
 	next int
 }
 
-// newTwister seeds as numpy's mt19937_seed does, which is not the init_by_array of other libraries.
-func newTwister(seed uint32) *twister {
-	t := &twister{next: twisterSize}
+// newMT19937 seeds as numpy's mt19937_seed does. Other libraries seed with init_by_array.
+func newMT19937(seed uint32) *mt19937 {
+	t := &mt19937{next: mtSize}
 	for i := range t.key {
 		t.key[i] = seed
 		seed = 1812433253*(seed^seed>>30) + uint32(i) + 1
@@ -60,9 +60,9 @@ func newTwister(seed uint32) *twister {
 	return t
 }
 
-// uint32 is the next 32 bits of the stream.
-func (t *twister) uint32() uint32 {
-	if t.next == twisterSize {
+// uint32 returns the next 32 bits of the stream.
+func (t *mt19937) uint32() uint32 {
+	if t.next == mtSize {
 		t.refill()
 	}
 	y := t.key[t.next]
@@ -73,17 +73,18 @@ func (t *twister) uint32() uint32 {
 	return y ^ y>>18
 }
 
-func (t *twister) refill() {
+func (t *mt19937) refill() {
 	for i := range t.key {
-		y := t.key[i]&upperBit | t.key[(i+1)%twisterSize]&lowerBits
-		t.key[i] = t.key[(i+twisterShift)%twisterSize] ^ y>>1 ^ y&1*twisterMatrix
+		y := t.key[i]&upperBit | t.key[(i+1)%mtSize]&lowerBits
+		t.key[i] = t.key[(i+mtShift)%mtSize] ^ y>>1 ^ y&1*mtMatrix
 	}
 	t.next = 0
 }
 
-// upTo is a number from 0 to highest. As numpy's legacy interval does, it cuts draws to the bits that highest needs, and
-// draws anew what is still too large: any other way to bring a draw into range uses up the stream differently.
-func (t *twister) upTo(highest uint32) uint32 {
+// interval returns a number from 0 to highest, both included. As numpy's legacy random_interval does, it masks each draw
+// to the bits that highest needs, and draws again if the result is too large. Another method would consume the stream
+// differently.
+func (t *mt19937) interval(highest uint32) uint32 {
 	mask := highest
 	for shift := 1; shift < 32; shift *= 2 {
 		mask |= mask >> shift

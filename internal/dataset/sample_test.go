@@ -36,7 +36,7 @@ func TestSampleIsPandas(t *testing.T) {
 	}
 	for _, v := range recorded.Vectors {
 		t.Run(fmt.Sprintf("%d of %d, seed %d", v.N, v.Len, v.Seed), func(t *testing.T) {
-			if diff := cmp.Diff(v.Indices, sample(v.Len, v.N, v.Seed)); diff != "" {
+			if diff := cmp.Diff(v.Indices, permutation(v.Len, v.N, v.Seed)); diff != "" {
 				t.Errorf("indices (-pandas +sample):\n%s", diff)
 			}
 		})
@@ -77,7 +77,7 @@ func TestSampleOfTheRealLists(t *testing.T) {
 			if _, err := fmt.Sscan(count, &n); err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(want, IDs(Sample(rowsOf(lists[list]), n))); diff != "" {
+			if diff := cmp.Diff(want, IDs(Sample(rowsFromIDs(lists[list]), n))); diff != "" {
 				t.Errorf("ids (-pandas +Sample):\n%s", diff)
 			}
 		})
@@ -94,7 +94,7 @@ func mustEmbedded(t *testing.T, name string) []string {
 }
 
 func TestSampleWithoutALimit(t *testing.T) {
-	rows := rowsOf([]string{"c", "a", "b"})
+	rows := rowsFromIDs([]string{"c", "a", "b"})
 	if got := IDs(Sample(rows, 0)); !slices.Equal(got, []string{"c", "a", "b"}) {
 		t.Errorf("Sample(0) = %q", got)
 	}

@@ -11,22 +11,22 @@ import (
 	"github.com/OpenHands/eval-images/internal/config"
 )
 
-// The inputs that instances are chosen by.
+// The inputs that choose instances.
 const (
 	idsInput  = "instance-ids"
 	fileInput = "instances-file"
 )
 
-// SelectRows is Select for rows.
+// SelectRows is like Select, for rows.
 func SelectRows(rows []Row, ids []string, file string, read func(name string) ([]byte, error)) ([]Row, error) {
 	chosen, err := Select(IDs(rows), ids, file, read)
 	if err != nil {
 		return nil, err
 	}
-	return among(rows, chosen), nil
+	return rowsWithIDs(rows, chosen), nil
 }
 
-// SelectList chooses the rows of one of the lists in this version by its name, such as a preset's selection.
+// SelectList chooses the rows whose ids are in an embedded list, for example a preset's selection.
 func SelectList(rows []Row, list string) ([]Row, error) {
 	ids, err := Selection(list)
 	if err != nil {
@@ -36,10 +36,10 @@ func SelectList(rows []Row, list string) ([]Row, error) {
 	if err != nil {
 		return nil, err
 	}
-	return among(rows, chosen), nil
+	return rowsWithIDs(rows, chosen), nil
 }
 
-func among(rows []Row, ids []string) []Row {
+func rowsWithIDs(rows []Row, ids []string) []Row {
 	chosen := make(map[string]bool, len(ids))
 	for _, id := range ids {
 		chosen[id] = true
@@ -47,20 +47,20 @@ func among(rows []Row, ids []string) []Row {
 	return slices.DeleteFunc(slices.Clone(rows), func(row Row) bool { return !chosen[row.ID] })
 }
 
-// Filled gives the rows in which a column is not blank; without a column, all.
-func Filled(rows []Row, column string) []Row {
+// NonBlank returns the rows whose column is not blank. If column is empty, it returns all rows.
+func NonBlank(rows []Row, column string) []Row {
 	if column == "" {
 		return rows
 	}
 	return slices.DeleteFunc(slices.Clone(rows), func(row Row) bool { return strings.TrimSpace(row.Columns[column]) == "" })
 }
 
-// Select chooses from all instances those of ids or, when there are no ids, those of file; when there is no file
-// either, it chooses all. The result is in the dataset's order, each id once, and never empty. The error joins one
-// *config.InputError for each id that the dataset does not have. read gives a file's content, as os.ReadFile does.
+// Select chooses the instances in ids. Without ids it chooses those in file, and without a file all. The result is in the
+// dataset's order, without duplicates, and never empty. read returns a file's content, as os.ReadFile does. The error
+// joins one *config.InputError for each unknown id.
 //
-// The evaluation drops ids that it does not know (OpenHands/benchmarks, _load_selected_instances) and would wait for
-// images of fewer instances than were asked for without a word; here that is a mistake.
+// The evaluation silently drops unknown ids (OpenHands/benchmarks, _load_selected_instances). Here they are an error, so
+// that nobody evaluates fewer instances than they asked for.
 func Select(all, ids []string, file string, read func(name string) ([]byte, error)) ([]string, error) {
 	switch {
 	case len(ids) > 0:
@@ -68,8 +68,10 @@ func Select(all, ids []string, file string, read func(name string) ([]byte, erro
 	case file != "":
 		text, err := read(file)
 		if err != nil {
-			return nil, &config.InputError{Input: fileInput, Problem: oneLine(err),
-				Fix: "the path starts at the workspace; check out the repository, or write the file, in a step before this one"}
+			return nil, &config.InputError{
+				Input: fileInput, Problem: oneLine(err),
+				Fix: "the path starts at the workspace; check out the repository, or write the file, in a step before this one",
+			}
 		}
 		if ids, err = parse(file, text); err != nil {
 			return nil, err
@@ -91,7 +93,7 @@ func choose(all, wanted []string, input string) ([]string, error) {
 	var unknown []error
 	for _, id := range wanted {
 		if !chosen[id] && !known[id] {
-			unknown = append(unknown, noSuch(id, all, input))
+			unknown = append(unknown, unknownID(id, all, input))
 		}
 		chosen[id] = true
 	}
@@ -101,29 +103,31 @@ func choose(all, wanted []string, input string) ([]string, error) {
 	return slices.DeleteFunc(slices.Clone(all), func(id string) bool { return !chosen[id] }), nil
 }
 
-func noSuch(id string, all []string, input string) error {
+func unknownID(id string, all []string, input string) error {
 	m := &config.InputError{Input: input, Problem: "the dataset has no instance " + config.Quote(id)}
 	if near := config.Nearest(id, all); near != "" {
 		m.Fix = "did you mean " + near + "?"
 	} else {
-		m.Fix = fmt.Sprintf("ids look like %s; %s", all[0], separators[input])
+		m.Fix = fmt.Sprintf("ids look like %s; %s", all[0], separatorHints[input])
 	}
 	return m
 }
 
-var separators = map[string]string{
+var separatorHints = map[string]string{
 	idsInput:  "separate them by commas, blanks or line breaks",
 	fileInput: "write one a line",
 	"dataset": "this version of eval-images has a list of instances that the dataset lacks; give instances-file or instance-ids",
 }
 
-// parse reads a file of one id a line. Editors leave behind what is harmless and is passed over here: a byte order
-// mark, CRLF or CR as line ends, blanks around ids, blank lines. No id starts with #, so such lines are comments.
+// parse reads a file with one id per line. It accepts what editors add: a byte order mark, CRLF or CR line ends, blanks
+// around ids, and blank lines. Lines that start with # are comments, because no id starts with #.
 func parse(file string, text []byte) ([]string, error) {
 	text = bytes.TrimPrefix(text, []byte("\ufeff"))
 	if !utf8.Valid(text) || bytes.IndexByte(text, 0) >= 0 {
-		return nil, &config.InputError{Input: fileInput, Problem: config.Quote(file) + " is not UTF-8 text",
-			Fix: "save it as UTF-8; Windows PowerShell's > writes UTF-16"}
+		return nil, &config.InputError{
+			Input: fileInput, Problem: config.Quote(file) + " is not UTF-8 text",
+			Fix: "save it as UTF-8; Windows PowerShell's > writes UTF-16",
+		}
 	}
 	var ids []string
 	for line := range strings.FieldsFuncSeq(string(text), func(r rune) bool { return r == '\n' || r == '\r' }) {
@@ -132,13 +136,15 @@ func parse(file string, text []byte) ([]string, error) {
 		}
 	}
 	if len(ids) == 0 {
-		return nil, &config.InputError{Input: fileInput, Problem: config.Quote(file) + " names no instance",
-			Fix: "write one id a line, such as django__django-11333, or leave the input empty to build the whole benchmark"}
+		return nil, &config.InputError{
+			Input: fileInput, Problem: config.Quote(file) + " names no instance",
+			Fix: "write one id a line, such as django__django-11333, or leave the input empty to build the whole benchmark",
+		}
 	}
 	return ids, nil
 }
 
-// oneLine keeps an error that quotes a strange file name from forging lines.
+// oneLine returns the error's text in one line. A file name in it may hold line breaks.
 func oneLine(err error) string {
 	return strings.Join(strings.Fields(err.Error()), " ")
 }

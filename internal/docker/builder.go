@@ -13,38 +13,37 @@ import (
 	"time"
 )
 
-// RemoteName is the buildx record of a buildkitd given by address.
+// RemoteName is buildx's name for a buildkitd at an address.
 const RemoteName = "eval-images-remote"
 
-const healthy = "check that the Docker Engine is healthy: docker info"
+const engineHint = "check that the Docker Engine is healthy: docker info"
 
-// bootWithin bounds the first contact with a builder, the start of its stopped container included.
-const bootWithin = 90 * time.Second
+// bootTimeout bounds the first contact with a builder. This includes the start of a stopped container.
+const bootTimeout = 90 * time.Second
 
-// Buildx runs the docker command's buildx with one Docker configuration, where it keeps its records of builders.
+// Buildx runs `docker buildx` with one Docker configuration, in which buildx stores its builders.
 type Buildx struct {
-	// Environ is the commands' whole environment; it holds DOCKER_CONFIG.
+	// Environ is the whole environment of the commands, with DOCKER_CONFIG.
 	Environ []string
 	// Log gets the commands' output.
 	Log io.Writer
 }
 
-// Builder is a BuildKit that answers, by the name under which buildx knows it.
+// Builder is a builder that has answered.
 type Builder struct {
 	Name string
-	// Driver is buildx's: "docker-container" or "remote".
+	// Driver is buildx's driver: "docker-container" or "remote".
 	Driver string
-	// BuildKit is the version that the builder says of itself; empty where it says none.
+	// BuildKit is the version that the builder reports. It may be empty.
 	BuildKit string
 }
 
-// IsAddress tells a buildkitd's address from a builder's name.
+// IsAddress reports whether builder is the address of a buildkitd, not a builder's name.
 func IsAddress(builder string) bool {
 	return strings.HasPrefix(builder, "unix://") || strings.HasPrefix(builder, "tcp://")
 }
 
-// UseAddress makes the buildkitd at a unix:// or tcp:// address known to buildx. It needs no engine. The error is an
-// *Unavailable.
+// UseAddress adds the buildkitd at a unix:// or tcp:// address to buildx. It needs no engine. The error is an *Unavailable.
 func (b Buildx) UseAddress(ctx context.Context, address string) (Builder, error) {
 	built, err := b.use(ctx, Builder{Name: RemoteName, Driver: "remote"}, address)
 	if err != nil {
@@ -54,51 +53,53 @@ func (b Buildx) UseAddress(ctx context.Context, address string) (Builder, error)
 	return built, nil
 }
 
-// Adopt makes a docker-container builder that runs on the engine, for example setup-buildx-action's, known to buildx.
-// It is adopted as it is, with its network, its configuration and its cache, and never removed: it is not ours. The
-// error is an *Unavailable.
+// Adopt adds an existing docker-container builder of the engine to buildx, for example one of setup-buildx-action. The
+// builder keeps its network, its configuration and its cache. It is not this run's own, so nothing removes it. The error is
+// an *Unavailable.
 func (b Buildx) Adopt(ctx context.Context, e *Engine, name string) (Builder, error) {
 	names, err := e.builders(ctx)
 	if err != nil {
-		return Builder{}, &Unavailable{Part: "the builder " + name, Err: err, hint: healthy}
+		return Builder{}, &Unavailable{Part: "the builder " + name, Err: err, hint: engineHint}
 	}
-	// Asked first, because buildx would start a new privileged container for a name that it does not find.
+	// buildx would start a new privileged container if it did not find the name.
 	if !slices.Contains(names, name) {
 		return Builder{}, &Unavailable{
 			Part: fmt.Sprintf("the builder %q", name),
 			Err:  errors.New("this engine has no container buildx_buildkit_" + name + firstNode),
-			hint: "pass in builder the name output of docker/setup-buildx-action (driver docker-container); " + listed(names),
+			hint: "pass in builder the name output of docker/setup-buildx-action (driver docker-container); " + availableBuilders(names),
 		}
 	}
 	adopted, err := b.use(ctx, Builder{Name: name, Driver: "docker-container"})
 	if err != nil {
-		return Builder{}, &Unavailable{Part: fmt.Sprintf("the builder %q", name), Err: err,
-			hint: "look at its log: docker logs buildx_buildkit_" + name + firstNode}
+		return Builder{}, &Unavailable{
+			Part: fmt.Sprintf("the builder %q", name), Err: err,
+			hint: "look at its log: docker logs buildx_buildkit_" + name + firstNode,
+		}
 	}
 	return adopted, nil
 }
 
-func listed(names []string) string {
+func availableBuilders(names []string) string {
 	if len(names) == 0 {
-		return "there is none on this engine now"
+		return "this engine has none"
 	}
 	slices.Sort(names)
-	return "there are now: " + strings.Join(names, ", ")
+	return "this engine has: " + strings.Join(names, ", ")
 }
 
-// use writes the builder's record and waits until it answers.
+// use creates buildx's record of the builder and waits until the builder answers.
 func (b Buildx) use(ctx context.Context, builder Builder, endpoint ...string) (Builder, error) {
-	ctx, cancel := context.WithTimeout(ctx, bootWithin)
+	ctx, cancel := context.WithTimeout(ctx, bootTimeout)
 	defer cancel()
 	if _, err := b.run(ctx, createArgs(builder, endpoint...)); err != nil {
 		return Builder{}, err
 	}
-	said, err := b.run(ctx, []string{"buildx", "inspect", "--bootstrap", builder.Name})
+	output, err := b.run(ctx, []string{"buildx", "inspect", "--bootstrap", builder.Name})
 	if err != nil {
 		return Builder{}, err
 	}
-	builder.BuildKit = field(said, "BuildKit version:")
-	if problem := field(said, "Error:"); problem != "" {
+	builder.BuildKit = field(output, "BuildKit version:")
+	if problem := field(output, "Error:"); problem != "" {
 		return Builder{}, errors.New(problem)
 	}
 	return builder, nil
@@ -108,9 +109,9 @@ func createArgs(b Builder, endpoint ...string) []string {
 	return append([]string{"buildx", "create", "--name", b.Name, "--driver", b.Driver}, endpoint...)
 }
 
-// field reads the value after a label of buildx's plain output.
-func field(said, label string) string {
-	for line := range strings.Lines(said) {
+// field returns the value after a label in buildx's plain output.
+func field(output, label string) string {
+	for line := range strings.Lines(output) {
 		if value, ok := strings.CutPrefix(strings.TrimSpace(line), label); ok {
 			return strings.TrimSpace(value)
 		}
@@ -118,14 +119,14 @@ func field(said, label string) string {
 	return ""
 }
 
-// run gives a docker command's standard output; its error ends with what the command said last.
+// run returns the standard output of a docker command. The error ends with the last line of standard error.
 func (b Buildx) run(ctx context.Context, args []string) (string, error) {
 	cmd := exec.CommandContext(ctx, "docker", args...)
 	var out, problems bytes.Buffer
 	cmd.Env = b.Environ
 	cmd.Stdout = io.MultiWriter(&out, b.Log)
 	cmd.Stderr = io.MultiWriter(&problems, b.Log)
-	// A group of its own, so that the plugin that docker starts ends with it, and the signals of a terminal reach only us.
+	// In a group of its own, the command and the plugin that it starts end together, and get no signals of the terminal.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = 2 * time.Second
@@ -133,18 +134,15 @@ func (b Buildx) run(ctx context.Context, args []string) (string, error) {
 		if ctx.Err() != nil {
 			err = ctx.Err()
 		}
-		return "", fmt.Errorf("running docker %s: %w%s", strings.Join(args, " "), err, lastLine(problems.String()))
+		if line := lastLine(problems.String()); line != "" {
+			err = fmt.Errorf("%w: %s", err, line)
+		}
+		return "", fmt.Errorf("running docker %s: %w", strings.Join(args, " "), err)
 	}
 	return out.String(), nil
 }
 
-func lastLine(said string) string {
-	said = strings.TrimSpace(said)
-	if i := strings.LastIndexByte(said, '\n'); i >= 0 {
-		said = said[i+1:]
-	}
-	if said == "" {
-		return ""
-	}
-	return ": " + said
+func lastLine(output string) string {
+	output = strings.TrimSpace(output)
+	return output[strings.LastIndexByte(output, '\n')+1:]
 }

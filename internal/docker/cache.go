@@ -10,50 +10,51 @@ import (
 	"github.com/docker/go-units"
 )
 
-// Storage is where a builder keeps its cache.
+// Storage is the disk and the cache of a builder.
 type Storage interface {
-	// DiskUsed is how much of the disk is used, in percent. It is only called where DiskVisible.
+	// DiskUsed returns how much of the disk is used, in percent. It is called only if DiskVisible is set.
 	DiskUsed() (percent float64, err error)
-	// CacheSize is the size of the builder's cache, in bytes.
+	// CacheSize returns the size of the builder's cache in bytes.
 	CacheSize(ctx context.Context) (int64, error)
-	// Prune removes from the cache until it holds keep bytes, and returns how many it freed.
+	// Prune removes cache until keep bytes are left. It returns how many bytes it freed.
 	Prune(ctx context.Context, keep int64) (freed int64, err error)
 }
 
-// CacheReporter takes what a CacheKeeper tells.
+// CacheReporter receives a CacheKeeper's messages.
 type CacheReporter interface {
 	Info(message string)
 	Warn(message string)
-	// Pruned reports a prune that began when the disk was used by so many percent.
+	// Pruned reports a prune that started at begin, when the disk was used by that many percent.
 	Pruned(begin time.Time, diskUsedPercent float64, freed int64)
 }
 
-// CacheKeeper looks after the engine's disk and the builder's cache while images are built, and prunes the cache, one prune at
-// a time. Builds go on meanwhile: BuildKit leaves alone what they use. A nil CacheKeeper does nothing.
+// CacheKeeper checks the engine's disk and the builder's cache while images are built. It prunes the cache when the disk is
+// nearly full. Builds continue during a prune: BuildKit keeps what they use. Only one prune runs at a time. A nil
+// CacheKeeper does nothing.
 type CacheKeeper struct {
 	Storage  Storage
 	Reporter CacheReporter
-	// Batch is how many images end between two looks.
+	// Batch is the number of images between two checks.
 	Batch int
-	// Threshold is the percentage of the disk above which the cache is pruned, and Keep is how many bytes a prune leaves.
+	// Threshold is the disk usage in percent above which the cache is pruned. Keep is how many bytes of cache a prune leaves.
 	Threshold float64
 	Keep      int64
-	// DiskVisible says that this process can see the engine's disk.
+	// DiskVisible reports that this process can see the engine's disk.
 	DiskVisible bool
-	// Remote says that the builder is a buildkitd at an address: others may use its cache too, and it is never pruned.
+	// Remote reports that the builder is a buildkitd at an address. Others may use its cache, so it is never pruned.
 	Remote bool
-	// Temporary says that the builder goes with the run: nobody needs room when the last image has ended.
+	// Temporary reports that the builder is removed after the run, so that no check is needed after the last image.
 	Temporary bool
 
-	looks   sync.WaitGroup
-	mu      sync.Mutex
-	ended   int
-	looking bool
-	pruning chan struct{} // closed when the prune that runs has ended; nil when none runs
+	checks   sync.WaitGroup
+	mu       sync.Mutex
+	ended    int
+	checking bool
+	pruning  chan struct{} // closed when the prune that runs has ended; nil when none runs
 }
 
-// ImageEnded counts an image that has ended, and begins a look after each batch. It does not wait for the look. left is how
-// many images have not ended.
+// ImageEnded counts an image that has ended, and starts a check after each batch. It does not wait for the check. left is
+// the number of images that have not ended.
 func (k *CacheKeeper) ImageEnded(ctx context.Context, left int) {
 	if k == nil {
 		return
@@ -61,38 +62,42 @@ func (k *CacheKeeper) ImageEnded(ctx context.Context, left int) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.ended++
-	if ctx.Err() != nil || k.looking || k.ended%k.Batch != 0 || k.Temporary && left == 0 {
+	if ctx.Err() != nil || k.checking || k.ended%k.Batch != 0 || k.Temporary && left == 0 {
 		return
 	}
-	k.looking = true
-	k.looks.Go(func() {
-		k.look(ctx)
+	k.checking = true
+	k.checks.Go(func() {
+		k.check(ctx)
 		k.mu.Lock()
 		defer k.mu.Unlock()
-		k.looking = false
+		k.checking = false
 	})
 }
 
-// Wait waits until the last look has ended, which ends early with its context.
+// Wait waits until the current check has ended. The end of its context ends a check early.
 func (k *CacheKeeper) Wait() {
 	if k != nil {
-		k.looks.Wait()
+		k.checks.Wait()
 	}
 }
 
-// lookWithin bounds one look, and pruneWithin one prune, which deletes files.
-const lookWithin, pruneWithin = time.Minute, 10 * time.Minute
+// checkTimeout bounds one check. pruneTimeout bounds one prune, which takes longer because it deletes files.
+const checkTimeout, pruneTimeout = time.Minute, 10 * time.Minute
 
-// look reports how full disk and cache are, and prunes where it is time to.
-func (k *CacheKeeper) look(ctx context.Context) {
+// check reports the usage of disk and cache, and prunes the cache if the disk is too full.
+func (k *CacheKeeper) check(ctx context.Context) {
 	size, err := k.cacheSize(ctx)
 	if err != nil {
 		k.warn(ctx, err)
 		return
 	}
-	text := "disk: the builder's cache holds " + human(size)
-	if k.Remote || !k.DiskVisible {
-		k.Reporter.Info(text + "; its disk cannot be seen from here, so it is not pruned before it is full" + k.neverPruned())
+	text := "disk: the builder's cache holds " + humanSize(size)
+	if k.Remote {
+		k.Reporter.Info(text + "; it is never pruned, because others may use it too")
+		return
+	}
+	if !k.DiskVisible {
+		k.Reporter.Info(text + "; this process cannot see its disk, so the cache is pruned only when a build finds the disk full")
 		return
 	}
 	used, err := k.Storage.DiskUsed()
@@ -105,40 +110,32 @@ func (k *CacheKeeper) look(ctx context.Context) {
 	case used <= k.Threshold || k.Threshold >= 100:
 		k.Reporter.Info(text)
 	case size <= k.Keep:
-		k.Reporter.Info(text + fmt.Sprintf(", more than prune-threshold-percent; a cache below keep-storage-gb (%s) is not pruned", human(k.Keep)))
+		k.Reporter.Info(text + fmt.Sprintf(", more than prune-threshold-percent; a cache below keep-storage-gb (%s) is not pruned", humanSize(k.Keep)))
 	default:
-		k.Reporter.Info(text + fmt.Sprintf(", more than prune-threshold-percent: pruning it down to %s", human(k.Keep)))
+		k.Reporter.Info(text + fmt.Sprintf(", more than prune-threshold-percent: pruning it down to %s", humanSize(k.Keep)))
 		k.warn(ctx, k.pruneOnce(ctx, k.Keep, used))
 	}
 }
 
-// neverPruned ends the sentence for a cache that is not pruned even then.
-func (k *CacheKeeper) neverPruned() string {
-	if k.Remote {
-		return ", and not then: what shares it is not known"
-	}
-	return ""
-}
-
 func (k *CacheKeeper) cacheSize(ctx context.Context) (int64, error) {
-	ctx, cancel := context.WithTimeout(ctx, lookWithin)
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	return k.Storage.CacheSize(ctx)
 }
 
-// warn makes a warning of an error: images can be built all the same. A cancelled look is no error.
+// warn reports an error as a warning, because builds can continue. The cancel of a check is no error.
 func (k *CacheKeeper) warn(ctx context.Context, err error) {
 	if err != nil && ctx.Err() == nil {
-		k.Reporter.Warn("Looking after the disk: " + err.Error())
+		k.Reporter.Warn("Checking the disk: " + err.Error())
 	}
 }
 
-// errNeverPruned is why a full disk stays full.
-var errNeverPruned = errors.New("the cache of a buildkitd at an address is not pruned: what shares it is not known")
+// errNeverPruned is the reason not to prune after a build has found the disk full.
+var errNeverPruned = errors.New("the cache of a buildkitd at an address is never pruned, because others may use it too")
 
-// Prune makes room on a disk that a build has found full: down to Keep or to half of what the cache holds, whichever is less,
-// for a disk may be smaller than Keep. It may be called from many goroutines: a caller that comes while a prune runs waits
-// for the end of that one, and begins none. A failed prune is reported as a warning; the error is for the caller alone.
+// Prune makes room after a build has found the disk full. It keeps Keep bytes or half of the cache, whichever is less,
+// because the disk may be smaller than Keep. Prune is safe for concurrent use: if a prune runs already, a call waits for
+// its end and starts none. Prune also reports its error as a warning.
 func (k *CacheKeeper) Prune(ctx context.Context) error {
 	if k == nil || k.Remote {
 		return errNeverPruned
@@ -151,7 +148,7 @@ func (k *CacheKeeper) Prune(ctx context.Context) error {
 	return err
 }
 
-// pruneOnce prunes, or waits for the prune that runs.
+// pruneOnce prunes, or waits for a prune that runs already.
 func (k *CacheKeeper) pruneOnce(ctx context.Context, keep int64, used float64) error {
 	k.mu.Lock()
 	if running := k.pruning; running != nil {
@@ -172,7 +169,7 @@ func (k *CacheKeeper) pruneOnce(ctx context.Context, keep int64, used float64) e
 		k.pruning = nil
 		close(ended)
 	}()
-	ctx, cancel := context.WithTimeout(ctx, pruneWithin)
+	ctx, cancel := context.WithTimeout(ctx, pruneTimeout)
 	defer cancel()
 	begin := time.Now()
 	freed, err := k.Storage.Prune(ctx, keep)
@@ -180,8 +177,8 @@ func (k *CacheKeeper) pruneOnce(ctx context.Context, keep int64, used float64) e
 		return err
 	}
 	k.Reporter.Pruned(begin, used, freed)
-	k.Reporter.Info(fmt.Sprintf("disk: freed %s of the builder's cache in %.1f s", human(freed), time.Since(begin).Seconds()))
+	k.Reporter.Info(fmt.Sprintf("disk: freed %s of the builder's cache in %.1f s", humanSize(freed), time.Since(begin).Seconds()))
 	return nil
 }
 
-func human(bytes int64) string { return units.HumanSizeWithPrecision(float64(bytes), 3) }
+func humanSize(bytes int64) string { return units.HumanSizeWithPrecision(float64(bytes), 3) }

@@ -47,8 +47,10 @@ func TestPruneArgs(t *testing.T) {
 		want       []string
 	}{
 		{"0.13", "      --keep-storage bytes   Amount of disk space to keep for cache", []string{"--keep-storage", "60000000000"}},
-		{"0.38", "      --max-used-space bytes   Maximum amount\n      --reserved-space bytes   Amount",
-			[]string{"--reserved-space", "60000000000", "--max-used-space", "60000000000"}},
+		{
+			"0.38", "      --max-used-space bytes   Maximum amount\n      --reserved-space bytes   Amount",
+			[]string{"--reserved-space", "60000000000", "--max-used-space", "60000000000"},
+		},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

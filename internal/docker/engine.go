@@ -1,4 +1,4 @@
-// Package docker reaches the Docker Engine and the BuildKit builders that run on it or beside it.
+// Package docker talks to the Docker Engine and to BuildKit builders.
 package docker
 
 import (
@@ -12,12 +12,12 @@ import (
 	"github.com/docker/docker/client"
 )
 
-// answerWithin bounds one call to the engine; a healthy one answers in milliseconds.
-const answerWithin = 20 * time.Second
+// callTimeout bounds one call to the engine. A healthy engine answers in milliseconds.
+const callTimeout = 20 * time.Second
 
-// Unavailable is a part of the runner that a build needs and that does not answer.
+// Unavailable is the error when the engine, a builder or another part of the runner does not answer.
 type Unavailable struct {
-	// Part is what was looked for: "Docker Engine at unix:///var/run/docker.sock".
+	// Part names it: "Docker Engine at unix:///var/run/docker.sock".
 	Part string
 	Err  error
 	hint string
@@ -25,21 +25,21 @@ type Unavailable struct {
 
 func (e *Unavailable) Error() string { return fmt.Sprintf("reaching %s: %s", e.Part, e.Err) }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *Unavailable) Unwrap() error { return e.Err }
 
-// Hint says what to do about it.
+// Hint says what the user can do.
 func (e *Unavailable) Hint() string { return e.hint }
 
-// Engine is a Docker Engine that has answered.
+// Engine is a connection to a Docker Engine that has answered.
 type Engine struct {
 	api *client.Client
-	// Version is the engine's own word, "20.10.24"; APIVersion what client and engine agreed on.
+	// Version is the engine's version, "20.10.24". APIVersion is the one that client and engine negotiated.
 	Version, APIVersion string
 }
 
-// Connect reaches the engine at host, "" being the default socket, and agrees on an API version (from 1.24 on, so
-// Docker 20.10 and newer answer). The error is an *Unavailable.
+// Connect connects to the engine at host, or at the default socket if host is empty. It negotiates the API version; Docker
+// 20.10 and newer are supported. The error is an *Unavailable.
 func Connect(ctx context.Context, host string) (*Engine, error) {
 	if host == "" {
 		host = client.DefaultDockerHost
@@ -53,7 +53,7 @@ func Connect(ctx context.Context, host string) (*Engine, error) {
 	if err != nil {
 		return fail(err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	version, err := api.ServerVersion(ctx)
 	if err != nil {
@@ -63,15 +63,16 @@ func Connect(ctx context.Context, host string) (*Engine, error) {
 	return &Engine{api: api, Version: version.Version, APIVersion: api.ClientVersion()}, nil
 }
 
-// Close gives the connections back.
+// Close closes the connections.
 func (e *Engine) Close() error { return e.api.Close() }
 
-// buildx names the container of a docker-container builder's first node so (docker/buildx, driver/docker-container).
+// containerPrefix and firstNode are around a builder's name in the name of its first container (docker/buildx,
+// driver/docker-container).
 const containerPrefix, firstNode = "/buildx_buildkit_", "0"
 
 // builders lists the names of the docker-container builders that have a container on this engine.
 func (e *Engine) builders(ctx context.Context) ([]string, error) {
-	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	containers, err := e.api.ContainerList(ctx, container.ListOptions{
 		All:     true,

@@ -33,10 +33,18 @@ func TestCreateArgs(t *testing.T) {
 		endpoint []string
 		want     []string
 	}{
-		{"adopting names no endpoint, so buildx takes the container that runs", Builder{Name: "b", Driver: "docker-container"}, nil,
-			[]string{"buildx", "create", "--name", "b", "--driver", "docker-container"}},
-		{"an address is the remote driver's endpoint", Builder{Name: RemoteName, Driver: "remote"}, []string{"tcp://h:1"},
-			[]string{"buildx", "create", "--name", "eval-images-remote", "--driver", "remote", "tcp://h:1"}},
+		{
+			"adopting names no endpoint, so buildx takes the container that runs",
+			Builder{Name: "b", Driver: "docker-container"},
+			nil,
+			[]string{"buildx", "create", "--name", "b", "--driver", "docker-container"},
+		},
+		{
+			"an address is the remote driver's endpoint",
+			Builder{Name: RemoteName, Driver: "remote"},
+			[]string{"tcp://h:1"},
+			[]string{"buildx", "create", "--name", "eval-images-remote", "--driver", "remote", "tcp://h:1"},
+		},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

@@ -7,27 +7,26 @@ import (
 	"github.com/OpenHands/eval-images/internal/failure"
 )
 
-// BuildFailure classifies a docker build by how it ended: by its error message and, where that is a step's failure, by what
-// the step printed. The rest of the output does not count, whatever it says: a build that works prints warnings, too. tail
-// holds the last lines of output, and err is the error to report. baseImage is the image that was built on. ownStages are the
-// stages that are built from it; where none is given, no stage counts as one that all images share. The result is a
-// *failure.Error.
-func BuildFailure(returnCode int, tail string, err error, baseImage string, ownStages []string) error {
+// BuildFailure classifies a failed docker build by its error message. If a step failed, it uses the step's last output. It
+// ignores other output, because successful builds print warnings too. tail holds the last lines of output, err is the error
+// to report, and baseImage is the image that was built on. baseStages are the stages built from it. If there are none, no
+// stage counts as shared by all images. The result is a *failure.Error.
+func BuildFailure(returnCode int, tail string, err error, baseImage string, baseStages []string) error {
 	e := &failure.Error{Class: failure.ClassBuild, ReturnCode: returnCode, Tail: tail, Err: err}
-	said := parseOutput(tail)
-	e.Shared = sharedStage(said.vertex, ownStages)
-	switch image := said.image(); {
-	case connecting.MatchString(said.vertex):
+	output := parseOutput(tail)
+	e.Shared = sharedStage(output.vertex, baseStages)
+	switch image := output.image(); {
+	case builderUnreachable.MatchString(output.vertex):
 		e.Class = failure.ClassEngine
-	case stepFailed.MatchString(said.message):
-		// Only what a machine's fault looks like in any program: a step's own "not found" or "403" may mean anything.
-		if class := failure.Classify(said.step, failure.ClassBuild); class == failure.ClassDisk || class == failure.ClassNetwork {
+	case stepFailed.MatchString(output.message):
+		// A step may print "not found" or "403" for any reason. Only a full disk and a broken network look the same in all programs.
+		if class := failure.Classify(output.step, failure.ClassBuild); class == failure.ClassDisk || class == failure.ClassNetwork {
 			e.Class = class
 		}
 	default:
-		e.Class = failure.Classify(said.message, failure.ClassBuild)
-		e.RetryAfter = failure.RetryAfter(said.message)
-		if image != "" && e.Class == failure.ClassBuild && strings.HasSuffix(said.message, ": not found") {
+		e.Class = failure.Classify(output.message, failure.ClassBuild)
+		e.RetryAfter = failure.RetryAfter(output.message)
+		if image != "" && e.Class == failure.ClassBuild && strings.HasSuffix(output.message, ": not found") {
 			e.Class = failure.ClassBaseMissing
 		}
 		if image != "" && normalizeRef(image) != normalizeRef(baseImage) {
@@ -40,7 +39,7 @@ func BuildFailure(returnCode int, tail string, err error, baseImage string, ownS
 	return e
 }
 
-// buildkitError is how the output of a docker build ends: "------", " > vertex:", the step's last lines, "------", an excerpt
+// buildkitError holds the end of a docker build's output: "------", " > vertex:", the step's last lines, "------", an excerpt
 // of the Dockerfile, and the message (BuildKit, util/progress/progressui, and buildx, util/progress).
 type buildkitError struct {
 	vertex  string // "[builder 2/7] RUN make"
@@ -50,11 +49,11 @@ type buildkitError struct {
 
 var stepFailed = regexp.MustCompile(`process "[^\n]*" did not complete successfully`)
 
-// connecting is buildx before it has reached a BuildKit. What it then says of it can be as little as "context deadline
-// exceeded".
-var connecting = regexp.MustCompile(`^\[internal\] (waiting for connection|booting buildkit)`)
+// builderUnreachable matches the vertices that fail when buildx cannot reach BuildKit. The message may be as short as
+// "context deadline exceeded".
+var builderUnreachable = regexp.MustCompile(`^\[internal\] (waiting for connection|booting buildkit)`)
 
-const rule = "------"
+const separator = "------"
 
 func parseOutput(tail string) (e buildkitError) {
 	lines := strings.Split(strings.TrimSpace(tail), "\n")
@@ -64,33 +63,32 @@ func parseOutput(tail string) (e buildkitError) {
 			e.message = strings.Join(lines[i:], "\n")
 		}
 		vertex, begins := strings.CutPrefix(line, " > ")
-		if !begins || i == 0 || lines[i-1] != rule {
+		if !begins || i == 0 || lines[i-1] != separator {
 			continue
 		}
 		e.vertex, e.step = strings.TrimSuffix(vertex, ":"), ""
-		for _, said := range lines[i+1:] {
-			if said == rule {
+		for _, printed := range lines[i+1:] {
+			if printed == separator {
 				break
 			}
-			e.step += said + "\n"
+			e.step += printed + "\n"
 		}
 	}
 	return e
 }
 
-// inStage is a vertex of a named stage: "[builder 2/7] RUN make" or, with a platform, "[linux/amd64 builder 2/7] RUN".
-// A stage without a name is "stage-1"; only a Dockerfile of one stage has vertices without one.
-var inStage = regexp.MustCompile(`^\[(?:\S+ )?(\S+) +\d+/\d+\] `)
+// stageVertex matches a vertex of a named stage: "[builder 2/7] RUN make" or, with a platform, "[linux/amd64 builder 2/7]
+// RUN". BuildKit names unnamed stages "stage-1" and so on. Only in a Dockerfile with one stage do vertices lack a name.
+var stageVertex = regexp.MustCompile(`^\[(?:\S+ )?(\S+) +\d+/\d+\] `)
 
-// sharedStage names the stage of a vertex when it is none of those that are built from the base image: what all images
-// need then failed, and not this one. That is told from the Dockerfile at hand, not from the names that SDKs have given
-// their stages so far.
-func sharedStage(vertex string, own []string) string {
-	found := inStage.FindStringSubmatch(vertex)
-	if found == nil || len(own) == 0 {
+// sharedStage returns the stage of a vertex if it is not built from the base image. Then the failure affects all images. It
+// uses the stages of the current Dockerfile, because stage names differ between SDK releases.
+func sharedStage(vertex string, baseStages []string) string {
+	found := stageVertex.FindStringSubmatch(vertex)
+	if found == nil || len(baseStages) == 0 {
 		return ""
 	}
-	for _, stage := range own {
+	for _, stage := range baseStages {
 		if strings.EqualFold(stage, found[1]) {
 			return ""
 		}
@@ -98,18 +96,18 @@ func sharedStage(vertex string, own []string) string {
 	return "stage " + found[1]
 }
 
-// asking is the vertex of an image that BuildKit asks a registry about: a stage's, or the Dockerfile front end.
-var asking = regexp.MustCompile(`^(?:\[internal\] load metadata for|resolve image config for docker-image://|resolve image config for) *(\S+)$`)
+// resolveVertex matches the vertex in which BuildKit resolves an image of a stage, or the Dockerfile frontend.
+var resolveVertex = regexp.MustCompile(`^(?:\[internal\] load metadata for|resolve image config for docker-image://|resolve image config for) *(\S+)$`)
 
-// unresolved is such an image in the message: with the words that say so, or, from some front ends, without them.
+// unresolved matches the image in an error message. Some frontends omit the words "failed to resolve source metadata".
 var unresolved = []*regexp.Regexp{
 	regexp.MustCompile(`failed to resolve source metadata for (\S+):(?: |$)`),
 	regexp.MustCompile(`failed to solve: (\S+[/:]\S+): `),
 }
 
-// image names the image that could not be had: the target's base, one of a stage that all images share, or the front end.
+// image names the image that could not be resolved: the base image, an image that all Dockerfiles share, or the frontend.
 func (e buildkitError) image() string {
-	if found := asking.FindStringSubmatch(e.vertex); found != nil {
+	if found := resolveVertex.FindStringSubmatch(e.vertex); found != nil {
 		return found[1]
 	}
 	for _, named := range unresolved {
@@ -120,11 +118,28 @@ func (e buildkitError) image() string {
 	return ""
 }
 
-// normalizeRef is an image's name without what may be left out.
+// normalizeRef returns a canonical short form of an image's name.
 func normalizeRef(image string) string {
 	image = strings.TrimPrefix(strings.TrimPrefix(image, "docker.io/"), "library/")
 	if !strings.Contains(image[strings.LastIndexByte(image, '/')+1:], ":") && !strings.Contains(image, "@") {
 		image += ":latest"
 	}
 	return image
+}
+
+// from matches a FROM instruction, which starts a stage.
+var from = regexp.MustCompile(`(?im)^[ \t]*FROM[ \t]+(?:--platform=\S+[ \t]+)?(\S+)(?:[ \t]+AS[ \t]+(\S+))?`)
+
+// BaseStages names the stages of the SDK's Dockerfile that are built from its argument BASE_IMAGE, directly or through other
+// stages. A failure in one of them affects one image. A failure in another stage affects all images. The SDK's build module
+// relies on the argument's name, so it is stable. Stage names are not.
+func BaseStages(dockerfile string) []string {
+	var stages []string
+	onBase := map[string]bool{"${base_image}": true, "$base_image": true}
+	for _, stage := range from.FindAllStringSubmatch(dockerfile, -1) {
+		if base, name := strings.ToLower(stage[1]), strings.ToLower(stage[2]); onBase[base] && name != "" {
+			stages, onBase[name] = append(stages, name), true
+		}
+	}
+	return stages
 }

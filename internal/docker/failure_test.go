@@ -70,7 +70,7 @@ func TestSamples(t *testing.T) {
 	}
 }
 
-// Every class that is told by a command's output has a real sample.
+// Every class that a command's output shows has a real sample.
 func TestEveryClassHasASample(t *testing.T) {
 	found := samples(t)
 	for _, class := range []failure.Class{
@@ -100,16 +100,24 @@ func TestOnlyTheEndingCounts(t *testing.T) {
 		{"a step met no network", strings.Replace(ending, "building", "curl: (6) Could not resolve host: nodejs.org", 1), failure.ClassNetwork, ""},
 		{"a stage of all images", strings.Replace(ending, "base-image-minimal 3/5", "builder 3/5", 1), failure.ClassShared, "stage builder"},
 		{"a stage of all images, for a platform", strings.Replace(ending, "base-image-minimal 3/5", "linux/amd64 acp-providers  3/15", 1), failure.ClassShared, "stage acp-providers"},
-		{"a stage of all images met no network", strings.NewReplacer("base-image-minimal", "acp-providers", "building", "npm error code EAI_AGAIN").Replace(ending),
-			failure.ClassNetwork, "stage acp-providers"},
+		{
+			"a stage of all images met no network", strings.NewReplacer("base-image-minimal", "acp-providers", "building", "npm error code EAI_AGAIN").Replace(ending),
+			failure.ClassNetwork, "stage acp-providers",
+		},
 		{"a Dockerfile of one stage has no names", strings.Replace(ending, "base-image-minimal 3/5", "3/5", 1), failure.ClassBuild, ""},
-		{"an image that all need", "ERROR: failed to build: failed to solve: python:3.13-bookworm: failed to resolve source metadata for docker.io/library/python:3.13-bookworm: docker.io/library/python:3.13-bookworm: not found",
-			failure.ClassShared, "image docker.io/library/python:3.13-bookworm"},
-		{"an image that all need, over quota", "ERROR: failed to solve: failed to resolve source metadata for docker.io/docker/dockerfile:1.7: unexpected status: 429 Too Many Requests\ntoomanyrequests: You have reached your unauthenticated pull rate limit.",
-			failure.ClassQuota, "image docker.io/docker/dockerfile:1.7"},
+		{
+			"an image that all need", "ERROR: failed to build: failed to solve: python:3.13-bookworm: failed to resolve source metadata for docker.io/library/python:3.13-bookworm: docker.io/library/python:3.13-bookworm: not found",
+			failure.ClassShared, "image docker.io/library/python:3.13-bookworm",
+		},
+		{
+			"an image that all need, over quota", "ERROR: failed to solve: failed to resolve source metadata for docker.io/docker/dockerfile:1.7: unexpected status: 429 Too Many Requests\ntoomanyrequests: You have reached your unauthenticated pull rate limit.",
+			failure.ClassQuota, "image docker.io/docker/dockerfile:1.7",
+		},
 		{"the base, named in short", "ERROR: failed to solve: failed to resolve source metadata for docker.io/swebench/x:latest: docker.io/swebench/x:latest: not found", failure.ClassBaseMissing, ""},
-		{"a private base or none", "ERROR: failed to solve: swebench/x: failed to resolve source metadata for docker.io/swebench/x:latest: pull access denied, repository does not exist or may require authorization: server message: insufficient_scope: authorization failed",
-			failure.ClassBaseMissing, ""},
+		{
+			"a private base or none", "ERROR: failed to solve: swebench/x: failed to resolve source metadata for docker.io/swebench/x:latest: pull access denied, repository does not exist or may require authorization: server message: insufficient_scope: authorization failed",
+			failure.ClassBaseMissing, "",
+		},
 		{"numbers in names are no status", "ERROR: failed to solve: failed to push r/django-429/x-503:403-a: something new", failure.ClassBuild, ""},
 		{"ghcr.io, without a word", "ERROR: failed to build: failed to solve: failed to push ghcr.io/o/i:t: unexpected status from HEAD request to https://ghcr.io/v2/o/i/blobs/sha256:aa: 403 Forbidden", failure.ClassRateLimit, ""},
 		{"no right to a base at ghcr.io", "ERROR: failed to build: failed to solve: swebench/x: failed to resolve source metadata for docker.io/swebench/x:latest: failed to authorize: failed to fetch anonymous token: unexpected status from GET request to https://ghcr.io/token?scope=repository%3Ax: 403 Forbidden", failure.ClassAuth, ""},
@@ -159,7 +167,7 @@ FROM base-image-minimal AS source-minimal
 FROM scratch AS lonely
 `
 	want := []string{"base-image-minimal", "base-image", "source", "source-minimal"}
-	if diff := cmp.Diff(want, OwnStages(dockerfile)); diff != "" {
+	if diff := cmp.Diff(want, BaseStages(dockerfile)); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -7,17 +7,17 @@ import (
 	"time"
 )
 
-// Error is a failed attempt at an image: its class, and what the failed command left.
+// Error is a failed attempt at an image.
 type Error struct {
 	Class Class
-	// ReturnCode is the failed command's, or 0 where no command failed.
+	// ReturnCode is the exit code of the failed command, or 0 if no command failed.
 	ReturnCode int
-	// Tail holds the last lines of output.
+	// Tail is the end of the command's output.
 	Tail string
-	// Shared names what failed where every image of the run needs it: `stage "builder"`. Empty where the failure is this
-	// image's own, or where that cannot be told.
+	// Shared names what failed if every image of the run needs it: `stage "builder"`. It is empty if the failure affects only this
+	// image, or if that is unknown.
 	Shared string
-	// NotTried says that nothing was begun, and that another attempt cannot help.
+	// NotTried reports that the attempt did not start, and that a retry cannot help.
 	NotTried bool
 	// RetryAfter is how long a registry asks to wait, or 0. Waited is how long the request has waited for that already.
 	RetryAfter, Waited time.Duration
@@ -26,13 +26,13 @@ type Error struct {
 
 func (e *Error) Error() string { return e.Err.Error() }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Hint says what helps against it.
+// Hint says what the user can do.
 func (e *Error) Hint() string { return Hint(e.Class) }
 
-// ClassOf names the class of err: of the first Error in its chain, or what its context says.
+// ClassOf returns the class of err: that of the first Error in its chain, or one for a context error.
 func ClassOf(err error) Class {
 	var e *Error
 	switch {
@@ -49,8 +49,8 @@ func ClassOf(err error) Class {
 	}
 }
 
-// OfRegistry is the failure of a request to a registry that got no clear answer, or of a write that it did not take. An
-// error that asks to wait has methods RetryAfter and Waited.
+// OfRegistry returns the failure of a request to a registry without a clear answer, or of a rejected write. If err has methods
+// RetryAfter and Waited, the registry asks to wait.
 func OfRegistry(doing string, err error) error {
 	failed := &Error{Class: Classify(err.Error(), ClassRegistry), Err: fmt.Errorf("%s: %w", doing, err)}
 	var asks interface {
@@ -66,13 +66,13 @@ func OfRegistry(doing string, err error) error {
 	return failed
 }
 
-// NotStarted is the failure of what was not begun because ctx has ended.
+// NotStarted returns the failure of something that did not start because ctx has ended.
 func NotStarted(ctx context.Context) error {
 	return &Error{Class: ClassCancelled, Err: fmt.Errorf("not started: %w", context.Cause(ctx))}
 }
 
-// Cancelled is the failure of what would have been tried again after the error last, had ctx not ended. It is the cancel's,
-// because nothing is known to be wrong with the image; the reason of its last failure stays in sight.
+// Cancelled returns the failure of an image whose retry ctx prevented. Its class is ClassCancelled, because the retry might
+// have succeeded. The message includes last, the error of the last attempt.
 func Cancelled(ctx context.Context, last error) error {
 	e := Error{Class: ClassCancelled}
 	var failure *Error
@@ -83,8 +83,8 @@ func Cancelled(ctx context.Context, last error) error {
 	return &e
 }
 
-// ForOthers is the failure of one image as it is the other images', who share what failed. A failure of that image's own
-// stays what it is.
+// ForOthers returns the failure of the other images if an image has failed in something that all images share. Otherwise it
+// returns err.
 func ForOthers(instance string, err error) error {
 	var failure *Error
 	if !errors.As(err, &failure) || failure.Shared == "" || failure.NotTried {
@@ -94,13 +94,13 @@ func ForOthers(instance string, err error) error {
 		"not tried: %s failed in %s, which all images share (%s)", instance, failure.Shared, failure.Class)}
 }
 
-// ConcernsAll tells a failure that every image of the run would meet.
+// ConcernsAll reports whether every image of the run would fail in the same way.
 func ConcernsAll(err error) bool {
 	var failure *Error
 	return errors.As(err, &failure) && (failure.Shared != "" || failure.NotTried)
 }
 
-// NotTried tells whether err says that nothing was begun, and that another attempt cannot help.
+// NotTried reports whether the attempt did not start and a retry cannot help.
 func NotTried(err error) bool {
 	var failure *Error
 	return errors.As(err, &failure) && failure.NotTried

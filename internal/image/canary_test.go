@@ -90,17 +90,32 @@ func TestFirstImageGoesAlone(t *testing.T) {
 		want    map[failure.Class]int
 	}{
 		{"the first is built, the others go together", nil, 0, 1, 6, 2, map[failure.Class]int{"": 6}},
-		{"the first has no base, the next goes alone", map[string]error{numbered(0): noBase(numbered(0))}, 0, 2, 6, 3,
-			map[failure.Class]int{"": 5, failure.ClassBaseMissing: 1}},
+		{
+			"the first has no base, the next goes alone",
+			map[string]error{numbered(0): noBase(numbered(0))},
+			0, 2, 6, 3,
+			map[failure.Class]int{"": 5, failure.ClassBaseMissing: 1},
+		},
 		{"what was there already proves nothing", nil, 2, 1, 4, 2, map[failure.Class]int{"": 6}},
 		{"a shared stage fails", map[string]error{numbered(0): brokenShared}, 0, 1, 1, 1, map[failure.Class]int{failure.ClassShared: 6}},
-		{"a shared stage fails for a cause of another class", map[string]error{numbered(0): noNetwork}, 0, 1, 1, 1,
-			map[failure.Class]int{failure.ClassNetwork: 1, failure.ClassShared: 5}},
-		{"three fail for reasons of their own, the others need not wait",
-			map[string]error{numbered(0): noBase(numbered(0)), numbered(1): noBase(numbered(1)), numbered(2): noBase(numbered(2))}, 0, 3, 6, 4,
-			map[failure.Class]int{"": 3, failure.ClassBaseMissing: 3}},
-		{"once one was built, a shared stage's failure is one image's", map[string]error{numbered(3): brokenShared}, 0, 1, 6, 2,
-			map[failure.Class]int{"": 5, failure.ClassShared: 1}},
+		{
+			"a shared stage fails for a cause of another class",
+			map[string]error{numbered(0): noNetwork},
+			0, 1, 1, 1,
+			map[failure.Class]int{failure.ClassNetwork: 1, failure.ClassShared: 5},
+		},
+		{
+			"three fail for reasons of their own, the others need not wait",
+			map[string]error{numbered(0): noBase(numbered(0)), numbered(1): noBase(numbered(1)), numbered(2): noBase(numbered(2))},
+			0, 3, 6, 4,
+			map[failure.Class]int{"": 3, failure.ClassBaseMissing: 3},
+		},
+		{
+			"once one was built, a shared stage's failure is one image's",
+			map[string]error{numbered(3): brokenShared},
+			0, 1, 6, 2,
+			map[failure.Class]int{"": 5, failure.ClassShared: 1},
+		},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

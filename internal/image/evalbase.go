@@ -18,7 +18,7 @@ import (
 	"github.com/OpenHands/eval-images/internal/rebase"
 	"github.com/OpenHands/eval-images/internal/registry"
 	"github.com/OpenHands/eval-images/internal/sdk"
-	"github.com/OpenHands/eval-images/internal/sdk/closure"
+	"github.com/OpenHands/eval-images/internal/sdk/basekey"
 )
 
 // BaseStageTarget is the stage of the SDK's Dockerfile that eval-bases are made of. The name is one of the targets of the
@@ -28,9 +28,9 @@ const BaseStageTarget = "base-image-minimal"
 // BaseStage identifies what the SDK's stage base-image-minimal is made of.
 type BaseStage struct {
 	// Key is everything that the stage can see, beside the base image. It gives the keys of eval-bases.
-	Key closure.BaseKey
-	// Taken is what the target's stage takes in of the base stage.
-	Taken rebase.Taken
+	Key basekey.Key
+	// Uses is what the target's stage uses of the base stage.
+	Uses rebase.Uses
 	// Set is a hash of everything that decides, beside commit and base image, what an image is. It names references.
 	Set string
 }

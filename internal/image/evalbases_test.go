@@ -14,7 +14,7 @@ import (
 	"github.com/OpenHands/eval-images/internal/plan"
 	"github.com/OpenHands/eval-images/internal/rebase"
 	"github.com/OpenHands/eval-images/internal/registry/registrytest"
-	"github.com/OpenHands/eval-images/internal/sdk/closure"
+	"github.com/OpenHands/eval-images/internal/sdk/basekey"
 )
 
 func key(t *testing.T, img v1.Image) string {
@@ -23,7 +23,7 @@ func key(t *testing.T, img v1.Image) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return EvalBaseTag(closure.BaseKey{Hash: "closure"}.On(digest.String()))
+	return EvalBaseTag(basekey.Key{Hash: "closure"}.On(digest.String()))
 }
 
 // What an eval-base is good for is in its mark, and in its own bytes. What it is no good for is built natively, and says why.

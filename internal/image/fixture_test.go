@@ -29,7 +29,7 @@ import (
 	"github.com/OpenHands/eval-images/internal/registry"
 	"github.com/OpenHands/eval-images/internal/registry/registrytest"
 	"github.com/OpenHands/eval-images/internal/sdk"
-	"github.com/OpenHands/eval-images/internal/sdk/closure"
+	"github.com/OpenHands/eval-images/internal/sdk/basekey"
 )
 
 // fixture is where runs take place: two registries without a network, and a fake of the SDK.
@@ -345,11 +345,11 @@ func (f *fixture) newRun(t *testing.T, builder bool) *ran {
 	s.Logs = filepath.Join(s.Workspace, "logs")
 	r.logs = s.Logs
 	if s.BaseStage == nil && s.NotRebased == "" {
-		taken, err := closure.TakenBy([]byte(dockerfile+f.more), s.Request.Target)
+		uses, err := basekey.UsesOf([]byte(dockerfile+f.more), s.Request.Target)
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.BaseStage = &BaseStage{Key: closure.BaseKey{Hash: "closure"}, Taken: rebase.Taken(taken), Set: "set" + f.options}
+		s.BaseStage = &BaseStage{Key: basekey.Key{Hash: "closure"}, Uses: rebase.Uses(uses), Set: "set" + f.options}
 	}
 	if err := os.MkdirAll(s.Logs, 0o755); err != nil {
 		t.Fatal(err)

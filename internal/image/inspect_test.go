@@ -127,8 +127,10 @@ func TestNoEvalBaseWithoutAnInspection(t *testing.T) {
 		class        failure.Class
 		says         string
 	}{
-		{"docker fails", "cat >/dev/null; echo 'ERROR: failed to solve: no space left on device' >&2; exit 1\n",
-			failure.ClassDisk, "inspecting the eval-base: "},
+		{
+			"docker fails", "cat >/dev/null; echo 'ERROR: failed to solve: no space left on device' >&2; exit 1\n",
+			failure.ClassDisk, "inspecting the eval-base: ",
+		},
 		{"docker leaves nothing", "cat >/dev/null\n", failure.ClassUnknown, "paths: no such file"},
 	}
 	for _, c := range cases {

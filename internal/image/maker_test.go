@@ -188,12 +188,18 @@ func TestPushIsConfirmed(t *testing.T) {
 		says  string
 	}{
 		{"it is there", func(*fixture, *sdk.Response) {}, "", ""},
-		{"it is lost", func(h *fixture, _ *sdk.Response) { h.ours.Fault = refusing("/manifests/", http.StatusNotFound) },
-			failure.ClassRegistry, "its tags are not all there on one digest"},
-		{"one of two tags is missing", func(_ *fixture, response *sdk.Response) { response.Tags = append(response.Tags, ours+":other") },
-			failure.ClassRegistry, "its tags are not all there on one digest"},
-		{"no answer", func(h *fixture, _ *sdk.Response) { h.ours.Fault = refusing("/manifests/", http.StatusBadGateway) },
-			failure.ClassRegistry, "confirming the push: "},
+		{
+			"it is lost", func(h *fixture, _ *sdk.Response) { h.ours.Fault = refusing("/manifests/", http.StatusNotFound) },
+			failure.ClassRegistry, "its tags are not all there on one digest",
+		},
+		{
+			"one of two tags is missing", func(_ *fixture, response *sdk.Response) { response.Tags = append(response.Tags, ours+":other") },
+			failure.ClassRegistry, "its tags are not all there on one digest",
+		},
+		{
+			"no answer", func(h *fixture, _ *sdk.Response) { h.ours.Fault = refusing("/manifests/", http.StatusBadGateway) },
+			failure.ClassRegistry, "confirming the push: ",
+		},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

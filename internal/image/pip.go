@@ -49,7 +49,7 @@ func (m *Maker) askForPipBase(ctx context.Context, t plan.Target) (pipBase, erro
 	base := pipBase{from: t.BaseImage}
 	switch digest, err := m.registry.Digest(ctx, t.BaseImage); {
 	case ctx.Err() != nil:
-		return base, docker.Ended(ctx)
+		return base, docker.Interrupted(ctx)
 	case err != nil:
 		base.unknown = err
 	case digest != "":
@@ -62,7 +62,7 @@ func (m *Maker) askForPipBase(ctx context.Context, t plan.Target) (pipBase, erro
 	digest, err := m.registry.Digest(ctx, base.reference)
 	switch {
 	case ctx.Err() != nil:
-		return base, docker.Ended(ctx)
+		return base, docker.Interrupted(ctx)
 	case err != nil:
 		return base, &failure.Error{Class: failure.ClassRegistry, Err: fmt.Errorf("asking the registry for %s: %w", base.reference, err)}
 	}

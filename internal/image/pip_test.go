@@ -306,20 +306,36 @@ func TestAddingPackagesFails(t *testing.T) {
 		want         failure.Error
 		says         string
 	}{
-		{"a step fails", said, nil, failure.Error{Class: failure.ClassBuild, ReturnCode: 17,
-			Tail: "#5 0.3 No module named pip\nERROR: failed to solve: process \"python\" did not complete"},
-			`docker buildx build ended with 17: ERROR: failed to solve: process "python"`},
-		{"a lot is said before", "yes a line | head -n 900; " + said, nil, failure.Error{Class: failure.ClassBuild, ReturnCode: 17,
-			// 4000 bytes hold the last two lines, and 559 lines of 7 in whole.
-			Tail: strings.Repeat("a line\n", 559) + "#5 0.3 No module named pip\nERROR: failed to solve: process \"python\" did not complete"}, "17"},
-		{"a registry that is not reached", "echo '" + unreached + "' >&2; exit 1", nil,
-			failure.Error{Class: failure.ClassNetwork, ReturnCode: 1, Tail: unreached}, "no such host"},
-		{"image-timeout", "sleep 60", func(h *pipFixture, _ context.CancelCauseFunc) { h.settings.ImageTimeout = 300 * time.Millisecond },
-			failure.Error{Class: failure.ClassTimeout}, "image-timeout"},
-		{"cancelled", "sleep 60", func(_ *pipFixture, cancel context.CancelCauseFunc) {
-			time.AfterFunc(300*time.Millisecond, func() { cancel(cancelled) })
+		{
+			"a step fails", said, nil,
+			failure.Error{
+				Class: failure.ClassBuild, ReturnCode: 17,
+				Tail: "#5 0.3 No module named pip\nERROR: failed to solve: process \"python\" did not complete",
+			},
+			`docker buildx build ended with 17: ERROR: failed to solve: process "python"`,
 		},
-			failure.Error{Class: failure.ClassCancelled}, cancelled.Error()},
+		{"a lot is said before", "yes a line | head -n 900; " + said, nil, failure.Error{
+			Class: failure.ClassBuild, ReturnCode: 17,
+			// 4000 bytes hold the last two lines, and 559 lines of 7 in whole.
+			Tail: strings.Repeat("a line\n", 559) + "#5 0.3 No module named pip\nERROR: failed to solve: process \"python\" did not complete",
+		}, "17"},
+		{
+			"a registry that is not reached", "echo '" + unreached + "' >&2; exit 1", nil,
+			failure.Error{Class: failure.ClassNetwork, ReturnCode: 1, Tail: unreached},
+			"no such host",
+		},
+		{
+			"image-timeout", "sleep 60", func(h *pipFixture, _ context.CancelCauseFunc) { h.settings.ImageTimeout = 300 * time.Millisecond },
+			failure.Error{Class: failure.ClassTimeout},
+			"image-timeout",
+		},
+		{
+			"cancelled", "sleep 60", func(_ *pipFixture, cancel context.CancelCauseFunc) {
+				time.AfterFunc(300*time.Millisecond, func() { cancel(cancelled) })
+			},
+			failure.Error{Class: failure.ClassCancelled},
+			cancelled.Error(),
+		},
 		{"no answer whether it is there", "", func(h *pipFixture, _ context.CancelCauseFunc) {
 			h.ours.Fault = refusing("/manifests/base-", http.StatusForbidden)
 		}, failure.Error{Class: failure.ClassRegistry}, "403"},

@@ -121,7 +121,7 @@ func (m *Maker) loadReference(ctx context.Context, tag string) (reference, error
 	if err != nil {
 		return reference{}, fmt.Errorf("reading its base: %v", err) // a base that is missing does not make the reference missing
 	}
-	delta, err := rebase.Diff(final.Image, base.Image, m.BaseStage.Taken)
+	delta, err := rebase.Diff(final.Image, base.Image, m.BaseStage.Uses)
 	if err != nil {
 		return reference{}, err
 	}
@@ -265,7 +265,7 @@ func (m *Maker) compareWithStage(ctx context.Context, out *outcome.Outcome, stag
 	if err != nil {
 		return found, base, fmt.Errorf("reading it: %w", err)
 	}
-	delta, err := rebase.Diff(final.Image, base.Image, m.BaseStage.Taken)
+	delta, err := rebase.Diff(final.Image, base.Image, m.BaseStage.Uses)
 	return reference{delta: delta, image: final, own: true}, base, err
 }
 

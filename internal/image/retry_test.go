@@ -174,18 +174,38 @@ func TestOutcomeAddsUpItsAttempts(t *testing.T) {
 		attempts int
 		want     outcome.Outcome
 	}{
-		{"at once", []step{working}, 1,
-			outcome.Outcome{Check: time.Second, Build: time.Minute, SdistBuilds: 1}},
-		{"the second time", []step{failing(failure.ClassNetwork), working}, 2,
-			outcome.Outcome{Check: 2 * time.Second, Build: 2 * time.Minute, SdistBuilds: 2}},
-		{"the push had landed", []step{failing(failure.ClassNetwork), found}, 2,
-			outcome.Outcome{Check: 2 * time.Second, Build: time.Minute, SdistBuilds: 1}},
-		{"refused, and the push had landed", []step{refused(failing(failure.ClassNetwork)), found}, 2,
-			outcome.Outcome{Check: 2 * time.Second, Build: time.Minute, SdistBuilds: 1, NotRebased: "ONBUILD"}},
+		{
+			"at once",
+			[]step{working},
+			1,
+			outcome.Outcome{Check: time.Second, Build: time.Minute, SdistBuilds: 1},
+		},
+		{
+			"the second time",
+			[]step{failing(failure.ClassNetwork), working},
+			2,
+			outcome.Outcome{Check: 2 * time.Second, Build: 2 * time.Minute, SdistBuilds: 2},
+		},
+		{
+			"the push had landed",
+			[]step{failing(failure.ClassNetwork), found},
+			2,
+			outcome.Outcome{Check: 2 * time.Second, Build: time.Minute, SdistBuilds: 1},
+		},
+		{
+			"refused, and the push had landed",
+			[]step{refused(failing(failure.ClassNetwork)), found},
+			2,
+			outcome.Outcome{Check: 2 * time.Second, Build: time.Minute, SdistBuilds: 1, NotRebased: "ONBUILD"},
+		},
 		{"it was there before anything was built", []step{unasked, found}, 1, outcome.Outcome{Skipped: true, Check: 2 * time.Second}},
 		{"it was there", []step{found}, 0, outcome.Outcome{Skipped: true, Check: time.Second}},
-		{"another failure each time", []step{failing(failure.ClassDisk), failing(failure.ClassTimeout), working}, 3,
-			outcome.Outcome{Check: 3 * time.Second, Build: 3 * time.Minute, SdistBuilds: 3}},
+		{
+			"another failure each time",
+			[]step{failing(failure.ClassDisk), failing(failure.ClassTimeout), working},
+			3,
+			outcome.Outcome{Check: 3 * time.Second, Build: 3 * time.Minute, SdistBuilds: 3},
+		},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -436,17 +456,39 @@ func TestRetriesWithinAnAttemptDrawFromOneBudget(t *testing.T) {
 	}{
 		{"it works at once", nil, nil, []step{working}, 2, "", 1, []failure.Class{""}},
 		{"it works the second time", nil, nil, []step{failing(failure.ClassNetwork), working}, 2, "", 2, []failure.Class{failure.ClassNetwork, ""}},
-		{"it fails as often as it may", nil, nil, []step{failing(failure.ClassNetwork)}, 2, failure.ClassNetwork, 3,
-			[]failure.Class{failure.ClassNetwork, failure.ClassNetwork, failure.ClassNetwork}},
-		{"it fails by a class that is tried twice", nil, nil, []step{failing(failure.ClassDisk)}, 5, failure.ClassDisk, 2,
-			[]failure.Class{failure.ClassDisk, failure.ClassDisk}},
+		{
+			"it fails as often as it may", nil, nil,
+			[]step{failing(failure.ClassNetwork)},
+			2, failure.ClassNetwork, 3,
+			[]failure.Class{failure.ClassNetwork, failure.ClassNetwork, failure.ClassNetwork},
+		},
+		{
+			"it fails by a class that is tried twice", nil, nil,
+			[]step{failing(failure.ClassDisk)},
+			5, failure.ClassDisk, 2,
+			[]failure.Class{failure.ClassDisk, failure.ClassDisk},
+		},
 		{"it fails for good", nil, nil, []step{failing(failure.ClassSDK)}, 5, failure.ClassSDK, 1, []failure.Class{failure.ClassSDK}},
-		{"what comes before has failed", once(unasked), nil, []step{failing(failure.ClassNetwork)}, 2, failure.ClassNetwork, 2,
-			[]failure.Class{failure.ClassRegistry, failure.ClassNetwork, failure.ClassNetwork}},
-		{"what comes after fails", nil, failingBy(&failure.Error{Class: failure.ClassRegistry, Err: put}), []step{failing(failure.ClassNetwork), working}, 2,
-			failure.ClassRegistry, 3, []failure.Class{failure.ClassNetwork, failure.ClassRegistry, failure.ClassRegistry}},
-		{"nothing is left for the retries of what comes after", nil, failing(failure.ClassRegistry), []step{failing(failure.ClassNetwork), failing(failure.ClassNetwork), working}, 2,
-			failure.ClassRegistry, 3, []failure.Class{failure.ClassNetwork, failure.ClassNetwork, failure.ClassRegistry}},
+		{
+			"what comes before has failed", once(unasked), nil,
+			[]step{failing(failure.ClassNetwork)},
+			2, failure.ClassNetwork, 2,
+			[]failure.Class{failure.ClassRegistry, failure.ClassNetwork, failure.ClassNetwork},
+		},
+		{
+			"what comes after fails", nil, failingBy(&failure.Error{Class: failure.ClassRegistry, Err: put}),
+			[]step{failing(failure.ClassNetwork), working},
+			2,
+			failure.ClassRegistry, 3,
+			[]failure.Class{failure.ClassNetwork, failure.ClassRegistry, failure.ClassRegistry},
+		},
+		{
+			"nothing is left for the retries of what comes after", nil, failing(failure.ClassRegistry),
+			[]step{failing(failure.ClassNetwork), failing(failure.ClassNetwork), working},
+			2,
+			failure.ClassRegistry, 3,
+			[]failure.Class{failure.ClassNetwork, failure.ClassNetwork, failure.ClassRegistry},
+		},
 		{"it was there", nil, nil, []step{found}, 2, "", 1, nil},
 		{"its own push had landed", nil, nil, []step{failing(failure.ClassNetwork), found}, 2, "", 2, []failure.Class{failure.ClassNetwork, ""}},
 	}

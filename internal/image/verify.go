@@ -125,7 +125,7 @@ func (m *Maker) countAgentLayers(ctx context.Context, native, base string) (int,
 	if err != nil {
 		return 0, fmt.Errorf("reading its base stage: %w", err)
 	}
-	delta, err := rebase.Diff(final.Image, from.Image, rebase.Taken{}) // it is put on no other base
+	delta, err := rebase.Diff(final.Image, from.Image, rebase.Uses{}) // it is put on no other base
 	return len(delta.Layers), err
 }
 

@@ -11,13 +11,13 @@ import (
 	"strings"
 )
 
-// ofBuild are the config's fields that tell of the build and not of the image. DiffIDs are the layers' to compare.
-func ofBuild(field string) bool {
+// isBuildField reports whether a field of the config describes the build, not the image. The DiffIDs in rootfs are compared
+// with the layers.
+func isBuildField(field string) bool {
 	return field == "created" || field == "history" || field == "rootfs" || strings.HasPrefix(field, "moby.buildkit.")
 }
 
-// compareConfigs gives the differences of two configs, field by field and by their raw JSON: a typed config would hide
-// the fields that it does not know.
+// compareConfigs compares the raw JSON of two configs field by field. A typed config would hide unknown fields.
 func compareConfigs(wanted, given []byte) ([]Difference, error) {
 	w, err := decode(wanted)
 	if err != nil {
@@ -28,7 +28,7 @@ func compareConfigs(wanted, given []byte) ([]Difference, error) {
 		return nil, err
 	}
 	for _, fields := range []map[string]any{w, g} {
-		maps.DeleteFunc(fields, func(field string, _ any) bool { return ofBuild(field) })
+		maps.DeleteFunc(fields, func(field string, _ any) bool { return isBuildField(field) })
 	}
 	return compareFields("config", w, g), nil
 }
@@ -41,8 +41,8 @@ func decode(config []byte) (map[string]any, error) {
 	return fields, err
 }
 
-// compareFields goes into objects. A field that is null is one that is not there. The runtime's settings lie in the
-// field "config", which the names leave out.
+// compareFields compares objects recursively. null is equal to an absent field. Names omit the member "config", which holds
+// the runtime settings.
 func compareFields(at string, wanted, given map[string]any) []Difference {
 	var found []Difference
 	keys := slices.AppendSeq(slices.Collect(maps.Keys(wanted)), maps.Keys(given))
@@ -56,7 +56,7 @@ func compareFields(at string, wanted, given map[string]any) []Difference {
 		givenFields, givenOK := g.(map[string]any)
 		var inside []Difference
 		switch {
-		case text(w) == text(g):
+		case toJSON(w) == toJSON(g):
 			continue
 		case key == "Env":
 			inside = compareEnv(name, w, g)
@@ -64,14 +64,14 @@ func compareFields(at string, wanted, given map[string]any) []Difference {
 			inside = compareFields(name, wantedFields, givenFields)
 		}
 		if inside == nil {
-			inside = []Difference{{name, shown(key, w), shown(key, g)}}
+			inside = []Difference{{name, printable(key, w), printable(key, g)}}
 		}
 		found = append(found, inside...)
 	}
 	return found
 }
 
-// compareEnv names the variables that differ. When none does the order does, or how often one is there.
+// compareEnv returns the variables that differ. If none differs, it returns the order, which then differs.
 func compareEnv(name string, wanted, given any) []Difference {
 	w, g := variables(wanted), variables(given)
 	keys := slices.AppendSeq(slices.Collect(maps.Keys(w)), maps.Keys(g))
@@ -79,16 +79,16 @@ func compareEnv(name string, wanted, given any) []Difference {
 	var found []Difference
 	for _, key := range slices.Compact(keys) {
 		if w[key] != g[key] {
-			found = append(found, Difference{name + " " + key, shownVariable(key, w), shownVariable(key, g)})
+			found = append(found, Difference{name + " " + key, printableVariable(key, w), printableVariable(key, g)})
 		}
 	}
 	if found == nil {
-		found = append(found, Difference{name + " order", order(wanted), order(given)})
+		found = append(found, Difference{name + " order", variableOrder(wanted), variableOrder(given)})
 	}
 	return found
 }
 
-// variables gives the last value of each variable, which is the one that counts.
+// variables returns the last value of each variable. That is the one that counts.
 func variables(env any) map[string]string {
 	values := map[string]string{}
 	list, _ := env.([]any)
@@ -102,39 +102,41 @@ func variables(env any) map[string]string {
 	return values
 }
 
-func shownVariable(key string, values map[string]string) string {
+func printableVariable(key string, values map[string]string) string {
 	value, ok := values[key]
 	if !ok {
 		return missing
 	}
-	return shown(key, strings.TrimPrefix(value, "="))
+	return printable(key, strings.TrimPrefix(value, "="))
 }
 
-func order(env any) string {
+func variableOrder(env any) string {
 	var keys []string
 	list, _ := env.([]any)
 	for _, entry := range list {
 		key, _, _ := strings.Cut(fmt.Sprint(entry), "=")
 		keys = append(keys, key)
 	}
-	return short(strings.Join(keys, " "))
+	return abbreviate(strings.Join(keys, " "))
 }
 
 // secretName is of names of what must not reach a log, and secretInside of values that hold such a thing: an address with
 // a password, an argument.
 var (
+	// secretName matches the names of values that must not reach a log. secretInside matches values that contain a secret: an
+	// address with a password, or an argument.
 	secretName   = regexp.MustCompile(`(?i)token|secret|passw|passphrase|credential|auth($|_|orization)|(api|access|private)_?key`)
 	secretInside = regexp.MustCompile(`(?i)://[^/\s@]*:[^/\s@]*@|(token|secret|passw(or)?d|credentials?|api_?key)["']?[=:, ]`)
 )
 
-// shown gives a value as it may be printed.
-func shown(key string, value any) string {
+// printable returns a value in the form for people: shortened, and without secrets.
+func printable(key string, value any) string {
 	if value == nil {
 		return missing
 	}
 	all, ok := value.(string)
 	if !ok {
-		all = text(value)
+		all = toJSON(value)
 	}
 	if secretName.MatchString(key) || secretInside.MatchString(all) {
 		return "a value of " + strconv.Itoa(len(all)) + " bytes that is not shown"
@@ -142,11 +144,11 @@ func shown(key string, value any) string {
 	if all == "" {
 		return `""`
 	}
-	return short(all)
+	return abbreviate(all)
 }
 
-// text is a value as JSON, with the fields of objects sorted.
-func text(value any) string {
+// toJSON returns a value as JSON with sorted fields.
+func toJSON(value any) string {
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false)

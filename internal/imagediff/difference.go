@@ -7,26 +7,26 @@ import (
 	"unicode/utf8"
 )
 
-// Difference is one thing in which two images differ.
+// Difference is one difference between two images.
 type Difference struct {
 	// What names it: "agent layer 1", "config Env PATH", "/agent-server/uv.lock".
 	What string
-	// Want and Got describe it in each image. They are for people, shortened, and hold no value whose name says that
-	// it is secret.
+	// Want and Got describe it in each image, for people. They are shortened, and omit values whose name says that they are
+	// secret.
 	Want, Got string
 }
 
 func (d Difference) String() string { return fmt.Sprintf("%s: want %s, got %s", d.What, d.Want, d.Got) }
 
-// missing describes what one of the images does not have.
+// missing describes something that one of the images lacks.
 const missing = "none"
 
-// List gives the first most differences, a line each, and says how many more there are.
-func List(found []Difference, most int) string {
+// List returns the first limit differences, one per line, and the number of the others.
+func List(found []Difference, limit int) string {
 	var b strings.Builder
 	for i, d := range found {
-		if i == most {
-			fmt.Fprintf(&b, "and %d more\n", len(found)-most)
+		if i == limit {
+			fmt.Fprintf(&b, "and %d more\n", len(found)-limit)
 			break
 		}
 		fmt.Fprintln(&b, d)
@@ -34,13 +34,13 @@ func List(found []Difference, most int) string {
 	return b.String()
 }
 
-// longest is how many bytes of a value are shown.
-const longest = 120
+// maxShown is how many bytes of a value are shown.
+const maxShown = 120
 
-// short cuts a value at a length that fits a line, and quotes what could break one.
-func short(value string) string {
-	if len(value) > longest {
-		value = strings.ToValidUTF8(value[:longest], "") + fmt.Sprintf("... (%d bytes)", len(value))
+// abbreviate shortens a value so that it fits in a line, and quotes it if it has unprintable characters.
+func abbreviate(value string) string {
+	if len(value) > maxShown {
+		value = strings.ToValidUTF8(value[:maxShown], "") + fmt.Sprintf("... (%d bytes)", len(value))
 	}
 	if !utf8.ValidString(value) || strings.ContainsFunc(value, func(r rune) bool { return !strconv.IsPrint(r) }) {
 		return strconv.Quote(value)

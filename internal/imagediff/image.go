@@ -8,7 +8,7 @@ import (
 	"fmt"
 )
 
-// image is what a comparison needs of a manifest and its config.
+// image is a parsed manifest and config.
 type image struct {
 	repository string
 	config     []byte
@@ -16,7 +16,7 @@ type image struct {
 	base       int // how many of the layers lie below the agent's
 }
 
-// layer is one layer as the manifest names it, with what the config states of its content.
+// layer is a layer in the manifest, with its DiffID from the config.
 type layer struct {
 	MediaType string `json:"mediaType"`
 	Digest    string `json:"digest"`
@@ -26,10 +26,10 @@ type layer struct {
 
 func (l layer) same(other layer) bool { return l.Digest == other.Digest }
 
-// agent gives the layers that are the agent's.
+// agent returns the agent layers.
 func (i *image) agent() []layer { return i.layers[i.base:] }
 
-func parse(in Image, base int) (*image, error) {
+func parseImage(in Image, base int) (*image, error) {
 	var manifest struct {
 		Config struct{ Digest string }
 		Layers []layer
@@ -38,11 +38,11 @@ func parse(in Image, base int) (*image, error) {
 		return nil, fmt.Errorf("manifest: %w", err)
 	}
 	if manifest.Config.Digest == "" {
-		return nil, errors.New("the manifest is not that of one image: it names no config")
+		return nil, errors.New("the manifest has no config, so it is not the manifest of one image")
 	}
 	sum := sha256.Sum256(in.Config)
 	if have := "sha256:" + hex.EncodeToString(sum[:]); have != manifest.Config.Digest {
-		return nil, fmt.Errorf("the manifest's config is %s, this one is %s", manifest.Config.Digest, have)
+		return nil, fmt.Errorf("the manifest names the config %s, but the config is %s", manifest.Config.Digest, have)
 	}
 	var config struct {
 		RootFS struct {
@@ -56,7 +56,7 @@ func parse(in Image, base int) (*image, error) {
 		return nil, fmt.Errorf("the config states %d DiffIDs for %d layers", len(config.RootFS.DiffIDs), len(manifest.Layers))
 	}
 	if base < 0 || base > len(manifest.Layers) {
-		return nil, fmt.Errorf("%d of its layers are to lie below the agent's, it has %d", base, len(manifest.Layers))
+		return nil, fmt.Errorf("%d layers below the agent layers, but the image has only %d", base, len(manifest.Layers))
 	}
 	for i := range manifest.Layers {
 		manifest.Layers[i].index, manifest.Layers[i].diffID = i, config.RootFS.DiffIDs[i]

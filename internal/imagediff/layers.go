@@ -8,7 +8,7 @@ import (
 	"strconv"
 )
 
-// agentLayers compares the layers above the base stage's: by digest, and where these differ by their files.
+// agentLayers compares the agent layers by digest and, if these differ, by their files.
 func (c *comparison) agentLayers(ctx context.Context) ([]Difference, error) {
 	wanted, given := c.images[want].agent(), c.images[got].agent()
 	found, same := c.compareDigests(wanted, given)
@@ -16,7 +16,7 @@ func (c *comparison) agentLayers(ctx context.Context) ([]Difference, error) {
 		return found, nil
 	}
 	t := newTree(true)
-	t.normal = normal(agentFiles)
+	t.normal = normalizers(agentFiles)
 	for side, layers := range [2][]layer{wanted, given} {
 		for _, l := range layers {
 			stated, err := c.apply(ctx, t, l, place{side, l.index})
@@ -30,8 +30,8 @@ func (c *comparison) agentLayers(ctx context.Context) ([]Difference, error) {
 	return append(found, files...), err
 }
 
-// compareDigests compares layers as the manifests name them. Digests that differ are a difference only where one
-// builder made both, and layers of equal digest must be stated to have equal content.
+// compareDigests compares the layers in the manifests. Different digests are a difference only if one builder made both
+// images. Layers with equal digests must also have equal DiffIDs.
 func (c *comparison) compareDigests(wanted, given []layer) (found []Difference, same bool) {
 	same = len(wanted) == len(given)
 	if !same && c.options.SameBuilder {
@@ -53,12 +53,12 @@ func (c *comparison) compareDigests(wanted, given []layer) (found []Difference, 
 	return found, same
 }
 
-// agentTrees gives the differences of two trees of agent layers.
+// agentTrees returns the differences of two trees of agent layers.
 func (c *comparison) agentTrees(ctx context.Context, t *tree) ([]Difference, error) {
 	var found []Difference
 	compiled := map[string]int{} // .pyc files of other bytes, and where in found they stand
-	t.differences(nil, func(p pathDiff, links names) {
-		if e := find(agentFiles, p.path); e != nil && p.content() {
+	t.differences(nil, func(p pathDiff, links hardlinks) {
+		if e := findExpected(agentFiles, p.path); e != nil && p.content() {
 			switch {
 			case e.normal == nil:
 				return
@@ -71,7 +71,7 @@ func (c *comparison) agentTrees(ctx context.Context, t *tree) ([]Difference, err
 	if len(compiled) == 0 {
 		return found, nil
 	}
-	equal, err := c.sameCode(ctx, t, compiled)
+	equal, err := c.equalPyc(ctx, t, compiled)
 	if err != nil {
 		return nil, err
 	}
@@ -84,23 +84,23 @@ func (c *comparison) agentTrees(ctx context.Context, t *tree) ([]Difference, err
 	return left, nil
 }
 
-// wholeTrees compares all files but those that both images have from agent layers, which are compared by themselves.
+// wholeTrees compares all files except those that come from the agent layers in both images. agentLayers compares those.
 func (c *comparison) wholeTrees(ctx context.Context) ([]Difference, error) {
 	t := newTree(false)
-	t.normal = normal(builtFiles)
+	t.normal = normalizers(builtFiles)
 	var found []Difference
-	for _, step := range steps(c.images[want].layers, c.images[got].layers) {
-		stated, err := c.apply(ctx, t, step.layer, step.in...)
+	for _, layerStep := range mergeLayers(c.images[want].layers, c.images[got].layers) {
+		stated, err := c.apply(ctx, t, layerStep.layer, layerStep.in...)
 		if err != nil {
 			return nil, err
 		}
 		found = append(found, stated...)
 	}
-	agents := func(s [2]state) bool {
+	agents := func(s [2]pathEntry) bool {
 		return int(s[want].layer) >= c.options.BaseLayers[want] && int(s[got].layer) >= c.options.BaseLayers[got]
 	}
-	t.differences(agents, func(p pathDiff, links names) {
-		if e := find(builtFiles, p.path); e != nil && e.normal == nil && p.content() {
+	t.differences(agents, func(p pathDiff, links hardlinks) {
+		if e := findExpected(builtFiles, p.path); e != nil && e.normal == nil && p.content() {
 			return
 		}
 		found = append(found, p.describe(links))
@@ -108,35 +108,35 @@ func (c *comparison) wholeTrees(ctx context.Context) ([]Difference, error) {
 	return found, nil
 }
 
-// step is one layer to read, and where it goes.
-type step struct {
+// layerStep is a layer to read, and its positions in the images.
+type layerStep struct {
 	layer layer
 	in    []place
 }
 
-// steps orders the layers of two images, each image's from the bottom up. Most of what both have is read once for both:
-// the base image's layers, the providers' payload and the agent's, whatever differs between them.
-func steps(wanted, given []layer) []step {
-	var all []step
+// mergeLayers orders the layers of two images. Each image's layers keep their order. A layer of both images is read only once
+// if the orders allow that, which is the case for most: those of the base image, of the providers and of the agent.
+func mergeLayers(wanted, given []layer) []layerStep {
+	var all []layerStep
 	for w, g := 0, 0; w < len(wanted) || g < len(given); {
 		switch {
 		case w < len(wanted) && g < len(given) && wanted[w].Digest == given[g].Digest:
-			all = append(all, step{wanted[w], []place{{want, w}, {got, g}}})
+			all = append(all, layerStep{wanted[w], []place{{want, w}, {got, g}}})
 			w++
 			g++
 		case w < len(wanted) && !slices.ContainsFunc(given[g:], wanted[w].same):
-			all = append(all, step{wanted[w], []place{{want, w}}})
+			all = append(all, layerStep{wanted[w], []place{{want, w}}})
 			w++
 		case g < len(given):
-			all = append(all, step{given[g], []place{{got, g}}})
+			all = append(all, layerStep{given[g], []place{{got, g}}})
 			g++
 		}
 	}
 	return all
 }
 
-// apply reads a layer into a tree. What it reads has to have the DiffID that the config states, or the engine refuses
-// the image: a difference of the content from its own config.
+// apply reads a layer into a tree. A DiffID in the config that does not match the layer is a difference: the engine rejects
+// such an image.
 func (c *comparison) apply(ctx context.Context, t *tree, l layer, in ...place) ([]Difference, error) {
 	diffID, err := c.entries(ctx, c.images[in[0].side].repository, l, func(header *tar.Header, content io.Reader) error {
 		return t.add(header, content, in)

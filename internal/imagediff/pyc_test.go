@@ -32,22 +32,38 @@ func TestCompiledFilesOfAgentLayers(t *testing.T) {
 		found                []string
 		withoutPyc, withTree bool
 	}{
-		{name: "one of the same code, one not, one of another time", want: [][]entry{want}, got: [][]entry{got},
-			asked: 2, opened: 4, found: []string{"/b.pyc"}},
-		{name: "nothing compares code", want: [][]entry{want}, got: [][]entry{got}, opened: 2,
-			found: []string{"/a.pyc", "/b.pyc"}, withoutPyc: true},
-		{name: "the upper of two layers counts", want: [][]entry{{compiled("a", 1, "zero")}, want[:1]}, got: [][]entry{got[:1]},
-			asked: 1, opened: 6},
-		{name: "the mode differs too", want: [][]entry{want[:1]}, got: [][]entry{{got[0].mode(0o600)}}, opened: 2,
-			found: []string{"/a.pyc"}},
-		{name: "more than is held at once", want: [][]entry{{compiled("a", 1, big), compiled("b", 1, big)}},
-			got: [][]entry{{compiled("a", 1, strings.ToUpper(big)), compiled("b", 1, "X"+big[1:])}}, asked: 2, opened: 6},
-		{name: "more than is ever held", want: [][]entry{{compiled("a", 1, big+big), want[1]}},
-			got: [][]entry{{compiled("a", 1, "X"+big+big[1:]), compiled("b", 1, "Code")}}, asked: 1, opened: 4, found: []string{"/a.pyc"}},
-		{name: "nothing that could be held", want: [][]entry{{compiled("a", 1, big+big)}},
-			got: [][]entry{{compiled("a", 1, "X"+big+big[1:])}}, opened: 2, found: []string{"/a.pyc"}},
-		{name: "asked once with the whole tree too", want: [][]entry{want}, got: [][]entry{got}, asked: 2, opened: 6,
-			found: []string{"/b.pyc"}, withTree: true},
+		{
+			name: "one of the same code, one not, one of another time", want: [][]entry{want}, got: [][]entry{got},
+			asked: 2, opened: 4, found: []string{"/b.pyc"},
+		},
+		{
+			name: "nothing compares code", want: [][]entry{want}, got: [][]entry{got}, opened: 2,
+			found: []string{"/a.pyc", "/b.pyc"}, withoutPyc: true,
+		},
+		{
+			name: "the upper of two layers counts", want: [][]entry{{compiled("a", 1, "zero")}, want[:1]}, got: [][]entry{got[:1]},
+			asked: 1, opened: 6,
+		},
+		{
+			name: "the mode differs too", want: [][]entry{want[:1]}, got: [][]entry{{got[0].mode(0o600)}}, opened: 2,
+			found: []string{"/a.pyc"},
+		},
+		{
+			name: "more than is held at once", want: [][]entry{{compiled("a", 1, big), compiled("b", 1, big)}},
+			got: [][]entry{{compiled("a", 1, strings.ToUpper(big)), compiled("b", 1, "X"+big[1:])}}, asked: 2, opened: 6,
+		},
+		{
+			name: "more than is ever held", want: [][]entry{{compiled("a", 1, big+big), want[1]}},
+			got: [][]entry{{compiled("a", 1, "X"+big+big[1:]), compiled("b", 1, "Code")}}, asked: 1, opened: 4, found: []string{"/a.pyc"},
+		},
+		{
+			name: "nothing that could be held", want: [][]entry{{compiled("a", 1, big+big)}},
+			got: [][]entry{{compiled("a", 1, "X"+big+big[1:])}}, opened: 2, found: []string{"/a.pyc"},
+		},
+		{
+			name: "asked once with the whole tree too", want: [][]entry{want}, got: [][]entry{got}, asked: 2, opened: 6,
+			found: []string{"/b.pyc"}, withTree: true,
+		},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

@@ -14,34 +14,33 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// widest is the largest window of a zstd stream that is read, in bytes: what the zstd tool itself takes without being
-// asked to take more (its --long=27).
-const widest = 1 << 27
+// maxWindow is the largest window of a zstd stream in bytes. It is the default limit of the zstd tool (--long=27).
+const maxWindow = 1 << 27
 
-// visit takes one entry of a layer, whose content is there to read until it returns.
+// visit handles one entry of a layer. It can read the content until it returns.
 type visit func(header *tar.Header, content io.Reader) error
 
-// entries calls each for every entry of a layer's tar stream, in its order, and gives the DiffID of what it read. It
-// reads to the end, where the source verifies the digest: the decompressors do too, as another stream could follow.
+// entries calls each for every entry of a layer's tar stream, in order, and returns the DiffID. It reads the blob to its end,
+// where the source verifies the digest. The decompressors do the same, because another stream could follow.
 func (c *comparison) entries(ctx context.Context, repository string, l layer, each visit) (diffID string, err error) {
 	blob, err := c.source.OpenBlob(ctx, repository, l.Digest)
 	if err != nil {
 		return "", fmt.Errorf("opening layer %s: %w", l.Digest, err)
 	}
 	defer blob.Close()
-	plain, err := decompress(l.MediaType, blob)
+	tarStream, err := decompress(l.MediaType, blob)
 	if err != nil {
 		return "", fmt.Errorf("reading layer %s: %w", l.Digest, err)
 	}
-	defer plain.Close()
+	defer tarStream.Close()
 	sum := sha256.New()
-	if err := walk(io.TeeReader(plain, sum), each); err != nil {
+	if err := walk(io.TeeReader(tarStream, sum), each); err != nil {
 		return "", fmt.Errorf("reading layer %s: %w", l.Digest, err)
 	}
 	return "sha256:" + hex.EncodeToString(sum.Sum(nil)), nil
 }
 
-// walk reads a tar stream and what follows it.
+// walk reads a tar stream and everything after it.
 func walk(stream io.Reader, each visit) error {
 	for archive := tar.NewReader(stream); ; {
 		header, err := archive.Next()
@@ -61,14 +60,14 @@ func walk(stream io.Reader, each visit) error {
 	}
 }
 
-// decompress reads a layer of the media types of OCI and of Docker's schema 2.
+// decompress supports the media types of OCI and of Docker's schema 2.
 func decompress(mediaType string, blob io.Reader) (io.ReadCloser, error) {
 	switch {
 	case strings.HasSuffix(mediaType, "+gzip"), strings.HasSuffix(mediaType, ".gzip"):
 		return gzip.NewReader(blob)
 	case strings.HasSuffix(mediaType, "+zstd"), strings.HasSuffix(mediaType, ".zstd"):
 		decoder, err := zstd.NewReader(blob,
-			zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(widest))
+			zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
 		if err != nil {
 			return nil, err
 		}

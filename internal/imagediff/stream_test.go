@@ -16,8 +16,10 @@ var fixedTime = time.Unix(1_700_000_000, 0)
 
 func TestMediaTypes(t *testing.T) {
 	entries := []entry{regular("a", strings.Repeat("1", 100_000))}
-	for _, mediaType := range []string{gzipped, zstandar, plainTar, "application/vnd.docker.image.rootfs.diff.tar.gzip",
-		"application/vnd.oci.image.layer.v1.tar", "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"} {
+	for _, mediaType := range []string{
+		gzipped, zstandar, plainTar, "application/vnd.docker.image.rootfs.diff.tar.gzip",
+		"application/vnd.oci.image.layer.v1.tar", "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
+	} {
 		t.Run(mediaType, func(t *testing.T) {
 			b := store()
 			want := b.image(t, gzipped, "{}", entries, []entry{regular("c", "")})
@@ -90,10 +92,14 @@ func TestWhatCannotBeRead(t *testing.T) {
 		{"not what it says", b, replaced("tar+gzip", "tar+zstd"), 1, "reading layer sha256:"},
 		{"a blob that is not there", store(), fine, 1, "there is no such blob"},
 		{"a blob that ends early", cut, fine, 1, "unexpected EOF"},
-		{"an index", b, Image{Repository: "r/i", Manifest: []byte(`{"manifests":[]}`)}, 0,
-			"reading the given image in r/i: the manifest is not that of one image"},
-		{"another image's config", b, Image{Manifest: fine.Manifest, Config: []byte("{}")}, 0, "the manifest's config is sha256:"},
-		{"more base layers than there are", b, fine, 2, "2 of its layers are to lie below the agent's, it has 1"},
+		{
+			"an index", b,
+			Image{Repository: "r/i", Manifest: []byte(`{"manifests":[]}`)},
+			0,
+			"reading the given image in r/i: the manifest has no config",
+		},
+		{"another image's config", b, Image{Manifest: fine.Manifest, Config: []byte("{}")}, 0, "the manifest names the config sha256:"},
+		{"more base layers than there are", b, fine, 2, "2 layers below the agent layers, but the image has only 1"},
 		{"fewer DiffIDs than layers", b, replaced(`"layers":[`, `"layers":[{},`), 0, "the config states 1 DiffIDs for 2 layers"},
 	}
 	want := b.image(t, plainTar, "{}")
@@ -125,8 +131,11 @@ func TestStatedContent(t *testing.T) {
 		found   []string
 	}{
 		{"as it is", stated(func([]string) {}), Options{Tree: true}, nil},
-		{"the base's", stated(func(ids []string) { ids[0] = "sha256:0" }), Options{Tree: true},
-			[]string{"config DiffID of given layer 1 against its content"}},
+		{
+			"the base's", stated(func(ids []string) { ids[0] = "sha256:0" }),
+			Options{Tree: true},
+			[]string{"config DiffID of given layer 1 against its content"},
+		},
 		{"the agent's", stated(func(ids []string) { ids[1] = "sha256:0" }), Options{}, []string{"config DiffID of agent layer 1"}},
 	}
 	for _, c := range cases {

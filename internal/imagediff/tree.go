@@ -8,46 +8,46 @@ import (
 	"unique"
 )
 
-// The names that layers remove things by (OCI image-spec, layer.md, "Whiteouts").
+// File names that remove something from the layers below (OCI image-spec, layer.md, "Whiteouts").
 const (
 	whiteoutPrefix = ".wh."
 	whiteoutMeta   = ".wh..wh." // aufs' own records; one of them means something
 	opaqueMarker   = ".wh..wh..opq"
 )
 
-// tree is the file tree of two images at once. Most paths are in both and equal, and take memory once: 100,000 paths
-// take about 20 MB.
+// tree is the file tree of two images. Most paths are equal in both images, and take memory once: 100,000 paths take about
+// 20 MB.
 type tree struct {
 	root node
-	// lone says that the layers below are not at hand: removals are then kept as what they are.
-	lone  bool
-	links int32 // groups of hard links so far
-	// normal gives what has to be equal of the content of the file at a path; nil is all of it.
+	// partial reports that the layers below are not read, so that removals stay in the tree.
+	partial bool
+	links   int32 // groups of hard links so far
+	// normal returns the normalizer for a path. Nil means that all content must be equal.
 	normal func(path string) normalizer
 	buffer []byte
 }
 
-// node is one path in both images.
+// node is a path in both images.
 type node struct {
 	children map[string]*node
-	sides    [2]state
+	sides    [2]pathEntry
 }
 
-// state is what one image has at a path.
-type state struct {
+// pathEntry is what one image has at a path.
+type pathEntry struct {
 	file  *file // nil: nothing
 	links int32 // the group of hard links that it is of; 0: none
 	layer int32
 }
 
-func newTree(lone bool) *tree {
-	return &tree{lone: lone, buffer: make([]byte, 32<<10), root: node{sides: [2]state{{file: implied}, {file: implied}}}}
+func newTree(partial bool) *tree {
+	return &tree{partial: partial, buffer: make([]byte, 32<<10), root: node{sides: [2]pathEntry{{file: impliedDir}, {file: impliedDir}}}}
 }
 
-// place is a layer's place in one image. A layer that both images have is put into both at once.
+// place is the position of a layer in one image.
 type place struct{ side, layer int }
 
-// add puts one entry of a layer's tar stream into the images that have the layer.
+// add adds an entry of a layer's tar stream to the images that contain the layer.
 func (t *tree) add(header *tar.Header, content io.Reader, in []place) error {
 	name := path.Clean("/" + header.Name)
 	dir, base := path.Split(name)
@@ -63,17 +63,17 @@ func (t *tree) add(header *tar.Header, content io.Reader, in []place) error {
 	if t.normal != nil {
 		normal = t.normal(name)
 	}
-	f, err := read(header, content, normal, t.buffer)
+	f, err := readFile(header, content, normal, t.buffer)
 	if err != nil {
 		return err
 	}
 	for _, p := range in {
-		t.put(name, p, state{file: f})
+		t.put(name, p, pathEntry{file: f})
 	}
 	return nil
 }
 
-// remove does what a whiteout says. It is about layers below alone, wherever in its own layer it stands.
+// remove applies a whiteout. It only removes paths of layers below, wherever it is in its own layer.
 func (t *tree) remove(dir, base string, in []place) {
 	for _, p := range in {
 		switch removed := path.Join(dir, strings.TrimPrefix(base, whiteoutPrefix)); {
@@ -81,8 +81,8 @@ func (t *tree) remove(dir, base string, in []place) {
 			if n := t.find(dir, p.side); n != nil {
 				n.hideChildren(p)
 			}
-			if t.lone {
-				t.put(path.Join(dir, opaqueMarker), p, state{file: &file{meta: unique.Make(meta{kind: opaque})}})
+			if t.partial {
+				t.put(path.Join(dir, opaqueMarker), p, pathEntry{file: &file{meta: unique.Make(meta{kind: opaque})}})
 			}
 		case strings.HasPrefix(base, whiteoutMeta):
 		default:
@@ -90,19 +90,19 @@ func (t *tree) remove(dir, base string, in []place) {
 			if n != nil {
 				n.hide(p)
 			}
-			if t.lone && (n == nil || n.sides[p.side].file == nil) {
-				t.put(removed, p, state{file: &file{meta: unique.Make(meta{kind: whiteout})}})
+			if t.partial && (n == nil || n.sides[p.side].file == nil) {
+				t.put(removed, p, pathEntry{file: &file{meta: unique.Make(meta{kind: whiteout})}})
 			}
 		}
 	}
 }
 
-// link puts a hard link. One to something that the layers at hand do not have stays what it is.
+// link adds a hard link. It stays a danglingLink if no layer in the tree contains its target.
 func (t *tree) link(name, target string, in []place) {
 	for _, p := range in {
 		n := t.find(target, p.side)
 		if n == nil {
-			t.put(name, p, state{file: &file{meta: unique.Make(meta{kind: loose, link: target})}})
+			t.put(name, p, pathEntry{file: &file{meta: unique.Make(meta{kind: danglingLink, link: target})}})
 			continue
 		}
 		to := &n.sides[p.side]
@@ -110,13 +110,13 @@ func (t *tree) link(name, target string, in []place) {
 			t.links++
 			to.links = t.links
 		}
-		t.put(name, p, state{file: to.file, links: to.links})
+		t.put(name, p, pathEntry{file: to.file, links: to.links})
 	}
 }
 
-// put sets what an image has at a path. What is no directory loses what was below it; what is on the way and no
-// directory becomes one, as in an overlay.
-func (t *tree) put(name string, p place, s state) {
+// put sets what an image has at a path. A new file that is no directory removes everything below the path. A parent that is
+// no directory becomes one, as in an overlay file system.
+func (t *tree) put(name string, p place, s pathEntry) {
 	s.layer = int32(p.layer)
 	n := &t.root
 	for component := range strings.SplitSeq(strings.Trim(name, "/"), "/") {
@@ -124,7 +124,7 @@ func (t *tree) put(name string, p place, s state) {
 			break
 		}
 		if up := &n.sides[p.side]; up.file == nil || up.file.kind() != tar.TypeDir {
-			*up = state{file: implied, layer: s.layer}
+			*up = pathEntry{file: impliedDir, layer: s.layer}
 		}
 		n = n.child(component)
 	}
@@ -139,7 +139,7 @@ func (t *tree) put(name string, p place, s state) {
 	n.sides[p.side] = s
 }
 
-// find gives the node at a path, if that side has something there.
+// find returns the node at a path if the image has something there, or nil.
 func (t *tree) find(name string, side int) *node {
 	n := &t.root
 	for component := range strings.SplitSeq(strings.Trim(name, "/"), "/") {
@@ -160,32 +160,32 @@ func (n *node) child(name string) *node {
 			n.children = map[string]*node{}
 		}
 		c = &node{}
-		n.children[strings.Clone(name)] = c // not the whole path, which the name is a part of
+		n.children[strings.Clone(name)] = c // name is a substring that would keep the whole path in memory
 	}
 	return c
 }
 
-// clear takes a path and all below it out of one image.
+// clear removes a path and everything below it from one image.
 func (n *node) clear(side int) {
-	n.sides[side] = state{}
+	n.sides[side] = pathEntry{}
 	for _, c := range n.children {
 		c.clear(side)
 	}
 }
 
-// hide takes out of one image what lower layers have at a path.
+// hide removes what layers below have at a path from one image.
 func (n *node) hide(p place) {
 	left := n.hideChildren(p)
 	switch s := &n.sides[p.side]; {
 	case s.file == nil || s.layer >= int32(p.layer):
 	case left:
-		*s = state{file: implied, layer: int32(p.layer)}
+		*s = pathEntry{file: impliedDir, layer: int32(p.layer)}
 	default:
-		*s = state{}
+		*s = pathEntry{}
 	}
 }
 
-// hideChildren does that below a path, and says whether something is left there.
+// hideChildren hides everything below a path, and reports whether something remains there.
 func (n *node) hideChildren(p place) (left bool) {
 	for _, c := range n.children {
 		c.hide(p)

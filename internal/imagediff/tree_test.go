@@ -22,21 +22,41 @@ func TestTrees(t *testing.T) {
 	}{
 		{"the same in one layer and in two", [][]entry{lower}, [][]entry{flat[:3], flat[3:]}, nil},
 		{"what is not there at first", [][]entry{lower[:1]}, [][]entry{lower[:1], lower}, []string{"/a/b", "/a/x", "/a/y", "/l"}},
-		{"a whiteout of a file", [][]entry{{dir("a"), regular("a/y", "2"), symlink("l", "a"), dir("a/b"), regular("a/b/z", "3")}},
-			[][]entry{lower, {regular("a/.wh.x", "")}}, nil},
-		{"a whiteout of a folder", [][]entry{{dir("a"), regular("a/x", "1"), regular("a/y", "2"), symlink("l", "a")}},
-			[][]entry{lower, {regular("a/.wh.b", "")}}, nil},
+		{
+			"a whiteout of a file",
+			[][]entry{{dir("a"), regular("a/y", "2"), symlink("l", "a"), dir("a/b"), regular("a/b/z", "3")}},
+			[][]entry{lower, {regular("a/.wh.x", "")}},
+			nil,
+		},
+		{
+			"a whiteout of a folder",
+			[][]entry{{dir("a"), regular("a/x", "1"), regular("a/y", "2"), symlink("l", "a")}},
+			[][]entry{lower, {regular("a/.wh.b", "")}},
+			nil,
+		},
 		{"a whiteout that is missing", [][]entry{lower, {regular("a/.wh.b", "")}}, [][]entry{lower}, []string{"/a/b"}},
 		{"a whiteout of what is not there", [][]entry{lower}, [][]entry{lower, {regular("a/.wh.none", ""), regular("none/.wh.x", "")}}, nil},
 		{"a whiteout says nothing of its own layer", [][]entry{lower}, [][]entry{lower, {regular("a/x", "1"), regular("a/.wh.x", "")}}, nil},
 		{"one that comes first neither", [][]entry{lower}, [][]entry{lower, {regular("a/.wh.x", ""), regular("a/x", "1")}}, nil},
 		{"removed and made again", [][]entry{lower}, [][]entry{lower, {regular(".wh.a", "")}, lower[:5]}, nil},
-		{"an opaque folder", [][]entry{{dir("a"), regular("a/new", ""), symlink("l", "a")}},
-			[][]entry{lower, {dir("a"), regular("a/new", ""), regular("a/.wh..wh..opq", "")}}, nil},
-		{"an opaque marker first", [][]entry{{dir("a"), regular("a/new", ""), symlink("l", "a")}},
-			[][]entry{lower, {dir("a"), regular("a/.wh..wh..opq", ""), regular("a/new", "")}}, nil},
-		{"an opaque marker that is missing", [][]entry{lower, {dir("a"), regular("a/.wh..wh..opq", "")}}, [][]entry{lower, {dir("a")}},
-			[]string{"/a/b", "/a/x", "/a/y"}},
+		{
+			"an opaque folder",
+			[][]entry{{dir("a"), regular("a/new", ""), symlink("l", "a")}},
+			[][]entry{lower, {dir("a"), regular("a/new", ""), regular("a/.wh..wh..opq", "")}},
+			nil,
+		},
+		{
+			"an opaque marker first",
+			[][]entry{{dir("a"), regular("a/new", ""), symlink("l", "a")}},
+			[][]entry{lower, {dir("a"), regular("a/.wh..wh..opq", ""), regular("a/new", "")}},
+			nil,
+		},
+		{
+			"an opaque marker that is missing",
+			[][]entry{lower, {dir("a"), regular("a/.wh..wh..opq", "")}},
+			[][]entry{lower, {dir("a")}},
+			[]string{"/a/b", "/a/x", "/a/y"},
+		},
 		{"aufs' own records", [][]entry{lower}, [][]entry{lower, {dir(".wh..wh.plnk"), regular(".wh..wh.aufs", "")}}, nil},
 		{"a folder that becomes a file", [][]entry{lower}, [][]entry{lower, {regular("a/b", "3")}}, []string{"/a/b"}},
 		{"and a folder again is empty", [][]entry{lower}, [][]entry{lower, {regular("a/b", "3")}, {dir("a/b")}}, []string{"/a/b/z"}},
@@ -47,9 +67,12 @@ func TestTrees(t *testing.T) {
 		{"the root's mode", [][]entry{lower}, [][]entry{lower, {dir("./").mode(0o700)}}, []string{"/"}},
 		{"a name that climbs", [][]entry{lower}, [][]entry{lower, {regular("../../a/x", "2")}}, []string{"/a/x"}},
 		{"a header for all of the archive", [][]entry{lower}, [][]entry{append([]entry{{header: tar.Header{
-			Typeflag: tar.TypeXGlobalHeader, PAXRecords: map[string]string{"comment": "1"}}}}, lower...)}, nil},
-		{"times and names of users", [][]entry{lower}, [][]entry{append([]entry{dir("a"), {name: "a/x", content: "1",
-			header: tar.Header{ModTime: fixedTime, Uname: "root", Gname: "root"}}}, lower[2:]...)}, nil},
+			Typeflag: tar.TypeXGlobalHeader, PAXRecords: map[string]string{"comment": "1"},
+		}}}, lower...)}, nil},
+		{"times and names of users", [][]entry{lower}, [][]entry{append([]entry{dir("a"), {
+			name: "a/x", content: "1",
+			header: tar.Header{ModTime: fixedTime, Uname: "root", Gname: "root"},
+		}}, lower[2:]...)}, nil},
 		{"a hard link packed the other way round", [][]entry{{regular("p", "1"), link("q", "p")}}, [][]entry{{regular("q", "1"), link("p", "/q")}}, nil},
 		{"a hard link against a copy", [][]entry{{regular("p", "1"), link("q", "p")}}, [][]entry{{regular("p", "1"), regular("q", "1")}}, []string{"/p", "/q"}},
 		{"a hard link whose other name is gone", [][]entry{{regular("q", "1")}}, [][]entry{{regular("p", "1"), link("q", "p")}, {regular(".wh.p", "")}}, nil},
@@ -90,8 +113,12 @@ func TestAgentOverAnotherBase(t *testing.T) {
 		{"equal", []entry{dir("a")}, []entry{dir("a")}, nil},
 		{"another file below", []entry{dir("a")}, []entry{dir("a"), regular("a/x", "")}, []string{"/a/x"}},
 		{"what lies under the agent's file is hidden", []entry{regular("agent-server/main.py", "1")}, []entry{dir("agent-server")}, nil},
-		{"what lies beside it is not", []entry{dir("agent-server")}, []entry{dir("agent-server"), regular("agent-server/old.py", "1")},
-			[]string{"/agent-server/old.py"}},
+		{
+			"what lies beside it is not",
+			[]entry{dir("agent-server")},
+			[]entry{dir("agent-server"), regular("agent-server/old.py", "1")},
+			[]string{"/agent-server/old.py"},
+		},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -107,10 +134,14 @@ func TestAgentOverAnotherBase(t *testing.T) {
 
 func TestDescriptions(t *testing.T) {
 	b := store()
-	want := b.image(t, gzipped, "{}", []entry{dir("d"), regular("d/x", ""), regular("d/y", ""), regular("f", "1").mode(0o4755),
-		symlink("l", "a\nb"), regular("p", ""), link("q", "p")})
-	got := b.image(t, gzipped, "{}", []entry{regular("f", "22").owner(1, 2).xattr("user.a", "\x00"),
-		regular("l", "").of(tar.TypeChar, 1, 3), regular("p", ""), regular("q", "")})
+	want := b.image(t, gzipped, "{}", []entry{
+		dir("d"), regular("d/x", ""), regular("d/y", ""), regular("f", "1").mode(0o4755),
+		symlink("l", "a\nb"), regular("p", ""), link("q", "p"),
+	})
+	got := b.image(t, gzipped, "{}", []entry{
+		regular("f", "22").owner(1, 2).xattr("user.a", "\x00"),
+		regular("l", "").of(tar.TypeChar, 1, 3), regular("p", ""), regular("q", ""),
+	})
 	lines := []string{
 		`/d: want directory, mode 0755, owner 0:0, with 2 paths below it, got none`,
 		`/f: want file of 1 bytes, content hash 6b86b273ff34, mode 4755, owner 0:0, ` +

@@ -9,23 +9,24 @@ import (
 	"strings"
 )
 
-// pathDiff is a path at which two images differ.
+// pathDiff is a path where two images differ.
 type pathDiff struct {
 	path  string
-	sides [2]state
-	// below says how many paths the side that has a directory has in it, where the other side has none.
+	sides [2]pathEntry
+	// below counts the paths in a directory that only one image has.
 	below int
 }
 
-// content says that both have a regular file there, alike but for its content.
+// content reports whether both have a regular file there that differs only in content.
 func (p pathDiff) content() bool {
 	w, g := p.sides[want].file, p.sides[got].file
 	return w != nil && g != nil && w.kind() == tar.TypeReg && w.meta == g.meta && *w != *g
 }
 
-// differences calls each for the paths at which the images differ, sorted. skip leaves a path out, but not those below.
-func (t *tree) differences(skip func([2]state) bool, each func(pathDiff, names)) {
-	links := t.linked()
+// differences calls each for every path where the images differ, sorted. If skip returns true, a path is omitted, but not the
+// paths below it.
+func (t *tree) differences(skip func([2]pathEntry) bool, each func(pathDiff, hardlinks)) {
+	links := t.hardlinkGroups()
 	t.root.walk("/", func(name string, n *node) bool {
 		p := pathDiff{path: name, sides: n.sides}
 		w, g := n.sides[want].file, n.sides[got].file
@@ -34,20 +35,20 @@ func (t *tree) differences(skip func([2]state) bool, each func(pathDiff, names))
 			return false
 		case skip != nil && skip(n.sides):
 			return true
-		case folder(w) != folder(g), w == nil, g == nil:
+		case isDir(w) != isDir(g), w == nil, g == nil:
 			p.below = max(n.count(want), n.count(got)) - 1
 			each(p, links)
 			return false
-		case *w != *g || links.of(want, n.sides[want]) != links.of(got, n.sides[got]):
+		case *w != *g || links.paths(want, n.sides[want]) != links.paths(got, n.sides[got]):
 			each(p, links)
 		}
 		return true
 	})
 }
 
-func folder(f *file) bool { return f != nil && f.kind() == tar.TypeDir }
+func isDir(f *file) bool { return f != nil && f.kind() == tar.TypeDir }
 
-// walk visits paths in the order of their names, and those below one when visit says so.
+// walk visits paths in sorted order. If visit returns false, it skips the paths below.
 func (n *node) walk(name string, visit func(string, *node) bool) {
 	if !visit(name, n) {
 		return
@@ -57,7 +58,7 @@ func (n *node) walk(name string, visit func(string, *node) bool) {
 	}
 }
 
-// count says how many paths one image has here and below.
+// count returns how many paths one image has here and below.
 func (n *node) count(side int) int {
 	if n.sides[side].file == nil {
 		return 0
@@ -69,12 +70,13 @@ func (n *node) count(side int) int {
 	return sum
 }
 
-// names gives the paths of each group of hard links, sorted.
-type names [2]map[int32][]string
+// hardlinks holds the sorted paths of each group of hard links.
+type hardlinks [2]map[int32][]string
 
-// linked collects the groups: which of the paths is the link and which is the file depends on their order in a layer.
-func (t *tree) linked() names {
-	found := names{{}, {}}
+// hardlinkGroups collects the groups. Which path of a group is the link and which is the file depends on their order in the
+// layer, so it is not compared.
+func (t *tree) hardlinkGroups() hardlinks {
+	found := hardlinks{{}, {}}
 	t.root.walk("/", func(name string, n *node) bool {
 		for side, s := range n.sides {
 			if s.links != 0 {
@@ -86,16 +88,16 @@ func (t *tree) linked() names {
 	return found
 }
 
-// of gives the paths of a file, where it has more than one.
-func (n names) of(side int, s state) string {
+// paths returns all paths of a file if it has more than one, or "".
+func (n hardlinks) paths(side int, s pathEntry) string {
 	if paths := n[side][s.links]; s.links != 0 && len(paths) > 1 {
 		return strings.Join(paths, ", ")
 	}
 	return ""
 }
 
-// describe makes a difference of a pathDiff.
-func (p pathDiff) describe(links names) Difference {
+// describe turns a pathDiff into a Difference.
+func (p pathDiff) describe(links hardlinks) Difference {
 	d := Difference{What: p.path}
 	for side, text := range [2]*string{&d.Want, &d.Got} {
 		s := p.sides[side]
@@ -104,10 +106,10 @@ func (p pathDiff) describe(links names) Difference {
 			continue
 		}
 		*text = s.file.String()
-		if paths := links.of(side, s); paths != "" {
-			*text += ", one file by the names " + short(paths)
+		if paths := links.paths(side, s); paths != "" {
+			*text += ", one file by the names " + abbreviate(paths)
 		}
-		if p.below > 0 && folder(s.file) {
+		if p.below > 0 && isDir(s.file) {
 			*text += fmt.Sprintf(", with %d paths below it", p.below)
 		}
 	}

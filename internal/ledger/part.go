@@ -60,8 +60,10 @@ func ReadParts(dirs []string) (parts []Part, unended []string, err error) {
 			return nil, nil, err
 		}
 		if len(seen) == before {
-			return nil, nil, &NotMergeable{fmt.Sprintf("there is no %s in %s or below it, or it was found already", SummaryFileName, dir),
-				"name each folder once; they are what runs of the shards have left in their build-dir"}
+			return nil, nil, &NotMergeable{
+				fmt.Sprintf("there is no %s in %s or below it, or it was found already", SummaryFileName, dir),
+				"name each folder once; they are what runs of the shards have left in their build-dir",
+			}
 		}
 	}
 	return parts, unended, nil

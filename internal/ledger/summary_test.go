@@ -83,8 +83,10 @@ func TestSummarize(t *testing.T) {
 		{"cut off: without a record", cutOff.NotStarted, 6},
 		{"sums have no binary dust", Summarize(Run{}, many).Totals.RemoteCheckSeconds, 51.96},
 		{"a failed sdist was a run of uv too", Summarize(Run{Sdist: Sdist{Error: "x"}}, nil).SdistBuilds, 1},
-		{"no list is null in JSON", Summarize(Run{}, nil).Run, Run{Options: map[string]string{}, Phases: []Phase{}, Warnings: []string{}, Pruned: []Pruning{}, MissingShards: []Text{}, RecordErrors: []string{},
-			Rebase: Rebase{References: []Reference{}, Verified: []Verified{}, Requests: map[string]int{}}}},
+		{"no list is null in JSON", Summarize(Run{}, nil).Run, Run{
+			Options: map[string]string{}, Phases: []Phase{}, Warnings: []string{}, Pruned: []Pruning{}, MissingShards: []Text{}, RecordErrors: []string{},
+			Rebase: Rebase{References: []Reference{}, Verified: []Verified{}, Requests: map[string]int{}},
+		}},
 		{"seconds have milliseconds", Summarize(Run{Phases: []Phase{{"x", 1.23456}}}, nil).Run.Phases[0].Seconds, 1.235},
 		{"nothing at all", Summarize(Run{}, nil).Total, 0},
 	}

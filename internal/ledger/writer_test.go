@@ -157,21 +157,31 @@ func TestOpenKeepsOlderRuns(t *testing.T) {
 		before, want map[string]string
 	}{
 		{"a new folder", nil, map[string]string{FileName: ""}},
-		{"named by the summary",
+		{
+			"named by the summary",
 			map[string]string{FileName: record, SummaryFileName: summary},
-			map[string]string{FileName: "", "manifest-20261120T095900Z.jsonl": record, "build-summary-20261120T095900Z.json": summary}},
-		{"named by the first record",
+			map[string]string{FileName: "", "manifest-20261120T095900Z.jsonl": record, "build-summary-20261120T095900Z.json": summary},
+		},
+		{
+			"named by the first record",
 			map[string]string{FileName: record},
-			map[string]string{FileName: "", "manifest-20261120T100000Z.jsonl": record}},
-		{"named by the file's age",
+			map[string]string{FileName: "", "manifest-20261120T100000Z.jsonl": record},
+		},
+		{
+			"named by the file's age",
 			map[string]string{FileName: "junk"},
-			map[string]string{FileName: "", "manifest-20261123T120000Z.jsonl": "junk"}},
-		{"no name is taken twice",
+			map[string]string{FileName: "", "manifest-20261123T120000Z.jsonl": "junk"},
+		},
+		{
+			"no name is taken twice",
 			map[string]string{FileName: record, "manifest-20261120T100000Z.jsonl": "first", "manifest-20261120T100000Z-2.jsonl": "second"},
-			map[string]string{FileName: "", "manifest-20261120T100000Z.jsonl": "first", "manifest-20261120T100000Z-2.jsonl": "second", "manifest-20261120T100000Z-3.jsonl": record}},
-		{"a summary alone",
+			map[string]string{FileName: "", "manifest-20261120T100000Z.jsonl": "first", "manifest-20261120T100000Z-2.jsonl": "second", "manifest-20261120T100000Z-3.jsonl": record},
+		},
+		{
+			"a summary alone",
 			map[string]string{SummaryFileName: summary},
-			map[string]string{FileName: "", "build-summary-20261120T095900Z.json": summary}},
+			map[string]string{FileName: "", "build-summary-20261120T095900Z.json": summary},
+		},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

@@ -18,13 +18,16 @@ func TestPresetBaseImages(t *testing.T) {
 		{"swebench-multimodal", "Automattic__wp-calypso-23915", nil, "docker.io/swebench/sweb.eval.x86_64.automattic_1776_wp-calypso-23915:latest"},
 		{"swebench-multilingual", "apache__druid-13704", nil, "docker.io/swebench/sweb.eval.x86_64.apache_1776_druid-13704:latest"},
 		{"swegym", "Project-MONAI__MONAI-1121", nil, "docker.io/xingyaoww/sweb.eval.x86_64.project-monai_s_monai-1121"},
-		{"swesmith", "oauthlib__oauthlib.1fd52536.combine_file__09vlzwgc", map[string]string{"image_name": " jyangballin/swesmith.x86_64.oauthlib_1776_oauthlib.1FD52536\n"},
-			"docker.io/jyangballin/swesmith.x86_64.oauthlib_1776_oauthlib.1fd52536"},
+		{
+			"swesmith", "oauthlib__oauthlib.1fd52536.combine_file__09vlzwgc",
+			map[string]string{"image_name": " jyangballin/swesmith.x86_64.oauthlib_1776_oauthlib.1FD52536\n"},
+			"docker.io/jyangballin/swesmith.x86_64.oauthlib_1776_oauthlib.1fd52536",
+		},
 		{"swesmith", "a__b.1.x__2", map[string]string{"image_name": "docker.io/o/n:t"}, "docker.io/o/n:t"},
 	}
 	for _, tc := range cases {
 		t.Run(tc.benchmark+" "+tc.id, func(t *testing.T) {
-			got, err := NewWithColumns(parsed(t, "benchmark="+tc.benchmark), []string{tc.id}, map[string]map[string]string{tc.id: tc.columns})
+			got, err := New(parsed(t, "benchmark="+tc.benchmark), []string{tc.id}, map[string]map[string]string{tc.id: tc.columns})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -40,7 +43,7 @@ func TestColumnsOfAUsersTemplate(t *testing.T) {
 		"b__b-1": {"tag": "two"}, "a__a-1": {"tag": "one"}, "c__c-1": {"tag": "one"}, "d__d-1": {},
 	}
 	template := "base-image-template=ghcr.io/o/n.{column:tag}:x"
-	got, err := NewWithColumns(parsed(t, template), []string{"c__c-1", "b__b-1", "a__a-1"}, columns)
+	got, err := New(parsed(t, template), []string{"c__c-1", "b__b-1", "a__a-1"}, columns)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,6 +51,6 @@ func TestColumnsOfAUsersTemplate(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("one image is made once (-want +got):\n%s", diff)
 	}
-	_, err = NewWithColumns(parsed(t, template), []string{"d__d-1"}, columns)
+	_, err = New(parsed(t, template), []string{"d__d-1"}, columns)
 	expect(t, err, []string{`base-image-template: column tag of "d__d-1" is empty; use a column that every instance has`})
 }

@@ -35,8 +35,11 @@ func TestNew(t *testing.T) {
 	}{
 		"the official rule, lower-cased": {
 			ids: []string{"Automattic__wp-calypso-1"},
-			want: []Target{{InstanceID: "Automattic__wp-calypso-1",
-				BaseImage: "docker.io/swebench/sweb.eval.x86_64.automattic_1776_wp-calypso-1:latest"}}},
+			want: []Target{{
+				InstanceID: "Automattic__wp-calypso-1",
+				BaseImage:  "docker.io/swebench/sweb.eval.x86_64.automattic_1776_wp-calypso-1:latest",
+			}},
+		},
 		"sorted by base image, not by id": {
 			inputs: []string{"base-image-template=hub:5000/{name}/{repo}"},
 			ids:    []string{"a__z-1", "z__a-1", "m__m-1"},
@@ -44,19 +47,22 @@ func TestNew(t *testing.T) {
 				{InstanceID: "z__a-1", BaseImage: "hub:5000/a-1/z"},
 				{InstanceID: "m__m-1", BaseImage: "hub:5000/m-1/m"},
 				{InstanceID: "a__z-1", BaseImage: "hub:5000/z-1/a"},
-			}},
+			},
+		},
 		"an id's upper case, where only the tag shows it": {
 			inputs: []string{"base-image-template=ghcr.io/o/x:{arch}-{instance_id}", "custom-tag-template={instance_id}"},
 			ids:    []string{"A__B-1"},
-			want:   []Target{{InstanceID: "A__B-1", BaseImage: "ghcr.io/o/x:x86_64-A__B-1"}}},
+			want:   []Target{{InstanceID: "A__B-1", BaseImage: "ghcr.io/o/x:x86_64-A__B-1"}},
+		},
 		"an id of another shape, whole": {
 			inputs: []string{"base-image-template=ghcr.io/o/{instance_id}:latest"},
 			ids:    []string{"no-underscores"},
-			want:   []Target{{InstanceID: "no-underscores", BaseImage: "ghcr.io/o/no-underscores:latest"}}},
+			want:   []Target{{InstanceID: "no-underscores", BaseImage: "ghcr.io/o/no-underscores:latest"}},
+		},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			got, err := New(parsed(t, tc.inputs...), tc.ids)
+			got, err := New(parsed(t, tc.inputs...), tc.ids, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -110,29 +116,44 @@ func TestNewMistakes(t *testing.T) {
 	}{
 		"no __": {ids: []string{"django-11333"}, want: []string{`base-image-template: "django-11333" has not exactly one __`}},
 		"two __": {ids: []string{"a__b__c-1", "a__b-1"}, want: []string{
-			`"a__b__c-1" has not exactly one __ between {repo} and {name}; use {instance_id} instead`}},
-		"a template is not lower-cased": {inputs: []string{"base-image-template=ghcr.io/o/{instance_id}:x"}, ids: []string{"A__b-1"},
-			want: []string{`"ghcr.io/o/A__b-1:x", for "A__b-1", is not an image's name; repositories have lower-case letters only`}},
+			`"a__b__c-1" has not exactly one __ between {repo} and {name}; use {instance_id} instead`,
+		}},
+		"a template is not lower-cased": {
+			inputs: []string{"base-image-template=ghcr.io/o/{instance_id}:x"}, ids: []string{"A__b-1"},
+			want: []string{`"ghcr.io/o/A__b-1:x", for "A__b-1", is not an image's name; repositories have lower-case letters only`},
+		},
 		"a digest": {ids: []string{"a__b@sha256:" + strings.Repeat("0", 64)}, want: []string{"is named by digest; name base images by tag"}},
-		"one base image for two": {inputs: []string{"base-image-template=ghcr.io/o/{repo}:latest"}, ids: []string{"a__b-1", "a__b-2", "c__d-1"},
-			want: []string{`a__b-1 and a__b-2 have the same base image "ghcr.io/o/a:latest"; include {instance_id}`}},
+		"one base image for two": {
+			inputs: []string{"base-image-template=ghcr.io/o/{repo}:latest"}, ids: []string{"a__b-1", "a__b-2", "c__d-1"},
+			want: []string{`a__b-1 and a__b-2 have the same base image "ghcr.io/o/a:latest"; include {instance_id}`},
+		},
 		"an id given twice": {ids: []string{"a__b-1", "a__b-1"}, want: []string{"a__b-1 and a__b-1 have the same base image"}},
-		"one tag for two": {inputs: []string{"custom-tag-template=eval"}, ids: []string{"a__b-1", "c__d-1"},
-			want: []string{`custom-tag-template: a__b-1 and c__d-1 get the same tag "eval"; include {instance_tag}`}},
-		"one tag for two, as the tag of the base image is cut": {inputs: []string{"base-image-template=ghcr.io/o/x:{instance_id}"},
-			ids: []string{"a__b-1", "c__d-1"}, want: []string{"get the same tag \"xxxxxxx-x\""}},
-		"a tag that the SDK would cut": {inputs: []string{"custom-tag-template={instance_id},latest"}, ids: []string{"a__b-1"},
-			want: []string{`"a__b-1,latest", for a__b-1, cannot be a part of a tag; use letters`}},
+		"one tag for two": {
+			inputs: []string{"custom-tag-template=eval"}, ids: []string{"a__b-1", "c__d-1"},
+			want: []string{`custom-tag-template: a__b-1 and c__d-1 get the same tag "eval"; include {instance_tag}`},
+		},
+		"one tag for two, as the tag of the base image is cut": {
+			inputs: []string{"base-image-template=ghcr.io/o/x:{instance_id}"},
+			ids:    []string{"a__b-1", "c__d-1"}, want: []string{"get the same tag \"xxxxxxx-x\""},
+		},
+		"a tag that the SDK would cut": {
+			inputs: []string{"custom-tag-template={instance_id},latest"}, ids: []string{"a__b-1"},
+			want: []string{`"a__b-1,latest", for a__b-1, cannot be a part of a tag; use letters`},
+		},
 		"a tag too long for every SDK": {ids: []string{"a__" + long}, want: []string{
-			"for a__" + long + ", makes a tag of at least 183 characters; registries take 128; shorten it by 55 characters"}},
-		"without the stage's name": {inputs: []string{"target=binary", "custom-tag-template={instance_id}"},
-			ids: []string{"a__" + long[:118]}, want: []string{"of at least 129 characters"}},
+			"for a__" + long + ", makes a tag of at least 183 characters; registries take 128; shorten it by 55 characters",
+		}},
+		"without the stage's name": {
+			inputs: []string{"target=binary", "custom-tag-template={instance_id}"},
+			ids:    []string{"a__" + long[:118]}, want: []string{"of at least 129 characters"},
+		},
 		"the first ten of very many": {inputs: []string{"base-image-template=ghcr.io/o/{instance_id}"}, ids: many, want: []string{
-			`"A__b-0"`, `"A__b-1"`, `"A__b-2"`, `"A__b-3"`, `"A__b-4"`, `"A__b-5"`, `"A__b-6"`, `"A__b-7"`, `"A__b-8"`, "490 more like these"}},
+			`"A__b-0"`, `"A__b-1"`, `"A__b-2"`, `"A__b-3"`, `"A__b-4"`, `"A__b-5"`, `"A__b-6"`, `"A__b-7"`, `"A__b-8"`, "490 more like these",
+		}},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			got, err := New(parsed(t, tc.inputs...), tc.ids)
+			got, err := New(parsed(t, tc.inputs...), tc.ids, nil)
 			if got != nil {
 				t.Errorf("planned %d targets all the same", len(got))
 			}
@@ -150,10 +171,10 @@ func TestLongestTagsThatFit(t *testing.T) {
 	for _, tc := range cases {
 		t.Run(tc.target, func(t *testing.T) {
 			cfg := parsed(t, "target="+tc.target, "custom-tag-template={instance_id}")
-			if _, err := New(cfg, []string{"a__" + strings.Repeat("b", tc.n-3)}); err != nil {
+			if _, err := New(cfg, []string{"a__" + strings.Repeat("b", tc.n-3)}, nil); err != nil {
 				t.Error(err)
 			}
-			if _, err := New(cfg, []string{"a__" + strings.Repeat("b", tc.n-2)}); err == nil {
+			if _, err := New(cfg, []string{"a__" + strings.Repeat("b", tc.n-2)}, nil); err == nil {
 				t.Errorf("a custom tag of %d characters was planned", tc.n+1)
 			}
 		})

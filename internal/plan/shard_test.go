@@ -17,7 +17,7 @@ func TestShard(t *testing.T) {
 			ids = append(ids, fmt.Sprintf("%s__%s-%d", repo, repo, 1000+i))
 		}
 	}
-	targets, err := New(parsed(t), ids)
+	targets, err := New(parsed(t), ids, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

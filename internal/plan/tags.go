@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -11,24 +12,24 @@ import (
 	"github.com/OpenHands/eval-images/internal/config"
 )
 
-// Values are what tags hold beside the instance.
+// Values are the parts of a tag that all instances share.
 type Values struct {
-	// SDKDockerfileSHA256 is the hex digest of the SDK's Dockerfile, openhands/agent_server/docker/Dockerfile. (The
-	// evaluation hashes its text, in which Python has made every line end LF; the SDK's file has no other.)
+	// SDKDockerfileSHA256 is the hex digest of the SDK's Dockerfile, openhands/agent_server/docker/Dockerfile. (The evaluation
+	// hashes its text with normalized line ends. The SDK's file has only LF.)
 	SDKDockerfileSHA256 string
 	// Options are the SDK options of this run.
 	Options []config.Option
 }
 
-// shortHash is how many digits of a hash a tag holds, as in OpenHands/benchmarks' dockerfile_content_hash.
+// shortHash is how many digits of a hash are in a tag, as in OpenHands/benchmarks' dockerfile_content_hash.
 const shortHash = 7
 
-// anyDockerfile stands in where only the length of the hash matters.
-func anyDockerfile(options []config.Option) Values {
+// placeholderValues are for checks in which only the length of the hash matters.
+func placeholderValues(options []config.Option) Values {
 	return Values{SDKDockerfileSHA256: strings.Repeat("x", sha256.Size*2), Options: options}
 }
 
-// OptionsSHA256 is the hex digest of the options as sorted lines of name=value: their order changes nothing in an image.
+// OptionsSHA256 is the hex digest of the sorted lines name=value. The order of options does not matter to an image.
 func OptionsSHA256(options []config.Option) string {
 	lines := make([]string, len(options))
 	for i, o := range options {
@@ -39,15 +40,15 @@ func OptionsSHA256(options []config.Option) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// WithTags gives the targets their custom tags.
+// WithTags returns the targets with their custom tags.
 func WithTags(targets []Target, template string, v Values) ([]Target, error) {
 	if raw, err := hex.DecodeString(v.SDKDockerfileSHA256); err != nil || len(raw) != sha256.Size {
 		return nil, fmt.Errorf("making tags: %q is not the sha256 of the SDK's Dockerfile", v.SDKDockerfileSHA256)
 	}
-	return fill(targets, template, v), nil
+	return withCustomTags(targets, template, v), nil
 }
 
-func fill(targets []Target, template string, v Values) []Target {
+func withCustomTags(targets []Target, template string, v Values) []Target {
 	values := map[string]string{
 		"sdk_dockerfile_sha7": v.SDKDockerfileSHA256[:shortHash],
 		"options_sha7":        OptionsSHA256(v.Options)[:shortHash],
@@ -60,39 +61,40 @@ func fill(targets []Target, template string, v Values) []Target {
 	return tagged
 }
 
-// tagLimit is the OCI distribution specification's for a tag, in characters.
+// tagLimit is the OCI distribution specification's limit for a tag, in characters.
 const tagLimit = 128
 
-const perInstance = "include {instance_tag} or {instance_id}"
+const includeInstance = "include {instance_tag} or {instance_id}"
 
 var (
-	// customTag is what may stand within a tag. The SDK cuts its custom_tags at commas, so that is no detail.
-	customTag = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
-	wholeTag  = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`)
+	// customTagForm is the form of the part of a tag. It has no comma, because the SDK splits its custom_tags at commas.
+	customTagForm = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
+	tagForm       = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`)
 )
 
-// customTags finds what cannot become a tag, before the SDK is asked for the tags it will make of it.
-func (m *mistakes) customTags(targets []Target, stage string) {
+// customTags reports custom tags that cannot become a part of a tag, before the SDK is called.
+func (e *inputErrors) customTags(targets []Target, stage string) {
 	owner := map[string]Target{}
 	for _, t := range targets {
 		tag := config.Quote(t.CustomTag)
-		if !customTag.MatchString(t.CustomTag) {
-			m.add(tagTemplate, "use letters, digits and _ . - only", "%s, for %s, cannot be a part of a tag", tag, t.InstanceID)
+		if !customTagForm.MatchString(t.CustomTag) {
+			e.add(tagTemplate, "use letters, digits and _ . - only", "%s, for %s, cannot be a part of a tag", tag, t.InstanceID)
 		}
 		if over := len(shortestTag(t.CustomTag, stage)) - tagLimit; over > 0 {
-			m.add(tagTemplate, fmt.Sprintf("shorten it by %d characters or more", over),
+			e.add(tagTemplate, fmt.Sprintf("shorten it by %d characters or more", over),
 				"%s, for %s, makes a tag of at least %d characters; registries take %d", tag, t.InstanceID, tagLimit+over, tagLimit)
 		}
-		// One base image for two is a mistake of its own; that they then have one tag as well is no other.
+		// Two targets with the same base image are a mistake that shareBaseImage reports.
 		if other, taken := owner[t.CustomTag]; taken && other.BaseImage != t.BaseImage {
-			m.add(tagTemplate, perInstance, "%s and %s get the same tag %s", other.InstanceID, t.InstanceID, tag)
+			e.add(tagTemplate, includeInstance, "%s and %s get the same tag %s", other.InstanceID, t.InstanceID, tag)
 		}
 		owner[t.CustomTag] = t
 	}
 }
 
-// shortestTag is the shortest that any SDK makes: the short SHA, the custom tag and, but for binary stages, the stage.
-// From 1.22.0 on there is one with the long SHA too, which only the SDK's own tags show: CheckTags.
+// shortestTag returns the shortest tag that any SDK makes from a custom tag: the short SHA, the custom tag and, except for
+// binary stages, the stage. SDKs from 1.22.0 on also make a tag with the long SHA. CheckTags checks that one when the SDK
+// has named it.
 func shortestTag(custom, stage string) string {
 	tag := strings.Repeat("0", shortHash) + "-" + custom
 	if !strings.HasPrefix(stage, "binary") {
@@ -101,25 +103,25 @@ func shortestTag(custom, stage string) string {
 	return tag
 }
 
-// CheckTags finds what a registry would refuse, or overwrite, among the tags that the SDK named. The error joins
-// *config.InputError.
+// CheckTags reports tags of the SDK that a registry would reject, or that two targets share. The error joins one
+// *config.InputError for each.
 func CheckTags(targets []Target) error {
-	var found mistakes
+	var found inputErrors
 	owner := map[string]string{}
 	for _, t := range targets {
 		if len(t.Tags) == 0 {
-			found.add(tagTemplate, perInstance, "the SDK names no tag for %s", t.InstanceID)
+			found.add(tagTemplate, includeInstance, "the SDK names no tag for %s", t.InstanceID)
 		}
 		for _, reference := range t.Tags {
 			tag := tagOf(reference)
 			if over := len(tag) - tagLimit; over > 0 {
 				found.add(tagTemplate, fmt.Sprintf("shorten it by %d characters or more: this SDK leaves %d for it", over, len(t.CustomTag)-over),
 					"%s, for %s, makes a tag of %d characters; registries take %d", config.Quote(t.CustomTag), t.InstanceID, len(tag), tagLimit)
-			} else if !wholeTag.MatchString(tag) {
+			} else if !tagForm.MatchString(tag) {
 				found.add(tagTemplate, "use letters, digits and _ . - only", "%s, for %s, is not a tag", config.Quote(reference), t.InstanceID)
 			}
 			if other, taken := owner[reference]; taken && other != t.InstanceID {
-				found.add(tagTemplate, perInstance, "%s and %s get the same tag %s", other, t.InstanceID, config.Quote(tag))
+				found.add(tagTemplate, includeInstance, "%s and %s get the same tag %s", other, t.InstanceID, config.Quote(tag))
 			}
 			owner[reference] = t.InstanceID
 		}
@@ -127,9 +129,41 @@ func CheckTags(targets []Target) error {
 	return found.joined()
 }
 
-// tagOf is a reference's tag; the colon before a registry's port is not one before a tag.
+// tagOf returns the tag of a reference. The colon before a registry's port starts no tag.
 func tagOf(reference string) string {
 	path := reference[strings.LastIndexByte(reference, '/')+1:]
 	_, tag, _ := strings.Cut(path, ":")
 	return tag
+}
+
+// evaluationStage is the only stage that evaluations use (DEFAULT_BUILD_TARGET in OpenHands/benchmarks).
+const evaluationStage = "source-minimal"
+
+// ImageTagPrefix returns the prefix with which an evaluation finds every target. The evaluation looks for the tag
+// <prefix>-<instance tag>-source-minimal, and reads the prefix from the benchmark's PrefixVariable. SDK options can change
+// the SDK's tags, so the prefix comes from the tags themselves: it is the shortest that all targets have. ok is false if no
+// prefix fits all targets.
+func ImageTagPrefix(targets []Target) (prefix string, ok bool) {
+	common := map[string]int{}
+	for _, t := range targets {
+		for p := range tagPrefixes(t) {
+			common[p]++
+		}
+	}
+	for p, n := range common {
+		if n == len(targets) && (!ok || cmp.Or(cmp.Compare(len(p), len(prefix)), cmp.Compare(p, prefix)) < 0) {
+			prefix, ok = p, true
+		}
+	}
+	return prefix, ok
+}
+
+func tagPrefixes(t Target) map[string]bool {
+	found := map[string]bool{}
+	for _, reference := range t.Tags {
+		if p, ends := strings.CutSuffix(tagOf(reference), "-"+InstanceTag(t.BaseImage)+"-"+evaluationStage); ends {
+			found[p] = true
+		}
+	}
+	return found
 }

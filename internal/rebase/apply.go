@@ -8,32 +8,31 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// Names of annotations that OCI's image-spec fixes (annotations.md).
+// OCI's names of annotations (image-spec, annotations.md).
 const (
 	baseName   = "org.opencontainers.image.base.name"
 	baseDigest = "org.opencontainers.image.base.digest"
 	createdAt  = "org.opencontainers.image.created"
 )
 
-// Apply makes the image that the change makes of base, whose name and manifest digest go into the annotations. The
-// variables in env get their values where base, or the change, has them: they name the SDK's commit, which is "unknown"
-// in an eval-base. One that neither has is left out, for older SDKs do not set all. It refuses (*Refusal) a base that the
-// references do not speak for.
+// Apply adds the delta to base. name and digest identify base in the annotations. env holds the values of variables that name
+// the SDK's commit, which is "unknown" in an eval-base. Apply sets such a variable only if base or the delta has it, because
+// older SDKs lack some. It returns a *Refusal if the references do not show what the image on this base would be.
 //
-// The result is OCI's, as BuildKit makes it, whatever base is, and the same bytes each time: its time is the
-// reference's.
+// The result is an OCI image, as BuildKit makes it, whatever the format of base. It is the same bytes each time, because its
+// creation time is the reference's.
 func (c Delta) Apply(base Image, name, digest string, env map[string]string) (Image, error) {
 	if len(c.Layers) == 0 {
-		return Image{}, refuse("nothing was learned that could be put upon it")
+		return Image{}, refuse("the references added no layers")
 	}
-	from, err := readBase(base)
+	from, err := parseBase(base)
 	if err != nil {
 		return Image{}, err
 	}
-	if err := c.checkTaken(from.settings, env); err != nil {
+	if err := c.checkUses(from.runtime, env); err != nil {
 		return Image{}, err
 	}
-	settings, err := c.configured(from.settings, env)
+	runtime, err := c.applyFields(from.runtime, env)
 	if err != nil {
 		return Image{}, err
 	}
@@ -43,7 +42,7 @@ func (c Delta) Apply(base Image, name, digest string, env map[string]string) (Im
 		diffIDs = append(diffIDs, quote(layer.DiffID))
 	}
 	config := from.config.
-		with("config", settings.raw()).
+		with("config", runtime.raw()).
 		with("rootfs", from.rootfs.with("diff_ids", rawList(diffIDs)).raw()).
 		with("history", rawList(slices.Concat(from.history, c.history)))
 	if c.created != nil {
@@ -54,28 +53,28 @@ func (c Delta) Apply(base Image, name, digest string, env map[string]string) (Im
 	return img, nil
 }
 
-// configured is the member config of an image made upon a base with these settings.
-func (c Delta) configured(base object, env map[string]string) (object, error) {
-	made := base
-	for _, s := range c.settings {
+// applyFields returns the runtime config of the new image.
+func (c Delta) applyFields(base object, env map[string]string) (object, error) {
+	result := base
+	for _, s := range c.fields {
 		if !s.changed() {
 			continue
 		}
 		var err error
-		if made, err = s.apply(made); err != nil {
+		if result, err = s.apply(result); err != nil {
 			return nil, err
 		}
 	}
 	if len(env) == 0 {
-		return made, nil
+		return result, nil
 	}
-	entries, err := parseList(made.get("Env"))
+	entries, err := parseList(result.get("Env"))
 	if err != nil {
-		return nil, refuse("the base's config.Env cannot be read: %v", err)
+		return nil, refuse("the base's config.Env cannot be parsed: %v", err)
 	}
 	for _, name := range slices.Sorted(maps.Keys(env)) {
 		holds := slices.ContainsFunc(entries, func(e json.RawMessage) bool { is, _ := variable(e); return is == name })
-		if !holds && find(c.settings, configField{field: "Env", key: name}).after != nil {
+		if !holds && findField(c.fields, configField{field: "Env", key: name}).after != nil {
 			return nil, refuse("the base's config.Env has no %s, which the references have: it is not of this SDK", name)
 		}
 		if holds {
@@ -83,12 +82,12 @@ func (c Delta) configured(base object, env map[string]string) (object, error) {
 		}
 	}
 	if len(entries) > 0 {
-		made = made.with("Env", rawList(entries))
+		result = result.with("Env", rawList(entries))
 	}
-	return made, nil
+	return result, nil
 }
 
-// apply sets or clears one configField.
+// apply sets or removes one field.
 func (s configField) apply(config object) (object, error) {
 	field := config.get(s.field)
 	if !isKeyed(s.field) {
@@ -97,7 +96,7 @@ func (s configField) apply(config object) (object, error) {
 	if s.field == "Env" {
 		entries, err := parseList(field)
 		if err != nil {
-			return nil, refuse("the base's config.Env cannot be read: %v", err)
+			return nil, refuse("the base's config.Env cannot be parsed: %v", err)
 		}
 		entries = setVariable(entries, s.key, s.after)
 		if len(entries) == 0 {
@@ -115,8 +114,8 @@ func (s configField) apply(config object) (object, error) {
 	return config.with(s.field, parts.raw()), nil
 }
 
-// manifest writes an image's manifest anew. What else the base's said is dropped, as BuildKit drops it: its annotations
-// and artifactType are about the base, and its subject would make this image one of that image's attachments.
+// manifest builds the image's manifest. Like BuildKit, it drops everything else in the base's manifest: annotations and
+// artifactType are about the base, and subject would attach this image to another one.
 func manifest(config []byte, layers []Layer, name, digest string) json.RawMessage {
 	size, _ := json.Marshal(len(config)) // numbers always encode
 	var descriptors []json.RawMessage

@@ -74,7 +74,7 @@ func TestApplyMediaTypes(t *testing.T) {
 			if strings.Contains(string(img.Manifest), "docker") || img.MediaType != string(types.OCIManifestSchema1) {
 				t.Errorf("it is not all OCI's: %s, %s", img.MediaType, img.Manifest)
 			}
-			made, err := read("made image", img)
+			made, err := parseImage("made image", img)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -95,18 +95,26 @@ func TestApplyVariables(t *testing.T) {
 		before, after string // where the change is learned
 		base, want    string
 	}{
-		"in their places": {`{"Env":["SHA=r","REF=r"]}`, `{"Env":["SHA=r","REF=r"]}`,
-			`{"Env":["P=1","REF=unknown","SHA=unknown","Q=2"]}`, `{"Env":["P=1","REF=a<b","SHA=1234","Q=2"]}`},
-		"only those that the SDK has": {`{"Env":["SHA=r"]}`, `{"Env":["SHA=r"]}`, `{"Env":["SHA=unknown"]}`,
-			`{"Env":["SHA=1234"]}`},
+		"in their places": {
+			`{"Env":["SHA=r","REF=r"]}`, `{"Env":["SHA=r","REF=r"]}`,
+			`{"Env":["P=1","REF=unknown","SHA=unknown","Q=2"]}`, `{"Env":["P=1","REF=a<b","SHA=1234","Q=2"]}`,
+		},
+		"only those that the SDK has": {
+			`{"Env":["SHA=r"]}`, `{"Env":["SHA=r"]}`, `{"Env":["SHA=unknown"]}`,
+			`{"Env":["SHA=1234"]}`,
+		},
 		"none":                     {`{}`, `{}`, `{}`, `{}`},
 		"one that the change adds": {`{}`, `{"Env":["SHA=r"]}`, `{"Env":["P=1"]}`, `{"Env":["P=1","SHA=1234"]}`},
-		"the first of two, as ENV does": {`{}`, `{"Env":["X=1"]}`, `{"Env":["X=0","SHA=u","X=2","SHA=v"]}`,
-			`{"Env":["X=1","SHA=1234","X=2","SHA=v"]}`},
+		"the first of two, as ENV does": {
+			`{}`, `{"Env":["X=1"]}`, `{"Env":["X=0","SHA=u","X=2","SHA=v"]}`,
+			`{"Env":["X=1","SHA=1234","X=2","SHA=v"]}`,
+		},
 		"another value of the base's": {`{}`, `{"Env":["X=1"]}`, `{"Env":["X=xx","P=1"]}`, `{"Env":["X=1","P=1"]}`},
 		"a name without a value":      {`{}`, `{"Env":["X=1"]}`, `{"Env":["X","SHA"]}`, `{"Env":["X=1","SHA=1234"]}`},
-		"a longer name": {`{}`, `{"Env":["X=1"]}`, `{"Env":["XX=0","SHAX=0"]}`,
-			`{"Env":["XX=0","SHAX=0","X=1"]}`},
+		"a longer name": {
+			`{}`, `{"Env":["X=1"]}`, `{"Env":["XX=0","SHAX=0"]}`,
+			`{"Env":["XX=0","SHAX=0","X=1"]}`,
+		},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -130,17 +138,28 @@ func TestApplyRefuses(t *testing.T) {
 		base   fixture
 		want   string
 	}{
-		"nothing learned": {Delta{}, fixture{layers: os}, "nothing was learned"},
-		"another architecture": {good, fixture{layers: os, platform: `"architecture":"arm64","os":"linux",`},
-			`the base's architecture is "arm64"`},
-		"ONBUILD": {good, fixture{layers: os, settings: `{"Env":["SHA=u"],"OnBuild":["RUN x"]}`},
-			"config.OnBuild"},
+		"nothing learned": {Delta{}, fixture{layers: os}, "the references added no layers"},
+		"another architecture": {
+			good,
+			fixture{layers: os, platform: `"architecture":"arm64","os":"linux",`},
+			`the base's architecture is "arm64"`,
+		},
+		"ONBUILD": {
+			good,
+			fixture{layers: os, settings: `{"Env":["SHA=u"],"OnBuild":["RUN x"]}`},
+			"config.OnBuild",
+		},
 		"a base of another SDK": {good, fixture{layers: os, settings: `{"Env":["P=1"]}`}, "config.Env has no SHA"},
-		"a foreign layer": {good, fixture{layers: os, docker: true,
-			layerType: "application/vnd.docker.image.rootfs.foreign.diff.tar"}, "foreign"},
-		"Env that is no list": {good, fixture{layers: os, settings: `{"Env":{}}`}, "config.Env cannot be read"},
-		"labels that are no object": {good, fixture{layers: os, settings: `{"Labels":[]}`},
-			"config.Labels is not a JSON object"},
+		"a foreign layer": {good, fixture{
+			layers: os, docker: true,
+			layerType: "application/vnd.docker.image.rootfs.foreign.diff.tar",
+		}, "foreign"},
+		"Env that is no list": {good, fixture{layers: os, settings: `{"Env":{}}`}, "config.Env cannot be parsed"},
+		"labels that are no object": {
+			good,
+			fixture{layers: os, settings: `{"Labels":[]}`},
+			"config.Labels is not a JSON object",
+		},
 		"fewer DiffIDs than layers":  {good, fixture{layers: os, tars: []string{}}, "rootfs.diff_ids"},
 		"a history that counts less": {good, fixture{layers: os, history: []string{}}, "history accounts for 0 layers of 1"},
 	}
@@ -152,7 +171,7 @@ func TestApplyRefuses(t *testing.T) {
 	}
 }
 
-// TestApplyVariablesOfTwo states a variable of which the references know unlike things.
+// TestApplyVariablesOfTwo sets a variable that only one of the references may show.
 func TestApplyVariablesOfTwo(t *testing.T) {
 	const with, without = `{"Env":["SHA=r"]}`, `{"Env":["P=1"]}`
 	base := fixture{layers: []string{"os"}}

@@ -5,22 +5,22 @@ import (
 	"strings"
 )
 
-// configField is one thing that a config says, in the base and in the image made upon it: a variable, a label, or a whole
-// field where it has no parts that instructions change one by one.
+// configField is one field of the runtime config, in the base and in the image on top of it: a variable, a label, or a whole
+// field if no instruction changes only a part of it.
 type configField struct {
-	// field is the config's, key the part's within it, or "".
+	// field is the name of the config's field. key is the name of the part, or "".
 	field, key string
-	// before and after are nil where it is absent. Those of a variable are the whole NAME=value.
+	// before and after are nil if the field is absent. For a variable they are the whole NAME=value.
 	before, after json.RawMessage
-	// stated says that it becomes after on any base, also where both were equal here.
-	stated bool
+	// always reports that the field becomes after on any base, even if before is equal.
+	always bool
 }
 
-func (s configField) changed() bool { return s.stated || !same(s.before, s.after) }
+func (s configField) changed() bool { return s.always || !equalJSON(s.before, s.after) }
 
 func (s configField) is(other configField) bool { return s.field == other.field && s.key == other.key }
 
-// name is how a reason names it.
+// name is the field's name in refusals.
 func (s configField) name() string {
 	if s.key == "" {
 		return "config." + s.field
@@ -28,8 +28,9 @@ func (s configField) name() string {
 	return "config." + s.field + "[" + s.key + "]"
 }
 
-// derived says that the value has the base's own in it, as that of PATH=/x:$PATH does. A constant may have it by chance.
-func (s configField) derived() bool {
+// embedsBase reports whether the value contains the base's value, like the value of PATH=/x:$PATH. A constant may contain it
+// by chance.
+func (s configField) embedsBase() bool {
 	if s.field != "Env" || s.before == nil || s.after == nil {
 		return false
 	}
@@ -38,10 +39,10 @@ func (s configField) derived() bool {
 	return old != "" && old != value && strings.Contains(value, old)
 }
 
-// diffConfig lists all that two configs say, changed or not, in the order of after.
+// diffConfig lists all fields of two configs, changed or not, in the order of after.
 func diffConfig(before, after object) ([]configField, error) {
 	var all []configField
-	for _, m := range union(after, before) {
+	for _, m := range unionKeys(after, before) {
 		old, value := before.get(m), after.get(m)
 		if !isKeyed(m) {
 			all = append(all, configField{field: m, before: nilIfEmpty(old), after: nilIfEmpty(value)})
@@ -55,14 +56,14 @@ func diffConfig(before, after object) ([]configField, error) {
 		if err != nil {
 			return nil, refuse("the final image's config.%s %v", m, err)
 		}
-		for _, key := range union(parts, oldParts) {
+		for _, key := range unionKeys(parts, oldParts) {
 			all = append(all, configField{field: m, key: key, before: oldParts.get(key), after: parts.get(key)})
 		}
 	}
 	return all, nil
 }
 
-func union(a, b object) []string {
+func unionKeys(a, b object) []string {
 	var names []string
 	for _, m := range a {
 		names = append(names, m.name)
@@ -75,8 +76,7 @@ func union(a, b object) []string {
 	return names
 }
 
-// isKeyed tells the fields of which an instruction changes one part, and keeps the base's others: ENV, LABEL, EXPOSE
-// and VOLUME.
+// isKeyed reports whether instructions change only a part of the field: ENV, LABEL, EXPOSE and VOLUME.
 func isKeyed(field string) bool {
 	return field == "Env" || field == "Labels" || field == "ExposedPorts" || field == "Volumes"
 }

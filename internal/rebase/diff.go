@@ -5,37 +5,37 @@ import (
 	"slices"
 )
 
-// Delta is what a final image has and its base has not. Its zero value makes no image.
+// Delta is what an image adds to its base: layers, history and config. The zero value makes no image.
 type Delta struct {
-	// Layers are the agent layers, bottom up.
+	// Layers are the agent layers from bottom to top.
 	Layers []Layer
 
-	history  []json.RawMessage
-	created  json.RawMessage
-	settings []configField
+	history []json.RawMessage
+	created json.RawMessage
+	fields  []configField
 
-	taken Taken
-	seen  []object // what was taken in of each reference's base
+	uses       Uses
+	baseValues []object // the values that the references' bases have for uses
 }
 
-// Diff finds what was put upon base to make final. Both must come from the same build, so that the one's layers are
-// the other's too. taken is what the instructions that made it take in of base. It refuses (*Refusal) what would not be the
-// same on another base.
-func Diff(final, base Image, taken Taken) (Delta, error) {
-	from, err := readBase(base)
+// Diff returns what the build of final added to base. Both must come from the same build, so that final contains base's
+// layers. uses is what the instructions of that build read from base. Diff returns a *Refusal if the build would add
+// something else to another base.
+func Diff(final, base Image, uses Uses) (Delta, error) {
+	from, err := parseBase(base)
 	if err != nil {
 		return Delta{}, err
 	}
-	to, err := read("final image", final)
+	to, err := parseImage("final image", final)
 	if err != nil {
 		return Delta{}, err
 	}
-	c := Delta{created: to.config.get("created"), taken: taken}
-	seen, err := taken.from(from.settings, nil)
+	c := Delta{created: to.config.get("created"), uses: uses}
+	baseValues, err := uses.values(from.runtime, nil)
 	if err != nil {
 		return Delta{}, err
 	}
-	c.seen = []object{seen}
+	c.baseValues = []object{baseValues}
 	if c.Layers, err = layersAbove(to.layers, from.layers); err != nil {
 		return Delta{}, err
 	}
@@ -45,19 +45,19 @@ func Diff(final, base Image, taken Taken) (Delta, error) {
 	if err := checkRest(to.config, from.config); err != nil {
 		return Delta{}, err
 	}
-	if c.settings, err = diffConfig(from.settings, to.settings); err != nil {
+	if c.fields, err = diffConfig(from.runtime, to.runtime); err != nil {
 		return Delta{}, err
 	}
-	// Such a change would hold on bases of this very value alone; another reference may teach more.
-	derived := func(s configField) bool { return s.derived() && slices.Contains(taken.Variables, s.key) }
-	if i := slices.IndexFunc(c.settings, derived); i >= 0 {
-		return Delta{}, refuse("the final image's %s embeds the value that the base has for it", c.settings[i].name())
+	// Such a value is right only on bases with this value.
+	embedded := func(s configField) bool { return s.embedsBase() && slices.Contains(uses.Variables, s.key) }
+	if i := slices.IndexFunc(c.fields, embedded); i >= 0 {
+		return Delta{}, refuse("the final image's %s embeds the value that the base has for it", c.fields[i].name())
 	}
-	c.settings = stateCmd(c.settings)
+	c.fields = alwaysSetCmd(c.fields)
 	return c, c.check(from, to)
 }
 
-// layersAbove gives what final has above base. It goes by position: a digest may stand at several.
+// layersAbove returns the layers of final above base. It compares by position, because digests may repeat.
 func layersAbove(final, base []Layer) ([]Layer, error) {
 	for i, layer := range base {
 		switch {
@@ -79,18 +79,18 @@ func layersAbove(final, base []Layer) ([]Layer, error) {
 	return own, nil
 }
 
-// historyAbove is layersAbove for the history. Times may differ: BuildKit gives those of the export to entries that
-// have no layer.
+// historyAbove returns the history of final above base. Times may differ: BuildKit gives entries without a layer the time of
+// the export.
 func historyAbove(final, base []json.RawMessage) ([]json.RawMessage, error) {
 	for i, entry := range base {
-		if i >= len(final) || !same(withoutCreated(final[i]), withoutCreated(entry)) {
+		if i >= len(final) || !equalJSON(withoutCreated(final[i]), withoutCreated(entry)) {
 			return nil, refuse("the final image's history[%d] is not the base's", i)
 		}
 	}
 	return final[len(base):], nil
 }
 
-// withoutCreated is an entry of a history without its time.
+// withoutCreated returns an entry of the history without its time.
 func withoutCreated(entry json.RawMessage) json.RawMessage {
 	o, err := parseObject(entry)
 	if err != nil {
@@ -99,45 +99,45 @@ func withoutCreated(entry json.RawMessage) json.RawMessage {
 	return o.with("created", nil).raw()
 }
 
-// checkRest refuses a change of the config outside of what images differ in. The platform was looked at before.
+// checkRest refuses other differences of the configs. The platform is checked already.
 func checkRest(final, base object) error {
 	known := []string{"created", "history", "rootfs", "config", "os", "architecture", "variant"}
-	for _, name := range union(final, base) {
-		if !slices.Contains(known, name) && !same(final.get(name), base.get(name)) {
+	for _, name := range unionKeys(final, base) {
+		if !slices.Contains(known, name) && !equalJSON(final.get(name), base.get(name)) {
 			return refuse("the final image's config has another %q than the base's", name)
 		}
 	}
 	return nil
 }
 
-// stateCmd makes Cmd part of a change of Entrypoint, whatever it was before: ENTRYPOINT clears a CMD that is inherited
-// (Dockerfile reference, "Understand how CMD and ENTRYPOINT interact"), which a base without one cannot show.
-func stateCmd(settings []configField) []configField {
+// alwaysSetCmd marks Cmd as always set if Entrypoint changes. ENTRYPOINT clears an inherited CMD (Dockerfile reference,
+// "Understand how CMD and ENTRYPOINT interact"). A base without a CMD does not show that.
+func alwaysSetCmd(fields []configField) []configField {
 	is := func(field string) func(configField) bool {
 		return func(s configField) bool { return s.field == field }
 	}
-	entry := slices.IndexFunc(settings, is("Entrypoint"))
-	if entry < 0 || !settings[entry].changed() {
-		return settings
+	entry := slices.IndexFunc(fields, is("Entrypoint"))
+	if entry < 0 || !fields[entry].changed() {
+		return fields
 	}
-	cmd := slices.IndexFunc(settings, is("Cmd"))
+	cmd := slices.IndexFunc(fields, is("Cmd"))
 	if cmd < 0 {
-		return append(settings, configField{field: "Cmd", stated: true})
+		return append(fields, configField{field: "Cmd", always: true})
 	}
-	settings[cmd].stated = true
-	return settings
+	fields[cmd].always = true
+	return fields
 }
 
-// check applies the change to the very base that it was learned on: what does not come out as the final image is
-// nothing that a change can express, such as another order of Env.
+// check applies the delta to its own base. If the result is not the final image, a delta cannot express the difference, for
+// example another order of Env.
 func (c Delta) check(base, final parsedImage) error {
-	made, err := c.configured(base.settings, nil)
+	made, err := c.applyFields(base.runtime, nil)
 	if err != nil {
 		return err
 	}
-	for _, field := range union(final.settings, made) {
-		if !same(nilIfEmpty(made.get(field)), nilIfEmpty(final.settings.get(field))) {
-			return refuse("the final image's config.%s does not follow from the base's by configField and clearing", field)
+	for _, field := range unionKeys(final.runtime, made) {
+		if !equalJSON(nilIfEmpty(made.get(field)), nilIfEmpty(final.runtime.get(field))) {
+			return refuse("the final image's config.%s cannot be made from the base's by setting and removing fields", field)
 		}
 	}
 	return nil

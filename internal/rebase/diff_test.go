@@ -38,23 +38,41 @@ func TestDiffRefuses(t *testing.T) {
 		pair [2]fixture
 		want string
 	}{
-		"a value that embeds the base's own": {[2]fixture{plainBase, env(plainBase.on(""), `"PATH=/x:/bin"`)},
-			"config.Env[PATH] embeds the value that the base has"},
-		"variables in another order": {[2]fixture{env(plainBase, `"A=1","B=2"`), env(plainBase.on(""), `"B=2","A=1"`)},
-			"config.Env does not follow"},
-		"a variable added before the base's": {[2]fixture{plainBase, env(plainBase.on(""), `"A=1","PATH=/bin"`)},
-			"config.Env does not follow"},
-		"a variable that stands twice": {both(func(f *fixture) { f.settings = `{"Env":["A=1","A=2"]}` }),
-			`config.Env has "A" twice`},
-		"Env that is no list": {both(func(f *fixture) { f.settings = `{"Env":"A=1"}` }),
-			"config.Env cannot be read"},
-		"another architecture": {both(func(f *fixture) { f.platform = `"architecture":"arm64","os":"linux",` }),
-			`architecture is "arm64"`},
-		"another architecture on top": {[2]fixture{plainBase,
-			final(func(f *fixture) { f.platform = `"architecture":"arm64","os":"linux",` })},
-			`the final image's architecture is "arm64"`},
-		"another system": {both(func(f *fixture) { f.platform = `"architecture":"amd64","os":"windows",` }),
-			`os is "windows"`},
+		"a value that embeds the base's own": {
+			[2]fixture{plainBase, env(plainBase.on(""), `"PATH=/x:/bin"`)},
+			"config.Env[PATH] embeds the value that the base has",
+		},
+		"variables in another order": {
+			[2]fixture{env(plainBase, `"A=1","B=2"`), env(plainBase.on(""), `"B=2","A=1"`)},
+			"config.Env cannot be made",
+		},
+		"a variable added before the base's": {
+			[2]fixture{plainBase, env(plainBase.on(""), `"A=1","PATH=/bin"`)},
+			"config.Env cannot be made",
+		},
+		"a variable that stands twice": {
+			both(func(f *fixture) { f.settings = `{"Env":["A=1","A=2"]}` }),
+			`config.Env has "A" twice`,
+		},
+		"Env that is no list": {
+			both(func(f *fixture) { f.settings = `{"Env":"A=1"}` }),
+			"config.Env cannot be parsed",
+		},
+		"another architecture": {
+			both(func(f *fixture) { f.platform = `"architecture":"arm64","os":"linux",` }),
+			`architecture is "arm64"`,
+		},
+		"another architecture on top": {
+			[2]fixture{
+				plainBase,
+				final(func(f *fixture) { f.platform = `"architecture":"arm64","os":"linux",` }),
+			},
+			`the final image's architecture is "arm64"`,
+		},
+		"another system": {
+			both(func(f *fixture) { f.platform = `"architecture":"amd64","os":"windows",` }),
+			`os is "windows"`,
+		},
 		"another variant": {both(func(f *fixture) { f.platform = amd64 + `"variant":"v3",` }), `variant is "v3"`},
 		"no platform":     {both(func(f *fixture) { f.platform = " " }), `os is ""`},
 		"ONBUILD":         {both(func(f *fixture) { f.settings = `{"OnBuild":["RUN x"]}` }), "config.OnBuild"},
@@ -67,36 +85,58 @@ func TestDiffRefuses(t *testing.T) {
 		"fewer layers than the base": {[2]fixture{plainBase, final(func(f *fixture) {
 			f.layers, f.history, f.above = f.layers[:1], f.history[:1], nil
 		})}, "fewer than the base's 2"},
-		"no layer of its own": {[2]fixture{plainBase, final(func(f *fixture) { f.layers, f.above = f.layers[:2], nil })},
-			"no layers above its base"},
-		"DiffIDs that do not count": {[2]fixture{plainBase, final(func(f *fixture) { f.tars = f.layers[:2] })},
-			"rootfs.diff_ids has 2 members for 3 layers"},
-		"a DiffID too many in the base": {both(func(f *fixture) { f.tars = []string{"os", "apt", "more"} }),
-			"rootfs.diff_ids has 3 members for 2 layers"},
-		"a layer that lies elsewhere": {[2]fixture{plainBase,
-			final(func(f *fixture) { f.layerMore = `,"urls":["https://x/y"]` })},
-			"layers[2] has urls"},
-		"a foreign layer": {both(func(f *fixture) { f.layerType = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip" }),
-			"which is foreign"},
-		"a restricted layer": {both(func(f *fixture) { f.layerType = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip" }),
-			"which is foreign"},
+		"no layer of its own": {
+			[2]fixture{plainBase, final(func(f *fixture) { f.layers, f.above = f.layers[:2], nil })},
+			"no layers above its base",
+		},
+		"DiffIDs that do not count": {
+			[2]fixture{plainBase, final(func(f *fixture) { f.tars = f.layers[:2] })},
+			"rootfs.diff_ids has 2 members for 3 layers",
+		},
+		"a DiffID too many in the base": {
+			both(func(f *fixture) { f.tars = []string{"os", "apt", "more"} }),
+			"rootfs.diff_ids has 3 members for 2 layers",
+		},
+		"a layer that lies elsewhere": {
+			[2]fixture{
+				plainBase,
+				final(func(f *fixture) { f.layerMore = `,"urls":["https://x/y"]` }),
+			},
+			"layers[2] has urls",
+		},
+		"a foreign layer": {
+			both(func(f *fixture) { f.layerType = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip" }),
+			"unsupported media type",
+		},
+		"a restricted layer": {
+			both(func(f *fixture) { f.layerType = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip" }),
+			"unsupported media type",
+		},
 		"another history of the base": {[2]fixture{plainBase, final(func(f *fixture) {
 			f.history = []string{f.history[0], `{"created_by":"RUN other"}`}
 		})}, "history[1] is not the base's"},
-		"a history without a layer": {both(func(f *fixture) { f.history = []string{`{"created_by":"one"}`} }),
-			"the base's history accounts for 1 layers of 2"},
-		"a member beside config": {[2]fixture{plainBase, final(func(f *fixture) { f.top = `"moby.buildkit.cache.v0":"x",` })},
-			`another "moby.buildkit.cache.v0"`},
-		"another author": {[2]fixture{plainBase, final(func(f *fixture) { f.top = `"author":"x",` })},
-			`another "author"`},
+		"a history without a layer": {
+			both(func(f *fixture) { f.history = []string{`{"created_by":"one"}`} }),
+			"the base's history accounts for 1 layers of 2",
+		},
+		"a member beside config": {
+			[2]fixture{plainBase, final(func(f *fixture) { f.top = `"moby.buildkit.cache.v0":"x",` })},
+			`another "moby.buildkit.cache.v0"`,
+		},
+		"another author": {
+			[2]fixture{plainBase, final(func(f *fixture) { f.top = `"author":"x",` })},
+			`another "author"`,
+		},
 		"a member spelt otherwise":       {both(func(f *fixture) { f.settings = `{"env":["A=1"]}` }), "config.env"},
 		"another member spelt otherwise": {both(func(f *fixture) { f.top = `"OS":"linux",` }), `"OS"`},
-		"a member that stands twice": {both(func(f *fixture) { f.settings = `{"User":"a","User":"b"}` }),
-			`member config has "User" twice`},
+		"a member that stands twice": {
+			both(func(f *fixture) { f.settings = `{"User":"a","User":"b"}` }),
+			`member config has "User" twice`,
+		},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			_, err := Diff(tc.pair[1].image(), tc.pair[0].image(), Taken{Variables: []string{"PATH"}})
+			_, err := Diff(tc.pair[1].image(), tc.pair[0].image(), Uses{Variables: []string{"PATH"}})
 			refusedFor(t, err, tc.want)
 		})
 	}
@@ -113,10 +153,14 @@ func TestReadRefuses(t *testing.T) {
 		img  Image
 		want string
 	}{
-		"an index": {Image{MediaType: "application/vnd.oci.image.index.v1+json", Manifest: []byte("{}")},
-			"no image manifest's"},
-		"schema 1": {Image{MediaType: "application/vnd.docker.distribution.manifest.v1+prettyjws",
-			Manifest: []byte("{}")}, "no image manifest's"},
+		"an index": {
+			Image{MediaType: "application/vnd.oci.image.index.v1+json", Manifest: []byte("{}")},
+			"no manifest of an image",
+		},
+		"schema 1": {Image{
+			MediaType: "application/vnd.docker.distribution.manifest.v1+prettyjws",
+			Manifest:  []byte("{}"),
+		}, "no manifest of an image"},
 		"a mixed manifest": {swap(`"application/vnd.oci.image.manifest.v1+json"`,
 			`"application/vnd.docker.distribution.manifest.v2+json"`), "but came as"},
 		"no JSON":             {swap("{", "<"), "manifest is not a JSON object"},
@@ -126,14 +170,16 @@ func TestReadRefuses(t *testing.T) {
 		"no image's config":   {swap("vnd.oci.image.config.v1", "vnd.cncf.helm.config.v1"), "helm"},
 		"no config":           {swap(`"config":`, `"gone":`), "no config"},
 		"a broken DiffID":     {reconfigured(good, tar("os"), "sha256:0"), "rootfs.diff_ids[0] is no digest"},
-		"history of words": {reconfigured(good, `{"created":"2026-10-01T00:00:00Z","created_by":"RUN <os>"}`, `"RUN"`),
-			"history[0] is not a JSON object"},
-		"a broken digest":    {swap(blob("os"), "sha256:0"), "layers[0] cannot be read"},
-		"an encrypted layer": {swap("tar+gzip", "tar+gzip+encrypted"), "which is foreign"},
+		"history of words": {
+			reconfigured(good, `{"created":"2026-10-01T00:00:00Z","created_by":"RUN <os>"}`, `"RUN"`),
+			"history[0] is not a JSON object",
+		},
+		"a broken digest":    {swap(blob("os"), "sha256:0"), "layers[0] cannot be parsed"},
+		"an encrypted layer": {swap("tar+gzip", "tar+gzip+encrypted"), "unsupported media type"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			_, err := read("base", tc.img)
+			_, err := parseImage("base", tc.img)
 			refusedFor(t, err, tc.want)
 		})
 	}
@@ -166,7 +212,7 @@ func TestDiffGoesByPosition(t *testing.T) {
 	final := base.on("{}")
 	final.layers = append(final.layers, empty)
 	final.above = append(final.above[:3:3], `{"created_by":"RUN true"}`)
-	c, err := Diff(final.image(), base.image(), Taken{})
+	c, err := Diff(final.image(), base.image(), Uses{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,7 +226,7 @@ func TestDiffGoesByPosition(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	made, err := read("made image", img)
+	made, err := parseImage("made image", img)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -218,12 +264,14 @@ func TestDiffLetsPass(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			base, final := base, base.on("{}")
 			alter(&base, &final)
-			c, err := Diff(final.image(), base.image(), Taken{})
+			c, err := Diff(final.image(), base.image(), Uses{})
 			if err != nil {
 				t.Fatal(err)
 			}
-			want := []Layer{{MediaType: "application/vnd.oci.image.layer.v1.tar+gzip", Digest: blob("agent"),
-				DiffID: tar("agent"), Size: 5}}
+			want := []Layer{{
+				MediaType: "application/vnd.oci.image.layer.v1.tar+gzip", Digest: blob("agent"),
+				DiffID: tar("agent"), Size: 5,
+			}}
 			ignored := cmp.FilterPath(func(p cmp.Path) bool { return p.Last().String() == ".descriptor" }, cmp.Ignore())
 			if diff := cmp.Diff(want, c.Layers, cmp.AllowUnexported(Layer{}), ignored); diff != "" {
 				t.Errorf("agent layers (-want +got):\n%s", diff)

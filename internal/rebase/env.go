@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// variables reads Env as an object of whole NAME=value entries by name.
+// variables reads Env as an object that maps names to whole NAME=value entries.
 func variables(raw json.RawMessage) (object, error) {
 	entries, err := parseList(raw)
 	if err != nil {
-		return nil, fmt.Errorf("cannot be read: %w", err)
+		return nil, fmt.Errorf("cannot be parsed: %w", err)
 	}
 	var o object
 	for _, entry := range entries {
@@ -23,14 +23,14 @@ func variables(raw json.RawMessage) (object, error) {
 	return o, nil
 }
 
-// variable takes an entry of Env apart. A name without "=" is a variable that is empty, as BuildKit reads it.
+// variable splits an entry of Env. A name without "=" is an empty variable, as for BuildKit.
 func variable(entry json.RawMessage) (name, value string) {
 	name, value, _ = strings.Cut(text(entry), "=")
 	return name, value
 }
 
-// setVariable puts an entry in the place of the first of its name, or at the end, as BuildKit does for ENV (its
-// dockerfile2llb, addEnv); nil takes all of that name away.
+// setVariable replaces the first entry of that name, or appends it, as BuildKit's ENV does (dockerfile2llb, addEnv). A nil
+// entry removes the variable.
 func setVariable(entries []json.RawMessage, name string, entry json.RawMessage) []json.RawMessage {
 	var changed []json.RawMessage
 	placed := false

@@ -101,7 +101,7 @@ func (f fixture) on(settings string) fixture {
 func change(t *testing.T, before, after string) Delta {
 	t.Helper()
 	base := fixture{layers: []string{"os"}, settings: before}
-	c, err := Diff(base.on(after).image(), base.image(), Taken{})
+	c, err := Diff(base.on(after).image(), base.image(), Uses{})
 	if err != nil {
 		t.Fatal(err)
 	}

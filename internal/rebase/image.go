@@ -1,4 +1,5 @@
-// Package rebase makes an image from what another one's build taught, by writing a config and a manifest.
+// Package rebase puts the layers and config changes of one build on another base image, without running the build. It only
+// computes configs and manifests.
 package rebase
 
 import (
@@ -11,8 +12,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// Image is one image as a registry holds it: an OCI image manifest, or Docker's of schema 2, and its config, byte for
-// byte.
+// Image is an image in a registry: an OCI image manifest or one of Docker's schema 2, and its config, byte for byte.
 type Image struct {
 	MediaType        string
 	Manifest, Config []byte
@@ -20,19 +20,19 @@ type Image struct {
 
 // Layer is a layer of an image.
 type Layer struct {
-	// MediaType is OCI's, also where the manifest has Docker's.
+	// MediaType is OCI's media type, even if the manifest has Docker's.
 	MediaType string
-	// Digest is that of the blob, as it lies in the registry; DiffID that of the tar in it.
+	// Digest is the digest of the compressed blob. DiffID is the digest of the tar stream.
 	Digest, DiffID string
-	// Size is the blob's, in bytes.
+	// Size is the size of the blob in bytes.
 	Size int64
 
 	foreign    bool
 	descriptor json.RawMessage
 }
 
-// layerTypes maps the layers' media types that are known to the ones of OCI. Others are refused: the foreign ones,
-// whose blobs may be in no registry, and the encrypted ones.
+// layerTypes maps the supported media types to OCI's. It excludes foreign layers, whose blobs may be in no registry, and
+// encrypted ones.
 var layerTypes = map[types.MediaType]types.MediaType{
 	types.OCIUncompressedLayer:    types.OCIUncompressedLayer,
 	types.OCILayer:                types.OCILayer,
@@ -43,24 +43,24 @@ var layerTypes = map[types.MediaType]types.MediaType{
 	"application/vnd.docker.image.rootfs.diff.tar.zstd": types.OCILayerZStd,
 }
 
-// parsedImage is an image taken apart.
+// parsedImage is a parsed manifest and config.
 type parsedImage struct {
-	// config is the whole config, settings the member of it with that name.
-	config, settings object
-	rootfs           object
-	layers           []Layer
-	history          []json.RawMessage
+	// config is the whole config. runtime is its member "config", the runtime settings.
+	config, runtime object
+	rootfs          object
+	layers          []Layer
+	history         []json.RawMessage
 }
 
-// read takes an image apart and refuses what is not plain: who names it in the reason.
-func read(who string, img Image) (parsedImage, error) {
+// parseImage parses an image. It refuses unusual images; who names the image in the refusal.
+func parseImage(who string, img Image) (parsedImage, error) {
 	manifest, err := parseObject(img.Manifest)
 	if err != nil {
 		return parsedImage{}, refuse("the %s's manifest %v", who, err)
 	}
 	kind := types.MediaType(img.MediaType)
 	if kind != types.OCIManifestSchema1 && kind != types.DockerManifestSchema2 {
-		return parsedImage{}, refuse("the %s's media type is %q, which is no image manifest's of OCI or of Docker's schema 2",
+		return parsedImage{}, refuse("the %s's media type is %q, which is no manifest of an image (OCI or Docker schema 2)",
 			who, kind)
 	}
 	if own := manifest.text("mediaType"); own != "" && own != img.MediaType {
@@ -68,63 +68,63 @@ func read(who string, img Image) (parsedImage, error) {
 	}
 	var config v1.Descriptor
 	if err := json.Unmarshal(manifest.get("config"), &config); err != nil {
-		return parsedImage{}, refuse("the %s's manifest has no config that can be read: %v", who, err)
+		return parsedImage{}, refuse("the %s's manifest has no config that can be parsed: %v", who, err)
 	}
 	if config.MediaType != types.OCIConfigJSON && config.MediaType != types.DockerConfigJSON {
-		return parsedImage{}, refuse("the %s's config has the media type %q, which is no image's", who, config.MediaType)
+		return parsedImage{}, refuse("the %s's config has the media type %q, which is not that of an image", who, config.MediaType)
 	}
 	if config.Digest.String() != digestOf(img.Config) {
 		return parsedImage{}, refuse("the %s's config has another digest than its manifest says", who)
 	}
-	c, err := readConfig(who, img.Config)
+	c, err := parseConfig(who, img.Config)
 	if err != nil {
 		return parsedImage{}, err
 	}
-	if c.layers, err = readLayers(who, manifest, c.rootfs); err != nil {
+	if c.layers, err = parseLayers(who, manifest, c.rootfs); err != nil {
 		return parsedImage{}, err
 	}
 	return c, c.checkHistory(who)
 }
 
-// readBase is read for an image that another one is made upon.
-func readBase(img Image) (parsedImage, error) {
-	c, err := read("base", img)
-	if err == nil && nilIfEmpty(c.settings.get("OnBuild")) != nil {
-		err = refuse("the base's config.OnBuild has instructions that only a build can follow")
+// parseBase is parseImage for an image to build on.
+func parseBase(img Image) (parsedImage, error) {
+	c, err := parseImage("base", img)
+	if err == nil && nilIfEmpty(c.runtime.get("OnBuild")) != nil {
+		err = refuse("the base's config.OnBuild has instructions that need a build")
 	}
 	return c, err
 }
 
-func readConfig(who string, raw []byte) (parsedImage, error) {
+func parseConfig(who string, raw []byte) (parsedImage, error) {
 	var c parsedImage
 	var err error
 	if c.config, err = parseObject(raw); err != nil {
 		return c, refuse("the %s's config %v", who, err)
 	}
 	if name := c.config.ambiguousKey("architecture", "os", "variant", "created", "config", "rootfs", "history"); name != "" {
-		return c, refuse("the %s's config has a member %q, of which tools make different things", who, name)
+		return c, refuse("the %s's config has a member %q, which tools read differently", who, name)
 	}
 	if err := checkPlatform(who, c.config); err != nil {
 		return c, err
 	}
-	if c.settings, err = parseObject(c.config.get("config")); err != nil {
+	if c.runtime, err = parseObject(c.config.get("config")); err != nil {
 		return c, refuse("the %s's member config %v", who, err)
 	}
-	name := c.settings.ambiguousKey("Entrypoint", "Cmd", "Env", "OnBuild", "Labels", "ExposedPorts", "Volumes")
+	name := c.runtime.ambiguousKey("Entrypoint", "Cmd", "Env", "OnBuild", "Labels", "ExposedPorts", "Volumes")
 	if name != "" {
-		return c, refuse("the %s's config has a member config.%s, of which tools make different things", who, name)
+		return c, refuse("the %s's config has a member config.%s, which tools read differently", who, name)
 	}
 	if c.rootfs, err = parseObject(c.config.get("rootfs")); err != nil {
 		return c, refuse("the %s's rootfs %v", who, err)
 	}
 	if c.history, err = parseList(c.config.get("history")); err != nil {
-		return c, refuse("the %s's history cannot be read: %v", who, err)
+		return c, refuse("the %s's history cannot be parsed: %v", who, err)
 	}
 	return c, nil
 }
 
-// checkPlatform lets linux/amd64 pass, the one platform that there is a base image of for every instance. Its variant
-// v1 is the same by another name (containerd's platforms package drops it too).
+// checkPlatform accepts only linux/amd64, for which every instance has a base image. Variant v1 is the same platform
+// (containerd's platforms package drops it too).
 func checkPlatform(who string, config object) error {
 	if os := config.text("os"); os != "linux" {
 		return refuse("the %s's os is %q, not linux", who, os)
@@ -138,23 +138,23 @@ func checkPlatform(who string, config object) error {
 	return nil
 }
 
-// readLayers pairs descriptors and DiffIDs by their positions. Digests repeat: every instruction that leaves no file
-// behind makes the same empty layer.
-func readLayers(who string, manifest, rootfs object) ([]Layer, error) {
+// parseLayers pairs descriptors and DiffIDs by position. Digests repeat: every instruction that changes no file creates the
+// same empty layer.
+func parseLayers(who string, manifest, rootfs object) ([]Layer, error) {
 	descriptors, err := parseList(manifest.get("layers"))
 	if err != nil {
-		return nil, refuse("the %s's layers cannot be read: %v", who, err)
+		return nil, refuse("the %s's layers cannot be parsed: %v", who, err)
 	}
 	diffIDs, err := parseList(rootfs.get("diff_ids"))
 	if err != nil {
-		return nil, refuse("the %s's rootfs.diff_ids cannot be read: %v", who, err)
+		return nil, refuse("the %s's rootfs.diff_ids cannot be parsed: %v", who, err)
 	}
 	if len(diffIDs) != len(descriptors) {
 		return nil, refuse("the %s's rootfs.diff_ids has %d members for %d layers", who, len(diffIDs), len(descriptors))
 	}
 	var layers []Layer
 	for i, raw := range descriptors {
-		layer, err := readLayer(raw)
+		layer, err := parseLayer(raw)
 		if err != nil {
 			return nil, refuse("the %s's layers[%d] %v", who, i, err)
 		}
@@ -167,14 +167,14 @@ func readLayers(who string, manifest, rootfs object) ([]Layer, error) {
 	return layers, nil
 }
 
-func readLayer(raw json.RawMessage) (Layer, error) {
+func parseLayer(raw json.RawMessage) (Layer, error) {
 	var d v1.Descriptor
 	if err := json.Unmarshal(raw, &d); err != nil {
-		return Layer{}, fmt.Errorf("cannot be read: %w", err)
+		return Layer{}, fmt.Errorf("cannot be parsed: %w", err)
 	}
 	kind, known := layerTypes[d.MediaType]
 	if !known {
-		return Layer{}, fmt.Errorf("has the media type %q, which is foreign", d.MediaType)
+		return Layer{}, fmt.Errorf("has the unsupported media type %q", d.MediaType)
 	}
 	descriptor, err := parseObject(raw)
 	if err != nil {
@@ -189,7 +189,7 @@ func readLayer(raw json.RawMessage) (Layer, error) {
 	}, nil
 }
 
-// checkHistory refuses a history that does not account for all layers. BuildKit mends such a one in a way of its own.
+// checkHistory refuses a history that does not match the layers. BuildKit would repair it in its own way.
 func (c parsedImage) checkHistory(who string) error {
 	accounted := 0
 	for i, raw := range c.history {
@@ -212,8 +212,38 @@ func digestOf(content []byte) string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-// Layers are an image's layers, bottom up. Errors are a *Refusal.
+// Layers returns an image's layers from bottom to top. The error is a *Refusal.
 func Layers(img Image) ([]Layer, error) {
-	c, err := read("image", img)
+	c, err := parseImage("image", img)
 	return c.layers, err
+}
+
+// IsIndex reports whether the media type is that of OCI's index or of Docker's manifest list.
+func IsIndex(mediaType string) bool { return types.MediaType(mediaType).IsIndex() }
+
+// SelectPlatform returns the image for linux/amd64 in an index. It returns a *Refusal if there is none or more than one. It
+// ignores manifests without a platform. BuildKit's attestations have the platform unknown/unknown.
+func SelectPlatform(index []byte) (digest, mediaType string, err error) {
+	var list v1.IndexManifest
+	if err := json.Unmarshal(index, &list); err != nil {
+		return "", "", refuse("the index cannot be parsed: %v", err)
+	}
+	found := 0
+	for _, d := range list.Manifests {
+		p := d.Platform
+		if p == nil || p.OS != "linux" || p.Architecture != "amd64" || p.Variant != "" && p.Variant != "v1" {
+			continue
+		}
+		digest, mediaType = d.Digest.String(), string(d.MediaType)
+		found++
+	}
+	switch {
+	case found == 0:
+		return "", "", refuse("the index has no image for linux/amd64 among its %d manifests", len(list.Manifests))
+	case found > 1:
+		return "", "", refuse("the index has %d images for linux/amd64", found)
+	case !types.MediaType(mediaType).IsImage():
+		return "", "", refuse("the index has the media type %q for linux/amd64, which is no image's", mediaType)
+	}
+	return digest, mediaType, nil
 }

@@ -42,14 +42,17 @@ func TestSelectPlatform(t *testing.T) {
 		"one of several platforms":  {[]string{arm, amd64, entry("w", image, on("windows", "amd64", ""))}, "a", ""},
 		"the plain one of variants": {[]string{amd64, entry("v3", image, on("linux", "amd64", `,"variant":"v3"`))}, "a", ""},
 		"the variant v1":            {[]string{entry("v1", image, on("linux", "amd64", `,"variant":"v1"`))}, "v1", ""},
-		"two": {[]string{amd64, entry("b", image, on("linux", "amd64", ""))}, "",
-			"2 images for linux/amd64"},
+		"two": {
+			[]string{amd64, entry("b", image, on("linux", "amd64", ""))},
+			"",
+			"2 images for linux/amd64",
+		},
 		"none":              {[]string{arm, attestation}, "", "no image for linux/amd64 among its 2"},
 		"without platforms": {[]string{entry("a", image, "")}, "", "no image for linux/amd64"},
 		"empty":             {nil, "", "no image for linux/amd64 among its 0"},
 		"an index in an index": {[]string{entry("i", "application/vnd.oci.image.index.v1+json",
 			on("linux", "amd64", ""))}, "", "no image's"},
-		"a digest that is no digest": {[]string{strings.Replace(amd64, "sha256:", "sha256:x", 1)}, "", "cannot be read"},
+		"a digest that is no digest": {[]string{strings.Replace(amd64, "sha256:", "sha256:x", 1)}, "", "cannot be parsed"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

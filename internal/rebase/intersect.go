@@ -2,22 +2,22 @@ package rebase
 
 import "slices"
 
-// Intersect makes one change of two that were learned on unlike bases. One alone does not tell all: a variable that its
-// base held already looks untouched. Where the two contradict each other it gives a *Refusal; where only the layers'
-// digests differ, a *LayersDiffer.
+// Intersect combines the deltas of two references with different bases. One delta is not enough: a variable that its base
+// already had looks unchanged. Intersect returns a *Refusal if the deltas contradict each other, and a *LayersDiffer if only
+// the digests of the layers differ.
 func Intersect(a, b Delta) (Delta, error) {
-	settings, err := agreeSettings(a.settings, b.settings)
+	fields, err := intersectFields(a.fields, b.fields)
 	if err != nil {
 		return Delta{}, err
 	}
 	for i := range max(len(a.history), len(b.history)) {
-		if i >= len(a.history) || i >= len(b.history) || !same(withoutCreated(a.history[i]), withoutCreated(b.history[i])) {
+		if i >= len(a.history) || i >= len(b.history) || !equalJSON(withoutCreated(a.history[i]), withoutCreated(b.history[i])) {
 			return Delta{}, refuse("the two references do not have the same history[%d] above their bases", i)
 		}
 	}
 	c := Delta{
-		Layers: a.Layers, history: a.history, created: a.created, settings: settings,
-		taken: a.taken, seen: slices.Concat(a.seen, b.seen),
+		Layers: a.Layers, history: a.history, created: a.created, fields: fields,
+		uses: a.uses, baseValues: slices.Concat(a.baseValues, b.baseValues),
 	}
 	if !sameLayers(a.Layers, b.Layers) {
 		return Delta{}, &LayersDiffer{First: a.Layers, Second: b.Layers, Delta: c}
@@ -25,11 +25,11 @@ func Intersect(a, b Delta) (Delta, error) {
 	return c, nil
 }
 
-// agreeSettings joins what two references show. What was added comes last, in the order in which the two show it.
-func agreeSettings(a, b []configField) ([]configField, error) {
+// intersectFields combines the fields of two references. Added fields come last, in an order that fits both references.
+func intersectFields(a, b []configField) ([]configField, error) {
 	var all []configField
 	for _, one := range a {
-		s, keep, err := agreeSetting(one, find(b, one))
+		s, keep, err := intersectField(one, findField(b, one))
 		if err != nil {
 			return nil, err
 		}
@@ -41,7 +41,7 @@ func agreeSettings(a, b []configField) ([]configField, error) {
 		if slices.ContainsFunc(a, other.is) {
 			continue
 		}
-		s, keep, err := agreeSetting(find(a, other), other)
+		s, keep, err := intersectField(findField(a, other), other)
 		if err != nil {
 			return nil, err
 		}
@@ -49,24 +49,24 @@ func agreeSettings(a, b []configField) ([]configField, error) {
 			all = append(all, s)
 		}
 	}
-	return inOrder(all, added(a), added(b)), nil
+	return sortAdded(all, addedFields(a), addedFields(b)), nil
 }
 
-// find gives the configField of that name, or one that is absent from base and image.
-func find(settings []configField, like configField) configField {
-	if i := slices.IndexFunc(settings, like.is); i >= 0 {
-		return settings[i]
+// findField returns the field with the same name. If there is none, the field is absent from base and image.
+func findField(fields []configField, like configField) configField {
+	if i := slices.IndexFunc(fields, like.is); i >= 0 {
+		return fields[i]
 	}
 	return configField{field: like.field, key: like.key}
 }
 
-// agreeSetting joins the two sights of one configField; keep is false where it is not theirs in common. One that is
-// unchanged fits a change to what it is, so that what one base shows to be set, or cleared, is so on any.
-func agreeSetting(a, b configField) (s configField, keep bool, err error) {
+// intersectField combines one field of two references. keep is false if the result does not need the field. If one reference
+// changes the field to the value that the other one has already, the result changes it on any base.
+func intersectField(a, b configField) (s configField, keep bool, err error) {
 	switch {
-	case (a.changed() || b.changed()) && !same(a.after, b.after):
+	case (a.changed() || b.changed()) && !equalJSON(a.after, b.after):
 		return s, false, refuse("the two references contradict each other in %s: %s on one base, %s on the other",
-			a.name(), shown(a), shown(b))
+			a.name(), describeValue(a), describeValue(b))
 	case a.changed():
 		return a, true, nil
 	case b.changed():
@@ -76,20 +76,20 @@ func agreeSetting(a, b configField) (s configField, keep bool, err error) {
 	}
 }
 
-func shown(s configField) string {
+func describeValue(s configField) string {
 	if s.after == nil {
 		return "absent"
 	}
 	return string(s.after)
 }
 
-func added(settings []configField) []configField {
-	return slices.DeleteFunc(slices.Clone(settings), func(s configField) bool { return s.before != nil || s.after == nil })
+func addedFields(fields []configField) []configField {
+	return slices.DeleteFunc(slices.Clone(fields), func(s configField) bool { return s.before != nil || s.after == nil })
 }
 
-// inOrder sorts the added settings behind the others, in an order that fits both lists: they are parts of one
-// Dockerfile, and an image keeps its variables in the Dockerfile's order.
-func inOrder(all, first, second []configField) []configField {
+// sortAdded sorts the added fields behind the others, in an order that fits both lists. Both lists come from one Dockerfile,
+// and an image keeps its variables in the Dockerfile's order.
+func sortAdded(all, first, second []configField) []configField {
 	order, at := slices.Clone(first), 0
 	for _, s := range second {
 		if i := slices.IndexFunc(order, s.is); i >= 0 {

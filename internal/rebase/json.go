@@ -10,9 +10,9 @@ import (
 	"strings"
 )
 
-// object is a JSON object whose members keep their order and their values' bytes. Typed structs would drop what they do
-// not know (go-containerregistry's do so with Healthcheck.StartInterval), and maps the order; sjson would do as well,
-// but takes broken JSON for good and brings four modules.
+// object is a JSON object that keeps the order of its members and the bytes of their values. Typed structs would drop unknown
+// fields (go-containerregistry's drop Healthcheck.StartInterval), and maps the order. sjson would work too, but it accepts
+// broken JSON and adds four modules.
 type object []member
 
 type member struct {
@@ -20,8 +20,8 @@ type member struct {
 	value json.RawMessage
 }
 
-// parseObject reads an object; nothing and null are the empty one. A name that stands twice is an error: readers do not
-// agree on which of the two counts.
+// parseObject parses an object. Empty input and null are the empty object. A repeated name is an error, because readers
+// disagree about which value counts.
 func parseObject(raw []byte) (object, error) {
 	if text := bytes.TrimSpace(raw); len(text) == 0 || string(text) == "null" {
 		return nil, nil
@@ -54,7 +54,7 @@ func parseObject(raw []byte) (object, error) {
 	return o, nil
 }
 
-// get gives a member's value, or nil where there is none.
+// get returns a member's value, or nil if there is none.
 func (o object) get(name string) json.RawMessage {
 	for _, m := range o {
 		if m.name == name {
@@ -64,10 +64,11 @@ func (o object) get(name string) json.RawMessage {
 	return nil
 }
 
-// text gives a member that is a string, or "".
+// text returns a member that is a string, or "".
 func (o object) text(name string) string { return text(o.get(name)) }
 
-// with gives the object with a member set, in its place or at the end; with a nil value, without that member.
+// with returns the object with a member set. An existing member keeps its place, a new one comes last. A nil value removes
+// the member.
 func (o object) with(name string, value json.RawMessage) object {
 	var changed object
 	for _, m := range o {
@@ -84,7 +85,8 @@ func (o object) with(name string, value json.RawMessage) object {
 	return changed
 }
 
-// ambiguousKey names a member that Go's own decoder, and so most tools, would take for one of these, though it is not.
+// ambiguousKey returns a member that differs from one of the names only in letter case. Go's decoder, and so most tools, would
+// read it as that name.
 func (o object) ambiguousKey(names ...string) string {
 	for _, m := range o {
 		for _, name := range names {
@@ -111,7 +113,7 @@ func (o object) raw() json.RawMessage {
 	return b.Bytes()
 }
 
-// parseList reads an array; nothing and null are the empty one.
+// parseList parses an array. Empty input and null are the empty array.
 func parseList(raw json.RawMessage) ([]json.RawMessage, error) {
 	if raw == nil {
 		return nil, nil
@@ -134,7 +136,7 @@ func rawList(list []json.RawMessage) json.RawMessage {
 	return b.Bytes()
 }
 
-// quote is JSON with "<" and "&" as they are, which people read in histories and variables.
+// quote encodes a string as JSON. "<" and "&" stay readable, which matters in histories and variables.
 func quote(s string) json.RawMessage {
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
@@ -151,15 +153,15 @@ func text(raw json.RawMessage) string {
 	return s
 }
 
-// same compares what two values say, not how they are written. One that is absent (nil) is unlike any that is there.
-func same(a, b json.RawMessage) bool {
+// equalJSON compares values, not their encoding. nil, for an absent value, is equal only to nil.
+func equalJSON(a, b json.RawMessage) bool {
 	if a == nil || b == nil {
 		return a == nil && b == nil
 	}
-	return reflect.DeepEqual(decoded(a), decoded(b))
+	return reflect.DeepEqual(decode(a), decode(b))
 }
 
-func decoded(raw json.RawMessage) any {
+func decode(raw json.RawMessage) any {
 	decoder := json.NewDecoder(bytes.NewReader(raw))
 	decoder.UseNumber()
 	var v any
@@ -169,9 +171,9 @@ func decoded(raw json.RawMessage) any {
 	return v
 }
 
-// nilIfEmpty turns the empty values that Go's encoder would leave out of a config (BuildKit writes it that way) into nil.
+// nilIfEmpty returns nil for the empty values that Go's encoder, and so BuildKit, omits from a config.
 func nilIfEmpty(raw json.RawMessage) json.RawMessage {
-	switch v := decoded(raw).(type) {
+	switch v := decode(raw).(type) {
 	case nil:
 		return nil
 	case bool:

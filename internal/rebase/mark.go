@@ -5,19 +5,19 @@ import (
 	"time"
 )
 
-// MarkAnnotation is the annotation of an eval-base's manifest that says that its files were checked when it was made:
-// whether it holds a path, or a user, that the agent layers would land on otherwise than a build's COPY does. Manifest
-// and config cannot show that.
+// MarkAnnotation is the annotation of an eval-base's manifest that holds the result of the check of its files. The check
+// looks for paths and users on which the agent layers would have another effect than a build's COPY. Manifest and config
+// do not show these.
 const MarkAnnotation = "dev.openhands.eval-images.checked"
 
-// A verdict is MarkPlain for an eval-base that can be rebased upon, or else MarkRefused and the reason.
+// The result is MarkPlain if the eval-base can be used for rebasing. Otherwise it is MarkRefused and the reason.
 const (
 	MarkPlain   = "1"
 	MarkRefused = "refused: "
 )
 
-// Mark puts a verdict into an eval-base's manifest, with the base image that it was made of and the time at which, and
-// leaves all else as it is. A manifest that cannot be read is given back unmarked.
+// Mark adds the result of the check to an eval-base's manifest, with its base image and the time of its creation. A manifest
+// that cannot be parsed stays unmarked.
 func Mark(img Image, verdict, name, digest string, made time.Time) Image {
 	img.Manifest = annotate(img.Manifest, [][2]string{
 		{MarkAnnotation, verdict}, {baseName, name}, {baseDigest, digest}, {createdAt, made.UTC().Format(time.RFC3339)},
@@ -25,8 +25,8 @@ func Mark(img Image, verdict, name, digest string, made time.Time) Image {
 	return img
 }
 
-// annotate puts annotations into a manifest, in their order, and leaves all else as it is. A manifest that cannot be read
-// is given back as it was.
+// annotate adds annotations to a manifest in their order, and keeps everything else. It returns a manifest that cannot be
+// parsed unchanged.
 func annotate(raw []byte, annotations [][2]string) []byte {
 	manifest, err := parseObject(raw)
 	if err != nil {
@@ -42,7 +42,7 @@ func annotate(raw []byte, annotations [][2]string) []byte {
 	return manifest.with("annotations", all.raw()).raw()
 }
 
-// IsRebasable is nil for an eval-base that was checked and can be rebased upon, and else a *Refusal with the reason.
+// IsRebasable returns nil if the eval-base was checked and can be used for rebasing. Otherwise it returns a *Refusal.
 func IsRebasable(manifest []byte) error {
 	switch verdict := annotation(manifest, MarkAnnotation); verdict {
 	case MarkPlain:
@@ -54,7 +54,7 @@ func IsRebasable(manifest []byte) error {
 	}
 }
 
-// CreatedAt gives the time at which a marked eval-base was made, in whole seconds, where its manifest has one.
+// CreatedAt returns when a marked eval-base was created, in whole seconds. ok is false if its manifest does not say so.
 func CreatedAt(manifest []byte) (time.Time, bool) {
 	made, err := time.Parse(time.RFC3339, annotation(manifest, createdAt))
 	return made, err == nil
@@ -72,13 +72,12 @@ func annotation(manifest []byte, name string) string {
 	return annotations.text(name)
 }
 
-// WithBase puts the repository and the digest of an image's base into the annotations of its manifest, and leaves all else as
-// it is.
+// WithBase adds the repository and the digest of an image's base to the annotations of its manifest.
 func WithBase(manifest []byte, repository, digest string) []byte {
 	return annotate(manifest, [][2]string{{baseName, repository}, {baseDigest, digest}})
 }
 
-// BaseOf returns the repository, or the name with its tag, and the digest of the image that a manifest names as its base.
+// BaseOf returns the name and the digest of the base image in a manifest's annotations. The name may lack a tag.
 func BaseOf(manifest []byte) (name, digest string) {
 	return annotation(manifest, baseName), annotation(manifest, baseDigest)
 }

@@ -10,8 +10,10 @@ import (
 
 func TestMark(t *testing.T) {
 	made := time.Date(2026, 10, 5, 7, 8, 9, 999, time.FixedZone("", 3600))
-	before := fixture{layers: []string{"os"},
-		manifestMore: `,"annotations":{"their":"<own>","dev.openhands.eval-images.checked":"old"},"x":{"y" : 1}`}.image()
+	before := fixture{
+		layers:       []string{"os"},
+		manifestMore: `,"annotations":{"their":"<own>","dev.openhands.eval-images.checked":"old"},"x":{"y" : 1}`,
+	}.image()
 	after := Mark(before, MarkPlain, "docker.io/a/b:latest", "sha256:55", made)
 	want := strings.Replace(string(before.Manifest), `"dev.openhands.eval-images.checked":"old"`,
 		`"dev.openhands.eval-images.checked":"1","org.opencontainers.image.base.name":"docker.io/a/b:latest",`+
@@ -40,8 +42,10 @@ func TestIsRebasableRefuses(t *testing.T) {
 		"no manifest":   {"<html>", "was not checked"},
 		"an empty mark": {`{"annotations":{"dev.openhands.eval-images.checked":""}}`, "was not checked"},
 		"no string":     {`{"annotations":{"dev.openhands.eval-images.checked":1}}`, "was not checked"},
-		"not plain": {string(Mark(bare, MarkRefused+"/agent-server is a symbolic link", "n", "d", time.Now()).Manifest),
-			"the eval-base: /agent-server is a symbolic link"},
+		"not plain": {
+			string(Mark(bare, MarkRefused+"/agent-server is a symbolic link", "n", "d", time.Now()).Manifest),
+			"the eval-base: /agent-server is a symbolic link",
+		},
 		"a mark to come": {`{"annotations":{"dev.openhands.eval-images.checked":"2"}}`, "the eval-base: 2"},
 	}
 	for name, tc := range cases {

@@ -75,7 +75,7 @@ func expanded(word string, env []string) string {
 }
 
 // taken are the variables that the stage's words have.
-func (s stage) taken() Taken {
+func (s stage) uses() Uses {
 	names := map[string]bool{}
 	for _, kv := range slices.Concat(s.env, s.labels) {
 		os.Expand(kv[1], func(name string) string {
@@ -84,7 +84,7 @@ func (s stage) taken() Taken {
 			return ""
 		})
 	}
-	return Taken{Variables: slices.Sorted(maps.Keys(names))}
+	return Uses{Variables: slices.Sorted(maps.Keys(names))}
 }
 
 func withVariable(env []string, name, value string) []string {
@@ -180,9 +180,9 @@ func (d dice) image(s settings) fixture {
 	return f
 }
 
-// TestApplyEqualsANativeBuild learns from two builds and compares a third, made upon the stage of an unknown commit,
-// with the same build there. The order of added variables counts where one reference shows all of them; two references
-// that hold unlike parts may leave it open.
+// TestApplyEqualsANativeBuild diffs two builds, and compares a rebased image, on the stage of an unknown commit, with the
+// native build. The order of added variables is compared if one reference shows all of them. Otherwise two references may
+// not determine it.
 func TestApplyEqualsANativeBuild(t *testing.T) {
 	for seed := range uint64(120) {
 		d := dice{rand.New(rand.NewPCG(seed, 1))}
@@ -196,8 +196,8 @@ func TestApplyEqualsANativeBuild(t *testing.T) {
 	}
 }
 
-// TestApplyRefusesOrEqualsANativeBuild does the same with stages that take in variables of their base, some of which no
-// reference's base has.
+// TestApplyRefusesOrEqualsANativeBuild does the same with stages that use variables of their base. Some of
+// these are in no reference's base.
 func TestApplyRefusesOrEqualsANativeBuild(t *testing.T) {
 	equal, refused := 0, 0
 	for seed := range uint64(900) {
@@ -227,7 +227,7 @@ func (d dice) compare(t *testing.T, s stage, seed uint64) error {
 		base := d.image(settings{})
 		from := d.base(s, held, bare).atSHA(sha)
 		base.settings = from.json()
-		return Diff(base.on(s.built(from).json()).image(), base.image(), s.taken())
+		return Diff(base.on(s.built(from).json()).image(), base.image(), s.uses())
 	}
 	one, err := learn(true, false)
 	other, err2 := learn(false, ordered)

@@ -5,9 +5,9 @@ import (
 	"slices"
 )
 
-// Refusal is an image that cannot be rebased, or be learned from: it must be built natively.
+// Refusal is the error for an image that cannot be rebased, or cannot be a reference. It has to be built natively.
 type Refusal struct {
-	// Reason says why, for ledger and summary, and names the field.
+	// Reason names the field and says why. It goes into ledger and summary.
 	Reason string
 }
 
@@ -15,17 +15,17 @@ func (r *Refusal) Error() string { return "cannot be rebased: " + r.Reason }
 
 func refuse(format string, args ...any) error { return &Refusal{Reason: fmt.Sprintf(format, args...)} }
 
-// LayersDiffer says that two references do not have the same agent layers by digest: their builder does not make layers
-// reproducibly, or they hold other files. Only their trees can tell.
+// LayersDiffer is the error for two references whose agent layers have different digests. Either the builder does not make
+// layers reproducibly, or the layers contain different files. Comparing the file trees tells which.
 type LayersDiffer struct {
-	// First and Second are the agent layers of the two.
+	// First and Second are the agent layers of the two references.
 	First, Second []Layer
-	// Delta is what both agree on in all else, with the layers of the first. It is good where the trees are equal.
+	// Delta is what the references have in common, with the layers of the first. It can be used if the file trees are equal.
 	Delta Delta
 }
 
 func (e *LayersDiffer) Error() string {
-	return fmt.Sprintf("the two references have unlike agent layers: %s and %s", digests(e.First), digests(e.Second))
+	return fmt.Sprintf("the two references have different agent layers: %s and %s", digests(e.First), digests(e.Second))
 }
 
 func digests(layers []Layer) []string {

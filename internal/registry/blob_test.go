@@ -45,10 +45,14 @@ func TestOpenBlob(t *testing.T) {
 		readErr string
 	}{
 		{"the blob", func(w http.ResponseWriter) { _, _ = io.WriteString(w, content) }, content, ""},
-		{"another blob", func(w http.ResponseWriter) { _, _ = io.WriteString(w, "x"+content[1:]) }, "",
-			"does not match the digest"},
-		{"half of it", func(w http.ResponseWriter) { _, _ = io.WriteString(w, content[:500]) }, "",
-			"does not match the digest"},
+		{
+			"another blob", func(w http.ResponseWriter) { _, _ = io.WriteString(w, "x"+content[1:]) }, "",
+			"does not match the digest",
+		},
+		{
+			"half of it", func(w http.ResponseWriter) { _, _ = io.WriteString(w, content[:500]) }, "",
+			"does not match the digest",
+		},
 		{"cut off", func(w http.ResponseWriter) {
 			w.Header().Set("Content-Length", "1000000")
 			_, _ = io.WriteString(w, content[:500])

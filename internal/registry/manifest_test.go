@@ -68,8 +68,10 @@ func TestManifestIsVerified(t *testing.T) {
 		{"a useless header", ":tag", "", "application/json", m.MediaType, ""},
 		{"a digest", "@" + m.Digest(), "", m.MediaType, m.MediaType, ""},
 		{"another digest in the header", ":tag", digestOf("x"), m.MediaType, "", "the content has the digest " + m.Digest()},
-		{"another digest than asked for", "@" + digestOf("x"), m.Digest(), m.MediaType, "",
-			"the content has the digest " + m.Digest()},
+		{
+			"another digest than asked for", "@" + digestOf("x"), m.Digest(), m.MediaType, "",
+			"the content has the digest " + m.Digest(),
+		},
 		{"no digest", ":tag", "md5:1", m.MediaType, "", "md5:1"},
 	}
 	for _, c := range cases {
@@ -119,18 +121,29 @@ func TestUnknownBlobs(t *testing.T) {
 		want         []string
 		unknown      bool
 	}{
-		{"a string", `{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN","message":"m","detail":"` + one + `"}]}`, 400,
-			[]string{one}, true},
-		{"an object", `{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN","detail":{"Digest":"` + one + `"}}]}`, 404,
-			[]string{one}, true},
-		{"a list", `{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN","detail":[{"digest":"` + two + `"},"` + one + `","` + one + `"]}]}`,
-			400, sorted(one, two), true},
+		{
+			"a string", `{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN","message":"m","detail":"` + one + `"}]}`, 400,
+			[]string{one},
+			true,
+		},
+		{
+			"an object", `{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN","detail":{"Digest":"` + one + `"}}]}`, 404,
+			[]string{one},
+			true,
+		},
+		{
+			"a list", `{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN","detail":[{"digest":"` + two + `"},"` + one + `","` + one + `"]}]}`,
+			400, sorted(one, two), true,
+		},
 		{"two errors", `{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN","detail":"` + one + `"},` +
 			`{"code":"MANIFEST_BLOB_UNKNOWN","detail":"` + two + `"}]}`, 400, sorted(one, two), true},
 		{"the message", `{"errors":[{"code":"BLOB_UNKNOWN","message":"no ` + one + `."}]}`, 404, []string{one}, true},
 		{"nothing named", `{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN"}]}`, 400, nil, true},
-		{"behind another error", `{"errors":[{"code":"UNKNOWN"},{"code":"MANIFEST_BLOB_UNKNOWN","detail":"` + one + `"}]}`, 500,
-			[]string{one}, true},
+		{
+			"behind another error", `{"errors":[{"code":"UNKNOWN"},{"code":"MANIFEST_BLOB_UNKNOWN","detail":"` + one + `"}]}`, 500,
+			[]string{one},
+			true,
+		},
 		{"another error", `{"errors":[{"code":"MANIFEST_INVALID","detail":"` + one + `"}]}`, 400, nil, false},
 		{"no body", ``, 404, nil, false},
 	}

@@ -59,18 +59,28 @@ func TestMount(t *testing.T) {
 		copied   [][2]int64
 	}{
 		{name: "mounted", from: same, requests: map[string]int{"POST": 1}},
-		{name: "the registry does not mount", from: same, noMounts: true,
-			requests: map[string]int{"POST": 1, "HEAD": 1, "GET": 1, "PUT": 1}, copied: copied},
-		{name: "the registry has no mounts", from: same, fault: http.StatusMethodNotAllowed,
-			requests: map[string]int{"POST": 2, "HEAD": 1, "GET": 1, "PUT": 1}, copied: copied},
-		{name: "not mounted, but it exists", from: same, noMounts: true,
+		{
+			name: "the registry does not mount", from: same, noMounts: true,
+			requests: map[string]int{"POST": 1, "HEAD": 1, "GET": 1, "PUT": 1}, copied: copied,
+		},
+		{
+			name: "the registry has no mounts", from: same, fault: http.StatusMethodNotAllowed,
+			requests: map[string]int{"POST": 2, "HEAD": 1, "GET": 1, "PUT": 1}, copied: copied,
+		},
+		{
+			name: "not mounted, but it exists", from: same, noMounts: true,
 			requests: map[string]int{"POST": 1, "HEAD": 1, "DELETE": 1},
-			prepare:  func(t *testing.T, _ *Client, to string) { put(t, quick(), to, content) }},
+			prepare:  func(t *testing.T, _ *Client, to string) { put(t, quick(), to, content) },
+		},
 		{name: "another registry", from: other, requests: map[string]int{"POST": 1, "HEAD": 1, "PUT": 1}, copied: copied},
-		{name: "another registry, but it exists", from: other, requests: map[string]int{"HEAD": 1},
-			prepare: func(t *testing.T, _ *Client, to string) { put(t, quick(), to, content) }},
-		{name: "known", from: other, requests: map[string]int{},
-			prepare: func(t *testing.T, c *Client, to string) { put(t, c, to, content) }},
+		{
+			name: "another registry, but it exists", from: other, requests: map[string]int{"HEAD": 1},
+			prepare: func(t *testing.T, _ *Client, to string) { put(t, quick(), to, content) },
+		},
+		{
+			name: "known", from: other, requests: map[string]int{},
+			prepare: func(t *testing.T, c *Client, to string) { put(t, c, to, content) },
+		},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -204,8 +214,10 @@ func TestCopyIsRetried(t *testing.T) {
 		{name: "the source, once", source: short(1)},
 		{name: "the source, always", source: short(99), says: "reading the blob"},
 		{name: "the target, once", target: fault(1, 502, nil, method("PUT", "/uploads/"))},
-		{name: "the target, asked to wait",
-			target: fault(1, 429, map[string]string{"Retry-After": "1ms"}, method("PUT", "/uploads/"))},
+		{
+			name:   "the target, asked to wait",
+			target: fault(1, 429, map[string]string{"Retry-After": "1ms"}, method("PUT", "/uploads/")),
+		},
 		{name: "the target, always", target: fault(99, 502, nil, method("PUT", "/uploads/")), says: "502 Bad Gateway"},
 	}
 	for _, c := range cases {

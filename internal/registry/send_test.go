@@ -36,8 +36,11 @@ func TestPutBlobIsRetried(t *testing.T) {
 		{"denied", fault(1, 403, nil, method("POST", "")), map[string]int{"POST": 1}, "403, not allowed"},
 		{"a bad request", fault(1, 400, nil, method("PUT", "")), map[string]int{"POST": 1, "PUT": 1}, "400 Bad Request"},
 		{"a lost upload", once(method("PUT", ""), unknown), map[string]int{"POST": 2, "PUT": 2}, ""},
-		{"a broken connection", once(method("PUT", ""), func(http.ResponseWriter) { panic(http.ErrAbortHandler) }),
-			map[string]int{"POST": 2, "PUT": 2}, ""},
+		{
+			"a broken connection", once(method("PUT", ""), func(http.ResponseWriter) { panic(http.ErrAbortHandler) }),
+			map[string]int{"POST": 2, "PUT": 2},
+			"",
+		},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

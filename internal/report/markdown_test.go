@@ -53,8 +53,14 @@ func exampleRun(planned int) ledger.Run {
 		Builder: "builder-5f3a", CacheMode: "off", Workers: 4, Options: map[string]string{"install_acp_providers": ""},
 		Sdist: ledger.Sdist{SHA256: ledger.Text(strings.Repeat("5e", 32)), Seconds: 2.6},
 		Phases: []ledger.Phase{
-			{Name: "checkout", Seconds: 6.2}, {Name: "environment", Seconds: 21.4}, {Name: "sdist", Seconds: 2.6}, {Name: "import", Seconds: 11.9},
-			{Name: "resolve-tags", Seconds: 0.4}, {Name: "check-registry", Seconds: 1.1}, {Name: "preflight", Seconds: 3.3}, {Name: ledger.BuildPhase, Seconds: 171},
+			{Name: "checkout", Seconds: 6.2},
+			{Name: "environment", Seconds: 21.4},
+			{Name: "sdist", Seconds: 2.6},
+			{Name: "import", Seconds: 11.9},
+			{Name: "resolve-tags", Seconds: 0.4},
+			{Name: "check-registry", Seconds: 1.1},
+			{Name: "preflight", Seconds: 3.3},
+			{Name: ledger.BuildPhase, Seconds: 171},
 		},
 		Started: noon, Finished: noon.Add(218 * time.Second), Planned: planned,
 		Files: ledger.Files{

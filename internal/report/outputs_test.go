@@ -16,10 +16,19 @@ import (
 
 func TestOutputs(t *testing.T) {
 	want := [][2]string{
-		{"total", "12"}, {"built", "7"}, {"skipped", "2"}, {"failed", "3"}, {"retried", "1"},
+		{"total", "12"},
+		{"built", "7"},
+		{"skipped", "2"},
+		{"failed", "3"},
+		{"retried", "1"},
 		{"failed-instances", `["astropy__astropy-12907","matplotlib__matplotlib-20488","sympy__sympy-24909"]`},
-		{"images-per-hour", "147.4"}, {"wall-clock-seconds", "218.0"}, {"sdist-seconds", "2.6"},
-		{"sdk-sha", sha}, {"sdk-version", "1.58.2"}, {"seam", "intercept"}, {"strategy", "native"},
+		{"images-per-hour", "147.4"},
+		{"wall-clock-seconds", "218.0"},
+		{"sdist-seconds", "2.6"},
+		{"sdk-sha", sha},
+		{"sdk-version", "1.58.2"},
+		{"seam", "intercept"},
+		{"strategy", "native"},
 		{"manifest", "builds/princeton-nlp/SWE-bench_Verified/test/manifest.jsonl"},
 		{"summary", "builds/princeton-nlp/SWE-bench_Verified/test/build-summary.json"},
 		{"lock-file", "builds/princeton-nlp/SWE-bench_Verified/test/images.lock.json"},

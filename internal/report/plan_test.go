@@ -42,8 +42,10 @@ func planned(force, named bool) Plan {
 // mixed has an image for each way to be made, and one more on the eval-base of the third.
 func mixed(force bool) Plan {
 	ways := []plan.Decision{
-		{How: plan.AsReference}, {How: plan.AsReference},
-		{How: plan.ByRebase, EvalBase: "eval-base-1", Missing: true}, {How: plan.ByRebase, EvalBase: "eval-base-1", Missing: true},
+		{How: plan.AsReference},
+		{How: plan.AsReference},
+		{How: plan.ByRebase, EvalBase: "eval-base-1", Missing: true},
+		{How: plan.ByRebase, EvalBase: "eval-base-1", Missing: true},
 		{How: plan.ByRebase, EvalBase: "eval-base-2"},
 		{How: plan.Natively, Reason: "the eval-base:\n::error::x", EvalBase: "eval-base-3"},
 		{How: plan.Natively, Reason: "the base image's registry does not have it"},

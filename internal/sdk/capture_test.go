@@ -57,9 +57,11 @@ func TestCapture(t *testing.T) {
 	dockerfile := filepath.Join(f.root, "openhands/agent_server/docker/Dockerfile")
 	context := got.Argv[len(got.Argv)-1]
 	want := Captured{
-		Argv: []string{"docker", "buildx", "build", "--file", dockerfile, "--target", "base-image-minimal",
+		Argv: []string{
+			"docker", "buildx", "build", "--file", dockerfile, "--target", "base-image-minimal",
 			"--build-arg", "BASE_IMAGE=hub/base:1", "--build-arg", "OPENHANDS_BUILD_GIT_SHA=unknown", "--build-arg", "FLAVOR=sweet",
-			"--platform", "linux/amd64", "--push", "--tag", "r/i:unknown-c-base-image-minimal", "--cache-from", "type=registry,ref=r/i:buildcache", context},
+			"--platform", "linux/amd64", "--push", "--tag", "r/i:unknown-c-base-image-minimal", "--cache-from", "type=registry,ref=r/i:buildcache", context,
+		},
 		Args:   map[string]string{"BASE_IMAGE": "hub/base:1", "OPENHANDS_BUILD_GIT_SHA": "unknown", "FLAVOR": "sweet"},
 		Target: "base-image-minimal", Platform: "linux/amd64",
 		Dir: got.Dir, Dockerfile: readFile(t, dockerfile),
@@ -148,8 +150,10 @@ func TestCaptureErrors(t *testing.T) {
 		{"no _run", "none", "b", "the SDK's build module has no _run that could be answered"},
 		{"no docker", "native", "no docker", "the SDK's build ended without docker buildx build"},
 		{"docker twice", "native", "twice", "the SDK's build runs docker buildx build more than once"},
-		{"an option that may change the image", "native", "odd",
-			"the SDK's docker buildx build is not understood: unrecognized arguments: --build-context"},
+		{
+			"an option that may change the image", "native", "odd",
+			"the SDK's docker buildx build is not understood: unrecognized arguments: --build-context",
+		},
 		{"a context that is elsewhere", "native", "elsewhere", "is not a folder: https://example.org/context.git"},
 	}
 	for _, c := range cases {
@@ -208,8 +212,10 @@ func TestNamesWithAnotherSHA(t *testing.T) {
 	own := minimal()
 	own.GitSHA = ""
 	names, err := f.Names(t.Context(), []Request{minimal(), own})
-	want := [][]string{{"r/i:unknown-c-base-image-minimal"},
-		{"r/i:0123456-c-base-image-minimal", "r/i:" + someCommit + "-c-base-image-minimal"}}
+	want := [][]string{
+		{"r/i:unknown-c-base-image-minimal"},
+		{"r/i:0123456-c-base-image-minimal", "r/i:" + someCommit + "-c-base-image-minimal"},
+	}
 	if diff := cmp.Diff(want, names); diff != "" || err != nil {
 		t.Errorf("Names: %v (-want +got):\n%s", err, diff)
 	}

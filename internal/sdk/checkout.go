@@ -191,8 +191,10 @@ func (g *git) fetch(ctx context.Context, source Source, wanted string, refs map[
 			return "", err
 		}
 	}
-	everything := []string{"fetch", "--quiet", "--no-tags", "--update-head-ok", "--", source.Repository,
-		"+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"}
+	everything := []string{
+		"fetch", "--quiet", "--no-tags", "--update-head-ok", "--", source.Repository,
+		"+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*",
+	}
 	name := wanted
 	if isRef {
 		name = "refs/sdk-ref"

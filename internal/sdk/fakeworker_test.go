@@ -100,7 +100,8 @@ func fakeBuild(conn net.Conn, request buildRequest) map[string]any {
 		time.Sleep(300 * time.Millisecond)
 	case "fails":
 		return map[string]any{"telemetry": map[string]any{"cached_step_count": 2}, "sdist_builds": 1, "error": map[string]any{
-			"kind": "command", "return_code": 17, "command": []string{"docker", "buildx", "build", "--push"}, "tail": "one\nlast line"}}
+			"kind": "command", "return_code": 17, "command": []string{"docker", "buildx", "build", "--push"}, "tail": "one\nlast line",
+		}}
 	case "raises":
 		return map[string]any{"error": map[string]any{"kind": "exception", "type": "KeyError", "message": "x", "tail": "Traceback"}}
 	case "refused":

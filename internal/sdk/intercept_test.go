@@ -108,8 +108,10 @@ func newInterceptFixture(t *testing.T) interceptFixture {
 			t.Fatal(err)
 		}
 	}
-	for path, text := range map[string]string{f.program: string(workerProgram), dir + "/capture.py": string(captureProgram),
-		f.sdist: "the prebuilt sdist"} {
+	for path, text := range map[string]string{
+		f.program: string(workerProgram), dir + "/capture.py": string(captureProgram),
+		f.sdist: "the prebuilt sdist",
+	} {
 		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}

@@ -152,9 +152,13 @@ func TestPoolReportsFailures(t *testing.T) {
 		want  error
 		text  string
 	}{
-		{"fails", &BuildFailure{ReturnCode: 17, Command: []string{"docker", "buildx", "build", "--push"}, Tail: "one\nlast line",
-			Telemetry: map[string]float64{"cached_step_count": 2}, SdistBuilds: 1},
-			"building on fails: docker buildx build ended with 17: last line"},
+		{
+			"fails", &BuildFailure{
+				ReturnCode: 17, Command: []string{"docker", "buildx", "build", "--push"}, Tail: "one\nlast line",
+				Telemetry: map[string]float64{"cached_step_count": 2}, SdistBuilds: 1,
+			},
+			"building on fails: docker buildx build ended with 17: last line",
+		},
 		{"raises", &SDKError{Type: "KeyError", Message: "x", Traceback: "Traceback"}, "building on raises: the SDK raised KeyError: x"},
 		{"refused", &OptionError{Problems: []string{"no option b"}, Valid: []string{"a"}}, "building on refused: no option b"},
 	}

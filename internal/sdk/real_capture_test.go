@@ -11,7 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/OpenHands/eval-images/internal/sdk/closure"
+	"github.com/OpenHands/eval-images/internal/sdk/basekey"
 )
 
 // A capture of the base stage runs nothing, and is what the release gives docker for it: all that its hash needs.
@@ -60,17 +60,17 @@ func (s realSDK) testCapture(t *testing.T) {
 	if tags := strings.Count(strings.Join(got.Argv, "\n"), "--tag\n"+s.image+":unknown-abcdef0-"+request.Target+"\n"); tags != 1 {
 		t.Errorf("%d tags of that name: %q", tags, got.Argv)
 	}
-	key, err := closure.Of(closure.Inputs{
+	key, err := basekey.Of(basekey.Inputs{
 		Dockerfile: []byte(got.Dockerfile), Args: got.Args, Context: os.DirFS(got.Dir), Target: got.Target, Platform: got.Platform,
 	})
 	if err != nil || key.WholeFile {
 		t.Errorf("base key %+v, error %v", key, err)
 	}
-	if !closure.DirectlyOn([]byte(got.Dockerfile), "source-minimal", "base-image-minimal") {
+	if !basekey.DirectlyOn([]byte(got.Dockerfile), "source-minimal", "base-image-minimal") {
 		t.Error("source-minimal is not directly on base-image-minimal")
 	}
-	taken, err := closure.TakenBy([]byte(got.Dockerfile), "source-minimal")
-	if diff := cmp.Diff(closure.Taken{Variables: []string{"USERNAME"}}, taken); diff != "" || err != nil {
+	uses, err := basekey.UsesOf([]byte(got.Dockerfile), "source-minimal")
+	if diff := cmp.Diff(basekey.Uses{Variables: []string{"USERNAME"}}, uses); diff != "" || err != nil {
 		t.Errorf("what source-minimal takes in, so that no base image of a benchmark is refused (-want +got): %v\n%s", err, diff)
 	}
 }

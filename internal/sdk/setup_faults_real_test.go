@@ -37,14 +37,18 @@ func TestRealSetupFaults(t *testing.T) {
 		make        func(*testing.T, *faulty)
 		cause, hint string
 	}{
-		{"a newer lock", func(t *testing.T, f *faulty) { f.replace(t, "uv.lock", `(?m)^version = 1$`, "version = 99") },
-			"unsupported schema version (v99", "this uv cannot read"},
+		{
+			"a newer lock", func(t *testing.T, f *faulty) { f.replace(t, "uv.lock", `(?m)^version = 1$`, "version = 99") },
+			"unsupported schema version (v99", "this uv cannot read",
+		},
 		{"an unreadable lock", func(t *testing.T, f *faulty) { f.replace(t, "uv.lock", `\[\[package`, "[package") }, "Failed to parse `uv.lock`", "this uv cannot read"},
 		{"no lock", func(t *testing.T, f *faulty) { f.remove(t, "uv.lock") }, "Unable to find lockfile", "that has a uv.lock"},
-		{"a newer uv wanted", func(t *testing.T, f *faulty) {
-			f.replace(t, "pyproject.toml", `(?m)^\[tool.uv\]$`, "[tool.uv]\nrequired-version = \">=99\"")
+		{
+			"a newer uv wanted", func(t *testing.T, f *faulty) {
+				f.replace(t, "pyproject.toml", `(?m)^\[tool.uv\]$`, "[tool.uv]\nrequired-version = \">=99\"")
+			},
+			"Required uv version `>=99`", "this uv cannot read",
 		},
-			"Required uv version `>=99`", "this uv cannot read"},
 		{"a newer Python wanted", func(t *testing.T, f *faulty) {
 			for _, file := range []string{"uv.lock", "openhands-sdk/pyproject.toml"} {
 				f.replace(t, file, `(?m)^requires-python.*`, `requires-python = ">=3.99"`)
@@ -59,10 +63,12 @@ func TestRealSetupFaults(t *testing.T) {
 		{"a broken index", index(server.URL + "/503"), "503 Service Unavailable", "try again later"},
 		{"an index that is not trusted", index(secure), "certificate", "SSL_CERT_FILE"},
 		{"a full disk for the environment", func(_ *testing.T, f *faulty) { f.checkout.Dir = filepath.Join(full, "venv") }, "No space left on device", "free disk space"},
-		{"a full disk for the cache", func(_ *testing.T, f *faulty) {
-			f.environ = append(f.environ, "UV_CACHE_DIR="+filepath.Join(full, "cache"))
+		{
+			"a full disk for the cache", func(_ *testing.T, f *faulty) {
+				f.environ = append(f.environ, "UV_CACHE_DIR="+filepath.Join(full, "cache"))
+			},
+			"o space left on device", "free disk space",
 		},
-			"o space left on device", "free disk space"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

@@ -87,10 +87,16 @@ func TestRepositoriesThatCannotBeCloned(t *testing.T) {
 		{"is broken", server.URL + "/503/x.git", nil, "returned error: 503", "try again later"},
 		{"refuses the connection", closedPort() + "/x.git", nil, "onnect", "check the runner's network"},
 		{"is not trusted", secure + "/404/x.git", nil, "certificate", "SSL_CERT_FILE"},
-		{"is behind a broken proxy", secure + "/404/x.git", []string{"HTTPS_PROXY=" + server.URL, "https_proxy=" + server.URL, "NO_PROXY=", "no_proxy="},
-			"CONNECT tunnel failed", "check HTTPS_PROXY"},
-		{"is behind an absent proxy", secure + "/404/x.git", []string{"HTTPS_PROXY=" + closedPort(), "https_proxy=" + closedPort(), "NO_PROXY=", "no_proxy="},
-			"onnect", "proxy"},
+		{
+			"is behind a broken proxy", secure + "/404/x.git",
+			[]string{"HTTPS_PROXY=" + server.URL, "https_proxy=" + server.URL, "NO_PROXY=", "no_proxy="},
+			"CONNECT tunnel failed", "check HTTPS_PROXY",
+		},
+		{
+			"is behind an absent proxy", secure + "/404/x.git",
+			[]string{"HTTPS_PROXY=" + closedPort(), "https_proxy=" + closedPort(), "NO_PROXY=", "no_proxy="},
+			"onnect", "proxy",
+		},
 		{"is a folder that is not there", "file:///nonexistent/x.git", nil, "'/nonexistent/x.git' does not appear to be a git repository", "check sdk-repository"},
 		{"needs a git that is not there", server.URL + "/404/x.git", []string{"PATH=/nonexistent"}, "executable file not found", "install git"},
 	}

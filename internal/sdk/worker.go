@@ -119,8 +119,10 @@ func (w *worker) spawn(options PoolOptions) error {
 // ACTIONS_* hold secrets, GITHUB_OUTPUT and its like are files of the runner that the SDK would write to, DEBUG_LLM
 // makes it ask a question, and CI changes what it does.
 func (w *worker) environ(options PoolOptions) []string {
-	environ := pick(options.Environ, slices.Concat(passedOn, uvPassedOn, []string{"DOCKER_CONFIG", "DOCKER_HOST", "DOCKER_CONTEXT",
-		"DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY", "DOCKER_API_VERSION", "BUILDX_BUILDER", "BUILDX_CONFIG"})...)
+	environ := pick(options.Environ, slices.Concat(passedOn, uvPassedOn, []string{
+		"DOCKER_CONFIG", "DOCKER_HOST", "DOCKER_CONTEXT",
+		"DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY", "DOCKER_API_VERSION", "BUILDX_BUILDER", "BUILDX_CONFIG",
+	})...)
 	environ = append(withoutSecrets(environ), uvSettings...)
 	return append(environ,
 		"PYTHONPATH="+strings.Join(options.Environment.PythonPath, string(os.PathListSeparator)),

@@ -220,8 +220,10 @@ func TestWorkerOptions(t *testing.T) {
 		{"a bad value", with(func(r *Request) { r.Options = map[string]string{"flavor": "sour"} }), []string{"sdk-options: flavor: not sour"}},
 		{"a bad target", with(func(r *Request) { r.Target = "bogus" }), []string{"target: no such target"}},
 		{"no tag", with(func(r *Request) { r.CustomTag = "" }), []string{"custom tag '': the SDK makes no tag of it"}},
-		{"two at once", with(func(r *Request) { r.Options = map[string]string{"x": ""}; r.Target = "bogus" }),
-			[]string{"sdk-options: this SDK has no option x", "target: no such target"}},
+		{
+			"two at once", with(func(r *Request) { r.Options = map[string]string{"x": ""}; r.Target = "bogus" }),
+			[]string{"sdk-options: this SDK has no option x", "target: no such target"},
+		},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -252,8 +254,10 @@ func TestWorkerFailures(t *testing.T) {
 		return err
 	}
 	var failed *BuildFailure
-	want := &BuildFailure{ReturnCode: 3, Command: []string{"docker", "buildx", "build"}, Tail: "second but last\nlast words",
-		Telemetry: map[string]float64{"build_context_seconds": 0.5, "cached_step_count": 2}}
+	want := &BuildFailure{
+		ReturnCode: 3, Command: []string{"docker", "buildx", "build"}, Tail: "second but last\nlast words",
+		Telemetry: map[string]float64{"build_context_seconds": 0.5, "cached_step_count": 2},
+	}
 	if err := build("fails"); !errors.As(err, &failed) {
 		t.Errorf("err = %v, want a BuildFailure", err)
 	} else if diff := cmp.Diff(want, failed); diff != "" {

@@ -55,7 +55,7 @@ func TestTimeline(t *testing.T) {
 	if diff := cmp.Diff(rows, shown.rows); diff != "" {
 		t.Errorf("rows (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]string{"Critical path: checkout, import, names, references, rebase."}, shown.notes); diff != "" {
+	if diff := cmp.Diff([]string{"Critical path: checkout, import, resolve-tags, references, rebase."}, shown.notes); diff != "" {
 		t.Errorf("notes (-want +got):\n%s", diff)
 	}
 }

@@ -68,7 +68,7 @@ func named(t *testing.T, ids []string, inputs ...string) []Target {
 	for _, id := range ids { // the one column that a preset names a base image by
 		columns[id] = map[string]string{"image_name": "jyangballin/swesmith.x86_64.oauthlib_1776_oauthlib.1fd52536"}
 	}
-	targets, err := NewWithColumns(cfg, ids, columns)
+	targets, err := New(cfg, ids, columns)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,8 +94,10 @@ func TestImageTagPrefix(t *testing.T) {
 	}{
 		"the default":      {want: "611629e-245a238"},
 		"without the hash": {inputs: []string{"benchmark=swebench-multilingual"}, want: "611629e"},
-		"options without the hash": {inputs: []string{"benchmark=swebench-multilingual", "sdk-options=install_acp_providers="},
-			want: "611629e-" + providers},
+		"options without the hash": {
+			inputs: []string{"benchmark=swebench-multilingual", "sdk-options=install_acp_providers="},
+			want:   "611629e-" + providers,
+		},
 		"options":                      {inputs: []string{"sdk-options=install_acp_providers="}, want: "611629e-245a238-" + providers},
 		"a template before the tag":    {inputs: []string{"custom-tag-template=mine-{instance_tag}"}, want: "611629e-mine"},
 		"only the instance's tag":      {inputs: []string{"custom-tag-template={instance_tag}"}, want: "611629e"},

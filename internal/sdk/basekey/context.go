@@ -1,4 +1,4 @@
-package closure
+package basekey
 
 import (
 	"fmt"
@@ -9,7 +9,7 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 )
 
-// readsContext reports whether an instruction takes files from the build context. In doubt it does.
+// readsContext reports whether an instruction reads files from the build context. In doubt it returns true.
 func readsContext(v *variables, s step) (bool, error) {
 	switch c := s.command.(type) {
 	case *instructions.CopyCommand:
@@ -22,7 +22,7 @@ func readsContext(v *variables, s step) (bool, error) {
 	return false, nil
 }
 
-// addsFromContext reports whether ADD copies files of the context. What it downloads has to have a checksum.
+// addsFromContext reports whether ADD copies files from the context. A download must have a checksum.
 func addsFromContext(v *variables, add *instructions.AddCommand) (fromContext bool, err error) {
 	for _, word := range add.SourcePaths {
 		source, err := v.known(word)
@@ -44,7 +44,7 @@ func addsFromContext(v *variables, add *instructions.AddCommand) (fromContext bo
 	return fromContext, nil
 }
 
-// otherMounts are the types of mounts that are never of the context.
+// otherMounts are the mount types that never mount the context.
 var otherMounts = []instructions.MountType{
 	instructions.MountTypeCache, instructions.MountTypeTmpfs, instructions.MountTypeSecret, instructions.MountTypeSSH,
 }
@@ -64,14 +64,14 @@ func mountsContext(flag string) bool {
 	return true
 }
 
-// context hashes the names, modes and contents of all files of the context but the Dockerfile, whichever of them an
-// instruction reads: the context that the SDK makes for its base stage has only files that the stage reads. Folders do not
-// count, because git keeps neither their modes nor empty folders.
+// context hashes the names, modes and contents of all files of the context except the Dockerfile, even if no instruction reads
+// them: the context that the SDK makes for its base stage contains only files that the stage reads. It ignores folders,
+// because git keeps neither their modes nor empty folders.
 func (h *hash) context() error {
 	if h.in.Context == nil {
 		return nil
 	}
-	h.field(".dockerignore", "") // Here and below, only for the sake of the keys of existing eval-bases.
+	h.field(".dockerignore", "") // This field and the next ones keep the keys of existing eval-bases.
 	err := fs.WalkDir(h.in.Context, ".", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() || name == "Dockerfile" {
 			return err

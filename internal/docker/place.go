@@ -10,11 +10,12 @@ import (
 	cerrdefs "github.com/containerd/errdefs"
 )
 
-// hostnameFile is the file of the engine that is mounted as a container's /etc/hostname.
+// hostnameFile matches the file on the engine's machine that is mounted as a container's /etc/hostname.
 var hostnameFile = regexp.MustCompile(`/containers/([0-9a-f]{64})/hostname$`)
 
-// OwnContainer reads from /proc/self/mountinfo the id of the container that this process runs in; "" outside of one. On a
-// machine with an engine the table shows other containers' mounts too, so the mount's place counts.
+// OwnContainer returns the id of the container that this process runs in, or "" outside of a container. It parses
+// /proc/self/mountinfo. The mount point must match too, because the table of a machine with an engine lists the mounts of
+// other containers.
 func OwnContainer(mountinfo io.Reader) string {
 	for lines := bufio.NewScanner(mountinfo); lines.Scan(); {
 		fields := strings.Fields(lines.Text())
@@ -29,18 +30,18 @@ func OwnContainer(mountinfo io.Reader) string {
 	return ""
 }
 
-// Place is where a run and its builder meet.
+// Place describes where this process runs, as the engine sees it.
 type Place struct {
-	// Network is what a builder has to be on to reach what the run reaches; "" is the engine's default.
+	// Network is the network on which a builder reaches what this process reaches. Empty is the engine's default.
 	Network string
-	// Disk is a path on the disk that the engine keeps images and caches on; "" where this process cannot see it.
+	// Disk is a path on the disk that holds the engine's images and caches. It is empty if this process cannot see that disk.
 	Disk string
 }
 
-// Place finds out where this process is, seen from the engine: in the container with the given id, or with "" beside it.
-// The error is an *Unavailable.
+// Place finds out where this process runs: in the container with id own, or outside of a container if own is empty. The
+// error is an *Unavailable.
 func (e *Engine) Place(ctx context.Context, own string) (Place, error) {
-	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	if own != "" {
 		it, err := e.api.ContainerInspect(ctx, own)
@@ -49,7 +50,7 @@ func (e *Engine) Place(ctx context.Context, own string) (Place, error) {
 			// A container's root is on the engine's disk.
 			return Place{Network: networkOf(string(it.HostConfig.NetworkMode)), Disk: "/"}, nil
 		case err != nil && !cerrdefs.IsNotFound(err):
-			return Place{}, &Unavailable{Part: "this run's own container on the engine", Err: err, hint: healthy}
+			return Place{}, &Unavailable{Part: "this run's own container on the engine", Err: err, hint: engineHint}
 		}
 		return Place{}, nil // in a container of another engine, which sees no disk of this one
 	}
@@ -58,12 +59,12 @@ func (e *Engine) Place(ctx context.Context, own string) (Place, error) {
 	}
 	info, err := e.api.Info(ctx)
 	if err != nil {
-		return Place{}, &Unavailable{Part: "the engine's own facts", Err: err, hint: healthy}
+		return Place{}, &Unavailable{Part: "the engine's own facts", Err: err, hint: engineHint}
 	}
 	return Place{Disk: info.DockerRootDir}, nil
 }
 
-// networkOf leaves out the modes that are no network to join: the engine's default, and none at all.
+// networkOf returns "" for the network modes that are no network to join.
 func networkOf(mode string) string {
 	switch mode {
 	case "", "default", "bridge", "none":

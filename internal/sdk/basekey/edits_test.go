@@ -1,4 +1,4 @@
-package closure
+package basekey
 
 import (
 	"io/fs"

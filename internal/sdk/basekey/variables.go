@@ -1,4 +1,4 @@
-package closure
+package basekey
 
 import (
 	"maps"
@@ -8,19 +8,19 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 )
 
-// variables are the variables whose values are known at some point of the file. BuildKit's lexer looks them up. missed
-// and hasBase tell about the last word that was expanded.
+// variables are the variables whose values are known at some point of the file. BuildKit's lexer reads them. missed
+// and sawBase describe the last word that was expanded.
 type variables struct {
-	lex    lexer
-	values map[string]string
-	ofBase map[string]bool // variables whose value uses the name of the base
+	lex       lexer
+	values    map[string]string
+	namesBase map[string]bool // variables whose value uses the name of the base
 
 	missed  []string
-	hasBase bool
+	sawBase bool
 }
 
 func newVariables(lex lexer) *variables {
-	return &variables{lex: lex, values: map[string]string{}, ofBase: map[string]bool{}}
+	return &variables{lex: lex, values: map[string]string{}, namesBase: map[string]bool{}}
 }
 
 // Get implements shell.EnvGetter.
@@ -29,7 +29,7 @@ func (v *variables) Get(name string) (string, bool) {
 	if !ok {
 		v.missed = append(v.missed, name)
 	}
-	v.hasBase = v.hasBase || v.ofBase[name]
+	v.sawBase = v.sawBase || v.namesBase[name]
 	return value, ok
 }
 
@@ -37,19 +37,19 @@ func (v *variables) Get(name string) (string, bool) {
 func (v *variables) Keys() []string { return slices.Collect(maps.Keys(v.values)) }
 
 // set makes name known.
-func (v *variables) set(name, value string, ofBase bool) {
-	v.values[name], v.ofBase[name] = value, ofBase
+func (v *variables) set(name, value string, namesBase bool) {
+	v.values[name], v.namesBase[name] = value, namesBase
 }
 
 // forget makes name unknown.
 func (v *variables) forget(name string) {
 	delete(v.values, name)
-	delete(v.ofBase, name)
+	delete(v.namesBase, name)
 }
 
 // word expands a word. The value is unknown if v.missed is not empty afterwards.
 func (v *variables) word(word string) (string, error) {
-	v.missed, v.hasBase = nil, false
+	v.missed, v.sawBase = nil, false
 	result, err := v.lex.ProcessWordWithMatches(word, v)
 	if err != nil {
 		return "", unresolvedf("expanding %s: %v", word, err)
@@ -68,7 +68,7 @@ func (v *variables) known(word string) (string, error) {
 
 // clone copies v, for a stage FROM the one that v belongs to.
 func (v *variables) clone() *variables {
-	return &variables{lex: v.lex, values: maps.Clone(v.values), ofBase: maps.Clone(v.ofBase)}
+	return &variables{lex: v.lex, values: maps.Clone(v.values), namesBase: maps.Clone(v.namesBase)}
 }
 
 // globals are the variables before the first FROM. Any other variable is empty.
@@ -80,8 +80,10 @@ func (f *file) evaluate(in Inputs) (globals, error) {
 	g := globals{newVariables(f.lex)}
 	os, rest, _ := strings.Cut(in.Platform, "/")
 	arch, variant, _ := strings.Cut(rest, "/")
-	predefined := map[string]string{"TARGETPLATFORM": in.Platform, "TARGETOS": os, "TARGETARCH": arch,
-		"TARGETVARIANT": variant, "TARGETOSVERSION": "", "TARGETSTAGE": in.Target}
+	predefined := map[string]string{
+		"TARGETPLATFORM": in.Platform, "TARGETOS": os, "TARGETARCH": arch,
+		"TARGETVARIANT": variant, "TARGETOSVERSION": "", "TARGETSTAGE": in.Target,
+	}
 	for name, value := range predefined {
 		g.set(name, value, false)
 	}
@@ -98,7 +100,7 @@ func (f *file) evaluate(in Inputs) (globals, error) {
 			if err != nil {
 				return globals{}, err
 			}
-			g.set(arg.Key, value, g.hasBase)
+			g.set(arg.Key, value, g.sawBase)
 		}
 	}
 	return g, nil
@@ -121,28 +123,28 @@ func (g globals) expand(word string) (string, error) {
 // argument adds an ARG of a stage to v and returns its value for the hash: "=value", "~text" if its default uses unknown
 // variables, or "-" if it has no value.
 func (v *variables) argument(in Inputs, g globals, arg instructions.KeyValuePairOptional) (
-	text string, ofBase bool, err error,
+	text string, namesBase bool, err error,
 ) {
 	value, passed := in.Args[arg.Key]
 	inherited, isGlobal := g.values[arg.Key]
 	switch {
 	case passed:
-		ofBase = arg.Key == BaseArgument
+		namesBase = arg.Key == BaseArgument
 	case arg.Value != nil:
 		if value, err = v.word(*arg.Value); err != nil {
 			return "", false, err
 		}
-		if ofBase = v.hasBase; len(v.missed) > 0 {
+		if namesBase = v.sawBase; len(v.missed) > 0 {
 			v.forget(arg.Key)
-			return "~" + *arg.Value, ofBase, nil
+			return "~" + *arg.Value, namesBase, nil
 		}
 	case isGlobal:
-		value, ofBase = inherited, g.ofBase[arg.Key]
+		value, namesBase = inherited, g.namesBase[arg.Key]
 	default:
-		return "-", false, nil // It keeps the value it has in the parent stage or in the base.
+		return "-", false, nil // It keeps its value from the parent stage or the base.
 	}
-	v.set(arg.Key, value, ofBase)
-	return "=" + value, ofBase, nil
+	v.set(arg.Key, value, namesBase)
+	return "=" + value, namesBase, nil
 }
 
 // environment adds the variables of an ENV. The text of the instruction is in the hash already.
@@ -160,7 +162,7 @@ func (v *variables) environment(env *instructions.EnvCommand) error {
 		if len(before.missed) > 0 {
 			v.forget(name)
 		} else {
-			v.set(name, value, before.hasBase)
+			v.set(name, value, before.sawBase)
 		}
 	}
 	return nil

@@ -12,14 +12,14 @@ import (
 	"github.com/OpenHands/eval-images/internal/config"
 )
 
-// Unreachable is a hub that did not say what a dataset holds. It is nothing that the user got wrong.
+// Unreachable is the error when the hub could not be read. It is no mistake of the user.
 type Unreachable struct {
 	Dataset string
-	// Columns are those that were asked for beside the ids.
+	// Columns are the requested columns besides the ids.
 	Columns []string
 	Err     error
 
-	noList error // why no list in this version took the hub's place
+	noList error // why no embedded list could replace the hub
 }
 
 func (e *Unreachable) Error() string {
@@ -30,10 +30,10 @@ func (e *Unreachable) Error() string {
 	return text
 }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *Unreachable) Unwrap() error { return e.Err }
 
-// Hint says what to do about it.
+// Hint says what the user can do.
 func (e *Unreachable) Hint() string {
 	var answered *statusError
 	if errors.As(e.Err, &answered) && answered.Status == http.StatusTooManyRequests {
@@ -46,14 +46,14 @@ func (e *Unreachable) Hint() string {
 	return "run it again later, or set dataset to a .jsonl file of the workspace with " + needed
 }
 
-// statusError is an answer other than a good one.
+// statusError is a response with a status other than 2xx.
 type statusError struct {
 	Address string
 	Status  int
-	// Code is the hub's own name for it, "RepoNotFound".
+	// Code is the hub's error code, such as "RepoNotFound".
 	Code string
-	// Says is the server's message, in one line; empty where it has none for people.
-	Says string
+	// Message is the server's message in one line, or empty.
+	Message string
 }
 
 func (e *statusError) Error() string {
@@ -61,41 +61,41 @@ func (e *statusError) Error() string {
 	if e.Code != "" {
 		text += " (" + e.Code + ")"
 	}
-	if e.Says != "" {
-		text += ": " + e.Says
+	if e.Message != "" {
+		text += ": " + e.Message
 	}
 	return text
 }
 
-// saidAtMost bounds what an error repeats of a server's answer.
-const saidAtMost = 200
+// maxMessage is how many characters of a server's message an error repeats.
+const maxMessage = 200
 
-func newStatusError(address *url.URL, response *http.Response, body []byte) *statusError {
-	e := &statusError{Address: shown(address), Status: response.StatusCode, Code: oneWord(response.Header.Get("X-Error-Code"))}
-	var told struct{ Error string }
+func newStatusError(address *url.URL, resp *http.Response, body []byte) *statusError {
+	e := &statusError{Address: redacted(address), Status: resp.StatusCode, Code: errorCode(resp.Header.Get("X-Error-Code"))}
+	var object struct{ Error string }
 	switch {
-	case json.Unmarshal(body, &told) == nil:
-		e.Says = told.Error
-	case !looksLikeHTML(response.Header, body):
-		e.Says = string(body)
+	case json.Unmarshal(body, &object) == nil:
+		e.Message = object.Error
+	case !looksLikeHTML(resp.Header, body):
+		e.Message = string(body)
 	}
-	e.Says = strings.Join(strings.Fields(strings.ToValidUTF8(e.Says, "\uFFFD")), " ")
-	if short := []rune(e.Says); len(short) > saidAtMost {
-		e.Says = string(short[:saidAtMost]) + "…"
+	e.Message = strings.Join(strings.Fields(strings.ToValidUTF8(e.Message, "\uFFFD")), " ")
+	if short := []rune(e.Message); len(short) > maxMessage {
+		e.Message = string(short[:maxMessage]) + "…"
 	}
 	return e
 }
 
-// oneWord drops what is no error code: a header is the server's to write.
-func oneWord(code string) string {
-	if strings.ContainsFunc(code, func(r rune) bool { return r <= ' ' || r > '~' }) || len(code) > saidAtMost {
+// errorCode returns code, or "" if it is not one printable word: the server may send anything in a header.
+func errorCode(code string) string {
+	if strings.ContainsFunc(code, func(r rune) bool { return r <= ' ' || r > '~' }) || len(code) > maxMessage {
 		return ""
 	}
 	return code
 }
 
-// shown is an address without its query, which may be a signature that gives access.
-func shown(address *url.URL) string {
+// redacted returns an address without its query, which may hold a signature that gives access.
+func redacted(address *url.URL) string {
 	return (&url.URL{Scheme: address.Scheme, Host: address.Host, Path: address.Path}).String()
 }
 
@@ -104,8 +104,8 @@ func looksLikeHTML(header http.Header, body []byte) bool {
 	return strings.EqualFold(strings.TrimSpace(kind), "text/html") || bytes.HasPrefix(bytes.TrimSpace(body), []byte("<"))
 }
 
-// mistaken makes a mistake of an answer that blames what was asked for, and gives other errors back as they are.
-func mistaken(err error, dataset string, withToken bool) error {
+// asInputError turns a status that the user's inputs caused into a *config.InputError. It returns other errors unchanged.
+func asInputError(err error, dataset string, withToken bool) error {
 	var answered *statusError
 	if !errors.As(err, &answered) {
 		return err
@@ -122,8 +122,8 @@ func mistaken(err error, dataset string, withToken bool) error {
 		m.Fix = "check its name; for a private or gated one give hf-token"
 	case answered.Status == http.StatusNotFound:
 		m.Problem = "the hub has no parquet files of " + config.Quote(dataset)
-		m.Fix = "check its name, owner and letter case included; the hub does not make these files of every dataset, and where it has " +
-			"made none a .jsonl file of the workspace serves as well"
+		m.Fix = "check its name, with owner and letter case; the hub does not convert every dataset to parquet: for such a one, set " +
+			"dataset to a .jsonl file of the workspace"
 	default:
 		return err
 	}

@@ -1,4 +1,4 @@
-package closure
+package basekey
 
 import (
 	"crypto/sha256"
@@ -77,11 +77,11 @@ func (h *hash) step(r *reached, v *variables, s step) error {
 // arguments hashes the value of each argument: the one passed, or the default.
 func (h *hash) arguments(r *reached, v *variables, args *instructions.ArgCommand) error {
 	for _, arg := range args.Args {
-		text, ofBase, err := v.argument(h.in, r.globals, arg)
+		text, namesBase, err := v.argument(h.in, r.globals, arg)
 		if err != nil {
 			return err
 		}
-		if ofBase {
+		if namesBase {
 			return fmt.Errorf("argument %s contains the name of the base, which the digest of the base does not identify", arg.Key)
 		}
 		h.field("argument", arg.Key)

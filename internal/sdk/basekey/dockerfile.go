@@ -1,4 +1,4 @@
-package closure
+package basekey
 
 import (
 	"bytes"
@@ -35,7 +35,7 @@ type lexer struct {
 	escape rune
 }
 
-// parse reads a Dockerfile. Its errors are unresolved: the frontend that the syntax directive names may know more.
+// parse parses a Dockerfile. Its errors are unresolved, because the frontend that the syntax directive names may accept more.
 func parse(dockerfile []byte) (*file, error) {
 	parsed, err := parser.Parse(bytes.NewReader(dockerfile))
 	if err != nil {
@@ -75,7 +75,7 @@ func (f *file) add(node *parser.Node) error {
 	return nil
 }
 
-// find returns the last stage of that name, in any letter case, among the first end stages, or -1.
+// find returns the last stage with that name among the first end stages, or -1. It ignores letter case.
 func (f *file) find(name string, end int) int {
 	for i := end - 1; i >= 0; i-- {
 		if own := f.stages[i].from.Name; own != "" && strings.EqualFold(own, name) {
@@ -85,7 +85,7 @@ func (f *file) find(name string, end int) int {
 	return -1
 }
 
-// DirectlyOn reports whether the stage target is FROM stage itself. Letter case does not count.
+// DirectlyOn reports whether the stage target is FROM stage itself. It ignores letter case.
 func DirectlyOn(dockerfile []byte, target, stage string) bool {
 	f, err := parse(dockerfile)
 	if err != nil {

@@ -1,6 +1,6 @@
-// Package closure computes base keys. A base key identifies what a stage of a Dockerfile is built from: it changes when
+// Package basekey computes base keys. A base key identifies what a stage of a Dockerfile is built from: it changes when
 // something changes that can change the stage's result, and with nothing else in the file.
-package closure
+package basekey
 
 import (
 	"errors"
@@ -33,17 +33,17 @@ type Inputs struct {
 	Platform string
 }
 
-// BaseKey identifies everything that the result depends on, except the base.
-type BaseKey struct {
+// Key identifies everything that the result depends on, except the base.
+type Key struct {
 	// Hash is a SHA-256 in hexadecimal.
 	Hash string
-	// WholeFile reports that the Dockerfile does not tell what the target depends on, so that Hash covers all inputs. Why
-	// is the reason.
+	// WholeFile reports that the Dockerfile does not show what the target depends on, so that Hash covers all inputs. Why is the
+	// reason.
 	WholeFile bool
 	Why       string
 }
 
-// unresolved is the reason why the Dockerfile alone does not tell what its target depends on.
+// unresolved is the reason why the Dockerfile does not show what its target depends on.
 type unresolved struct{ why string }
 
 func (e unresolved) Error() string { return e.why }
@@ -60,8 +60,8 @@ func unresolvedf(format string, args ...any) error { return unresolved{fmt.Sprin
 //   - the platform
 //
 // It is an error if there is no such target, if the context cannot be read, or if the stage uses the name of the base.
-func Of(in Inputs) (BaseKey, error) {
-	var key BaseKey
+func Of(in Inputs) (Key, error) {
+	var key Key
 	h := newHash(in)
 	err := h.target()
 	var unclear unresolved
@@ -71,14 +71,14 @@ func Of(in Inputs) (BaseKey, error) {
 		err = h.wholeFile()
 	}
 	if err != nil {
-		return BaseKey{}, fmt.Errorf("finding what %s is made of: %w", in.Target, err)
+		return Key{}, fmt.Errorf("finding what %s is made of: %w", in.Target, err)
 	}
 	key.Hash = h.sum()
 	return key, nil
 }
 
 // On returns the key of the result of a build on the base with that digest. It is hexadecimal and fit for a tag.
-func (k BaseKey) On(baseDigest string) string {
+func (k Key) On(baseDigest string) string {
 	h := newHash(Inputs{})
 	h.field("base", baseDigest)
 	h.field("closure", k.Hash)

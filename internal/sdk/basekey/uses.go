@@ -1,4 +1,4 @@
-package closure
+package basekey
 
 import (
 	"maps"
@@ -9,33 +9,33 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 )
 
-// Taken is what the instructions of a stage take in of the image that the stage is FROM. Where that image has other
-// values, the same instructions make something else.
-type Taken struct {
-	// Variables are the names that the instructions mention, sorted. Names of ARGs are among them, because a variable of the
-	// image goes before an ARG of its name (Dockerfile reference, "Using ARG variables").
+// Uses is what the instructions of a stage use of the image that the stage is FROM. If that image has other values, the same
+// instructions make something else.
+type Uses struct {
+	// Variables are the names that the instructions mention, sorted. They include ARGs, because a variable of the image overrides
+	// an ARG of the same name (Dockerfile reference, "Using ARG variables").
 	Variables []string
-	// WorkingDir says that they have a relative path, or run a command in the image's working directory.
+	// WorkingDir reports that the instructions have a relative path, or run a command in the image's working directory.
 	WorkingDir bool
-	// Shell says that they have a command in shell form, which the image's SHELL runs.
+	// Shell reports that the instructions have a command in shell form, which the image's SHELL runs.
 	Shell bool
 }
 
-// mention finds variables in an instruction's text. One that is quoted or escaped, or that the stage itself has set, counts
-// too: at worst that costs a rebase, and a variable that is overlooked makes a wrong image.
+// mention matches variables in an instruction's text. It also matches one that is quoted or escaped, or that the stage itself
+// has set. That costs at most a rebase. A variable that is missed could make a wrong image.
 var mention = regexp.MustCompile(`\$\{?([A-Za-z_][A-Za-z0-9_]*)`)
 
-// TakenBy reads what the stage target takes in.
-func TakenBy(dockerfile []byte, target string) (Taken, error) {
+// UsesOf returns what the stage target uses of its image.
+func UsesOf(dockerfile []byte, target string) (Uses, error) {
 	f, err := parse(dockerfile)
 	if err != nil {
-		return Taken{}, err
+		return Uses{}, err
 	}
 	i := f.find(target, len(f.stages))
 	if i < 0 {
-		return Taken{}, unresolvedf("the Dockerfile has no stage %s", target)
+		return Uses{}, unresolvedf("the Dockerfile has no stage %s", target)
 	}
-	var t Taken
+	var t Uses
 	mentioned := map[string]bool{}
 	var ownDir, ownShell bool // the stage has set its own
 	for _, s := range f.stages[i].steps {

@@ -1,4 +1,4 @@
-package closure
+package basekey
 
 import (
 	"os"
@@ -54,7 +54,7 @@ func TestKeysOfReleasesNeverChange(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := BaseKey{Hash: "3c9b4817ac109ce53c72cec84c4aa9ca5eafc9f5d0822d00f68403a47ca45f91"}
+	want := Key{Hash: "3c9b4817ac109ce53c72cec84c4aa9ca5eafc9f5d0822d00f68403a47ca45f91"}
 	if diff := cmp.Diff(want, key); diff != "" {
 		t.Errorf("base key (-want +got):\n%s", diff)
 	}

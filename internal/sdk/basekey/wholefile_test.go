@@ -1,4 +1,4 @@
-package closure
+package basekey
 
 import (
 	"io/fs"
@@ -56,8 +56,10 @@ func TestWholeFileTakesInEverything(t *testing.T) {
 		return c.On(baseDigest)
 	}
 	before := of(unclear())
-	same := map[string]bool{"nothing": true, "the base's name": true, "the target's case": true, "a folder's mode": true,
-		"the context's copy of the Dockerfile": true}
+	same := map[string]bool{
+		"nothing": true, "the base's name": true, "the target's case": true, "a folder's mode": true,
+		"the context's copy of the Dockerfile": true,
+	}
 	for _, c := range edits {
 		t.Run(c.name, func(t *testing.T) {
 			in := unclear()

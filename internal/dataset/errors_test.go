@@ -55,10 +55,12 @@ func TestFaults(t *testing.T) {
 		"500":                  {fault: everywhere(500), says: "answered 500 Internal Server Error: something is wrong", hint: "again later", requests: 4},
 		"501":                  {fault: everywhere(501), says: "501", hint: "again later", requests: 1},
 		"429":                  {fault: everywhere(429), says: "429 Too Many Requests", hint: "with hf-token it counts yours alone", requests: 4},
-		"a web page":           {fault: page(200), says: "answered with a web page in place of data", hint: "again later", requests: 4},
+		"a web page":           {fault: page(200), says: "answered with a web page instead of data", hint: "again later", requests: 4},
 		"a web page, with 502": {fault: page(502), says: "answered 502 Bad Gateway", hint: "again later", requests: 4},
-		"not JSON": {fault: func(_ string, w http.ResponseWriter, _ *http.Request) bool { fmt.Fprint(w, "sorry"); return true },
-			says: "reading the answer of http://", hint: "again later"},
+		"not JSON": {
+			fault: func(_ string, w http.ResponseWriter, _ *http.Request) bool { fmt.Fprint(w, "sorry"); return true },
+			says:  "reading the response of http://", hint: "again later",
+		},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -73,7 +75,7 @@ func TestFaults(t *testing.T) {
 			if tc.split != "" {
 				split = tc.split
 			}
-			list, err := reader.Read(t.Context(), dataset, split, nil)
+			list, err := reader.Read(t.Context(), dataset, split, nil, readTestdata)
 			if err == nil {
 				t.Fatalf("read %d rows from %s", len(list.Rows), list.From)
 			}
@@ -107,7 +109,7 @@ func TestFaultsOfADefaultDataset(t *testing.T) {
 		h := hubtest.New(t)
 		h.Fault = everywhere(status)
 		reader, _ := readerOf(t, h)
-		list, err := reader.Read(t.Context(), name, "test", nil)
+		list, err := reader.Read(t.Context(), name, "test", nil, readTestdata)
 		if err != nil || len(list.Rows) != 433 || len(list.Warnings) != 1 || !strings.Contains(list.Warnings[0], fmt.Sprint(status)) && status != 404 {
 			t.Errorf("%d: %d rows, warnings %q, error %v", status, len(list.Rows), list.Warnings, err)
 		}
@@ -153,15 +155,17 @@ func TestPassingFaults(t *testing.T) {
 		"502":                {once(2, at(hubtest.Storage), status(502)), []time.Duration{2 * time.Second, 5 * time.Second}},
 		"408":                {once(1, at(hubtest.Main), status(408)), []time.Duration{2 * time.Second}},
 		"a truncated answer": {once(1, at(hubtest.Storage), truncated), []time.Duration{2 * time.Second}},
-		"a lost connection": {once(1, at(hubtest.Main), func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }),
-			[]time.Duration{2 * time.Second}},
+		"a lost connection": {
+			once(1, at(hubtest.Main), func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }),
+			[]time.Duration{2 * time.Second},
+		},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			h, ids := published(t, 3)
 			h.Fault = tc.fault
 			reader, waits := readerOf(t, h)
-			list, err := reader.Read(t.Context(), "a/b", "test", nil)
+			list, err := reader.Read(t.Context(), "a/b", "test", nil, readTestdata)
 			if err != nil || list.From != "the hub's parquet files" || len(list.Warnings) != 0 {
 				t.Fatalf("from %q, warnings %q, error %v", list.From, list.Warnings, err)
 			}
@@ -182,18 +186,18 @@ func TestLongWaits(t *testing.T) {
 		everywhere(429, "RateLimit", `"api";r=0;t=290`)("", w, r)
 	})
 	reader, waits := readerOf(t, h)
-	list, err := reader.Read(t.Context(), "a/b", "test", nil)
+	list, err := reader.Read(t.Context(), "a/b", "test", nil, readTestdata)
 	if err != nil || !slices.Equal(IDs(list.Rows), ids) || !slices.Equal(*waits, []time.Duration{290e9, 290e9}) {
 		t.Errorf("%q after waiting %v, error %v", IDs(list.Rows), *waits, err)
 	}
 	*waits = nil
 	h.Fault = everywhere(429, "Retry-After", "290")
-	if _, err := reader.Read(t.Context(), "princeton-nlp/SWE-bench_Verified", "test", nil); err != nil || len(*waits) != 0 {
+	if _, err := reader.Read(t.Context(), "princeton-nlp/SWE-bench_Verified", "test", nil, readTestdata); err != nil || len(*waits) != 0 {
 		t.Errorf("waited %v, error %v", *waits, err)
 	}
 }
 
-func TestAnnounced(t *testing.T) {
+func TestRetryAfter(t *testing.T) {
 	now := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 	cases := []struct {
 		name, value string
@@ -209,7 +213,7 @@ func TestAnnounced(t *testing.T) {
 		{"RateLimit", `"api"`, 0},
 	}
 	for _, tc := range cases {
-		if got := announced(http.Header{http.CanonicalHeaderKey(tc.name): {tc.value}}, now); got != tc.want {
+		if got := retryAfter(http.Header{http.CanonicalHeaderKey(tc.name): {tc.value}}, now); got != tc.want {
 			t.Errorf("%s: %s means %s, want %s", tc.name, tc.value, got, tc.want)
 		}
 	}
@@ -220,7 +224,7 @@ func TestRenamed(t *testing.T) {
 	h, ids := published(t, 3)
 	h.Rename("a/b", "c/d.e")
 	reader, _ := readerOf(t, h)
-	list, err := reader.Read(t.Context(), "a/b", "test", nil)
+	list, err := reader.Read(t.Context(), "a/b", "test", nil, readTestdata)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -240,7 +244,7 @@ func TestErrorsShowNoSignature(t *testing.T) {
 	}
 	reader, _ := readerOf(t, h)
 	reader.Token = "hf_secret"
-	_, err := reader.Read(t.Context(), "a/b", "test", nil)
+	_, err := reader.Read(t.Context(), "a/b", "test", nil, readTestdata)
 	if err == nil || strings.Contains(err.Error(), "secret") {
 		t.Errorf("error is %v", err)
 	}
@@ -256,7 +260,7 @@ func TestSeveralConfigurations(t *testing.T) {
 	}))
 	defer server.Close()
 	reader := Reader{Hub: address(t, server.URL)}
-	_, err := reader.Read(t.Context(), "a/b", "test", nil)
+	_, err := reader.Read(t.Context(), "a/b", "test", nil, readTestdata)
 	if err == nil || !strings.Contains(err.Error(), `"a/b" has 2 configurations and none is the default: java, rust`) {
 		t.Errorf("error is %v", err)
 	}

@@ -1,4 +1,4 @@
-package closure
+package basekey
 
 import (
 	"fmt"
@@ -25,7 +25,7 @@ type reachedStage struct {
 	steps    [][]source
 }
 
-// source is where a stage or an instruction takes files from: an image, which may be the base, or a stage.
+// source is an image or a stage from which a stage or an instruction takes files. base reports that the image is the base.
 type source struct {
 	stage int
 	image string
@@ -84,15 +84,15 @@ func (r *reached) from(in Inputs, i int) (own reachedStage, err error) {
 	if name == "" {
 		return own, unresolvedf("FROM %s has no name with these arguments", stage.BaseName)
 	}
-	ofBase := r.globals.hasBase
+	namesBase := r.globals.sawBase
 	if parent := r.file.find(name, i); parent >= 0 {
 		own.from = source{stage: parent}
 		return own, nil
 	}
-	if ofBase && name != in.Args[BaseArgument] {
+	if namesBase && name != in.Args[BaseArgument] {
 		return own, fmt.Errorf("FROM %s uses %s and is another image", stage.BaseName, BaseArgument)
 	}
-	own.from = source{image: name, base: ofBase}
+	own.from = source{image: name, base: namesBase}
 	return own, nil
 }
 
@@ -119,7 +119,7 @@ func (f *file) sources(s step) ([]source, error) {
 	return nil, nil
 }
 
-// copySource resolves COPY --from. A number is always that of a stage.
+// copySource resolves COPY --from. A number always refers to a stage.
 func (f *file) copySource(from string) (source, error) {
 	v := newVariables(f.lex)
 	if word, err := v.word(from); err != nil || word != from {
@@ -143,7 +143,7 @@ func (f *file) named(name string) source {
 	return source{image: name}
 }
 
-// name is the name of a source in the hash. A stage is named by its place among the reached ones.
+// name returns the name of a source in the hash. Stages are numbered in the order of the reached ones.
 func (r *reached) name(s source) string {
 	switch {
 	case s.base:

@@ -10,7 +10,7 @@ import (
 
 	"github.com/OpenHands/eval-images/internal/lab/engine"
 	"github.com/OpenHands/eval-images/internal/lab/sdkrepo"
-	"github.com/OpenHands/eval-images/internal/sdk/closure"
+	"github.com/OpenHands/eval-images/internal/sdk/basekey"
 )
 
 const baseStage = "base-image-minimal"
@@ -93,17 +93,17 @@ func readRelease(t *testing.T, folder string) release {
 		t.Fatal(err)
 	}
 	args := map[string]string{"BASE_IMAGE": "base/image", "OPENHANDS_BUILD_GIT_SHA": "unknown", "OPENHANDS_BUILD_GIT_REF": "unknown"}
-	key, err := closure.Of(closure.Inputs{
+	key, err := basekey.Of(basekey.Inputs{
 		Dockerfile: text, Args: args, Context: os.DirFS(folder), Target: baseStage, Platform: "linux/amd64",
 	})
 	if err != nil || key.WholeFile {
 		t.Fatalf("%s: base key %+v, error %v", folder, key, err)
 	}
-	if !closure.DirectlyOn(text, "source-minimal", baseStage) || closure.DirectlyOn(text, "source", baseStage) {
+	if !basekey.DirectlyOn(text, "source-minimal", baseStage) || basekey.DirectlyOn(text, "source", baseStage) {
 		t.Errorf("%s: source-minimal, and not source, should be directly on %s", folder, baseStage)
 	}
-	taken, err := closure.TakenBy(text, "source-minimal")
-	if diff := cmp.Diff(closure.Taken{Variables: []string{"USERNAME"}}, taken); diff != "" || err != nil {
+	uses, err := basekey.UsesOf(text, "source-minimal")
+	if diff := cmp.Diff(basekey.Uses{Variables: []string{"USERNAME"}}, uses); diff != "" || err != nil {
 		t.Errorf("%s: what source-minimal takes in (-want +got): %v\n%s", folder, err, diff)
 	}
 	_, stage, _ := strings.Cut(string(text), " AS "+baseStage+"\n")
