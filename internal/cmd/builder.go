@@ -16,26 +16,26 @@ import (
 	"github.com/OpenHands/eval-images/internal/outcome"
 )
 
-// builder is the BuildKit builder of a run. It is reached, adopted or made when something has to be built.
+// builder is the BuildKit builder of a run. The first build connects to it, adopts it or creates it.
 type builder struct {
 	config  config.Config
 	env     environment
 	environ []string // of docker commands
 	work    *workspace
 	record  *record
-	// name is buildx's, known from the start: workers get it before it is made sure that the builder is there.
+	// name is the name in buildx. It is known from the start, because workers get it before the builder exists.
 	name string
 
 	reached sync.Once
-	problem error       // why it cannot be used
-	begun   atomic.Bool // the run has begun to make it, so that it has to be removed
+	problem error       // why it cannot be used, or nil
+	begun   atomic.Bool // the run has started to create it, so it must remove it
 
 	mu    sync.Mutex
-	cache *docker.CacheKeeper // nil until the builder was looked for
+	cache *docker.CacheKeeper // nil before Reach
 	left  int                 // images that have not ended
 }
 
-// builderName is the name of the builder that was asked for, or of the one that the run makes when it has to build.
+// builderName returns the name of the given builder, or of the one that the run creates.
 func builderName(given string, env environment) string {
 	switch {
 	case given == "":
@@ -47,7 +47,7 @@ func builderName(given string, env environment) string {
 	}
 }
 
-// stepIdentity tells one step of one job from all others: legs of a matrix have the same job, but another runner.
+// stepIdentity identifies a step of a job. Jobs of a matrix have the same GITHUB_JOB, but different runners.
 func stepIdentity(getenv func(string) string) string {
 	var parts []string
 	for _, name := range []string{
@@ -59,7 +59,7 @@ func stepIdentity(getenv func(string) string) string {
 	return strings.Join(parts, "\n")
 }
 
-// ownContainer is the id of the container that this process runs in, or "".
+// ownContainer returns the id of the container that this process runs in, or "".
 func ownContainer() string {
 	mounts, err := os.Open("/proc/self/mountinfo")
 	if err != nil {
@@ -69,7 +69,7 @@ func ownContainer() string {
 	return docker.OwnContainer(mounts)
 }
 
-// Reach reaches, adopts or makes the builder the first time, and returns that first result ever after.
+// Reach connects to, adopts or creates the builder on the first call. Later calls return the same result.
 func (b *builder) Reach(ctx context.Context) error {
 	b.reached.Do(func() {
 		found, err := b.use(ctx)
@@ -103,7 +103,7 @@ func (b *builder) use(ctx context.Context) (docker.Builder, error) {
 	return b.makeOwn(ctx, engine, buildx, place.Network)
 }
 
-// builderState is the name of the state by which the post step finds a builder that a killed run has left.
+// builderState is the name of the saved state that tells the post step which builder a killed run left behind.
 const builderState = "builder"
 
 func (b *builder) makeOwn(ctx context.Context, engine *docker.Engine, buildx docker.Buildx, network string) (docker.Builder, error) {
@@ -127,7 +127,7 @@ func (b *builder) makeOwn(ctx context.Context, engine *docker.Engine, buildx doc
 	return buildx.Create(ctx, engine, b.name, network, file)
 }
 
-// storage is where the run's builder keeps its cache.
+// storage is the storage of the builder's cache.
 type storage struct {
 	buildx docker.Buildx
 	name   string
@@ -143,7 +143,7 @@ func (s storage) Prune(ctx context.Context, keep int64) (int64, error) {
 	return s.buildx.Prune(ctx, s.name, keep)
 }
 
-// keepCache begins to look after the builder's disk. disk is a path on the engine's disk, or "" where that cannot be seen.
+// keepCache starts to monitor the builder's disk. disk is a path on the engine's disk, or "" when that disk is not visible.
 func (b *builder) keepCache(buildx docker.Buildx, disk string, remote bool) {
 	const gigabyte = 1_000_000_000
 	keeper := &docker.CacheKeeper{
@@ -162,14 +162,14 @@ func (b *builder) keeper() *docker.CacheKeeper {
 	return b.cache
 }
 
-// expect sets how many images will end.
+// expect sets the number of images that will end.
 func (b *builder) expect(images int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.left = images
 }
 
-// imageEnded counts an image that has ended, and looks after the disk now and then.
+// imageEnded counts an image that ended. From time to time it checks the disk.
 func (b *builder) imageEnded(ctx context.Context) {
 	b.mu.Lock()
 	b.left--
@@ -178,15 +178,15 @@ func (b *builder) imageEnded(ctx context.Context) {
 	keeper.ImageEnded(ctx, left)
 }
 
-// Prune makes room on the builder's disk.
+// Prune frees space on the builder's disk.
 func (b *builder) Prune(ctx context.Context) { _ = b.keeper().Prune(ctx) } // it reports errors itself
 
-// removeWithin bounds the removal of a builder and its cache at the end of a run that was not cancelled; deleting tens of
-// gigabytes takes its time.
+// removeWithin limits the time to remove a builder at the end of a run that was not cancelled. Deleting tens of gigabytes of cache
+// is slow.
 const removeWithin = 3 * time.Minute
 
-// remove removes the run's own builder, if it has one. After a cancel there is little time: then the engine goes on alone, and
-// the post step looks after it.
+// remove removes the builder that the run created, if any. After a cancel there is little time: if the removal takes longer, the
+// engine continues it and the post step checks the result.
 func (b *builder) remove(ctx context.Context) {
 	if !b.begun.Load() {
 		return
@@ -212,7 +212,7 @@ func (b *builder) remove(ctx context.Context) {
 	}
 }
 
-// reporter takes what the images of a run tell.
+// reporter receives the events of the run's images.
 type reporter struct {
 	*record
 	builder *builder

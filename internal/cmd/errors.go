@@ -5,12 +5,12 @@ import (
 	"syscall"
 )
 
-// badInput is an error in what the user gave: nothing was built.
+// badInput is an error in the user's inputs. Nothing was built.
 type badInput struct{ error }
 
 func (b badInput) Unwrap() error { return b.error }
 
-// exitCode is the exit code of a run that ended with err, or in which some images, or some parts of the record, failed.
+// exitCode returns the exit code of a run. failed counts the failed images and the parts of the record that were not written.
 func exitCode(cancelled bool, err error, failed int) int {
 	var bad badInput
 	switch {
@@ -27,7 +27,7 @@ func exitCode(cancelled bool, err error, failed int) int {
 	}
 }
 
-// withHint is an error's text, with the hint that it has.
+// withHint returns the text of an error and its hint, if it has one.
 func withHint(err error) string {
 	text := err.Error()
 	var hinting interface{ Hint() string }
@@ -37,7 +37,7 @@ func withHint(err error) string {
 	return text
 }
 
-// split takes joined errors apart, however deep.
+// split returns the single errors of joined errors, recursively.
 func split(err error) []error {
 	switch e := err.(type) {
 	case nil:
@@ -54,7 +54,7 @@ func split(err error) []error {
 	return []error{err}
 }
 
-// fileError is a file or folder of our own that cannot be written.
+// fileError says that a file or folder of the run cannot be written.
 type fileError struct {
 	error
 	hint string
@@ -62,10 +62,10 @@ type fileError struct {
 
 func (e fileError) Unwrap() error { return e.error }
 
-// Hint says what to do about it.
+// Hint says how to fix the error.
 func (e fileError) Hint() string { return e.hint }
 
-// withDiskHint adds to err, of writing below build-dir or TMPDIR, what helps against the operating system's reason.
+// withDiskHint adds a hint to err, an error of writing below build-dir or TMPDIR, when it knows the operating system's reason.
 func withDiskHint(err error) error {
 	var reason syscall.Errno
 	if !errors.As(err, &reason) {
@@ -73,15 +73,15 @@ func withDiskHint(err error) error {
 	}
 	switch reason {
 	case syscall.ENOSPC, syscall.EDQUOT:
-		return fileError{err, "free disk space on the runner, or let build-dir or TMPDIR be on another disk"}
+		return fileError{err, "free disk space on the runner, or set build-dir or TMPDIR to a folder on another disk"}
 	case syscall.EFBIG:
 		return fileError{err, "allow larger files: ulimit -f unlimited"}
 	case syscall.EACCES, syscall.EPERM, syscall.EROFS:
-		return fileError{err, "let build-dir and TMPDIR name folders that this user can write to"}
+		return fileError{err, "set build-dir and TMPDIR to folders that this user can write to"}
 	case syscall.ENOTDIR, syscall.EEXIST, syscall.ELOOP:
-		return fileError{err, "give another build-dir: there is a file where a folder has to be"}
+		return fileError{err, "set build-dir to another path: a file is in the place of a folder"}
 	case syscall.ENOENT:
-		return fileError{err, "let TMPDIR name a folder that exists"}
+		return fileError{err, "set TMPDIR to an existing folder"}
 	default:
 		return err
 	}

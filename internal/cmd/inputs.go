@@ -19,8 +19,8 @@ import (
 	"github.com/OpenHands/eval-images/internal/sdk"
 )
 
-// readInputs reads what the user asked for, and chooses the targets of this run. All bad inputs that can be found without
-// the SDK are in one badInput. A *dataset.Unreachable is no bad input.
+// readInputs reads the inputs and chooses the targets of this run. One badInput has all errors that can be found without the SDK. A
+// *dataset.Unreachable is not a badInput.
 func readInputs(ctx context.Context, args []string, env environment, w *workspace, rec *record, help io.Writer) (config.Config, []plan.Target, error) {
 	c, err := config.ParseArgs(args, rec.actions.Input, help)
 	if errors.Is(err, flag.ErrHelp) {
@@ -40,10 +40,10 @@ func readInputs(ctx context.Context, args []string, env environment, w *workspac
 	case errors.As(planErr, &unreachable) && err == nil:
 		return c, targets, planErr
 	case errors.As(planErr, &unreachable):
-		planErr = nil // it is reported when the bad inputs are corrected
+		planErr = nil // report the bad inputs first
 	}
 	var pathErr error
-	if c.SDKPath != "" { // as far as that goes without git
+	if c.SDKPath != "" { // the checks that need no git
 		pathErr = workTree(c, w).Check()
 	}
 	if err = errors.Join(err, pathErr, planErr); err != nil {
@@ -57,7 +57,7 @@ func workTree(c config.Config, w *workspace) sdk.WorkTree {
 	return sdk.WorkTree{Base: w.root, Path: c.SDKPath, Record: c.BuildDir}
 }
 
-// describe begins the facts with what the run was asked for.
+// describe sets the facts that are known from the inputs.
 func (r *record) describe(c config.Config) {
 	options := map[string]string{}
 	for _, o := range c.SDKOptions {
@@ -71,7 +71,7 @@ func (r *record) describe(c config.Config) {
 	}
 }
 
-// concerns tells whether one of the errors is about one of the inputs.
+// concerns reports whether one of the errors is about one of the inputs.
 func concerns(err error, inputs ...string) bool {
 	return slices.ContainsFunc(split(err), func(one error) bool {
 		var wrong *config.InputError
@@ -79,8 +79,8 @@ func concerns(err error, inputs ...string) bool {
 	})
 }
 
-// chooseTargets chooses the instances and names their base images: this run's part of them is returned. It goes as far as a
-// Config with bad inputs allows, so that wrong ids are reported together with them.
+// chooseTargets chooses the instances and their base images, and returns those of this run's shard. With bad inputs it continues as
+// far as possible, so that unknown instance ids are reported in the same run.
 func chooseTargets(ctx context.Context, c config.Config, bad error, env environment, w *workspace, rec *record) ([]plan.Target, error) {
 	if concerns(bad, "benchmark", "dataset", "split", "base-image-template", "hf-token") {
 		return nil, nil
@@ -109,8 +109,8 @@ func chooseTargets(ctx context.Context, c config.Config, bad error, env environm
 	return part, nil
 }
 
-// chooseRows reads the dataset, and chooses as OpenHands/benchmarks does (utils/dataset.py, get_dataset): those that the user
-// names, or else the preset's; then as many of these as the limit says; then without those that have no image.
+// chooseRows reads the dataset and selects rows like OpenHands/benchmarks (utils/dataset.py, get_dataset): first the instances that
+// the user or the preset selects, then a sample of n-limit rows, then only rows that have an image.
 func chooseRows(ctx context.Context, c config.Config, env environment, w *workspace, rec *record) ([]dataset.Row, error) {
 	hub, err := hubAddress(env)
 	if err != nil {
@@ -146,7 +146,7 @@ func chooseRows(ctx context.Context, c config.Config, env environment, w *worksp
 	return drawn, nil
 }
 
-// The hub's address, and the variable that changes it, which is the Hugging Face libraries' own.
+// The address of the Hugging Face hub, and the environment variable that changes it, as in Hugging Face's libraries.
 const hubVariable, defaultHub = "HF_ENDPOINT", "https://huggingface.co"
 
 func hubAddress(env environment) (*url.URL, error) {

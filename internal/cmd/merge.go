@@ -12,15 +12,15 @@ import (
 	"github.com/OpenHands/eval-images/internal/report"
 )
 
-// mergeCommand is the one word that a command line may begin with in place of a flag.
+// mergeCommand is the command that merges runs. No flag comes before it.
 const mergeCommand = "merge"
 
-const mergeHelp = "eval-images merge DIR... adds up what the runs of one plan's shards have left in folders.\n\n" +
-	"It prints a summary in Markdown, which in a runner becomes the step summary, and writes " + ledger.SummaryFileName + ",\n" +
-	ledger.FileName + " and " + ledger.LockFileName + " of the whole into the working directory.\n" +
-	"Its exit code is 1 where an image is not there, or is not what a native build makes, or a file could not be written.\n"
+const mergeHelp = "eval-images merge DIR... merges the records of one plan's shards.\n\n" +
+	"It prints a summary in Markdown, which becomes the step summary in a runner, and writes a merged " + ledger.SummaryFileName + ",\n" +
+	ledger.FileName + " and " + ledger.LockFileName + " to the working directory.\n" +
+	"Its exit code is 1 if an image is missing or failed verification, or a file could not be written.\n"
 
-// merge makes one report of those of several runs.
+// merge is the command merge. It returns the exit code.
 func merge(p Process) int {
 	env := environment(p.Environ)
 	rec := &record{screen: report.NewScreen(p.Stdout, env.get)}
@@ -51,7 +51,7 @@ func merge(p Process) int {
 	return ExitOK
 }
 
-// mergeParts adds up the runs in the folders, and writes the files of the whole, as a run writes its own.
+// mergeParts merges the runs in dirs, and writes the same files as a run.
 func mergeParts(dirs []string, work *workspace, rec *record) (ledger.Summary, error) {
 	wrong := func(problem string) (ledger.Summary, error) {
 		return ledger.Summary{}, &config.InputError{Input: mergeCommand, Problem: problem, Fix: "write eval-images merge DIR..."}
@@ -82,7 +82,7 @@ func mergeParts(dirs []string, work *workspace, rec *record) (ledger.Summary, er
 	}
 	for _, dir := range unended {
 		summary.Run.Warnings = append(summary.Run.Warnings,
-			fmt.Sprintf("%s has a ledger without a summary: its run did not end, and does not count.", work.relative(dir)))
+			fmt.Sprintf("%s has a ledger but no summary: its run did not end, and is not part of the merge.", work.relative(dir)))
 	}
 	for _, warning := range summary.Run.Warnings {
 		rec.actions.Warning("eval-images", warning)
@@ -90,7 +90,7 @@ func mergeParts(dirs []string, work *workspace, rec *record) (ledger.Summary, er
 	if rec.ledger, err = ledger.Open(work.folder); err != nil {
 		return summary, err
 	}
-	rec.entries, rec.lost = entries, entries // which the ledger has yet to take
+	rec.entries, rec.lost = entries, entries // writeFiles appends lost entries to the ledger
 	summary.Run.Files = ledger.Files{Ledger: ledger.FileName, Summary: ledger.SummaryFileName}
 	rec.writeFiles(work, &summary)
 	return summary, nil

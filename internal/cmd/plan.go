@@ -14,8 +14,7 @@ import (
 	"github.com/OpenHands/eval-images/internal/report"
 )
 
-// dryRun tells what a run would do, and does nothing of it: it needs no engine, no builder and no right to push. Without
-// sdk-ref it needs no SDK either.
+// dryRun prints what a run would do. It needs no engine, no builder and no permission to push, and without sdk-ref no SDK.
 func dryRun(ctx context.Context, c config.Config, env environment, targets []plan.Target, work *workspace, rec *record) int {
 	defer clean(ctx, work, nil, rec)
 	var found []*outcome.Outcome
@@ -39,7 +38,7 @@ func dryRun(ctx context.Context, c config.Config, env environment, targets []pla
 		return rec.finish(ctx, work, targets, fmt.Errorf("printing the plan: %w", err))
 	}
 	work.chownToOwner()
-	// Built and failed are none: nothing was tried.
+	// The outputs built and failed are 0, because nothing was built.
 	err = errors.Join(rec.actions.Summary(p.Markdown()), rec.writeOutputs(ledger.Summary{Total: p.Total, Skipped: p.Present, Run: rec.facts}))
 	for _, one := range split(err) {
 		rec.actions.Error("", withHint(one))
@@ -51,7 +50,7 @@ func dryRun(ctx context.Context, c config.Config, env environment, targets []pla
 	return ExitOK
 }
 
-// decide finds out the tags, what the registry has of them, and how the others would be made.
+// decide resolves the tags, checks which images exist, and decides how a run would make the others.
 func decide(ctx context.Context, c config.Config, env environment, targets []plan.Target, work *workspace, rec *record) (
 	named []plan.Target, found []*outcome.Outcome, decisions plan.Decisions, err error,
 ) {
@@ -91,8 +90,8 @@ func decide(ctx context.Context, c config.Config, env environment, targets []pla
 	return named, found, decisions, err
 }
 
-// lookForImages tells the targets for which the registry gave an answer, or an error, from those that a run would make. A user
-// who may not read, or has no registry at hand, still gets the plan.
+// lookForImages returns the targets that exist or could not be checked, and the targets that a run would make. An error of the
+// registry is only a warning, so that a user without access gets a plan.
 func lookForImages(ctx context.Context, c config.Config, targets []plan.Target, client *registry.Client, rec *record) (found []*outcome.Outcome, missing []plan.Target) {
 	var outcomes []*outcome.Outcome
 	var present []bool

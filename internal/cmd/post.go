@@ -13,29 +13,28 @@ import (
 	"github.com/OpenHands/eval-images/internal/report"
 )
 
-// PostName is the name under which the program is the action's post step: the runner passes no argument that would tell it
-// from the step itself.
+// PostName is the program name of the action's post step. The runner passes it no argument that the step itself does not get.
 const PostName = "eval-images-post"
 
-// Post is the action's post step. After a run that was killed it writes the summary that the run could not, by its ledger, and
-// removes the builder that the run has left; else there is nothing to do. It never fails a job: the result is always ExitOK.
+// Post is the action's post step. After a killed run it writes the step summary from the ledger and removes the run's builder.
+// Otherwise it does nothing. It always returns ExitOK, so it never fails a job.
 func Post(ctx context.Context, p Process) int {
 	env := environment(p.Environ)
 	a := actions.New(report.NewScreen(p.Stdout, env.get), env.get)
 	if err := reportKilledRun(a, env, p.Dir); err != nil {
 		a.Info("no summary of the run that was killed: " + err.Error())
 	}
-	if a.Input("builder") == "" { // else it was not ours
+	if a.Input("builder") == "" { // otherwise the run used a builder of the user
 		removeLeftBuilders(ctx, a, env)
 	}
 	a.Flush()
 	return ExitOK
 }
 
-// The names of what the post step needs to tell of a run that was killed: what it was, and whether it has reported.
+// Names of saved states for the post step: the facts of the run, and whether it wrote its report.
 const runState, reportedState = "run", "reported"
 
-// begunRun is a run at its start.
+// begunRun holds the facts of a run at its start.
 type begunRun struct {
 	Run     ledger.Run
 	Started time.Time
@@ -57,8 +56,8 @@ func (r *record) saveReported() {
 	}
 }
 
-// reportKilledRun writes the step summary of a run that has begun and not reported: a runner kills what has not ended 10 s
-// after a cancel, and so does an engine without memory. What became of its images, the run's ledger tells.
+// reportKilledRun writes the step summary of a run that started but wrote no report. The runner kills a step 10 s after a cancel, and
+// the kernel kills it when memory runs out. The ledger has the outcomes of its images.
 func reportKilledRun(a *actions.Runner, env environment, workspace string) error {
 	saved := a.State(runState)
 	if saved == "" || a.State(reportedState) != "" {
@@ -78,7 +77,7 @@ func reportKilledRun(a *actions.Runner, env environment, workspace string) error
 	run := begun.Run
 	run.Started, run.Finished, run.Cancelled = begun.Started, begun.Started, true
 	run.Files.Summary = "" // it was not written
-	run.Warnings = append(run.Warnings, "The run was killed before it could report. This is what its ledger says.")
+	run.Warnings = append(run.Warnings, "The run was killed before it could report. This summary comes from its ledger.")
 	for _, e := range entries {
 		if e.FinishedAt != nil && e.FinishedAt.After(run.Finished) {
 			run.Finished = *e.FinishedAt
@@ -96,8 +95,8 @@ func removeLeftBuilders(ctx context.Context, a *actions.Runner, env environment)
 		return
 	}
 	defer engine.Close()
-	// The builder that this step has saved; or else (a runner that keeps no state, such as nektos/act) those with this step's
-	// mark whose run is gone.
+	// Use the saved name of the builder. A runner without saved state, such as nektos/act, needs a search for builders with this
+	// step's label whose run has ended.
 	left := []string{a.State(builderState)}
 	if !docker.IsRunBuilderName(left[0]) {
 		if left, err = engine.Orphans(ctx, stepIdentity(env.get)); err != nil {

@@ -15,7 +15,7 @@ import (
 	"github.com/OpenHands/eval-images/internal/report"
 )
 
-// record is what a run tells, and what it will report at its end. It is safe for use by many goroutines: one mutex guards it.
+// record collects the facts and entries of a run, shows progress, and writes the report. It is safe for concurrent use.
 type record struct {
 	actions *actions.Runner
 	screen  *report.Screen
@@ -26,10 +26,10 @@ type record struct {
 	lost    []ledger.Entry // entries that the ledger did not take
 	ledger  *ledger.Writer // nil for a run without a record
 	console *report.Console
-	closed  bool // the report is being written: what ends later is not in it
+	closed  bool // the report is being written; later events are ignored
 }
 
-// set changes the facts that the report tells.
+// set changes the facts.
 func (r *record) set(change func(*ledger.Run)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -38,7 +38,7 @@ func (r *record) set(change func(*ledger.Run)) {
 	}
 }
 
-// open begins the record of a run: its ledger, and its live view. The files of an older run in the folder get other names.
+// open creates the ledger and the console. The files of an older run in the folder are renamed.
 func (r *record) open(w *workspace, targets, workers int) (err error) {
 	if r.ledger, err = ledger.Open(w.folder); err != nil {
 		return err
@@ -48,7 +48,7 @@ func (r *record) open(w *workspace, targets, workers int) (err error) {
 		Summary: ledger.Text(w.relative(filepath.Join(w.folder, ledger.SummaryFileName))),
 		Logs:    ledger.Text(w.relative(w.logs)),
 	}
-	r.console = report.NewConsole(r.Info, r.screen, targets, workers)
+	r.console = report.NewConsole(r.actions, r.screen, targets, workers)
 	r.saveForPost()
 	return nil
 }
@@ -56,19 +56,19 @@ func (r *record) open(w *workspace, targets, workers int) (err error) {
 // Info prints a line.
 func (r *record) Info(message string) { r.actions.Info(message) }
 
-// Warn tells the user now, and in the report.
+// Warn prints a warning and adds it to the report.
 func (r *record) Warn(message string) {
 	r.actions.Warning("eval-images", message)
 	r.set(func(f *ledger.Run) { f.Warnings = append(f.Warnings, message) })
 }
 
-// group folds what is printed until the function that it returns is called.
+// group starts a collapsed group of log lines. The returned function ends it.
 func (r *record) group(title string) (end func()) {
 	r.actions.Group(title)
 	return r.actions.EndGroup
 }
 
-// timed reports how long a part of the run took, also when it failed.
+// timed runs a part of the run and records its duration, even if it fails.
 func (r *record) timed(name string, part func() error) error {
 	begin := time.Now()
 	err := part()
@@ -80,7 +80,7 @@ func (r *record) timed(name string, part func() error) error {
 	return err
 }
 
-// Phase adds the time of a part of the run.
+// Phase records the duration of a part of the run.
 func (r *record) Phase(name string, took time.Duration) {
 	r.set(func(f *ledger.Run) { f.Phases = append(f.Phases, ledger.Phase{Name: name, Seconds: took.Seconds()}) })
 }
@@ -91,12 +91,12 @@ func (r *record) Started(t plan.Target) { r.console.Started(t) }
 // Stopped shows a target that gave its slot back.
 func (r *record) Stopped(t plan.Target) { r.console.Stopped(t) }
 
-// Waiting shows a failed attempt that is followed by another one.
+// Waiting shows a failed attempt that will be retried.
 func (r *record) Waiting(t plan.Target, attempt int, err error, wait time.Duration) {
 	r.console.Waiting(t, attempt, err, wait)
 }
 
-// Ended records a target's outcome: in the ledger, in the log, and as an annotation when it failed.
+// Ended records the outcome of a target in the ledger and the log. A failure also gets an annotation.
 func (r *record) Ended(_ context.Context, out *outcome.Outcome) {
 	entry := ledger.FromOutcome(out)
 	r.mu.Lock()
@@ -107,12 +107,12 @@ func (r *record) Ended(_ context.Context, out *outcome.Outcome) {
 	r.entries = append(r.entries, entry)
 	r.console.Finished(out)
 	if err := r.ledger.Append(entry); err != nil {
-		if len(r.lost) == 0 { // a full disk takes none of the next ones either
-			r.actions.Warning("ledger", "The ledger cannot be written; it is tried again at the end: "+withHint(withDiskHint(err)))
+		if len(r.lost) == 0 { // warn once: the next entries will fail too
+			r.actions.Warning("ledger", "Writing the ledger failed; the run will try again at its end: "+withHint(withDiskHint(err)))
 		}
 		r.lost = append(r.lost, entry)
 	}
-	// A cancel says itself why what it ended has failed.
+	// A cancelled image needs no annotation.
 	if class := failure.ClassOf(out.Err); out.Status() == outcome.Failed && class != failure.ClassCancelled {
 		message := fmt.Sprintf("%s: %v\nhint: %s", class, out.Err, failure.Hint(class))
 		if out.LogPath != "" {
@@ -122,12 +122,12 @@ func (r *record) Ended(_ context.Context, out *outcome.Outcome) {
 	}
 }
 
-// Reference records an image that rebases learn from.
+// Reference records a reference of the run's rebases.
 func (r *record) Reference(reference ledger.Reference) {
 	r.set(func(f *ledger.Run) { f.Rebase.References = append(f.Rebase.References, reference) })
 }
 
-// TreesCompared records that the references have equal files, but not one digest.
+// TreesCompared records that the references' layers have equal files but different digests.
 func (r *record) TreesCompared() { r.set(func(f *ledger.Run) { f.Rebase.TreesCompared = true }) }
 
 // Verified records the comparison of an image with a native build.
@@ -153,7 +153,7 @@ func (r *record) Pruned(begin time.Time, diskUsedPercent float64, freed int64) {
 
 // finish writes the report of a run, however it ended, and returns the exit code.
 func (r *record) finish(ctx context.Context, w *workspace, targets []plan.Target, err error) int {
-	cancelled := ctx.Err() != nil // asked once: what comes during the report changes nothing
+	cancelled := ctx.Err() != nil // a cancel during the report has no effect
 	if cancelled && r.ledger != nil {
 		r.addUnfinished(ctx, targets)
 	}
@@ -173,7 +173,7 @@ func (r *record) finish(ctx context.Context, w *workspace, targets []plan.Target
 		r.facts.SetupError = ledger.Text(text)
 	}
 	summary := ledger.Summarize(r.facts, r.entries)
-	if r.ledger != nil { // nothing was recorded by a run with a bad input, or one that could not even make its folders
+	if r.ledger != nil { // there is no ledger after a bad input, or if its folder could not be created
 		r.writeFiles(w, &summary)
 	}
 	w.chownToOwner()
@@ -185,7 +185,7 @@ func (r *record) finish(ctx context.Context, w *workspace, targets []plan.Target
 	return exitCode(cancelled, err, failed)
 }
 
-// addUnfinished gives every target of a cancelled run its line, also those that did not end in time.
+// addUnfinished adds an entry for each target of a cancelled run that did not end in time.
 func (r *record) addUnfinished(ctx context.Context, targets []plan.Target) {
 	recorded := map[string]bool{}
 	r.mu.Lock()
@@ -202,7 +202,7 @@ func (r *record) addUnfinished(ctx context.Context, targets []plan.Target) {
 	}
 }
 
-// writeFiles completes the ledger, and writes lock file and summary beside it.
+// writeFiles completes the ledger, and writes the lock file and the summary.
 func (r *record) writeFiles(w *workspace, summary *ledger.Summary) {
 	r.addRecordError(summary, withDiskHint(r.completeLedger()))
 	lock := filepath.Join(w.folder, ledger.LockFileName)
@@ -217,7 +217,7 @@ func (r *record) writeFiles(w *workspace, summary *ledger.Summary) {
 	}
 }
 
-// completeLedger appends the lines that the ledger did not take before, perhaps because the disk was full, and closes it.
+// completeLedger retries the entries that could not be written, for example because the disk was full, and closes the ledger.
 func (r *record) completeLedger() error {
 	var failed []error
 	for _, entry := range r.lost {
@@ -232,8 +232,8 @@ func (r *record) completeLedger() error {
 	return err
 }
 
-// addRecordError records why a part of the record was not written, if err says so. Such a run fails, whatever became of its
-// images: a reader of the record would take what it lacks for what did not happen.
+// addRecordError records err, if it is not nil, as the reason why a part of the record was not written. Such a run fails, because a
+// reader could not rely on its record.
 func (r *record) addRecordError(summary *ledger.Summary, err error) {
 	if err != nil {
 		r.actions.Error("record", withHint(err))
@@ -241,11 +241,11 @@ func (r *record) addRecordError(summary *ledger.Summary, err error) {
 	}
 }
 
-// publish writes the outputs, and then the step summary, which says which of all other files could not be written.
+// publish writes the outputs and then the step summary, which lists everything that could not be written.
 func (r *record) publish(summary *ledger.Summary) {
 	r.addRecordError(summary, r.writeOutputs(*summary))
 	r.addRecordError(summary, r.actions.Summary(report.Markdown(*summary)))
-	if !r.actions.InActions() && r.ledger != nil { // bad inputs have been printed already
+	if !r.actions.InActions() && r.ledger != nil { // bad inputs were already printed
 		fmt.Fprint(r.screen, "\n", report.Markdown(*summary))
 	}
 	r.saveReported()

@@ -1,4 +1,4 @@
-// Package cmd is the program: the phases of a run in their order, and the other commands.
+// Package cmd implements the commands: a run with its phases, dry run, verify, merge and the post step.
 package cmd
 
 import (
@@ -27,7 +27,7 @@ import (
 
 // The program's exit codes.
 const (
-	ExitOK        = 0   // every image is there: built or skipped
+	ExitOK        = 0   // every image exists: built or skipped
 	ExitFailed    = 1   // some images failed, or the record of the run is incomplete
 	ExitBadInput  = 2   // an input is wrong; nothing was built
 	ExitSetup     = 3   // the SDK, the engine, the builder or the registry could not be used
@@ -39,12 +39,12 @@ type Process struct {
 	Args    []string // without the program's name
 	Environ []string
 	Stdout  io.Writer
-	Stderr  io.Writer // gets the log where stdout is for a document
-	Dir     string    // the working directory; paths are relative to it outside of a runner
+	Stderr  io.Writer // gets the log when stdout gets a JSON document
+	Dir     string    // the working directory; relative paths start here, except in a runner
 }
 
-// Run is one whole run; its result is the program's exit code. The end of ctx cancels it: running builds are ended, and ledger,
-// summary and outputs are written all the same.
+// Run executes one run and returns the exit code. When ctx is cancelled, Run stops the running builds and still writes ledger,
+// summary and outputs.
 func Run(ctx context.Context, p Process) int {
 	if len(p.Args) > 0 && p.Args[0] == mergeCommand {
 		return merge(p)
@@ -67,7 +67,7 @@ func Run(ctx context.Context, p Process) int {
 	}
 	var b *builder
 	defer func() { clean(ctx, work, b, rec) }()
-	// A run that could not read its dataset, or was cancelled meanwhile, has a record too.
+	// A run also has a record if it could not read its dataset or was cancelled.
 	err = errors.Join(err, withDiskHint(openRecord(c, len(targets), work, rec)))
 	if err == nil {
 		err = withDiskHint(work.makeTemporary())
@@ -80,7 +80,7 @@ func Run(ctx context.Context, p Process) int {
 	return rec.finish(ctx, work, targets, err)
 }
 
-// clean removes what nobody needs after a run: its own builder, and the temporary files beside that.
+// clean removes the builder of the run and, at the same time, its temporary files.
 func clean(ctx context.Context, work *workspace, b *builder, rec *record) {
 	var builder sync.WaitGroup
 	if b != nil {
@@ -92,11 +92,11 @@ func clean(ctx context.Context, work *workspace, b *builder, rec *record) {
 	builder.Wait()
 }
 
-// newRecord returns the record of a run that begins now.
+// newRecord returns the record of a run that starts now.
 func newRecord(p Process, env environment) *record {
 	rec := &record{screen: report.NewScreen(p.Stdout, env.get)}
 	var log io.Writer = rec.screen
-	if config.PrintsJSON(p.Args) { // a plan in JSON has stdout for itself
+	if config.PrintsJSON(p.Args) { // stdout gets only the JSON document
 		if log = p.Stderr; log == nil {
 			log = io.Discard
 		}
@@ -117,11 +117,11 @@ func openRecord(c config.Config, targets int, work *workspace, rec *record) erro
 	return rec.open(work, targets, c.MaxWorkers)
 }
 
-// reportWithin is how long after a cancel the report waits for builds to end. A runner kills 10 s after its first signal
-// (actions/runner, ProcessInvoker.cs), and the files have to be complete well before.
+// reportWithin is how long the report waits for builds to end after a cancel. The runner kills the process 10 s after its first
+// signal (actions/runner, ProcessInvoker.cs), and the files must be complete before.
 const reportWithin = 5 * time.Second
 
-// untilCancelled runs a part of the program that shows its images live, and stops waiting for it some time after a cancel.
+// untilCancelled runs part while the console shows progress. After a cancel it waits at most reportWithin.
 func untilCancelled(ctx context.Context, rec *record, part func() error) error {
 	ended := make(chan error, 1)
 	go func() { ended <- part() }()
@@ -132,7 +132,7 @@ func untilCancelled(ctx context.Context, rec *record, part func() error) error {
 		return err
 	case <-ctx.Done():
 	}
-	rec.Info("cancelled: no further image is begun, and running builds are ended")
+	rec.Info("cancelled: stopping running builds, and starting no more")
 	select {
 	case err := <-ended:
 		return err
@@ -141,10 +141,10 @@ func untilCancelled(ctx context.Context, rec *record, part func() error) error {
 	}
 }
 
-// execute is the run, top to bottom: set up the SDK, resolve the tags, find the missing images, check that they can be made,
-// and make them.
+// execute is the run from top to bottom: set up the SDK, resolve the tags, find the missing images, check the registry and the
+// builder, and make the images.
 func execute(ctx context.Context, c config.Config, env environment, targets []plan.Target, b *builder, work *workspace, rec *record) error {
-	if len(targets) == 0 { // as in the last of more shards than there are images
+	if len(targets) == 0 { // a shard is empty when there are more shards than images
 		return nil
 	}
 	client, err := newRegistry(c, env, targets[0].BaseImage, work, rec)
@@ -170,7 +170,7 @@ func execute(ctx context.Context, c config.Config, env environment, targets []pl
 		return err
 	}
 	settings := imageSettings(ctx, c, s, missing, mayRebase(c, len(targets)), b.environ, work, rec)
-	if settings.BaseStage == nil && !(settings.Strict && settings.NotRebased != "") { // each image needs the builder
+	if settings.BaseStage == nil && !(settings.Strict && settings.NotRebased != "") { // every image is built natively
 		if err := b.Reach(ctx); err != nil {
 			return err
 		}
@@ -185,12 +185,11 @@ func execute(ctx context.Context, c config.Config, env environment, targets []pl
 	return errors.Join(ctx.Err(), err)
 }
 
-// connections is how many connections to one registry are kept for the next request. The library's transport keeps two, so
-// that most of many small requests at once would begin with a handshake.
+// connections is the number of idle connections to keep for each registry. The default of net/http is two, and then most of many
+// concurrent requests need a new handshake.
 const connections = 32
 
-// newRegistry returns the client for registries. It writes the credentials to a Docker configuration of the run's own, which
-// only this user can read.
+// newRegistry returns the registry client. It writes the credentials to a private Docker configuration of the run.
 func newRegistry(c config.Config, env environment, baseImage string, work *workspace, rec *record) (*registry.Client, error) {
 	var logins []registry.Login
 	add := func(reference string, given config.Credentials) {
@@ -200,7 +199,7 @@ func newRegistry(c config.Config, env environment, baseImage string, work *works
 	}
 	add(baseImage, c.BaseRegistry)
 	add(c.Image, c.Registry)
-	inherited := env.get("DOCKER_CONFIG") // where a docker login before this run has left its credentials
+	inherited := env.get("DOCKER_CONFIG") // has the credentials of an earlier docker login
 	if inherited == "" {
 		inherited = filepath.Join(env.get("HOME"), ".docker")
 	}
@@ -218,7 +217,7 @@ func newRegistry(c config.Config, env environment, baseImage string, work *works
 	return client, nil
 }
 
-// findMissing records the targets that the registry has already, or does not tell of, and returns the others.
+// findMissing records the targets that exist or could not be checked in the registry, and returns the others.
 func findMissing(ctx context.Context, c config.Config, targets []plan.Target, client *registry.Client, rec *record) (missing []plan.Target, err error) {
 	if c.ForceBuild {
 		return targets, nil
@@ -239,8 +238,8 @@ func findMissing(ctx context.Context, c config.Config, targets []plan.Target, cl
 	return missing, err
 }
 
-// preflight makes sure, before the first image, that the registry will accept it. It also makes sure of the builder where one
-// is needed for certain: where references and eval-bases are there, images are made without one.
+// preflight checks, before the first image, that the registry accepts pushes. It also connects to the builder if the run certainly
+// needs one. Rebases need none when references and eval-bases exist.
 func preflight(ctx context.Context, c config.Config, targets int, client *registry.Client, b *builder, rec *record) error {
 	defer rec.group("Check builder and registry")()
 	return rec.timed("preflight", func() error {
@@ -253,7 +252,7 @@ func preflight(ctx context.Context, c config.Config, targets int, client *regist
 	})
 }
 
-// addRebaseFacts records what rebases needed.
+// addRebaseFacts records the eval-bases and requests of rebases.
 func (r *record) addRebaseFacts(facts image.EvalBaseFacts, requests map[string]int) {
 	r.set(func(f *ledger.Run) {
 		f.Rebase.EvalBasesMade, f.Rebase.EvalBasesReused, f.Rebase.Requests = facts.Made, facts.Reused, requests
@@ -263,7 +262,7 @@ func (r *record) addRebaseFacts(facts image.EvalBaseFacts, requests map[string]i
 	})
 }
 
-// Copying reports the progress of a blob that cannot be mounted.
+// Copying reports the progress of copying a blob that the registry did not mount.
 func (r *record) Copying(digest string, done, size int64) {
 	switch {
 	case done == 0:
@@ -275,7 +274,7 @@ func (r *record) Copying(digest string, done, size int64) {
 	}
 }
 
-// Pausing reports a registry that asks to wait.
+// Pausing reports that a registry asked clients to wait.
 func (r *record) Pausing(host string, wait time.Duration) {
-	r.Info(fmt.Sprintf("%s asks to wait for %s: nothing is written there until then", host, wait.Round(time.Second)))
+	r.Info(fmt.Sprintf("%s asks to wait for %s: pausing writes to it", host, wait.Round(time.Second)))
 }

@@ -22,7 +22,7 @@ import (
 	"github.com/OpenHands/eval-images/internal/sdk/basekey"
 )
 
-// setUp is the SDK, where workers can use it.
+// setUp is the SDK after its set-up.
 type setUp struct {
 	checkout sdk.Checkout
 	python   string // the interpreter that the SDK's build module runs in
@@ -30,9 +30,9 @@ type setUp struct {
 	pool     *sdk.Pool
 }
 
-// setUpSDK brings the SDK to where workers can use it: checkout, environment, then the sdist beside the first worker's
-// import. Where the import lacks a module, it is tried once more with the packages of the SDK's whole workspace. A dry run
-// only asks for names, and needs no sdist. The caller closes the pool.
+// setUpSDK makes the checkout and the environment, and then builds the sdist while the first worker imports the SDK. If the import
+// lacks a module, it installs all packages of the SDK's workspace and tries again. A dry run needs only tags, so it builds no sdist.
+// The caller closes the pool.
 func setUpSDK(ctx context.Context, c config.Config, env environment, buildEnviron []string, w *workspace, rec *record) (s setUp, err error) {
 	from, ref := c.SDKSource()
 	defer rec.group("Set up the SDK at " + ref + " of " + from)()
@@ -95,8 +95,7 @@ func setUpSDK(ctx context.Context, c config.Config, env environment, buildEnviro
 	return s, nil
 }
 
-// cloneSDK makes a checkout of our own of what sdk-path, or sdk-repository and sdk-ref, name. What the user can correct there
-// is a badInput.
+// cloneSDK clones the SDK from sdk-path, or from sdk-repository at sdk-ref. A wrong ref or path is a badInput.
 func cloneSDK(ctx context.Context, c config.Config, env environment, w *workspace) (checkout sdk.Checkout, err error) {
 	dir := filepath.Join(w.temporary, "sdk")
 	if c.SDKPath != "" {
@@ -112,8 +111,8 @@ func cloneSDK(ctx context.Context, c config.Config, env environment, w *workspac
 	return checkout, err
 }
 
-// makeSdist makes the sdist. One that fails is only a warning: each image then makes its own. The error is that of an sdist of
-// something else, which ends the run.
+// makeSdist builds the sdist. A failure is only a warning, because each image then builds its own. The only error is
+// sdk.ErrForeignSdist, which ends the run.
 func makeSdist(ctx context.Context, checkout sdk.Checkout, env environment, w *workspace, rec *record) (made sdk.Sdist, err error) {
 	err = rec.timed("sdist", func() (err error) {
 		made, err = checkout.Sdist(ctx, w.commands(env), filepath.Join(w.temporary, sdistFolder))
@@ -134,7 +133,7 @@ func makeSdist(ctx context.Context, checkout sdk.Checkout, env environment, w *w
 	return made, nil
 }
 
-// importSDK waits for the first worker's import.
+// importSDK waits until the first worker has imported the SDK.
 func importSDK(ctx context.Context, pool *sdk.Pool, rec *record) (description sdk.Description, err error) {
 	err = rec.timed("import", func() (err error) {
 		description, err = pool.Describe(ctx)
@@ -146,7 +145,7 @@ func importSDK(ctx context.Context, pool *sdk.Pool, rec *record) (description sd
 	return description, err
 }
 
-// warnOfOldSDK says what this SDK lacks of what the run would use.
+// warnOfOldSDK warns about features that this SDK lacks.
 func warnOfOldSDK(description sdk.Description, cacheMode string, rec *record) {
 	if description.Seam == sdk.SeamNone {
 		rec.Warn("This SDK takes no prebuilt sdist; each image builds its own.")
@@ -156,8 +155,7 @@ func warnOfOldSDK(description sdk.Description, cacheMode string, rec *record) {
 	}
 }
 
-// nameTargets completes the targets with what only the SDK knows: the tags. An error in the inputs that shows here is still a
-// badInput, and nothing was built.
+// nameTargets sets the tags of the targets, which only the SDK knows. An error in the inputs that is found here is a badInput too.
 func nameTargets(ctx context.Context, c config.Config, s setUp, targets []plan.Target, rec *record) ([]plan.Target, error) {
 	targets, err := plan.WithTags(targets, c.CustomTagTemplate, plan.Values{
 		SDKDockerfileSHA256: s.checkout.DockerfileSHA256, Options: c.SDKOptions,
@@ -196,7 +194,7 @@ func nameTargets(ctx context.Context, c config.Config, s setUp, targets []plan.T
 	return targets, nil
 }
 
-// commonRequest is what all images have in common.
+// commonRequest returns the part of a request that is the same for all images.
 func commonRequest(c config.Config, s setUp) sdk.Request {
 	options := map[string]string{}
 	for _, o := range c.SDKOptions {
@@ -205,7 +203,7 @@ func commonRequest(c config.Config, s setUp) sdk.Request {
 	return sdk.Request{Image: c.Image, Target: c.Target, Options: options, Sdist: s.sdist.Path, Timeout: c.ImageTimeout}
 }
 
-// imageSettings are the settings of the run's images, which may be rebased or not.
+// imageSettings returns the settings of the run's images, with or without rebase.
 func imageSettings(ctx context.Context, c config.Config, s setUp, targets []plan.Target, mayRebase bool, buildEnviron []string, w *workspace, rec *record) image.Settings {
 	settings := image.Settings{
 		Repository: c.Image, EvalBaseRepository: c.EvalBaseImage, SHA: s.checkout.SHA, Request: commonRequest(c, s),
@@ -237,13 +235,12 @@ func imageSettings(ctx context.Context, c config.Config, s setUp, targets []plan
 	return settings
 }
 
-// mayRebase tells whether images of a run may be rebased. A run of one target builds it natively: there is nothing to learn
-// from.
+// mayRebase reports whether images of a run may be rebased. A run of one target builds it natively, because it has no references.
 func mayRebase(c config.Config, targets int) bool {
 	return c.Strategy != config.StrategyNative && targets > 1
 }
 
-// findBaseStage asks the SDK what its base stage is made of. A *rebase.Refusal says that no image of this run can be rebased.
+// findBaseStage asks the SDK for the inputs of its base stage. A *rebase.Refusal means that no image of this run can be rebased.
 func findBaseStage(ctx context.Context, c config.Config, s setUp, baseImage string, rec *record) (stage image.BaseStage, err error) {
 	dockerfile, err := s.checkout.Dockerfile()
 	if err != nil {
@@ -270,7 +267,7 @@ func findBaseStage(ctx context.Context, c config.Config, s setUp, baseImage stri
 	if key.WholeFile {
 		rec.Warn("Eval-bases are made anew with every change of the SDK's Dockerfile: " + key.Why)
 	}
-	told, _ := json.Marshal([]any{common.Options, common.Target, key.Hash}) // such values always encode
+	told, _ := json.Marshal([]any{common.Options, common.Target, key.Hash}) // encoding these values never fails
 	sum := sha256.Sum256(told)
 	return image.BaseStage{Key: key, Uses: rebase.Uses(uses), Set: hex.EncodeToString(sum[:])[:16]}, nil
 }

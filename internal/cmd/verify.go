@@ -14,9 +14,9 @@ import (
 	"github.com/OpenHands/eval-images/internal/registry"
 )
 
-// verifyImages is the command verify: it builds the images that were named natively, and compares.
+// verifyImages is the command verify. It builds the given images natively and compares them.
 func verifyImages(ctx context.Context, c config.Config, s setUp, targets []plan.Target, client *registry.Client, b *builder, work *workspace, rec *record) error {
-	rec.set(func(f *ledger.Run) { f.PlannedTotal, f.Planned = 0, 0 }) // no image is asked for
+	rec.set(func(f *ledger.Run) { f.PlannedTotal, f.Planned = 0, 0 }) // verify requests no images
 	chosen, err := targetsOf(ctx, c.VerifyImages, targets, client)
 	if err != nil {
 		return badInput{err}
@@ -36,7 +36,7 @@ func verifyImages(ctx context.Context, c config.Config, s setUp, targets []plan.
 	})
 }
 
-// targetsOf finds the targets that have the images: by a tag, or by the digest on which a tag is.
+// targetsOf finds the target of each image, by its tag or by the digest that its tags point to.
 func targetsOf(ctx context.Context, images []string, targets []plan.Target, client *registry.Client) ([]plan.Target, error) {
 	chosen := make([]plan.Target, len(images))
 	var unknown []error

@@ -29,23 +29,23 @@ func (e environment) get(name string) string {
 	return ""
 }
 
-// workspace is where a run reads and writes files.
+// workspace has the folders of a run.
 type workspace struct {
-	root      string // what paths in the report are relative to
-	buildDir  string // the folder of all runs' records
-	folder    string // ledger, summary and lock file; empty for a run that has no record
+	root      string // paths in the report are relative to it
+	buildDir  string // the folder with the records of all runs
+	folder    string // for ledger, summary and lock file; empty for a run without a record
 	logs      string // logs of the images and of the set-up
 	temporary string // checkout, environment, sdist, credentials: removed when the run ends
 	setupLog  *os.File
 }
 
-// dockerConfig and sdistFolder are below the temporary folder. The first has the run's credentials, and buildx's records.
+// dockerConfig and sdistFolder are in the temporary folder. The first has credentials and the state of buildx.
 const dockerConfig, sdistFolder = "docker", "sdist"
 
-// dryRunFolder has what a dry run leaves: logs of the SDK's set-up.
+// dryRunFolder is the folder for the logs of a dry run.
 const dryRunFolder = "dry-run"
 
-// relative is a path as the steps after this one see it, whose workspace has another name than a container's.
+// relative returns path relative to the workspace. The absolute path in a container differs from the one that later steps see.
 func (w *workspace) relative(path string) string {
 	if relative, err := filepath.Rel(w.root, path); err == nil {
 		return relative
@@ -53,7 +53,7 @@ func (w *workspace) relative(path string) string {
 	return path
 }
 
-// absolute is a path that the user gave.
+// absolute returns the absolute path of a path that the user gave.
 func (w *workspace) absolute(path string) string {
 	if filepath.IsAbs(path) {
 		return path
@@ -61,7 +61,7 @@ func (w *workspace) absolute(path string) string {
 	return filepath.Join(w.root, path)
 }
 
-// makeLogs makes the folder of a run's record, or of a dry run's logs.
+// makeLogs creates the folder for logs, in the folder of the run's record.
 func (w *workspace) makeLogs(c config.Config) error {
 	w.buildDir = filepath.Join(w.root, c.BuildDir)
 	folder := filepath.Join(w.buildDir, c.Dataset, c.Split)
@@ -77,7 +77,7 @@ func (w *workspace) makeLogs(c config.Config) error {
 	return nil
 }
 
-// makeTemporary makes the folder for what nobody needs after the run, and the set-up's log.
+// makeTemporary creates the temporary folder, and the log of the set-up.
 func (w *workspace) makeTemporary() (err error) {
 	if w.temporary, err = os.MkdirTemp("", "eval-images-"); err != nil {
 		return fmt.Errorf("making a temporary folder: %w", err)
@@ -91,29 +91,29 @@ func (w *workspace) makeTemporary() (err error) {
 	return nil
 }
 
-// commands are what the set-up runs its commands with.
+// commands returns the settings for the commands of the set-up.
 func (w *workspace) commands(env environment) sdk.Commands {
 	return sdk.Commands{Environ: env, Log: w.setupLog, LogPath: w.relative(w.setupLog.Name())}
 }
 
-// buildEnviron is what docker commands and workers run with: the run's own Docker configuration and builder. buildx keeps its
-// records in BUILDX_CONFIG where that is set, and a user's own folder must not get any of ours.
+// buildEnviron returns the environment of docker commands and workers, with the run's Docker configuration and builder. It sets
+// BUILDX_CONFIG, because buildx would otherwise write to the folder in the user's own BUILDX_CONFIG.
 func (w *workspace) buildEnviron(env environment, builder string) []string {
 	folder := filepath.Join(w.temporary, dockerConfig)
 	return append(slices.DeleteFunc(slices.Clone(env), isSecret),
 		"DOCKER_CONFIG="+folder, "BUILDX_CONFIG="+filepath.Join(folder, "buildx"), "BUILDX_BUILDER="+builder)
 }
 
-// isSecret tells a variable that no build may see: inputs hold passwords, and the runner's own variables hold its tokens.
-// Builds find credentials in the run's Docker configuration alone.
+// isSecret reports whether builds must not see the variable. Inputs contain passwords, and variables of the runner contain its
+// tokens. Builds get credentials only from the run's Docker configuration.
 func isSecret(variable string) bool {
 	name, _, _ := strings.Cut(variable, "=")
 	return strings.HasPrefix(name, "INPUT_") || strings.HasPrefix(name, "ACTIONS_") ||
 		strings.HasSuffix(name, "PASSWORD") || strings.HasSuffix(name, "TOKEN")
 }
 
-// chownToOwner makes what this run wrote in the workspace its owner's: a container action is root, and a self-hosted runner
-// is not when it cleans up.
+// chownToOwner gives the files of this run to the owner of the workspace. A container action runs as root, but a self-hosted runner
+// that cleans up later does not.
 func (w *workspace) chownToOwner() {
 	info, err := os.Stat(w.root)
 	if err != nil || w.buildDir == "" {
@@ -125,18 +125,18 @@ func (w *workspace) chownToOwner() {
 	}
 	filepath.WalkDir(w.buildDir, func(path string, _ fs.DirEntry, err error) error {
 		if err == nil {
-			os.Lchown(path, int(owner.Uid), int(owner.Gid)) // a log that stays root's is no reason to fail
+			os.Lchown(path, int(owner.Uid), int(owner.Gid)) // ignore errors: the run itself succeeded
 		}
 		return nil
 	})
 }
 
-// cleanWithin bounds the removal of temporary files after a cancel: a runner's patience is 10 s in all, and removing an
-// environment of 30,000 files can take longer on a busy disk.
+// cleanWithin limits the time to remove temporary files after a cancel. The runner kills the process after 10 s, and removing an
+// environment of 30,000 files from a busy disk can take longer.
 const cleanWithin = 2 * time.Second
 
-// clean removes the temporary files: credentials and sdist first, then checkout and environment. The message says what is
-// left; it is empty when nothing is.
+// clean removes the temporary files: credentials and sdist first, then the rest. It returns a message about files that it could not
+// remove, or "".
 func (w *workspace) clean(ctx context.Context) (left string) {
 	if w.setupLog != nil {
 		w.setupLog.Close()
@@ -149,9 +149,9 @@ func (w *workspace) clean(ctx context.Context) (left string) {
 		removed <- errors.Join(os.RemoveAll(filepath.Join(w.temporary, dockerConfig)),
 			os.RemoveAll(filepath.Join(w.temporary, sdistFolder)), os.RemoveAll(w.temporary))
 	}()
-	var patience <-chan time.Time
+	var timeout <-chan time.Time
 	if ctx.Err() != nil {
-		patience = time.After(cleanWithin)
+		timeout = time.After(cleanWithin)
 	}
 	select {
 	case err := <-removed:
@@ -159,7 +159,7 @@ func (w *workspace) clean(ctx context.Context) (left string) {
 			return fmt.Sprintf("temporary files are left in %s: %v", w.temporary, err)
 		}
 		return ""
-	case <-patience:
+	case <-timeout:
 		return "temporary files are left in " + w.temporary
 	}
 }

@@ -190,7 +190,7 @@ func TestFromOutcome(t *testing.T) {
 		{"an error is one line", func(e Entry) any { return e.Error }, all[2], Text("native: docker ended with 17: no such base\x1b[0m image")},
 		{"a failed target names no tags", func(e Entry) any { return len(e.Tags) == 0 && e.Digest == "" }, all[3], true},
 		{"no error and no tags is a failure", func(e Entry) any { return e.Status }, all[5], outcome.Failed},
-		{"and says why", func(e Entry) any { return e.Error }, all[5], Text("the build succeeded, but returned no tags")},
+		{"and says why", func(e Entry) any { return e.Error }, all[5], Text("the build succeeded but returned no tags")},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

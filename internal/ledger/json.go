@@ -8,10 +8,10 @@ import (
 	"path/filepath"
 )
 
-// Text is a string that is null in JSON when it is empty.
+// Text is a string whose empty value is null in JSON.
 type Text string
 
-// MarshalJSON writes null for "".
+// MarshalJSON encodes "" as null.
 func (t Text) MarshalJSON() ([]byte, error) {
 	if t == "" {
 		return []byte("null"), nil
@@ -19,8 +19,8 @@ func (t Text) MarshalJSON() ([]byte, error) {
 	return encode(string(t), "")
 }
 
-// encode is JSON without a line break at its end. Invalid UTF-8 becomes U+FFFD. A next line (U+0085) is escaped:
-// encoding/json leaves it, and the benchmarks repository cuts lines with Python's splitlines, for which it is an end.
+// encode returns v as JSON without a trailing line break. Invalid UTF-8 becomes U+FFFD. It escapes U+0085, which
+// encoding/json does not: OpenHands/benchmarks splits lines with Python's splitlines, which takes it for a line break.
 func encode(v any, indent string) ([]byte, error) {
 	var out bytes.Buffer
 	encoder := json.NewEncoder(&out)
@@ -33,7 +33,7 @@ func encode(v any, indent string) ([]byte, error) {
 	return bytes.ReplaceAll(text, []byte("\u0085"), []byte(`\u0085`)), nil
 }
 
-// WriteJSON replaces the file at path with v in one step: a reader finds the old or the new text, never a part.
+// WriteJSON atomically replaces the file at path with v as JSON.
 func WriteJSON(path string, v any) error {
 	text, err := encode(v, "  ")
 	if err != nil {
@@ -50,10 +50,10 @@ func replace(path string, text []byte) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(next.Name()) // fails, as it should, once the file has its real name
+	defer os.Remove(next.Name()) // fails after the rename, as it should
 	_, err = next.Write(text)
 	for _, step := range []func() error{
-		func() error { return next.Chmod(0o644) }, // CreateTemp's 0600 would hide the file from later steps: they are not root
+		func() error { return next.Chmod(0o644) }, // CreateTemp's 0600 hides the file from later steps, which are not root
 		next.Sync,
 		next.Close,
 	} {

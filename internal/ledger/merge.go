@@ -11,26 +11,26 @@ import (
 	"github.com/OpenHands/eval-images/internal/outcome"
 )
 
-// Merge adds up the runs of the shards of one plan, in any order, as if one run had had them all: each instance counts
-// once, by its best and then its latest record. A shard may have run more than once. The entries are in the order in which
-// they ended. The error is a *NotMergeable.
+// Merge merges the runs of one plan's shards, in any order, into the summary and entries of a single run. A shard may have run
+// more than once; of each instance, a success counts before a failure, and a later entry before an earlier one. The entries are
+// in the order in which they ended. The error is a *NotMergeable.
 func Merge(parts []Part) (Summary, []Entry, error) {
 	if len(parts) == 0 {
-		return Summary{}, nil, &NotMergeable{"there is no run to merge", "name folders that runs of the shards have left"}
+		return Summary{}, nil, &NotMergeable{"there is no run to merge", "give the build-dir folders of the shards' runs"}
 	}
 	parts = slices.SortedFunc(slices.Values(parts), func(a, b Part) int {
 		return cmp.Or(cmp.Compare(shardOf(a).index, shardOf(b).index),
 			a.Summary.StartedAt.Compare(b.Summary.StartedAt), cmp.Compare(a.Dir, b.Dir))
 	})
 	for _, part := range parts[1:] {
-		if err := sameRun(parts[0], part); err != nil {
+		if err := checkSamePlan(parts[0], part); err != nil {
 			return Summary{}, nil, err
 		}
 	}
-	entries := best(parts)
-	summary := Summarize(together(parts), entries)
+	entries := bestEntries(parts)
+	summary := Summarize(mergeRuns(parts), entries)
 	summary.ManifestFiles = len(parts)
-	// Each run made a source distribution of its own.
+	// Each run built a source distribution of its own.
 	summary.SdistBuilds = 0
 	for _, part := range parts {
 		summary.SdistBuilds += part.Summary.SdistBuilds
@@ -38,7 +38,7 @@ func Merge(parts []Part) (Summary, []Entry, error) {
 	return summary, entries, nil
 }
 
-// shardNumber is a shard's number, and how many there are.
+// shardNumber is the number of a shard and the number of all shards.
 type shardNumber struct{ index, count int }
 
 func shardOf(p Part) shardNumber {
@@ -49,8 +49,8 @@ func shardOf(p Part) shardNumber {
 	return s
 }
 
-// sameRun refuses runs that are no parts of one plan. What a run did not come to know, it does not differ in.
-func sameRun(a, b Part) error {
+// checkSamePlan returns an error when the runs are not shards of one plan. It ignores facts that one of the runs does not have.
+func checkSamePlan(a, b Part) error {
 	x, y := a.Summary.Run, b.Summary.Run
 	for _, fact := range []struct{ name, one, other string }{
 		{"benchmark", x.Benchmark, y.Benchmark},
@@ -58,38 +58,38 @@ func sameRun(a, b Part) error {
 		{"split", x.Split, y.Split},
 		{"image", x.Image, y.Image},
 		{"SDK commit", string(x.SDKSHA), string(y.SDKSHA)},
-		{"tags' prefix", string(x.ImageTagPrefix), string(y.ImageTagPrefix)},
+		{"tag prefix", string(x.ImageTagPrefix), string(y.ImageTagPrefix)},
 		{"number of shards", fmt.Sprint(shardOf(a).count), fmt.Sprint(shardOf(b).count)},
-		{"number of images in all shards", counted(x.PlannedTotal), counted(y.PlannedTotal)},
+		{"number of images in all shards", numberOrEmpty(x.PlannedTotal), numberOrEmpty(y.PlannedTotal)},
 	} {
 		if fact.one != fact.other && fact.one != "" && fact.other != "" {
 			return &NotMergeable{
 				fmt.Sprintf("the runs in %s and %s differ in %s: %q and %q", a.Dir, b.Dir, fact.name, fact.one, fact.other),
-				"merge the shards of one run only, with the same inputs but for shard",
+				"merge only shards that ran with the same inputs, except shard",
 			}
 		}
 	}
 	if !maps.Equal(x.Options, y.Options) {
-		return &NotMergeable{fmt.Sprintf("the runs in %s and %s differ in sdk-options", a.Dir, b.Dir), "merge the shards of one run only"}
+		return &NotMergeable{fmt.Sprintf("the runs in %s and %s differ in sdk-options", a.Dir, b.Dir), "merge only shards that ran with the same inputs, except shard"}
 	}
 	return nil
 }
 
-func counted(n int) string {
-	if n == 0 { // a run that did not get so far as to know
+func numberOrEmpty(n int) string {
+	if n == 0 { // the run ended before it knew the number
 		return ""
 	}
 	return fmt.Sprint(n)
 }
 
-// together makes one run's facts of those of its parts.
-func together(parts []Part) Run {
+// mergeRuns merges the facts of the parts' runs.
+func mergeRuns(parts []Part) Run {
 	run := parts[0].Summary.Run
-	run.Shard, run.MergedFrom, run.MissingShards = "", len(parts), missing(parts)
+	run.Shard, run.MergedFrom, run.MissingShards = "", len(parts), missingShards(parts)
 	run.Sdist, run.Files, run.Phases, run.Warnings, run.SetupError, run.Cancelled = Sdist{}, Files{}, nil, nil, "", false
 	run.Rebase, run.RecordErrors = Rebase{}, nil
 	longest := map[string]float64{}
-	var names, faults []string
+	var names, setupErrors []string
 	for _, part := range parts {
 		one := part.Summary.Run
 		run.PlannedTotal = max(run.PlannedTotal, one.PlannedTotal)
@@ -110,26 +110,26 @@ func together(parts []Part) Run {
 				run.Warnings = append(run.Warnings, warning)
 			}
 		}
-		for _, lost := range one.RecordErrors { // what it lacks is missing from the entries, or made anew by the merge
+		for _, lost := range one.RecordErrors { // a warning only: the merge writes these files again
 			run.Warnings = append(run.Warnings, fmt.Sprintf("The record of shard %s is incomplete: %s", cmp.Or(one.Shard, "1/1"), lost))
 		}
 		if one.SetupError != "" {
-			faults = append(faults, fmt.Sprintf("shard %s: %s", cmp.Or(one.Shard, "1/1"), one.SetupError))
+			setupErrors = append(setupErrors, fmt.Sprintf("shard %s: %s", cmp.Or(one.Shard, "1/1"), one.SetupError))
 		}
 	}
 	for _, name := range names {
-		if name != BuildPhase { // runs at once overlap: the entries tell from when to when images were built
+		if name != BuildPhase { // the runs overlap in time, so buildWallClock uses the entries
 			run.Phases = append(run.Phases, Phase{Name: name, Seconds: longest[name]})
 		}
 	}
-	run.Planned, run.SetupError = run.PlannedTotal, Text(strings.Join(faults, "\n"))
+	run.Planned, run.SetupError = run.PlannedTotal, Text(strings.Join(setupErrors, "\n"))
 	if len(run.MissingShards) > 0 {
 		run.Warnings = append(run.Warnings, missingWarning(run.MissingShards))
 	}
 	return run
 }
 
-func missing(parts []Part) []Text {
+func missingShards(parts []Part) []Text {
 	count := shardOf(parts[0]).count
 	var shards []Text
 	for i := 1; i <= count; i++ {
@@ -165,12 +165,34 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// better reports whether e counts rather than the other record of its instance.
+// better reports whether e counts instead of the other entry of the same instance.
 func (e Entry) better(other Entry) bool {
-	if there := e.Status != outcome.Failed; there != (other.Status != outcome.Failed) {
-		return there
+	if succeeded := e.Status != outcome.Failed; succeeded != (other.Status != outcome.Failed) {
+		return succeeded
 	}
-	return ended(e).After(ended(other))
+	return endTime(e).After(endTime(other))
 }
 
 func compareIDs(a, b Entry) int { return strings.Compare(a.InstanceID, b.InstanceID) }
+
+// bestEntries returns the entry that counts of each instance, in the order in which they ended.
+func bestEntries(parts []Part) []Entry {
+	chosen := map[string]Entry{}
+	for _, part := range parts {
+		for _, e := range part.Entries {
+			if old, found := chosen[e.InstanceID]; !found || e.better(old) {
+				chosen[e.InstanceID] = e
+			}
+		}
+	}
+	return slices.SortedFunc(maps.Values(chosen), func(a, b Entry) int {
+		return cmp.Or(endTime(a).Compare(endTime(b)), compareIDs(a, b))
+	})
+}
+
+func endTime(e Entry) time.Time {
+	if e.FinishedAt != nil {
+		return *e.FinishedAt
+	}
+	return e.Time
+}

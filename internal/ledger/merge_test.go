@@ -238,7 +238,7 @@ func TestReadParts(t *testing.T) {
 		says string
 	}{
 		"a folder without a run": {[]string{t.TempDir()}, "there is no build-summary.json in "},
-		"the same one twice":     {[]string{top, filepath.Join(top, "good")}, "or it was found already"},
+		"the same one twice":     {[]string{top, filepath.Join(top, "good")}, "except those already found in another folder"},
 		"no such folder":         {[]string{filepath.Join(top, "nothing")}, "no such file or directory"},
 	}
 	broken, bare := t.TempDir(), t.TempDir()

@@ -3,12 +3,16 @@ package ledger
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
+	"slices"
 )
 
-// Read gives the entries of the ledger at path. A last line that was cut, as a killed run leaves it, is left out; with
-// any other bad line come the entries before it, and an error.
+// Read returns the entries of the ledger at path. It ignores an incomplete last line, which a killed run may leave. For any
+// other invalid line it returns an error and the entries before that line.
 func Read(path string) ([]Entry, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -31,4 +35,92 @@ func Read(path string) ([]Entry, error) {
 		entries = append(entries, e)
 	}
 	return entries, nil
+}
+
+// Part is the record of one run, as ReadParts found it in a folder.
+type Part struct {
+	Dir     string
+	Summary Summary
+	Entries []Entry
+}
+
+// NotMergeable is the error of runs that cannot be merged.
+type NotMergeable struct{ Problem, Fix string }
+
+func (e *NotMergeable) Error() string { return e.Problem }
+
+// Hint says how to fix the error.
+func (e *NotMergeable) Hint() string { return e.Fix }
+
+// ReadParts finds the records of runs in dirs and below them. It ignores copies and merged records. unended are the folders
+// that have a ledger but no summary, because the run was killed before it could write one.
+func ReadParts(dirs []string) (parts []Part, unended []string, err error) {
+	seen := map[string]bool{}
+	for _, dir := range dirs {
+		before := len(seen)
+		err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+			if err != nil || entry.IsDir() || entry.Name() != SummaryFileName && entry.Name() != FileName {
+				return err
+			}
+			folder, err := filepath.Abs(filepath.Dir(path))
+			if err != nil || seen[folder] {
+				return err
+			}
+			seen[folder] = true
+			part, err := readPart(folder)
+			switch {
+			case errors.Is(err, errNoSummary):
+				unended = append(unended, folder)
+			case err != nil:
+				return err
+			case part.Summary.Run.MergedFrom == 0 && !slices.ContainsFunc(parts, part.isCopyOf):
+				parts = append(parts, part)
+			}
+			return nil
+		})
+		var path *fs.PathError
+		if errors.As(err, &path) {
+			return nil, nil, &NotMergeable{"reading " + dir + ": " + err.Error(), "give the build-dir folders of the shards' runs"}
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		if len(seen) == before {
+			return nil, nil, &NotMergeable{
+				fmt.Sprintf("there is no %s in %s or below it, except those already found in another folder", SummaryFileName, dir),
+				"give the build-dir folders of the shards' runs, each folder once",
+			}
+		}
+	}
+	return parts, unended, nil
+}
+
+var errNoSummary = errors.New("there is no summary")
+
+func readPart(dir string) (Part, error) {
+	part := Part{Dir: dir}
+	path := filepath.Join(dir, SummaryFileName)
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return part, errNoSummary
+	}
+	if err == nil {
+		err = json.Unmarshal(text, &part.Summary)
+	}
+	if err != nil {
+		return part, &NotMergeable{fmt.Sprintf("reading %s: %v", path, err), "copy the folder of this run again"}
+	}
+	part.Summary.Run.Started, part.Summary.Run.Finished = part.Summary.StartedAt, part.Summary.FinishedAt
+	if part.Summary.Run.MergedFrom > 0 {
+		return part, nil
+	}
+	if part.Entries, err = Read(filepath.Join(dir, FileName)); err != nil {
+		return part, &NotMergeable{err.Error(), "copy " + FileName + " to the same folder as " + SummaryFileName}
+	}
+	return part, nil
+}
+
+func (p Part) isCopyOf(other Part) bool {
+	a, b := p.Summary.Run, other.Summary.Run
+	return a.Shard == b.Shard && a.Started.Equal(b.Started) && a.Finished.Equal(b.Finished) && len(p.Entries) == len(other.Entries)
 }

@@ -49,10 +49,10 @@ func TestStrategiesAreCounted(t *testing.T) {
 		{"built images by strategy", s.Strategies, map[Text]int{"rebase": 2, "native": 11}},
 		{"refusals, of failed images too", s.Refusals, map[Text]int{"ONBUILD": 2, "a file at /agent-server": 9}},
 		{"some of them, sorted", s.RefusedInstances, map[Text][]string{"ONBUILD": {"d", "f"}, "a file at /agent-server": {"g1", "g2", "g3", "g4", "g5"}}},
-		{"made both ways", s.Made(), "mixed"},
-		{"all but references rebased", Summarize(Run{}, many[:3]).Made(), "rebase"},
-		{"none rebased", Summarize(Run{}, many[2:4]).Made(), "native"},
-		{"nothing built", Summarize(Run{}, many[4:6]).Made(), ""},
+		{"made both ways", s.StrategyUsed(), "mixed"},
+		{"all but references rebased", Summarize(Run{}, many[:3]).StrategyUsed(), "rebase"},
+		{"none rebased", Summarize(Run{}, many[2:4]).StrategyUsed(), "native"},
+		{"nothing built", Summarize(Run{}, many[4:6]).StrategyUsed(), ""},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -110,7 +110,7 @@ func TestRebasesAddUp(t *testing.T) {
 	if diff := cmp.Diff(want, exampleRebase().plus(second)); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
-	example := exampleRebase().normal()
+	example := exampleRebase().normalized()
 	for name, sum := range map[string]Rebase{"before": Rebase{}.plus(example), "after": example.plus(Rebase{})} {
 		if diff := cmp.Diff(example, sum); diff != "" {
 			t.Errorf("a run without rebases %s (-want +got)\n%s", name, diff)

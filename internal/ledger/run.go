@@ -5,20 +5,20 @@ import (
 	"time"
 )
 
-// Run holds the facts of a run that no single image has.
+// Run holds the facts about a run as a whole.
 type Run struct {
 	Title     string `json:"title"`
 	Benchmark string `json:"benchmark"`
 	Dataset   string `json:"dataset"`
 	Split     string `json:"split"`
-	// InstancesFrom says in words where the list of instances was read.
+	// InstancesFrom says where the list of instances was read.
 	InstancesFrom Text `json:"instances_from"`
-	// Shard is this run's part of the plan, "2/4"; empty where it had all of it. PlannedTotal is how many images all parts
-	// have together.
+	// Shard is this run's part of the plan, such as "2/4", or empty for the whole plan. PlannedTotal is the number of images in
+	// all shards.
 	Shard        Text `json:"shard"`
 	PlannedTotal int  `json:"planned_total"`
-	// MergedFrom counts the runs that a summary was merged from, and MissingShards are the parts of the plan that none of
-	// them had. A run's own summary has none of both.
+	// MergedFrom is the number of runs that a merged summary was made of, and MissingShards are the shards without a run. Both
+	// are empty in a run's own summary.
 	MergedFrom    int    `json:"merged_from"`
 	MissingShards []Text `json:"missing_shards"`
 
@@ -30,48 +30,48 @@ type Run struct {
 	Seam Text `json:"seam"`
 
 	Strategy string `json:"strategy"`
-	// Image is the repository that was pushed to, without a tag.
+	// Image is the repository that images are pushed to, without a tag.
 	Image string `json:"image"`
-	// ImageTagPrefix is the beginning of the tags by which an evaluation pulls these images: its IMAGE_TAG_PREFIX or, of
-	// swesmith, its SDK_SHORT_SHA.
+	// ImageTagPrefix is the prefix of the tags that an evaluation pulls: the value of its IMAGE_TAG_PREFIX, or of SDK_SHORT_SHA
+	// for swesmith.
 	ImageTagPrefix Text   `json:"image_tag_prefix"`
 	Builder        string `json:"builder"`
 	CacheMode      string `json:"cache_mode"`
 	Workers        int    `json:"workers"`
-	// Options are the SDK options of the run: BuildOptions fields by name.
+	// Options are the SDK's BuildOptions fields that the run sets, by name.
 	Options map[string]string `json:"sdk_options"`
 
 	Sdist Sdist `json:"sdist"`
-	// Phases are in the order in which they ended. Some run at once (sdist and import), so they do not add up.
+	// Phases are in the order in which they ended. sdist and import run concurrently, so the phases do not add up to the total.
 	Phases   []Phase  `json:"phases"`
 	Warnings []string `json:"warnings"`
-	// Pruned are the prunes of the builder's cache.
+	// Pruned lists the prunes of the builder's cache.
 	Pruned []Pruning `json:"pruned"`
-	// Rebase is zero where nothing was to be rebased.
+	// Rebase is zero when no image was to be rebased.
 	Rebase Rebase `json:"rebase"`
 
-	Started   time.Time `json:"-"` // in JSON these two are the summary's own
+	Started   time.Time `json:"-"` // in JSON, Started and Finished are fields of the summary
 	Finished  time.Time `json:"-"`
 	Cancelled bool      `json:"cancelled"`
-	// Planned is how many images were asked for.
+	// Planned is the number of requested images.
 	Planned int `json:"planned"`
-	// SetupError is why the run ended before its builds; empty when they were reached.
+	// SetupError is why the run ended before its builds, or empty.
 	SetupError Text `json:"setup_error"`
-	// RecordErrors say what of the run's own record could not be written. A run that has any has failed.
+	// RecordErrors say which parts of the record could not be written. A run with such errors fails.
 	RecordErrors []string `json:"record_errors"`
 
 	Files Files `json:"files"`
 }
 
-// Sdist is the source distribution that a run makes of the SDK, once, for all its images.
+// Sdist is the source distribution of the SDK, which a run builds once for all images.
 type Sdist struct {
 	SHA256  Text    `json:"sha256"`
 	Seconds float64 `json:"seconds"`
-	// Error is why there is none; each image has then made its own.
+	// Error is why it could not be built. Each image then built its own.
 	Error Text `json:"error"`
 }
 
-// Phase is a part of the run and its wall seconds.
+// Phase is a part of the run and its duration in wall-clock seconds.
 type Phase struct {
 	Name    string  `json:"name"`
 	Seconds float64 `json:"seconds"`
@@ -80,13 +80,14 @@ type Phase struct {
 // Pruning is one prune of the builder's cache.
 type Pruning struct {
 	At time.Time `json:"at"`
-	// DiskUsedPercent is how full the engine's disk was before it; 100 where a build had found it full.
+	// DiskUsedPercent is the usage of the engine's disk before the prune; 100 when a build found the disk full.
 	DiskUsedPercent float64 `json:"disk_used_percent"`
 	FreedBytes      int64   `json:"freed_bytes"`
 }
 
-// normal is r with the milliseconds that the ledger has, and with lists that are empty rather than null in JSON.
-func (r Run) normal() Run {
+// normalized returns a copy of r with times truncated to milliseconds, and with empty lists instead of nil ones, so that JSON has
+// no null for them.
+func (r Run) normalized() Run {
 	r.Started, r.Finished = moment(r.Started), moment(r.Finished)
 	r.Sdist.Seconds = round(r.Sdist.Seconds)
 	phases := make([]Phase, len(r.Phases))
@@ -101,7 +102,7 @@ func (r Run) normal() Run {
 		pruned[i] = Pruning{At: moment(p.At), DiskUsedPercent: round(p.DiskUsedPercent), FreedBytes: p.FreedBytes}
 	}
 	r.Pruned = pruned
-	r.Rebase = r.Rebase.normal()
+	r.Rebase = r.Rebase.normalized()
 	r.MissingShards = append([]Text{}, r.MissingShards...)
 	options := map[string]string{}
 	maps.Copy(options, r.Options)
@@ -109,15 +110,15 @@ func (r Run) normal() Run {
 	return r
 }
 
-// BuildPhase names the phase in which images are built; throughput is measured over it.
+// BuildPhase is the name of the phase that builds the images. ImagesPerHour refers to its duration.
 const BuildPhase = "build"
 
-// Files says where the run's files are, relative to the workspace: a container's own paths mean nothing to the steps
-// after it. A file that was not written has no path.
+// Files has the paths of the run's files, relative to the workspace: absolute paths of the container mean nothing to later steps.
+// The path of a file that was not written is empty.
 type Files struct {
 	Ledger   Text `json:"manifest"`
 	Summary  Text `json:"summary"`
 	LockFile Text `json:"lock_file"`
-	// Logs is the folder of the images' logs.
+	// Logs is the folder of the logs.
 	Logs Text `json:"logs"`
 }

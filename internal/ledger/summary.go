@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -10,16 +11,16 @@ import (
 	"github.com/OpenHands/eval-images/internal/outcome"
 )
 
-// Summary is what a run comes to: build-summary.json. The names up to FailedBuilds are those of OpenHands/benchmarks
-// (build_manifest.py, BuildManifestSummary), with two of its meanings made stricter: the run's times are the whole run's,
-// and Total counts what was asked for even where no record says what came of it.
+// Summary is the result of a run: build-summary.json. The names up to FailedBuilds are those of OpenHands/benchmarks
+// (build_manifest.py, BuildManifestSummary). Two differ in meaning: the times are those of the whole run, and Total also
+// counts requested images that have no entry.
 type Summary struct {
 	ManifestFiles int `json:"manifest_files"`
 	Total         int `json:"total"`
 	Successful    int `json:"successful"`
 	Built         int `json:"built"`
 	Skipped       int `json:"skipped"`
-	// Failed counts the records of failure, those of cancelled images among them.
+	// Failed counts failed entries, including cancelled images.
 	Failed  int `json:"failed"`
 	Retried int `json:"retried"`
 
@@ -27,7 +28,7 @@ type Summary struct {
 	FinishedAt       time.Time `json:"finished_at"`
 	WallClockSeconds float64   `json:"wall_clock_seconds"`
 	Totals
-	// The build times are of built images only.
+	// The build times cover built images only.
 	AverageBuildSeconds *float64 `json:"average_build_seconds"`
 	MedianBuildSeconds  *float64 `json:"median_build_seconds"`
 	MaxBuildSeconds     *float64 `json:"max_build_seconds"`
@@ -37,30 +38,30 @@ type Summary struct {
 	SlowestBuilds []SlowBuild            `json:"slowest_builds"`
 	FailedBuilds  []FailedBuild          `json:"failed_builds"`
 
-	// Cancelled counts those of Failed that the end of the run cut off or kept from starting; NotStarted the images
-	// that were asked for and have no record at all.
+	// Cancelled counts the entries of Failed that a cancel stopped or kept from starting. NotStarted counts requested images
+	// without an entry.
 	Cancelled       int                   `json:"cancelled"`
 	NotStarted      int                   `json:"not_started"`
 	FailuresByClass map[failure.Class]int `json:"failures_by_class"`
-	// ImagesPerHour is the throughput of the builds; skipped images do not count.
+	// ImagesPerHour is the number of built images per hour of BuildWallClockSeconds.
 	ImagesPerHour         float64 `json:"images_per_hour"`
 	BuildWallClockSeconds float64 `json:"build_wall_clock_seconds"`
-	// BuildPercentiles are seconds of built images: p50, p90, p99.
+	// BuildPercentiles are build times in seconds: p50, p90, p99.
 	BuildPercentiles map[string]float64 `json:"build_seconds_percentiles"`
-	// SdistBuilds counts all `uv build --sdist` runs: the run's own and those that images had to make.
+	// SdistBuilds counts all runs of `uv build --sdist`: the run's own and those of images.
 	SdistBuilds int `json:"sdist_builds"`
-	// Wrapped counts the built images whose base image was wrapped before, by what it was wrapped with.
+	// Wrapped counts the built images whose base image got additional pip packages first, by the pip requirements.
 	Wrapped map[Text]int `json:"wrapped"`
-	// Strategies counts the built images by how they were made.
+	// Strategies counts the built images by strategy: native or rebase.
 	Strategies map[Text]int `json:"strategies"`
-	// Refusals counts the images that could not be rebased, built or failed, by the reason; RefusedInstances names some of
-	// them, in alphabetical order.
+	// Refusals counts the images that could not be rebased, whether built or failed, by reason. RefusedInstances lists the
+	// first few instances of each reason in alphabetical order.
 	Refusals         map[Text]int      `json:"refusals"`
 	RefusedInstances map[Text][]string `json:"refused_instances"`
 	Run              Run               `json:"run"`
 }
 
-// SlowBuild is one of the images that took longest.
+// SlowBuild is one of the slowest built images.
 type SlowBuild struct {
 	BaseImage       string         `json:"base_image"`
 	DurationSeconds float64        `json:"duration_seconds"`
@@ -69,7 +70,7 @@ type SlowBuild struct {
 	InstanceID      string         `json:"instance_id"`
 }
 
-// FailedBuild is an image that is not there.
+// FailedBuild is an image that failed.
 type FailedBuild struct {
 	BaseImage    string        `json:"base_image"`
 	Error        string        `json:"error"`
@@ -80,12 +81,15 @@ type FailedBuild struct {
 	LogPath      Text          `json:"log_path"`
 }
 
-// slowest is how many of the slowest builds a summary names, as in the benchmarks repository.
-const slowest = 5
+// maxSlowest limits SlowestBuilds, as in OpenHands/benchmarks.
+const maxSlowest = 5
 
-// Summarize adds up a run and its records, in any order.
+// maxRefusedInstances limits the instances listed for each reason.
+const maxRefusedInstances = 5
+
+// Summarize returns the summary of a run and its entries, which may come in any order.
 func Summarize(run Run, entries []Entry) Summary {
-	run = run.normal()
+	run = run.normalized()
 	s := Summary{
 		ManifestFiles: 1,
 		StartedAt:     run.Started, FinishedAt: run.Finished,
@@ -105,8 +109,8 @@ func Summarize(run Run, entries []Entry) Summary {
 	s.Total = max(run.Planned, len(entries))
 	s.NotStarted = s.Total - len(entries)
 	s.Successful = s.Built + s.Skipped
-	s.time(entries)
-	s.name(entries)
+	s.setTimes(entries)
+	s.listRefused(entries)
 	slices.SortFunc(s.FailedBuilds, func(a, b FailedBuild) int { return strings.Compare(a.InstanceID, b.InstanceID) })
 	return s
 }
@@ -146,15 +150,15 @@ func (s *Summary) count(e Entry) {
 	}
 }
 
-// time works out what depends on how long the built images took.
-func (s *Summary) time(entries []Entry) {
+// setTimes sets the fields that depend on the times of the built images.
+func (s *Summary) setTimes(entries []Entry) {
 	var builds []SlowBuild
 	for _, e := range entries {
 		if e.Status == outcome.Built && e.DurationSeconds != nil {
 			builds = append(builds, SlowBuild{e.BaseImage, *e.DurationSeconds, e.AttemptCount, e.Status, e.InstanceID})
 		}
 	}
-	s.BuildWallClockSeconds = round(buildWall(s.Run, entries))
+	s.BuildWallClockSeconds = round(buildWallClock(s.Run, entries))
 	if s.BuildWallClockSeconds > 0 {
 		s.ImagesPerHour = round(float64(s.Built) / s.BuildWallClockSeconds * 3600)
 	}
@@ -164,7 +168,7 @@ func (s *Summary) time(entries []Entry) {
 	slices.SortFunc(builds, func(a, b SlowBuild) int {
 		return cmp.Or(cmp.Compare(b.DurationSeconds, a.DurationSeconds), strings.Compare(a.InstanceID, b.InstanceID))
 	})
-	s.SlowestBuilds = builds[:min(slowest, len(builds))]
+	s.SlowestBuilds = builds[:min(maxSlowest, len(builds))]
 	seconds := make([]float64, len(builds))
 	for i, b := range builds {
 		seconds[len(builds)-1-i] = b.DurationSeconds
@@ -176,15 +180,15 @@ func (s *Summary) time(entries []Entry) {
 	}
 }
 
-// buildWall is the wall time in seconds during which images were built: the build phase, or, in a run that was cut off
-// in the middle of it, the time from the first image's start to the last one's end.
-func buildWall(run Run, entries []Entry) float64 {
+// buildWallClock returns the duration of the build phase in seconds. Where the run ended before that phase did, it returns the
+// time from the first start of an image to the last end.
+func buildWallClock(run Run, entries []Entry) float64 {
 	for _, p := range run.Phases {
 		if p.Name == BuildPhase {
 			return p.Seconds
 		}
 	}
-	var first, end time.Time
+	var first, last time.Time
 	for _, e := range entries {
 		if e.AttemptCount == 0 || e.StartedAt == nil || e.FinishedAt == nil {
 			continue
@@ -192,9 +196,107 @@ func buildWall(run Run, entries []Entry) float64 {
 		if first.IsZero() || e.StartedAt.Before(first) {
 			first = *e.StartedAt
 		}
-		if e.FinishedAt.After(end) {
-			end = *e.FinishedAt
+		if e.FinishedAt.After(last) {
+			last = *e.FinishedAt
 		}
 	}
-	return end.Sub(first).Seconds()
+	return last.Sub(first).Seconds()
+}
+
+// listRefused sets RefusedInstances.
+func (s *Summary) listRefused(entries []Entry) {
+	for _, e := range slices.SortedFunc(slices.Values(entries), compareIDs) {
+		if listed := s.RefusedInstances[e.StrategyReason]; e.StrategyReason != "" && len(listed) < maxRefusedInstances {
+			s.RefusedInstances[e.StrategyReason] = append(listed, e.InstanceID)
+		}
+	}
+}
+
+// StrategyUsed returns how the built images were made: native, rebase, or mixed when some could not be rebased. References are
+// always built natively and do not count. The result is empty when no image was built.
+func (s Summary) StrategyUsed() string {
+	switch {
+	case s.Built == 0:
+		return ""
+	case s.Strategies[outcome.Rebase] == 0:
+		return outcome.Native
+	case len(s.Refusals) > 0:
+		return "mixed"
+	default:
+		return outcome.Rebase
+	}
+}
+
+// Totals are sums over all entries. The SDK's steps and the images run concurrently, so these sums show where work went,
+// not how long the run took.
+type Totals struct {
+	DurationSeconds           float64 `json:"cumulative_duration_seconds"`
+	RemoteCheckSeconds        float64 `json:"cumulative_remote_check_seconds"`
+	BuildSeconds              float64 `json:"cumulative_build_seconds"`
+	PostBuildSeconds          float64 `json:"cumulative_post_build_seconds"`
+	SDKBuildContextSeconds    float64 `json:"cumulative_sdk_build_context_seconds"`
+	SDKBuildxWallClockSeconds float64 `json:"cumulative_sdk_buildx_wall_clock_seconds"`
+	SDKCleanupSeconds         float64 `json:"cumulative_sdk_cleanup_seconds"`
+	SDKCacheImportSeconds     float64 `json:"cumulative_sdk_cache_import_seconds"`
+	SDKCacheExportSeconds     float64 `json:"cumulative_sdk_cache_export_seconds"`
+	SDKImageExportSeconds     float64 `json:"cumulative_sdk_image_export_seconds"`
+	SDKPushLayersSeconds      float64 `json:"cumulative_sdk_push_layers_seconds"`
+	SDKExportManifestSeconds  float64 `json:"cumulative_sdk_export_manifest_seconds"`
+	SDKCacheImportMisses      int     `json:"cumulative_sdk_cache_import_misses"`
+	SDKCachedSteps            int     `json:"cumulative_sdk_cached_steps"`
+}
+
+func totals(entries []Entry) Totals {
+	var t Totals
+	for _, e := range entries {
+		add(&t.DurationSeconds, e.DurationSeconds)
+		add(&t.RemoteCheckSeconds, e.RemoteCheckSeconds)
+		add(&t.BuildSeconds, e.BuildSeconds)
+		add(&t.PostBuildSeconds, e.PostBuildSeconds)
+		add(&t.SDKBuildContextSeconds, e.BuildContextSeconds)
+		add(&t.SDKBuildxWallClockSeconds, e.BuildxWallClockSeconds)
+		add(&t.SDKCleanupSeconds, e.CleanupSeconds)
+		add(&t.SDKCacheImportSeconds, e.CacheImportSeconds)
+		add(&t.SDKCacheExportSeconds, e.CacheExportSeconds)
+		add(&t.SDKImageExportSeconds, e.ImageExportSeconds)
+		add(&t.SDKPushLayersSeconds, e.PushLayersSeconds)
+		add(&t.SDKExportManifestSeconds, e.ExportManifestSeconds)
+		if e.CacheImportMissCount != nil {
+			t.SDKCacheImportMisses += *e.CacheImportMissCount
+		}
+		if e.CachedStepCount != nil {
+			t.SDKCachedSteps += *e.CachedStepCount
+		}
+	}
+	return t
+}
+
+// add rounds the sum to milliseconds each time, so that floating-point errors do not accumulate.
+func add(sum, value *float64) {
+	if value != nil {
+		*sum = round(*sum + *value)
+	}
+}
+
+func mean(values []float64) float64 {
+	sum := 0.0
+	for _, v := range values {
+		sum += v
+	}
+	return sum / float64(len(values))
+}
+
+// median returns the middle value of sorted, or the mean of the middle two.
+func median(sorted []float64) float64 {
+	middle := len(sorted) / 2
+	if len(sorted)%2 == 1 {
+		return sorted[middle]
+	}
+	return mean(sorted[middle-1 : middle+1])
+}
+
+// percentile returns the smallest value of sorted that is at least as large as p percent of the values (nearest rank).
+func percentile(sorted []float64, p int) float64 {
+	rank := int(math.Ceil(float64(p) / 100 * float64(len(sorted))))
+	return sorted[max(rank, 1)-1]
 }

@@ -1,9 +1,12 @@
-// Package report tells people and later steps what a run did: live lines, the step summary, outputs and the lock file.
+// Package report presents a run: console lines, step summary, outputs, lock file, and the plan of a dry run.
 package report
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -12,35 +15,37 @@ import (
 	"github.com/OpenHands/eval-images/internal/plan"
 )
 
-// heartbeat is how often a run that may be silent for many minutes says that it lives.
-const heartbeat = 60 * time.Second
+// heartbeatInterval is the time between two progress lines in a log. Single images may take many minutes.
+const heartbeatInterval = 60 * time.Second
 
-// redrawn is how often the bar on a terminal is brought up to date.
-const redrawn = time.Second
+// redrawInterval is the time between two updates of the bar on a terminal.
+const redrawInterval = time.Second
 
-// Console is the live view of a run: a line for each image as it ends, with a heartbeat in a log, or a bar on a
-// terminal. It is safe for use by many goroutines.
+// Console shows the progress of a run: a line for each image that ends, and a heartbeat line in a log or a bar on a terminal. It
+// is safe for concurrent use.
 type Console struct {
-	print  func(line string)
+	logger Logger
 	screen *Screen
 
 	mu       sync.Mutex
 	progress progress
 	closed   bool
-	bar      *bar // on a terminal, while the run is on
+	bar      *bar // nil without a terminal
 	done     chan struct{}
 }
 
-// NewConsole shows a run of total images, of which at most workers are built at once. print writes one line to screen,
-// and makes it safe: lines repeat what builds say. It is never called twice at the same time.
-func NewConsole(print func(line string), screen *Screen, total, workers int) *Console {
+// Logger prints lines to the screen. It must sanitize them, because they contain output of builds.
+type Logger interface{ Info(line string) }
+
+// NewConsole returns the console of a run of total images, of which at most workers are built concurrently.
+func NewConsole(logger Logger, screen *Screen, total, workers int) *Console {
 	return &Console{
-		print: print, screen: screen, done: make(chan struct{}),
+		logger: logger, screen: screen, done: make(chan struct{}),
 		progress: progress{total: total, workers: workers, running: map[string]time.Time{}},
 	}
 }
 
-// Started is told of each target whose build begins.
+// Started shows a target that got a slot.
 func (c *Console) Started(t plan.Target) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -48,7 +53,7 @@ func (c *Console) Started(t plan.Target) {
 	c.redraw()
 }
 
-// Stopped is told of each target that holds no worker any more: it has ended, or waits for something.
+// Stopped shows a target that gave its slot back, because it ended or has to wait.
 func (c *Console) Stopped(t plan.Target) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -56,35 +61,35 @@ func (c *Console) Stopped(t plan.Target) {
 	c.redraw()
 }
 
-// Finished is told of each target that has ended, also of one that never started.
+// Finished shows a target that ended, even if it never started.
 func (c *Console) Finished(o *outcome.Outcome) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.progress.finish(o)
-	c.print(c.position() + " " + finishedLine(o))
+	c.logger.Info(c.position() + " " + finishedLine(o))
 	c.redraw()
 }
 
-// Waiting is told of each target whose attempt has failed and that will be tried again after wait.
+// Waiting shows a target whose attempt failed and that is retried after wait.
 func (c *Console) Waiting(t plan.Target, attempt int, err error, wait time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.progress.pause(t.InstanceID)
-	c.print(fmt.Sprintf("%*s retry    %s  attempt %d failed, the next one comes in %s  %s: %s", len(c.position()), "", t.InstanceID, attempt,
-		duration(wait.Seconds()), failure.ClassOf(err), oneLine(err.Error(), reasonInLog)))
+	c.logger.Info(fmt.Sprintf("%*s retry    %s  attempt %d failed, retrying in %s  %s: %s", len(c.position()), "", t.InstanceID,
+		attempt, duration(wait.Seconds()), failure.ClassOf(err), oneLine(err.Error(), maxReasonInLog)))
 	c.redraw()
 }
 
-// position is where the run is: "[ 3/12]".
+// position returns the number of finished images and of all images: "[ 3/12]".
 func (c *Console) position() string {
 	return fmt.Sprintf("[%*d/%d]", len(fmt.Sprint(c.progress.total)), c.progress.finished(), c.progress.total)
 }
 
-// Run prints the heartbeat, or keeps a bar, until ctx is done or the console is closed.
+// Run prints heartbeats or shows the bar until ctx is done or the console is closed.
 func (c *Console) Run(ctx context.Context) {
-	every := heartbeat
-	if c.begin() {
-		every = redrawn
+	every := heartbeatInterval
+	if c.showBar() {
+		every = redrawInterval
 	}
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
@@ -100,8 +105,8 @@ func (c *Console) Run(ctx context.Context) {
 	}
 }
 
-// begin shows the bar where there can be one.
-func (c *Console) begin() bool {
+// showBar shows the bar if there is a terminal, and reports whether it did.
+func (c *Console) showBar() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
@@ -112,7 +117,7 @@ func (c *Console) begin() bool {
 	return c.bar != nil
 }
 
-// redraw brings the bar up to date, where there is one.
+// redraw updates the bar, if there is one.
 func (c *Console) redraw() {
 	if c.bar != nil {
 		c.bar.set(c.progress.finished(), c.progress.rows(time.Now()))
@@ -127,11 +132,11 @@ func (c *Console) beat() {
 	case c.bar != nil:
 		c.redraw()
 	default:
-		c.print(c.progress.String(time.Now()))
+		c.logger.Info(c.progress.String(time.Now()))
 	}
 }
 
-// Close ends heartbeat or bar; once it has returned there is nothing further of them.
+// Close stops the heartbeats and removes the bar.
 func (c *Console) Close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -142,9 +147,9 @@ func (c *Console) Close() {
 	}
 }
 
-// reasonInLog bounds what a line of the log repeats of an error: a runner's live view cuts lines at 1024 characters
-// (actions/runner, JobServerQueue.cs), and the log's path has to be in sight.
-const reasonInLog = 300
+// maxReasonInLog limits the error in a console line, in characters. The runner's live log cuts lines at 1024 characters
+// (actions/runner, JobServerQueue.cs), and the path of the image's log comes after the error.
+const maxReasonInLog = 300
 
 func finishedLine(o *outcome.Outcome) string {
 	took := o.Check + o.Build
@@ -157,18 +162,150 @@ func finishedLine(o *outcome.Outcome) string {
 		line += fmt.Sprintf("  %d attempts", len(o.Attempts))
 	}
 	if o.NotRebased != "" && o.Status() == outcome.Built {
-		line += "  not rebased: " + oneLine(o.NotRebased, reasonInLog)
+		line += "  not rebased: " + oneLine(o.NotRebased, maxReasonInLog)
 	}
 	if o.Status() != outcome.Failed {
 		return line
 	}
-	class, reason := failure.ClassUnknown, "the build succeeded, but returned no tags"
+	class, reason := failure.ClassUnknown, "the build succeeded but returned no tags"
 	if o.Err != nil {
-		class, reason = failure.ClassOf(o.Err), oneLine(o.Err.Error(), reasonInLog)
+		class, reason = failure.ClassOf(o.Err), oneLine(o.Err.Error(), maxReasonInLog)
 	}
 	line += fmt.Sprintf("  %s: %s", class, reason)
 	if o.LogPath != "" {
 		line += "  log: " + o.LogPath
 	}
 	return line
+}
+
+// maxRunning limits the running images that a heartbeat names. It names those that have run longest.
+const maxRunning = 3
+
+// progress counts the images of a run.
+type progress struct {
+	total, workers         int
+	built, skipped, failed int
+	running                map[string]time.Time // start by instance
+	waiting                map[string]bool      // instances that wait for a retry
+	first                  time.Time            // start of the first build
+	builtTime              time.Duration        // spent on all built images, including rebased ones
+	rebased                int                  // number of built images that were rebased
+	rebasedTime            time.Duration        // spent on the rebased images
+}
+
+func (p *progress) start(instance string, now time.Time) {
+	p.running[instance] = now
+	delete(p.waiting, instance)
+	if p.first.IsZero() {
+		p.first = now
+	}
+}
+
+// pause marks an image that waits for a retry and has no slot.
+func (p *progress) pause(instance string) {
+	delete(p.running, instance)
+	if p.waiting == nil {
+		p.waiting = map[string]bool{}
+	}
+	p.waiting[instance] = true
+}
+
+func (p *progress) finish(o *outcome.Outcome) {
+	delete(p.running, o.Target.InstanceID)
+	delete(p.waiting, o.Target.InstanceID)
+	switch o.Status() {
+	case outcome.Built:
+		p.built++
+		took := o.Check + o.Build
+		p.builtTime += took
+		if o.Strategy == outcome.Rebase {
+			p.rebased++
+			p.rebasedTime += took
+		}
+	case outcome.Skipped:
+		p.skipped++
+	default:
+		p.failed++
+	}
+}
+
+func (p *progress) finished() int { return p.built + p.skipped + p.failed }
+
+func (p *progress) String(now time.Time) string {
+	return fmt.Sprintf("%d of %d done: %s; %s; %s; %s", p.finished(), p.total, p.counts(), p.throughput(now), p.left(now), p.runningNow(now))
+}
+
+// rows returns the same texts as String, for the bar.
+func (p *progress) rows(now time.Time) rows {
+	return rows{
+		before: fmt.Sprintf("%d of %d", p.finished(), p.total), after: p.left(now),
+		below: [2]string{p.counts() + "; " + p.throughput(now), p.runningNow(now)},
+	}
+}
+
+func (p *progress) counts() string {
+	return fmt.Sprintf("%d built%s, %d skipped, %d failed", p.built, rebasedSuffix(p.rebased), p.skipped, p.failed)
+}
+
+func (p *progress) throughput(now time.Time) string {
+	took := now.Sub(p.first)
+	if p.built == 0 || took <= 0 {
+		return "images per hour unknown"
+	}
+	return fmt.Sprintf("%.0f images per hour", float64(p.built)/took.Hours())
+}
+
+// left estimates the remaining time from the average time of the images built so far. It subtracts the time that running images
+// have already taken, and divides by the number of workers.
+func (p *progress) left(now time.Time) string {
+	remaining := p.total - p.finished()
+	if p.built == 0 && remaining > 0 {
+		return "time left unknown"
+	}
+	if remaining <= 0 {
+		return "nothing left"
+	}
+	each := p.builtTime / time.Duration(p.built)
+	if p.rebased > 0 { // the remaining images will be rebased too, and references take longer
+		each = p.rebasedTime / time.Duration(p.rebased)
+	}
+	work := each * time.Duration(max(0, remaining-len(p.running)))
+	for _, start := range p.running {
+		work += max(0, each-now.Sub(start))
+	}
+	left := work / time.Duration(max(1, min(p.workers, remaining)))
+	if left < time.Minute {
+		return "less than 1m left"
+	}
+	return "about " + strings.TrimSuffix(duration(left.Round(time.Minute).Seconds()), " 00s") + " left"
+}
+
+func (p *progress) runningNow(now time.Time) string {
+	waiting := ""
+	if len(p.waiting) > 0 {
+		waiting = fmt.Sprintf("; %d waiting for a retry", len(p.waiting))
+	}
+	if len(p.running) == 0 {
+		return "none running" + waiting
+	}
+	type image struct {
+		instance string
+		age      time.Duration
+	}
+	var images []image
+	for instance, start := range p.running {
+		images = append(images, image{instance, now.Sub(start)})
+	}
+	slices.SortFunc(images, func(a, b image) int {
+		return cmp.Or(cmp.Compare(b.age, a.age), strings.Compare(a.instance, b.instance))
+	})
+	var names []string
+	for _, i := range images[:min(maxRunning, len(images))] {
+		names = append(names, fmt.Sprintf("%s (%s)", i.instance, duration(i.age.Seconds())))
+	}
+	line := "running: " + strings.Join(names, ", ")
+	if more := len(images) - len(names); more > 0 {
+		line += fmt.Sprintf(" +%d more", more)
+	}
+	return line + waiting
 }

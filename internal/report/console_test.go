@@ -26,9 +26,11 @@ type console struct {
 func newConsole(total, workers int) *console {
 	c := &console{}
 	screen := NewScreen(io.Discard, func(string) string { return "" })
-	c.Console = NewConsole(func(line string) { c.lines = append(c.lines, line) }, screen, total, workers)
+	c.Console = NewConsole(c, screen, total, workers)
 	return c
 }
+
+func (c *console) Info(line string) { c.lines = append(c.lines, line) }
 
 func TestFinishedLines(t *testing.T) {
 	again := built("a__b-2", 10)
@@ -52,7 +54,7 @@ func TestFinishedLines(t *testing.T) {
 		"[ 4/12] failed   a__b-3  9.0s  build-failed: docker ended with 1: no such base ::error::x  log: " + logs + "a__b-3.log",
 		"[ 5/12] failed   a__b-4  9.0s  sdk-error: " + strings.Repeat("long ", 59) + "long…  log: " + logs + "a__b-4.log",
 		"[ 6/12] failed   a__b-5  0.0s  cancelled: not started: context canceled",
-		"[ 7/12] failed   a__b-6  0.0s  unknown: the build succeeded, but returned no tags",
+		"[ 7/12] failed   a__b-6  0.0s  unknown: the build succeeded but returned no tags",
 		"[ 8/12] rebased  a__b-8  0.0s",
 		"[ 9/12] built    a__b-9  50.3s  not rebased: ONBUILD",
 		"[10/12] failed   a__b-7  0.0s  unknown: odd",
@@ -119,12 +121,12 @@ func TestTimeLeft(t *testing.T) {
 		{"nothing built yet", progress{total: 9, workers: 2, failed: 3}, "time left unknown"},
 		{"only skipped", progress{total: 9, workers: 2, skipped: 3}, "time left unknown"},
 		{"all done", progress{total: 9, workers: 2, skipped: 9}, "nothing left"},
-		{"4 images of 2 minutes by 2", progress{total: 9, workers: 2, built: 5, making: 10 * time.Minute}, "about 4m left"},
-		{"fewer images than workers", progress{total: 6, workers: 8, built: 5, making: 10 * time.Minute}, "about 2m left"},
-		{"what runs is half done", progress{total: 6, workers: 1, built: 5, making: 10 * time.Minute, running: map[string]time.Time{"x": at(-1)}}, "about 1m left"},
-		{"what runs is overdue", progress{total: 6, workers: 1, built: 5, making: 10 * time.Minute, running: map[string]time.Time{"x": at(-9)}}, "less than 1m left"},
-		{"rebased ones tell, not the references", progress{total: 42, workers: 1, built: 22, making: 10 * time.Minute, rebased: 20, rebasing: 80 * time.Minute}, "about 1h 20m left"},
-		{"hours", progress{total: 500, workers: 4, built: 20, making: 24 * time.Minute}, "about 2h 24m left"},
+		{"4 images of 2 minutes by 2", progress{total: 9, workers: 2, built: 5, builtTime: 10 * time.Minute}, "about 4m left"},
+		{"fewer images than workers", progress{total: 6, workers: 8, built: 5, builtTime: 10 * time.Minute}, "about 2m left"},
+		{"what runs is half done", progress{total: 6, workers: 1, built: 5, builtTime: 10 * time.Minute, running: map[string]time.Time{"x": at(-1)}}, "about 1m left"},
+		{"what runs is overdue", progress{total: 6, workers: 1, built: 5, builtTime: 10 * time.Minute, running: map[string]time.Time{"x": at(-9)}}, "less than 1m left"},
+		{"rebased ones tell, not the references", progress{total: 42, workers: 1, built: 22, builtTime: 10 * time.Minute, rebased: 20, rebasedTime: 80 * time.Minute}, "about 1h 20m left"},
+		{"hours", progress{total: 500, workers: 4, built: 20, builtTime: 24 * time.Minute}, "about 2h 24m left"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -174,8 +176,7 @@ func TestConsoleFromManyGoroutines(t *testing.T) {
 
 // An image that waits for the references, or for its next attempt, is not running.
 func TestStoppedIsNotRunning(t *testing.T) {
-	p := progress{total: 2, workers: 1, running: map[string]time.Time{}}
-	c := &Console{progress: p, print: func(string) {}}
+	c := newConsole(2, 1)
 	c.Started(target("a__b-1"))
 	c.Stopped(target("a__b-1"))
 	if got := c.progress.runningNow(time.Now()); got != "none running" {

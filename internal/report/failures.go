@@ -12,15 +12,14 @@ import (
 	"github.com/OpenHands/eval-images/internal/ledger"
 )
 
-// failuresInSight is how many failures are shown at once; the others are folded, so that what comes after them can
-// still be found.
-const failuresInSight = 20
+// failuresShown limits the failures in the first table. The others are collapsed, so that readers find the parts below.
+const failuresShown = 20
 
-var failureHeader = []string{"Instance", "Class", "Code", "Tries", "Reason and log"}
+var failureHeader = []string{"Instance", "Class", "Code", "Attempts", "Reason and log"}
 
-// failures lists the images that failed, then those that the end of the run stopped, in at most room bytes.
+// failures lists the failed images and then the cancelled ones, in at most room bytes.
 func failures(s ledger.Summary, room int) string {
-	const frame = 8000 // headings, table headers, notes, a hint for each class
+	const overhead = 8000 // bytes for headings, table headers, notes and hints
 	var failed, cancelled []ledger.FailedBuild
 	for _, f := range s.FailedBuilds {
 		if f.Class == failure.ClassCancelled {
@@ -30,33 +29,33 @@ func failures(s ledger.Summary, room int) string {
 		}
 	}
 	logs := string(s.Run.Files.Logs)
-	rows, room := fitting(failed, room-frame, func(f ledger.FailedBuild) string { return failureRow(f, logs) })
-	names, _ := fitting(cancelled, room, func(f ledger.FailedBuild) string { return code(f.InstanceID, shortValue) })
-	first := min(failuresInSight, len(rows))
-	return join([]string{
-		section("Failed images", note(s), hints(s.FailuresByClass), failureTable(rows[:first]),
-			folded(fmt.Sprintf("%d more failed images", len(rows)-first), failureTable(rows[first:])),
-			more(len(failed)-len(rows), s.Run.Files)),
-		folded(plural(len(cancelled), "image was", "images were")+" cancelled",
-			strings.Join(names, ", ")+more(len(cancelled)-len(names), s.Run.Files)),
+	rows, room := fitRows(failed, room-overhead, func(f ledger.FailedBuild) string { return failureRow(f, logs) })
+	names, _ := fitRows(cancelled, room, func(f ledger.FailedBuild) string { return code(f.InstanceID, shortValue) })
+	first := min(failuresShown, len(rows))
+	return joinParts([]string{
+		section("Failed images", failureNote(s), hints(s.FailuresByClass), failureTable(rows[:first]),
+			details(fmt.Sprintf("%d more failed images", len(rows)-first), failureTable(rows[first:])),
+			andMore(len(failed)-len(rows), s.Run.Files)),
+		details(plural(len(cancelled), "image was", "images were")+" cancelled",
+			strings.Join(names, ", ")+andMore(len(cancelled)-len(names), s.Run.Files)),
 	})
 }
 
-// fitting shows as many images, from the first, as fit in room bytes, and gives the room that is left.
-func fitting(images []ledger.FailedBuild, room int, show func(ledger.FailedBuild) string) ([]string, int) {
-	var shown []string
+// fitRows formats images with show until room bytes are used up. It returns the rows and the remaining room.
+func fitRows(images []ledger.FailedBuild, room int, show func(ledger.FailedBuild) string) ([]string, int) {
+	var rows []string
 	for _, f := range images {
-		one := show(f)
-		size := len(one) + len(", ")
+		row := show(f)
+		size := len(row) + len(", ")
 		if size > room {
 			break
 		}
-		shown, room = append(shown, one), room-size
+		rows, room = append(rows, row), room-size
 	}
-	return shown, room
+	return rows, room
 }
 
-// failureRow names the log without the folder in which all logs are: the table is wide enough.
+// failureRow returns a row of the table of failures. The log is relative to the folder logs, to keep the table narrow.
 func failureRow(f ledger.FailedBuild, logs string) string {
 	returned := ""
 	if f.ReturnCode != nil {
@@ -78,26 +77,26 @@ func failureTable(rows []string) string {
 	return "| " + strings.Join(failureHeader, " | ") + " |\n" + strings.Repeat("| --- ", len(failureHeader)) + "|\n" + strings.Join(rows, "")
 }
 
-func more(n int, f ledger.Files) string {
+func andMore(n int, f ledger.Files) string {
 	if n == 0 {
 		return ""
 	}
 	return fmt.Sprintf("\n… and %d more, see %s.\n", n, code(cmp.Or(string(f.Ledger), ledger.FileName), shortValue))
 }
 
-// note comes before the failures: how many there are by what helps against them, and where the logs are.
-func note(s ledger.Summary) string {
+// failureNote counts the failures by class and says where the logs are.
+func failureNote(s ledger.Summary) string {
 	if s.Failed == s.Cancelled {
 		return ""
 	}
-	var said []string
+	var sentences []string
 	if classes := byClass(s.FailuresByClass); len(classes) > 1 {
-		said = append(said, "By class: "+strings.Join(classes, ", ")+".")
+		sentences = append(sentences, "By class: "+strings.Join(classes, ", ")+".")
 	}
 	if s.Run.Files.Logs != "" {
-		said = append(said, "Logs are in "+code(string(s.Run.Files.Logs), shortValue)+". Code is the failed command's return code.")
+		sentences = append(sentences, "Logs are in "+code(string(s.Run.Files.Logs), shortValue)+". Code is the return code of the failed command.")
 	}
-	return strings.Join(said, " ") + "\n"
+	return strings.Join(sentences, " ") + "\n"
 }
 
 func byClass(counts map[failure.Class]int) []string {
@@ -108,16 +107,16 @@ func byClass(counts map[failure.Class]int) []string {
 	return shown
 }
 
-// classes are the failures' classes, sorted; a cancel explains itself.
+// classes returns the sorted classes of the failures, without cancelled, which needs no explanation.
 func classes(counts map[failure.Class]int) []failure.Class {
 	return slices.DeleteFunc(slices.Sorted(maps.Keys(counts)), func(c failure.Class) bool { return c == failure.ClassCancelled })
 }
 
-// hints say once for each class what to do.
+// hints returns the hint of each class.
 func hints(counts map[failure.Class]int) string {
-	var said []string
+	var sentences []string
 	for _, class := range classes(counts) {
-		said = append(said, fmt.Sprintf("- What to do about %s: %s.\n", text(string(class), shortValue), text(failure.Hint(class), longValue)))
+		sentences = append(sentences, fmt.Sprintf("- What to do about %s: %s.\n", text(string(class), shortValue), text(failure.Hint(class), longValue)))
 	}
-	return strings.Join(said, "")
+	return strings.Join(sentences, "")
 }

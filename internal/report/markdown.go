@@ -13,90 +13,81 @@ import (
 	"github.com/OpenHands/eval-images/internal/outcome"
 )
 
-// maxMarkdown is how long a step summary gets, in bytes. A runner drops a summary of more than 1 MiB as a whole
-// (actions/runner, FileCommandManager.cs, AttachmentSizeLimit).
+// maxMarkdown limits the step summary, in bytes. The runner drops a summary of more than 1 MiB (actions/runner,
+// FileCommandManager.cs, AttachmentSizeLimit).
 const maxMarkdown = 900_000
 
-// How many characters of values that come from outside are shown.
+// Limits for values from outside the program, in characters.
 const (
 	shortValue = 200
 	longValue  = 500
-	manyLines  = 4000
+	longText   = 4000
 )
 
-// Markdown is a run's step summary: a verdict first, then what needs doing, then what helps to understand the rest.
+// Markdown returns the step summary of a run: first the verdict, then what needs attention, then the details.
 func Markdown(s ledger.Summary) string {
 	head := []string{"## " + text(cmp.Or(s.Run.Title, "Image build"), shortValue) + "\n", verdict(s) + "\n", recordErrors(s.Run), setupError(s), counts(s), verification(s.Run)}
 	tail := []string{
-		warnings(s.Run.Warnings), evaluation(s), rebased(s), setup(s), timing(s), pruned(s.Run), slowest(s), settings(s), telemetry(s.Totals), files(s.Run.Files),
+		warnings(s.Run.Warnings), evaluation(s), rebased(s), phases(s), cachePrunes(s.Run), slowest(s), settings(s), telemetry(s.Totals), files(s.Run.Files),
 	}
-	left := maxMarkdown - len(join(head)) - len(join(tail))
-	return join(slices.Concat(head, []string{failures(s, left)}, tail))
+	left := maxMarkdown - len(joinParts(head)) - len(joinParts(tail))
+	return joinParts(slices.Concat(head, []string{failures(s, left)}, tail))
 }
 
-func join(parts []string) string { return strings.Join(nonEmpty(parts), "\n") }
-
-// verdict is the run in one line.
+// verdict returns the result of the run in one line.
 func verdict(s ledger.Summary) string {
-	said := imagesVerdict(s)
-	// Images that are there, but wrong, are worse than those that are not.
+	line := imagesVerdict(s)
+	// A wrong image is worse than a missing one.
 	if s.Run.VerifyFailed() {
-		said = "❌ **Verification failed**: " + verifyFailures(s.Run.Rebase.Verified) + ". " + strings.TrimPrefix(said, "✅ ")
+		line = "❌ **Verification failed**: " + verifyFailures(s.Run.Rebase.Verified) + ". " + strings.TrimPrefix(line, "✅ ")
 	}
-	// Nothing that is said of the images can be relied on by who reads the record.
+	// Without a complete record, nobody can rely on the rest.
 	if len(s.Run.RecordErrors) > 0 {
-		said = "❌ **The record of this run is incomplete.** " + strings.TrimPrefix(said, "✅ ")
+		line = "❌ **The record of this run is incomplete.** " + strings.TrimPrefix(line, "✅ ")
 	}
-	return said
+	return line
 }
 
 func recordErrors(run ledger.Run) string {
 	if len(run.RecordErrors) == 0 {
 		return ""
 	}
-	return lines(strings.Join(run.RecordErrors, "\n"), manyLines) + "\n"
+	return preformatted(strings.Join(run.RecordErrors, "\n"), longText) + "\n"
 }
 
 func imagesVerdict(s ledger.Summary) string {
-	there := fmt.Sprintf("%d built%s, %d there already", s.Built, ofThemRebased(s.Strategies[outcome.Rebase]), s.Skipped)
+	exist := fmt.Sprintf("%d built%s, %d already existed", s.Built, rebasedSuffix(s.Strategies[outcome.Rebase]), s.Skipped)
 	took := "in " + duration(s.WallClockSeconds)
 	run := s.Run
 	switch {
 	case run.Cancelled:
-		return fmt.Sprintf("⚠️ **Cancelled after %s**: %d of %s there (%s).", duration(s.WallClockSeconds), s.Successful, plural(s.Total, "image is", "images are"), there)
+		return fmt.Sprintf("⚠️ **Cancelled after %s**: %d of %s (%s).", duration(s.WallClockSeconds), s.Successful, plural(s.Total, "image exists", "images exist"), exist)
 	case run.SetupError != "" && s.Built == 0:
-		return fmt.Sprintf("❌ **Nothing was built**: the run ended before its first build (%d of %s known to be there, %s).", s.Skipped, plural(s.Total, "image is", "images are"), took)
+		return fmt.Sprintf("❌ **Nothing was built**: the run ended before its first build (%d of %s known to exist, %s).", s.Skipped, plural(s.Total, "image is", "images are"), took)
 	case s.NotStarted > 0:
-		return fmt.Sprintf("❌ **%d of %s not there**; %s, %s.", s.Failed+s.NotStarted, plural(s.Total, "image is", "images are"), there, took)
+		return fmt.Sprintf("❌ **%d of %s missing**; %s, %s.", s.Failed+s.NotStarted, plural(s.Total, "image is", "images are"), exist, took)
 	case s.Failed > 0:
-		return fmt.Sprintf("❌ **%d of %s failed**; %s, %s.", s.Failed, plural(s.Total, "image", "images"), there, took)
+		return fmt.Sprintf("❌ **%d of %s failed**; %s, %s.", s.Failed, plural(s.Total, "image", "images"), exist, took)
 	case s.Total == 0:
-		return "⚠️ **No image was asked for.**"
+		return "⚠️ **No image was requested.**"
 	case s.Built == 0:
-		return fmt.Sprintf("✅ **Nothing to do**: %s there already, found %s.", plural(s.Total, "image is", "images are"), took)
+		return fmt.Sprintf("✅ **Nothing to do**: %s, checked %s.", plural(s.Total, "image already exists", "images already exist"), took)
 	case s.Total == 1:
-		return fmt.Sprintf("✅ **The image is there**: %s, %s.", there, took)
+		return fmt.Sprintf("✅ **The image exists**: %s, %s.", exist, took)
 	default:
-		return fmt.Sprintf("✅ **All %d images are there**: %s, %s.", s.Total, there, took)
+		return fmt.Sprintf("✅ **All %d images exist**: %s, %s.", s.Total, exist, took)
 	}
-}
-
-func plural(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return strconv.Itoa(n) + " " + many
 }
 
 func setupError(s ledger.Summary) string {
 	if s.Run.SetupError == "" {
 		return ""
 	}
-	return lines(string(s.Run.SetupError), manyLines) + "\n"
+	return preformatted(string(s.Run.SetupError), longText) + "\n"
 }
 
 func counts(s ledger.Summary) string {
-	header := []string{"Asked for", "Built", "Already there", "Failed", "Retried"}
+	header := []string{"Requested", "Built", "Already existed", "Failed", "Retried"}
 	row := []int{s.Total, s.Built, s.Skipped, s.Failed - s.Cancelled, s.Retried}
 	if s.Cancelled > 0 {
 		header, row = append(header, "Cancelled"), append(row, s.Cancelled)
@@ -115,22 +106,22 @@ func counts(s ledger.Summary) string {
 	return table(header, [][]string{cells})
 }
 
-// maxWarnings bounds the warnings shown; a run gives a few, not one for each image.
+// maxWarnings limits the warnings shown. A run usually has only a few.
 const maxWarnings = 50
 
 func warnings(all []string) string {
-	var shown []string
+	var list []string
 	for i, w := range all {
 		if i == maxWarnings {
-			shown = append(shown, fmt.Sprintf("- … and %d more, see the log\n", len(all)-i))
+			list = append(list, fmt.Sprintf("- … and %d more, see the log\n", len(all)-i))
 			break
 		}
-		shown = append(shown, "- ⚠️ "+text(w, longValue)+"\n")
+		list = append(list, "- ⚠️ "+text(w, longValue)+"\n")
 	}
-	return section("Warnings", strings.Join(shown, ""))
+	return section("Warnings", strings.Join(list, ""))
 }
 
-// evaluation is what the consumer of the images has to set.
+// evaluation lists the values that an evaluation of these images needs.
 func evaluation(s ledger.Summary) string {
 	run := s.Run
 	if run.SDKSHA == "" {
@@ -146,7 +137,7 @@ func evaluation(s ledger.Summary) string {
 	return section("What the evaluation uses", table([]string{"What", "Value"}, rows))
 }
 
-// tagPrefix is the row with the beginning of all tags, under the name by which the benchmark's evaluation reads it.
+// tagPrefix returns the row of the tag prefix, named after the environment variable of the benchmark's evaluation.
 func tagPrefix(benchmark string, prefix ledger.Text) []string {
 	name, value := config.PrefixVariable(benchmark), code(string(prefix), shortValue)
 	if name != "" || value == "" {
@@ -155,7 +146,7 @@ func tagPrefix(benchmark string, prefix ledger.Text) []string {
 	return []string{"Tag prefix", value + " (OpenHands/benchmarks has no evaluation of this benchmark)"}
 }
 
-// settings is how the images were made.
+// settings lists how the run was configured.
 func settings(s ledger.Summary) string {
 	run := s.Run
 	options := make([]string, 0, len(run.Options))
@@ -178,17 +169,26 @@ func settings(s ledger.Summary) string {
 		{"SDK ref", ref},
 		{"SDK options", strings.Join(options, " ")},
 		{"Strategy", text(run.Strategy, shortValue)},
-		{"Base images wrapped first", wrapped(s.Wrapped)},
+		{"Packages added to base images", addedPackages(s.Wrapped)},
 		{"How the sdist reaches the SDK", text(string(run.Seam), shortValue)},
 		{"Builder", code(run.Builder, shortValue)},
 		{"Cache mode", text(run.CacheMode, shortValue)},
 		{"Workers", strings.TrimPrefix(strconv.Itoa(run.Workers), "0")},
 	}
 	rows = slices.DeleteFunc(rows, func(row []string) bool { return row[1] == "" })
-	return folded("Settings of this run", table([]string{"What", "Value"}, rows))
+	return details("Settings of this run", table([]string{"What", "Value"}, rows))
 }
 
-// shard is the part of a plan that a run had.
+// addedPackages lists the packages that were added to base images before the build, by pip requirements.
+func addedPackages(counts map[ledger.Text]int) string {
+	var list []string
+	for _, requirements := range slices.Sorted(maps.Keys(counts)) {
+		list = append(list, fmt.Sprintf("%s (%s)", code(string(requirements), shortValue), plural(counts[requirements], "image", "images")))
+	}
+	return strings.Join(list, ", ")
+}
+
+// shard returns the shard of the run, and the number of images in all shards.
 func shard(run ledger.Run) string {
 	if run.Shard == "" {
 		return ""
@@ -197,16 +197,16 @@ func shard(run ledger.Run) string {
 }
 
 func files(f ledger.Files) string {
-	var named []string
+	var list []string
 	for _, file := range []struct{ what, path string }{
 		{"one line per image", string(f.Ledger)}, {"this summary as JSON", string(f.Summary)}, {"logs", string(f.Logs)},
 	} {
 		if file.path != "" {
-			named = append(named, file.what+" "+code(file.path, shortValue))
+			list = append(list, file.what+" "+code(file.path, shortValue))
 		}
 	}
-	if len(named) == 0 {
+	if len(list) == 0 {
 		return ""
 	}
-	return "\nIn the workspace: " + strings.Join(named, ", ") + ".\n"
+	return "\nIn the workspace: " + strings.Join(list, ", ") + ".\n"
 }

@@ -267,17 +267,17 @@ func TestMarkdownFits(t *testing.T) {
 
 func TestVerdict(t *testing.T) {
 	cases := []struct{ scenario, want string }{
-		{"failures", "❌ **3 of 12 images failed**; 7 built, 2 there already, in 3m 38s."},
-		{"built", "✅ **All 7 images are there**: 7 built, 0 there already, in 3m 38s."},
-		{"skipped", "✅ **Nothing to do**: 2 images are there already, found in 3m 38s."},
-		{"cancelled", "⚠️ **Cancelled after 3m 38s**: 2 of 12 images are there (1 built, 1 there already)."},
-		{"no-sdist", "✅ **The image is there**: 1 built, 0 there already, in 3m 38s."},
-		{"broken", "❌ **11 of 12 images are not there**; 0 built, 1 there already, in 3m 38s."},
-		{"empty", "⚠️ **No image was asked for.**"},
-		{"rebased", "✅ **All 12 images are there**: 11 built (6 of them rebased), 1 there already, in 3m 38s."},
+		{"failures", "❌ **3 of 12 images failed**; 7 built, 2 already existed, in 3m 38s."},
+		{"built", "✅ **All 7 images exist**: 7 built, 0 already existed, in 3m 38s."},
+		{"skipped", "✅ **Nothing to do**: 2 images already exist, checked in 3m 38s."},
+		{"cancelled", "⚠️ **Cancelled after 3m 38s**: 2 of 12 images exist (1 built, 1 already existed)."},
+		{"no-sdist", "✅ **The image exists**: 1 built, 0 already existed, in 3m 38s."},
+		{"broken", "❌ **11 of 12 images are missing**; 0 built, 1 already existed, in 3m 38s."},
+		{"empty", "⚠️ **No image was requested.**"},
+		{"rebased", "✅ **All 12 images exist**: 11 built (6 rebased), 1 already existed, in 3m 38s."},
 		{"different", "❌ **Verification failed**: of 4 images compared, 2 rebased images differ from the native build, and 1 rebased image " +
-			"could not be compared with the native build. **All 2 images are there**: 2 built (1 of them rebased), 0 there already, in 3m 38s."},
-		{"setup", "❌ **Nothing was built**: the run ended before its first build (0 of 12 images are known to be there, in 4.0s)."},
+			"could not be compared with the native build. **All 2 images exist**: 2 built (1 rebased), 0 already existed, in 3m 38s."},
+		{"setup", "❌ **Nothing was built**: the run ended before its first build (0 of 12 images are known to exist, in 4.0s)."},
 	}
 	for _, c := range cases {
 		t.Run(c.scenario, func(t *testing.T) {
@@ -285,5 +285,38 @@ func TestVerdict(t *testing.T) {
 				t.Errorf("got  %s\nwant %s", got, c.want)
 			}
 		})
+	}
+}
+
+func TestMarkdownCountsCachePrunes(t *testing.T) {
+	prune := ledger.Pruning{At: time.Unix(0, 0), DiskUsedPercent: 71, FreedBytes: 1_500_000_000}
+	cases := []struct {
+		name  string
+		prune []ledger.Pruning
+		want  string
+	}{
+		{"none", nil, ""},
+		{"one", []ledger.Pruning{prune}, "cache was pruned 1 time: 1.5GB freed."},
+		{"two", []ledger.Pruning{prune, prune}, "cache was pruned 2 times: 3GB freed."},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			got := Markdown(ledger.Summarize(ledger.Run{Title: "x", Planned: 1, Pruned: c.prune}, nil))
+			if !strings.Contains(got, c.want) || strings.Contains(got, "pruned") != (c.want != "") {
+				t.Errorf("want %q in\n%s", c.want, got)
+			}
+		})
+	}
+}
+
+func TestMarkdownListsPackagesAddedToBaseImages(t *testing.T) {
+	s := ledger.Summarize(exampleRun(7), nil)
+	if got := Markdown(s); strings.Contains(got, "Packages added") {
+		t.Errorf("no packages were added, but the summary mentions it:\n%s", got)
+	}
+	s.Wrapped = map[ledger.Text]int{"docutils<0.21 roman": 3, "a": 1}
+	const want = "| Packages added to base images | <code>a</code> (1 image), <code>docutils&#60;0.21 roman</code> (3 images) |\n"
+	if got := Markdown(s); !strings.Contains(got, want) {
+		t.Errorf("no line %q in\n%s", want, got)
 	}
 }

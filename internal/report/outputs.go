@@ -2,21 +2,23 @@ package report
 
 import (
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/OpenHands/eval-images/internal/failure"
 	"github.com/OpenHands/eval-images/internal/ledger"
+	"github.com/OpenHands/eval-images/internal/outcome"
 )
 
-// Outputs are the action's outputs by name, in action.yml's order; no value has a line break.
+// Outputs returns names and values of the action's outputs, in the order of action.yml. No value has a line break.
 func Outputs(s ledger.Summary) [][2]string {
 	run := s.Run
 	outputs := [][2]string{
 		{"total", strconv.Itoa(s.Total)},
 		{"built", strconv.Itoa(s.Built)},
 		{"skipped", strconv.Itoa(s.Skipped)},
-		// Whatever is not there now, for whatever reason: total is built + skipped + failed.
+		// Every image that does not exist now counts as failed: total = built + skipped + failed.
 		{"failed", strconv.Itoa(s.Failed + s.NotStarted)},
 		{"retried", strconv.Itoa(s.Retried)},
 		{"failed-instances", failedInstances(s.FailedBuilds)},
@@ -26,7 +28,7 @@ func Outputs(s ledger.Summary) [][2]string {
 		{"sdk-sha", string(run.SDKSHA)},
 		{"sdk-version", string(run.SDKVersion)},
 		{"seam", string(run.Seam)},
-		{"strategy", s.Made()},
+		{"strategy", s.StrategyUsed()},
 		{"manifest", string(run.Files.Ledger)},
 		{"summary", string(run.Files.Summary)},
 		{"lock-file", string(run.Files.LockFile)},
@@ -37,15 +39,13 @@ func Outputs(s ledger.Summary) [][2]string {
 	return outputs
 }
 
-// The bounds of failed-instances. An output often becomes an environment variable of a later step, and Linux allows no
-// more than 128 KiB in one.
+// Limits for failed-instances. An output often becomes an environment variable of a later step, and Linux limits one to 128 KiB.
 const (
 	maxFailedInstances      = 100
 	maxFailedInstancesBytes = 32 << 10
 )
 
-// failedInstances are as many ids as the bounds allow. Images that really failed come before those that a cancel
-// stopped.
+// failedInstances returns as many ids as the limits allow, as JSON. Failed images come before cancelled ones.
 func failedInstances(failed []ledger.FailedBuild) string {
 	var ids []string
 	for _, cancelled := range []bool{false, true} {
@@ -57,7 +57,7 @@ func failedInstances(failed []ledger.FailedBuild) string {
 	}
 	size := len("[]")
 	for i, id := range ids {
-		quoted, _ := json.Marshal(id) // a string always has a JSON form
+		quoted, _ := json.Marshal(id) // encoding a string never fails
 		size += len(quoted) + len(",")
 		if i == maxFailedInstances || size > maxFailedInstancesBytes {
 			ids = ids[:i]
@@ -68,7 +68,7 @@ func failedInstances(failed []ledger.FailedBuild) string {
 	return string(list)
 }
 
-// sdistSeconds is empty where there is no sdist, as action.yml says.
+// sdistSeconds is empty without an sdist, as action.yml says.
 func sdistSeconds(s ledger.Sdist) string {
 	if s.SHA256 == "" {
 		return ""
@@ -77,3 +77,36 @@ func sdistSeconds(s ledger.Sdist) string {
 }
 
 func decimal(v float64) string { return strconv.FormatFloat(v, 'f', 1, 64) }
+
+// Lock is the content of images.lock.json: the tags and digests of the images that an evaluation of this run pulls.
+type Lock struct {
+	SDKRepository  string      `json:"sdk_repository"`
+	SDKRef         string      `json:"sdk_ref"`
+	SDKSHA         ledger.Text `json:"sdk_sha"`
+	Image          string      `json:"image"`
+	ImageTagPrefix ledger.Text `json:"image_tag_prefix"`
+	// Images maps instance ids to images. It has only images that exist.
+	Images map[string]LockedImage `json:"images"`
+}
+
+// LockedImage is the image of one instance.
+type LockedImage struct {
+	Tags   []string    `json:"tags"` // full references, sorted
+	Digest ledger.Text `json:"digest"`
+}
+
+// LockFile returns the lock of a run. Tags are sorted, and JSON sorts the keys of maps, so two runs with the same images write
+// the same file.
+func LockFile(s ledger.Summary, entries []ledger.Entry) Lock {
+	run := s.Run
+	lock := Lock{
+		SDKRepository: run.SDKRepository, SDKRef: run.SDKRef, SDKSHA: run.SDKSHA,
+		Image: run.Image, ImageTagPrefix: run.ImageTagPrefix, Images: map[string]LockedImage{},
+	}
+	for _, e := range entries {
+		if e.Status == outcome.Built || e.Status == outcome.Skipped {
+			lock.Images[e.InstanceID] = LockedImage{Tags: slices.Sorted(slices.Values(e.Tags)), Digest: e.Digest}
+		}
+	}
+	return lock
+}

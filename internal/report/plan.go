@@ -13,7 +13,7 @@ import (
 	"github.com/OpenHands/eval-images/internal/plan"
 )
 
-// Plan is what a run would do: the word of a dry run.
+// Plan is the result of a dry run: what a run would do.
 type Plan struct {
 	Title         string      `json:"title"`
 	Benchmark     string      `json:"benchmark"`
@@ -30,11 +30,11 @@ type Plan struct {
 	ImageTagPrefix ledger.Text `json:"image_tag_prefix"`
 	Strategy       string      `json:"strategy"`
 
-	// Total counts Images. Where tags are known, it is Present and Unknown and the images that are missing.
+	// Total is the number of Images: Present, Unknown and missing ones.
 	Total  int            `json:"total"`
 	Images []PlannedImage `json:"images"`
 
-	// Present are the images that the registry has, Unknown those of which it did not say. Work is null without tags.
+	// Present counts the images that exist, and Unknown those that could not be checked in the registry. Work is null without tags.
 	Present  int      `json:"present"`
 	Unknown  int      `json:"unknown"`
 	Work     *Work    `json:"work"`
@@ -45,23 +45,23 @@ type Plan struct {
 type PlannedImage struct {
 	InstanceID string `json:"instance_id"`
 	BaseImage  string `json:"base_image"`
-	// Tags are as the SDK will make them; there are none without sdk-ref.
+	// Tags come from the SDK. They are empty without sdk-ref.
 	Tags []string `json:"tags"`
-	// Present is null where it is not known, for the reason in Problem.
+	// Present is null when it is not known. Problem says why.
 	Present *bool       `json:"present"`
 	Digest  ledger.Text `json:"digest"`
 	Problem ledger.Text `json:"problem"`
-	// How it would be made is null where it need not be, or where tags are not known. Reason is why it is not rebased, or why
-	// that is not known. EvalBase is "missing" or "present", or null where that was not looked for.
+	// How says how a run would make the image. It is null when the image exists or its tags are not known. Reason says why it would
+	// not be rebased, or why that is not known. EvalBase is "missing", "present", or null when it was not checked.
 	How      ledger.Text `json:"how"`
 	Reason   ledger.Text `json:"reason"`
 	EvalBase ledger.Text `json:"eval_base"`
 }
 
-// NewPlan makes a plan of a run's targets. found are those of which something came out when the registry was asked; the
-// others are missing, where tags are known. With force what is there is made all the same. decisions say how.
+// NewPlan returns the plan of a run. found are the targets that exist or could not be checked in the registry; if tags are known, all
+// other targets are missing. decisions say how a run would make the missing images, or with force all images.
 func NewPlan(run ledger.Run, targets []plan.Target, found []*outcome.Outcome, decisions plan.Decisions, force bool) Plan {
-	named := run.SDKSHA != ""
+	tagged := run.SDKSHA != ""
 	p := Plan{
 		Title: run.Title, Benchmark: run.Benchmark, Dataset: run.Dataset, Split: run.Split, InstancesFrom: run.InstancesFrom,
 		Shard: run.Shard, PlannedTotal: run.PlannedTotal, SDKRef: ledger.Text(run.SDKRef), SDKSHA: run.SDKSHA,
@@ -72,23 +72,23 @@ func NewPlan(run ledger.Run, targets []plan.Target, found []*outcome.Outcome, de
 	for _, o := range found {
 		outcomes[o.Target.InstanceID] = o
 	}
-	if named {
+	if tagged {
 		p.Work = &Work{EvalBases: missingEvalBases(decisions), VerifyBuilds: decisions.Verify}
 	}
 	for _, t := range targets {
 		image := PlannedImage{InstanceID: t.InstanceID, BaseImage: t.BaseImage, Tags: append([]string{}, t.Tags...)}
 		switch found := outcomes[t.InstanceID]; {
-		case !named:
+		case !tagged:
 		case found == nil:
 			image.Present = new(bool)
 		case found.Err != nil:
 			image.Problem = ledger.Text(oneLine(found.Err.Error(), longValue))
 		default:
-			there := true
-			image.Present, image.Digest = &there, ledger.Text(found.Digest)
+			present := true
+			image.Present, image.Digest = &present, ledger.Text(found.Digest)
 		}
-		if named && (force || image.Problem == "" && !*image.Present) {
-			image.decide(decisions.Images[t.InstanceID])
+		if tagged && (force || image.Problem == "" && !*image.Present) {
+			image.setDecision(decisions.Images[t.InstanceID])
 		}
 		p.count(image)
 		p.Images = append(p.Images, image)
@@ -96,10 +96,10 @@ func NewPlan(run ledger.Run, targets []plan.Target, found []*outcome.Outcome, de
 	return p
 }
 
-func (i *PlannedImage) decide(d plan.Decision) {
+func (i *PlannedImage) setDecision(d plan.Decision) {
 	i.How, i.Reason = ledger.Text(cmp.Or(d.How, plan.Natively)), ledger.Text(oneLine(d.Reason, longValue))
 	switch {
-	case d.EvalBase == "": // it was not looked for, or no answer came
+	case d.EvalBase == "": // it was not checked, or the registry did not answer
 	case d.Missing:
 		i.EvalBase = evalBaseMissing
 	default:
@@ -107,20 +107,20 @@ func (i *PlannedImage) decide(d plan.Decision) {
 	}
 }
 
-// Whether an image's eval-base is there, in the words of a plan in JSON.
+// Values of PlannedImage.EvalBase.
 const (
 	evalBaseMissing ledger.Text = "missing"
 	evalBasePresent ledger.Text = "present"
 )
 
-// decision says in words how an image would be made.
+// decision says how a run would make the image.
 func (i PlannedImage) decision() string {
 	text := map[plan.How]string{
-		plan.Natively: "to be built natively", plan.AsReference: "a reference, built natively", plan.ByRebase: "to be rebased",
-		plan.NotAtAll: "would fail", plan.Unknown: "unknown how it would be made",
+		plan.Natively: "will be built natively", plan.AsReference: "will be built natively as a reference", plan.ByRebase: "will be rebased",
+		plan.NotAtAll: "will fail", plan.Unknown: "unknown strategy",
 	}[plan.How(i.How)]
 	if plan.How(i.How) == plan.ByRebase && i.EvalBase == evalBaseMissing {
-		text += ", on an eval-base to be made"
+		text += " on a new eval-base"
 	}
 	if i.Reason != "" {
 		text += ": " + string(i.Reason)
@@ -128,7 +128,7 @@ func (i PlannedImage) decision() string {
 	return text
 }
 
-// JSON writes a plan as JSON.
+// JSON writes the plan as JSON.
 func (p Plan) JSON(w io.Writer) error {
 	encoder := json.NewEncoder(w)
 	encoder.SetEscapeHTML(false)
@@ -136,10 +136,10 @@ func (p Plan) JSON(w io.Writer) error {
 	return encoder.Encode(p)
 }
 
-// noTags is why a plan without sdk-ref ends where it does.
-const noTags = "Tags need sdk-ref: without it, it is not known which images these are, nor which exist already."
+// noTags is the last line of a plan without sdk-ref.
+const noTags = "Tags need sdk-ref: without it, the plan shows neither tags nor which images exist."
 
-// Lines are a plan for people, one line each.
+// Lines returns the plan as lines of text.
 func (p Plan) Lines() []string {
 	lines := []string{p.headline()}
 	for _, image := range p.Images {
@@ -163,37 +163,37 @@ func (p Plan) headline() string {
 }
 
 func (i PlannedImage) state() string {
-	there := "missing"
+	state := "missing"
 	switch {
 	case i.Problem != "":
-		there = "unknown: " + string(i.Problem)
+		state = "unknown: " + string(i.Problem)
 	case *i.Present:
-		there = "exists: " + cmp.Or(string(i.Digest), "yes")
+		state = "exists: " + cmp.Or(string(i.Digest), "yes")
 	}
 	if i.How == "" {
-		return there
+		return state
 	}
-	return there + "; " + i.decision()
+	return state + "; " + i.decision()
 }
 
 func (p Plan) workLeft() string {
 	switch {
 	case p.Total == 0:
-		return "No image is in this part of the plan."
+		return "This shard has no images."
 	case p.Work == nil:
 		return noTags
 	}
-	text := fmt.Sprintf("Work left: %s; %d of %s there already", p.Work.list(), p.Present, plural(p.Total, "image is", "images are"))
+	text := fmt.Sprintf("Work left: %s; %d of %s", p.Work.list(), p.Present, plural(p.Total, "image exists", "images exist"))
 	if p.Unknown > 0 {
-		text += fmt.Sprintf("; of %d the registry did not say", p.Unknown)
+		text += fmt.Sprintf("; %d could not be checked in the registry", p.Unknown)
 	}
 	if p.Work.Unknown > 0 {
-		text += fmt.Sprintf("; of %d it is not known how they would be made", p.Work.Unknown)
+		text += fmt.Sprintf("; %d with unknown strategy", p.Work.Unknown)
 	}
 	return text + "."
 }
 
-// Markdown is a plan as a step summary.
+// Markdown returns the plan as a step summary.
 func (p Plan) Markdown() string {
 	rows := [][]string{
 		{"Dataset", text(p.Dataset, shortValue)},
@@ -206,14 +206,14 @@ func (p Plan) Markdown() string {
 		tagPrefix(p.Benchmark, p.ImageTagPrefix),
 	}
 	rows = slices.DeleteFunc(rows, func(row []string) bool { return row[1] == "" })
-	head := join([]string{
+	head := joinParts([]string{
 		"## " + text(cmp.Or(p.Title, "Image build"), shortValue) + ": plan\n",
 		"🔎 **Dry run, nothing was built.** " + text(p.workLeft(), longValue) + "\n",
-		warnings(p.Warnings), section("What a run would make sure of", table([]string{"What", "Value"}, rows)),
+		warnings(p.Warnings), section("Inputs of the plan", table([]string{"What", "Value"}, rows)),
 	})
 	header := []string{"Instance", "Base image"}
 	if p.Work != nil {
-		header = append(header, "Tags", "In the registry")
+		header = append(header, "Tags", "State")
 	}
 	var images [][]string
 	left := maxMarkdown - len(head)
@@ -228,12 +228,12 @@ func (p Plan) Markdown() string {
 	if cut := len(p.Images) - len(images); cut > 0 {
 		rest = fmt.Sprintf("\n… and %d more\n", cut)
 	}
-	return join([]string{head, folded(plural(p.Total, "image", "images"), table(header, images)+rest)})
+	return joinParts([]string{head, details(plural(p.Total, "image", "images"), table(header, images)+rest)})
 }
 
-func (i PlannedImage) row(named bool) []string {
+func (i PlannedImage) row(tagged bool) []string {
 	row := []string{code(i.InstanceID, shortValue), code(i.BaseImage, shortValue)}
-	if !named {
+	if !tagged {
 		return row
 	}
 	var tags []string
@@ -241,4 +241,74 @@ func (i PlannedImage) row(named bool) []string {
 		tags = append(tags, code(tag[strings.LastIndexByte(tag, '/')+1:], shortValue))
 	}
 	return append(row, strings.Join(tags, " "), text(i.state(), shortValue))
+}
+
+// Work counts what a run would do if nothing fails. An image that could not be checked in the registry counts only with force-build.
+type Work struct {
+	// Builds counts the native builds of images, including references.
+	Builds int `json:"builds"`
+	// ReferenceBases counts the base stages that are built to compare references with.
+	ReferenceBases int `json:"reference_bases"`
+	// EvalBases counts the eval-bases that are missing. Each is one build.
+	EvalBases int `json:"eval_bases"`
+	// Rebases counts the rebased images.
+	Rebases int `json:"rebases"`
+	// VerifyBuilds counts the native builds that rebased images are compared with.
+	VerifyBuilds int `json:"verify_builds"`
+	// Unknown counts the missing images whose strategy is not known.
+	Unknown int `json:"unknown"`
+}
+
+// count counts an image.
+func (p *Plan) count(image PlannedImage) {
+	if p.Work == nil {
+		return
+	}
+	switch {
+	case image.Problem != "":
+		p.Unknown++
+	case *image.Present:
+		p.Present++
+	}
+	switch plan.How(image.How) {
+	case plan.AsReference:
+		p.Work.ReferenceBases++
+		p.Work.Builds++
+	case plan.Natively:
+		p.Work.Builds++
+	case plan.ByRebase:
+		p.Work.Rebases++
+	case plan.Unknown:
+		p.Work.Unknown++
+	}
+}
+
+// missingEvalBases counts the eval-bases that a run would build. Images may share one.
+func missingEvalBases(decisions plan.Decisions) int {
+	missing := map[string]bool{}
+	for _, d := range decisions.Images {
+		if d.Missing {
+			missing[d.EvalBase] = true
+		}
+	}
+	return len(missing)
+}
+
+// list returns the work in words.
+func (w Work) list() string {
+	all := []string{plural(w.Builds, "build", "builds")}
+	for _, more := range []struct {
+		n         int
+		one, many string
+	}{
+		{w.ReferenceBases, "base stage of a reference", "base stages of references"},
+		{w.EvalBases, "eval-base", "eval-bases"},
+		{w.Rebases, "rebase", "rebases"},
+		{w.VerifyBuilds, "native build for verification", "native builds for verification"},
+	} {
+		if more.n > 0 {
+			all = append(all, plural(more.n, more.one, more.many))
+		}
+	}
+	return strings.Join(all, ", ")
 }

@@ -110,14 +110,14 @@ func TestWork(t *testing.T) {
 // What is there is told, and what is done about it all the same.
 func TestForcedPlan(t *testing.T) {
 	lines := strings.Join(mixed(true).Lines(), "\n")
-	if want := "exists: sha256:1111; to be rebased\n"; !strings.Contains(lines, want) {
+	if want := "exists: sha256:1111; will be rebased\n"; !strings.Contains(lines, want) {
 		t.Errorf("the plan lacks %q:\n%s", want, lines)
 	}
 }
 
 func TestPlanOfNothing(t *testing.T) {
 	p := NewPlan(ledger.Run{Shard: "3/3", PlannedTotal: 2, Dataset: "d", Split: "s"}, nil, nil, plan.Decisions{}, false)
-	if got, want := strings.Join(p.Lines(), "|"), "Plan: 0 images of d, split s, shard 3/3 of 2|No image is in this part of the plan."; got != want {
+	if got, want := strings.Join(p.Lines(), "|"), "Plan: 0 images of d, split s, shard 3/3 of 2|This shard has no images."; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	text, err := json.Marshal(p)

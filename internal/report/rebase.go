@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/docker/go-units"
 
@@ -14,15 +13,7 @@ import (
 	"github.com/OpenHands/eval-images/internal/outcome"
 )
 
-// ofThemRebased is what a count of built images has behind it.
-func ofThemRebased(n int) string {
-	if n == 0 {
-		return ""
-	}
-	return fmt.Sprintf(" (%d of them rebased)", n)
-}
-
-// rebased tells how the images were made, where not all of them were simply built.
+// rebased is the part about rebased images. It is empty when the run had nothing to do with rebasing.
 func rebased(s ledger.Summary) string {
 	run := s.Run.Rebase
 	counted := s.Strategies[outcome.Rebase] + run.EvalBasesMade + run.EvalBasesReused
@@ -35,58 +26,45 @@ func rebased(s ledger.Summary) string {
 		fmt.Sprint(run.EvalBasesMade), fmt.Sprint(run.EvalBasesReused),
 	}
 	if run.OldestEvalBase != nil {
-		header, row = append(header, "Age of the oldest"), append(row, age(s.FinishedAt.Sub(*run.OldestEvalBase)))
+		header, row = append(header, "Age of the oldest eval-base"), append(row, age(s.FinishedAt.Sub(*run.OldestEvalBase)))
 	}
 	return section("How the images were made", table(header, [][]string{row}), refusals(s), references(run), verified(run), traffic(run))
 }
 
-// age is how people say how old something is, in the largest unit that makes sense.
-func age(d time.Duration) string {
-	const day = 24 * time.Hour
-	switch {
-	case d >= 2*day:
-		return fmt.Sprintf("%d days", d/day)
-	case d >= 2*time.Hour:
-		return fmt.Sprintf("%d hours", d/time.Hour)
-	default:
-		return duration(max(0, d).Seconds())
-	}
-}
-
-// maxReasons bounds the reasons shown: a few are common to many images, but one may name what a single image has.
+// maxReasons limits the reasons shown. Usually many images share a few reasons, but a reason may be specific to one image.
 const maxReasons = 20
 
-// refusals says why images could not be rebased, the most common reason first.
+// refusals lists why images could not be rebased, the most common reason first.
 func refusals(s ledger.Summary) string {
 	reasons := slices.SortedFunc(maps.Keys(s.Refusals), func(a, b ledger.Text) int {
 		return cmp.Or(cmp.Compare(s.Refusals[b], s.Refusals[a]), cmp.Compare(a, b))
 	})
 	var rows [][]string
 	for _, reason := range reasons[:min(maxReasons, len(reasons))] {
-		var some []string
+		var ids []string
 		for _, id := range s.RefusedInstances[reason] {
-			some = append(some, code(id, shortValue))
+			ids = append(ids, code(id, shortValue))
 		}
-		if len(some) < s.Refusals[reason] {
-			some = append(some, "…")
+		if len(ids) < s.Refusals[reason] {
+			ids = append(ids, "…")
 		}
-		rows = append(rows, []string{text(string(reason), longValue), fmt.Sprint(s.Refusals[reason]), strings.Join(some, ", ")})
+		rows = append(rows, []string{text(string(reason), longValue), fmt.Sprint(s.Refusals[reason]), strings.Join(ids, ", ")})
 	}
-	shown := table([]string{"Why not rebased", "Images", "Which"}, rows)
+	list := table([]string{"Why not rebased", "Images", "Which"}, rows)
 	if rest := len(reasons) - len(rows); rest > 0 {
-		shown += fmt.Sprintf("\n… and %d more reasons, see strategy_reason in %s.\n", rest, code(cmp.Or(string(s.Run.Files.Ledger), ledger.FileName), shortValue))
+		list += fmt.Sprintf("\n… and %d more reasons, see strategy_reason in %s.\n", rest, code(cmp.Or(string(s.Run.Files.Ledger), ledger.FileName), shortValue))
 	}
-	return shown
+	return list
 }
 
-// maxReferences bounds the references shown; a run has two, and a merge those of shards that ran at once.
+// maxReferences limits the references shown. A run has two; a merged run may have two for each shard.
 const maxReferences = 20
 
 func references(run ledger.Rebase) string {
-	var said []string
+	var lines []string
 	for i, r := range run.References {
 		if i == maxReferences {
-			said = append(said, fmt.Sprintf("- … and %d more references\n", len(run.References)-i))
+			lines = append(lines, fmt.Sprintf("- … and %d more references\n", len(run.References)-i))
 			break
 		}
 		line := "- Reference " + code(r.Tag, shortValue)
@@ -97,23 +75,23 @@ func references(run ledger.Rebase) string {
 		if r.Reused {
 			how = "reused"
 		}
-		said = append(said, line+", "+how+"\n")
+		lines = append(lines, line+", "+how+"\n")
 	}
 	if run.TreesCompared {
-		said = append(said, "\nThe references' layers have different digests and equal files: this builder's layers are not reproducible, so their files were compared.\n")
+		lines = append(lines, "\nThe references' layers have different digests but equal files: this builder's layers are not reproducible, so this run compared files.\n")
 	}
-	return strings.Join(said, "")
+	return strings.Join(lines, "")
 }
 
-// traffic is what the run itself asked of registries.
+// traffic counts the requests to registries and the bytes copied.
 func traffic(run ledger.Rebase) string {
-	var said []string
+	var lines []string
 	for _, method := range slices.Sorted(maps.Keys(run.Requests)) {
-		said = append(said, fmt.Sprintf("%s %d", text(method, shortValue), run.Requests[method]))
+		lines = append(lines, fmt.Sprintf("%s %d", text(method, shortValue), run.Requests[method]))
 	}
 	var all []string
-	if len(said) > 0 {
-		all = append(all, "Requests of this run to registries, without the builder's: "+strings.Join(said, ", ")+".")
+	if len(lines) > 0 {
+		all = append(all, "Registry requests of this run, without those of BuildKit: "+strings.Join(lines, ", ")+".")
 	}
 	if run.Copied > 0 {
 		all = append(all, "Copied between repositories: "+units.HumanSizeWithPrecision(float64(run.Copied), 3)+".")
@@ -122,4 +100,102 @@ func traffic(run ledger.Rebase) string {
 		return ""
 	}
 	return strings.Join(all, " ") + "\n"
+}
+
+// Limits for what is shown of the comparisons. Images often differ in the same way.
+const (
+	maxVerified    = 5
+	maxDifferences = 20
+	maxTagsLeft    = 50
+)
+
+// verifyFailures counts the images that differ or could not be compared, for the verdict.
+func verifyFailures(all []ledger.Verified) string {
+	different, failed := 0, 0
+	for _, v := range all {
+		switch v.Result {
+		case ledger.VerifiedOK:
+		case ledger.VerifiedDifferent:
+			different++
+		default:
+			failed++
+		}
+	}
+	var counts []string
+	if different > 0 {
+		counts = append(counts, plural(different, "rebased image differs", "rebased images differ")+" from the native build")
+	}
+	if failed > 0 {
+		counts = append(counts, plural(failed, "rebased image", "rebased images")+" could not be compared with the native build")
+	}
+	return fmt.Sprintf("of %s, %s", plural(len(all), "image compared", "images compared"), strings.Join(counts, ", and "))
+}
+
+// verification lists the differences between images that should be equal, and what to do.
+func verification(run ledger.Run) string {
+	if !run.VerifyFailed() {
+		return ""
+	}
+	var parts []string
+	bad := slices.DeleteFunc(slices.Clone(run.Rebase.Verified), func(v ledger.Verified) bool { return v.Result == ledger.VerifiedOK })
+	for i, v := range bad {
+		if i == maxVerified {
+			parts = append(parts, fmt.Sprintf("\n… and %d more.\n", len(bad)-i))
+			break
+		}
+		what := "differs"
+		if v.Result != ledger.VerifiedDifferent {
+			what = "could not be compared"
+		}
+		parts = append(parts, fmt.Sprintf("%s %s:\n\n%s", code(v.Instance, shortValue), what, differences(v)))
+	}
+	advice := "These images were not verified. Compare them with: eval-images verify IMAGE.\n"
+	if slices.ContainsFunc(bad, func(v ledger.Verified) bool { return v.Result == ledger.VerifiedDifferent }) {
+		advice = "Do not use the images that this run rebased until the cause is known. To replace them, run with strategy native and force-build.\n"
+	}
+	return section("Verification", append([]string{advice}, parts...)...)
+}
+
+func differences(v ledger.Verified) string {
+	var lines []string
+	for i, difference := range v.Differences {
+		if i == maxDifferences {
+			lines = append(lines, fmt.Sprintf("- … and %d more\n", len(v.Differences)-i))
+			break
+		}
+		lines = append(lines, "- "+text(difference, longValue)+"\n")
+	}
+	if len(lines) == 0 {
+		return "- unknown reason\n"
+	}
+	return strings.Join(lines, "")
+}
+
+// verified counts the equal images, and lists the tags of native builds that could not be deleted.
+func verified(run ledger.Rebase) string {
+	equal := 0
+	var left []string
+	for _, v := range run.Verified {
+		if v.Result == ledger.VerifiedOK {
+			equal++
+		}
+		left = append(left, v.TagsLeft...)
+	}
+	var note string
+	if equal > 0 {
+		note = fmt.Sprintf("Verified: %s.\n", plural(equal, "rebased image equals its native build", "rebased images equal their native builds"))
+	}
+	if len(left) > 0 {
+		var tags []string
+		for _, tag := range left[:min(maxTagsLeft, len(left))] {
+			tags = append(tags, code(tag, shortValue))
+		}
+		note += fmt.Sprintf("The registry refuses to delete, so %s of these native builds %s: %s",
+			plural(len(left), "tag", "tags"), map[bool]string{true: "stays", false: "stay"}[len(left) == 1], strings.Join(tags, ", "))
+		if len(tags) < len(left) {
+			note += ", …"
+		}
+		note += ". The next run that verifies overwrites them.\n"
+	}
+	return note
 }

@@ -63,7 +63,7 @@ func differentRun() ledger.Summary {
 
 // An image that could not be compared may be as good as the others.
 func TestAdviceOnVerification(t *testing.T) {
-	cases := map[ledger.Verdict]string{ledger.VerifiedDifferent: "Do not use", ledger.VerifiedFailed: "Nothing is known", ledger.VerifiedOK: ""}
+	cases := map[ledger.Verdict]string{ledger.VerifiedDifferent: "Do not use", ledger.VerifiedFailed: "These images were not verified", ledger.VerifiedOK: ""}
 	for result, want := range cases {
 		got := verification(ledger.Run{Rebase: ledger.Rebase{Verified: []ledger.Verified{{Result: result}}}})
 		if !strings.Contains(got, want) || (got == "") != (want == "") {

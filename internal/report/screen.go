@@ -15,8 +15,7 @@ import (
 	"golang.org/x/term"
 )
 
-// Screen is where a run prints whole lines. On a terminal it keeps a progress bar below them while there is one; anywhere
-// else the lines are all. It is safe for use by many goroutines.
+// Screen prints lines to an output. On a terminal it can show a progress bar below them. It is safe for concurrent use.
 type Screen struct {
 	out      io.Writer
 	terminal bool
@@ -25,26 +24,24 @@ type Screen struct {
 	bar *bar
 }
 
-// NewScreen prints to out. getenv tells of what writes escape sequences into a file: a runner, another CI, a terminal
-// that is none.
+// NewScreen returns a Screen that prints to out. It uses getenv to detect CI systems and dumb terminals, which get no bar.
 func NewScreen(out io.Writer, getenv func(name string) string) *Screen {
-	return &Screen{out: out, terminal: takesBar(out, getenv)}
+	return &Screen{out: out, terminal: supportsBar(out, getenv)}
 }
 
-// narrowest is the width in columns below which a bar says nothing; terminals of unknown size have 0.
-const narrowest = 40
+// minWidth is the minimum width for a bar, in columns. A terminal of unknown size has width 0.
+const minWidth = 40
 
-func takesBar(out io.Writer, getenv func(string) string) bool {
+func supportsBar(out io.Writer, getenv func(string) string) bool {
 	file, isFile := out.(*os.File)
 	if !isFile || getenv("GITHUB_ACTIONS") == "true" || getenv("CI") != "" || getenv("TERM") == "" || getenv("TERM") == "dumb" {
 		return false
 	}
 	width, _, err := term.GetSize(int(file.Fd()))
-	return err == nil && width >= narrowest
+	return err == nil && width >= minWidth
 }
 
-// Write prints text, which ends with a line break, above the bar. A reader that has gone, as head does, wants no more:
-// that is no error.
+// Write prints text, which must end with a line break, above the bar. A closed pipe, as in "eval-images | head", is not an error.
 func (s *Screen) Write(text []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -60,7 +57,7 @@ func (s *Screen) Write(text []byte) (int, error) {
 	return n, err
 }
 
-// show begins a bar of total images, or returns nil where there is no terminal.
+// show starts a bar of total images. It returns nil when there is no terminal.
 func (s *Screen) show(total int) *bar {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -71,7 +68,7 @@ func (s *Screen) show(total int) *bar {
 	return s.bar
 }
 
-// hide takes the bar away and leaves the terminal as it was, with the lines.
+// hide removes the bar. The lines above it stay.
 func (s *Screen) hide() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -83,50 +80,51 @@ func (s *Screen) hide() {
 	s.bar = nil
 }
 
-// bar is a row with the bar itself, and two with the rest. What it shows is set from outside, never asked for while it is
-// drawn: a line being printed waits for the drawing.
+// bar is a progress bar with two rows of text below it. Its texts are set in advance: drawing must not take the console's
+// lock, because a goroutine that prints a line holds that lock and waits for the drawing.
 type bar struct {
 	container *mpb.Progress
 	row       *mpb.Bar
 	shown     atomic.Pointer[rows]
 }
 
-// rows are the texts around and below a bar.
+// rows are the texts beside and below a bar.
 type rows struct {
 	before, after string
 	below         [2]string
 }
 
 func newBar(out *os.File, total int) *bar {
-	b := &bar{container: mpb.New(mpb.WithConsoleWriter(fromTheMargin(out)))}
+	b := &bar{container: mpb.New(mpb.WithConsoleWriter(newBarWriter(out)))}
 	b.shown.Store(&rows{})
 	b.row = b.container.AddBar(int64(total), mpb.BarRemoveOnComplete(),
 		mpb.PrependDecorators(decor.Any(func(decor.Statistics) string { return b.shown.Load().before })),
 		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return b.shown.Load().after })),
-		mpb.BarBtmExtender(b.below(0), b.below(1))) // mpb counts one row for each, whatever it writes
+		mpb.BarBtmExtender(b.below(0), b.below(1))) // mpb counts one row for each filler
 	return b
 }
 
-// fromTheMargin has the bar be erased from the first column on. mpb trusts the cursor to be there, but a terminal shows
-// what is typed, and with Ctrl-C a "^C": the bar's first two characters would stay for good.
-func fromTheMargin(out *os.File) mpb.ConsoleWriter {
-	w := cupwriter.New(margin{out}, false)
+// newBarWriter returns a writer that erases the bar from the first column on. mpb assumes that the cursor is there. But a terminal
+// echoes what the user types, such as "^C", and the first characters of the bar would stay.
+func newBarWriter(out *os.File) mpb.ConsoleWriter {
+	w := cupwriter.New(crBefore{out}, false)
 	w.SetTermFd(int(out.Fd()))
 	return w
 }
 
-type margin struct{ out io.Writer }
+// crBefore writes a carriage return before each escape sequence.
+type crBefore struct{ out io.Writer }
 
-func (m margin) Write(text []byte) (int, error) {
+func (w crBefore) Write(text []byte) (int, error) {
 	if bytes.HasPrefix(text, []byte("\x1b[")) {
-		if _, err := m.out.Write([]byte("\r")); err != nil {
+		if _, err := w.out.Write([]byte("\r")); err != nil {
 			return 0, err
 		}
 	}
-	return m.out.Write(text)
+	return w.out.Write(text)
 }
 
-// below is the nth row below the bar, cut to the terminal's width: a row that wraps would stay when the next is drawn.
+// below returns the nth row below the bar, cut to the terminal's width. A row that wraps would not be erased completely.
 func (b *bar) below(n int) mpb.BarFiller {
 	return mpb.BarFillerFunc(func(w io.Writer, s decor.Statistics) error {
 		_, err := io.WriteString(w, oneLine(b.shown.Load().below[n], max(1, s.AvailableWidth))+"\n")
@@ -134,7 +132,7 @@ func (b *bar) below(n int) mpb.BarFiller {
 	})
 }
 
-// set shows how far the run is.
+// set updates the bar.
 func (b *bar) set(done int, shown rows) {
 	b.shown.Store(&shown)
 	b.row.SetCurrent(int64(done))

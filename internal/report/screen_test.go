@@ -118,7 +118,7 @@ func TestWhereABarIsShown(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			screen := newTerminal(t, c.columns)
 			defer screen.end()
-			if got := takesBar(screen.File, environ(c.environ...)); got != c.want {
+			if got := supportsBar(screen.File, environ(c.environ...)); got != c.want {
 				t.Errorf("a bar is shown: %v, want %v", got, c.want)
 			}
 		})
@@ -128,16 +128,21 @@ func TestWhereABarIsShown(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	if takesBar(file, environ("TERM=xterm")) || takesBar(&bytes.Buffer{}, environ("TERM=xterm")) {
+	if supportsBar(file, environ("TERM=xterm")) || supportsBar(&bytes.Buffer{}, environ("TERM=xterm")) {
 		t.Error("a bar is shown in a file")
 	}
 }
+
+// masking is a Logger that hides a secret.
+type masking struct{ screen *Screen }
+
+func (m masking) Info(line string) { fmt.Fprintln(m.screen, strings.ReplaceAll(line, "s3cret", "***")) }
 
 // runOnTerminal is a run of 3 images, as it is seen until it is over.
 func runOnTerminal(t *testing.T, columns uint16) string {
 	there := newTerminal(t, columns)
 	screen := NewScreen(there.File, environ("TERM=xterm"))
-	c := NewConsole(func(line string) { fmt.Fprintln(screen, strings.ReplaceAll(line, "s3cret", "***")) }, screen, 3, 2)
+	c := NewConsole(masking{screen}, screen, 3, 2)
 	go c.Run(t.Context())
 	there.shows(t, "0 of 3 [")
 	fmt.Fprintln(screen, "preflight took 1.0 s")
@@ -161,7 +166,7 @@ func runOnTerminal(t *testing.T, columns uint16) string {
 // What a terminal shows in the end are the lines, whole and in order, and nothing of the bar.
 func TestBarOnATerminal(t *testing.T) {
 	said := runOnTerminal(t, 120)
-	for _, want := range []string{"1 built, 0 skipped, 0 failed", "images per hour", "less than 1m left", "waiting to be tried again"} {
+	for _, want := range []string{"1 built, 0 skipped, 0 failed", "images per hour", "less than 1m left", "waiting for a retry"} {
 		if !strings.Contains(said, want) {
 			t.Errorf("the bar does not show %q:\n%q", want, said)
 		}
@@ -169,7 +174,7 @@ func TestBarOnATerminal(t *testing.T) {
 	got := screenAfter(t, said)
 	want := "preflight took 1.0 s\n" +
 		"[1/3] built    a__b-1  10.3s\n" +
-		"      retry    a__b-2  attempt 1 failed, the next one comes in 7.0s  network: lookup ***: no such host\n" +
+		"      retry    a__b-2  attempt 1 failed, retrying in 7.0s  network: lookup ***: no such host\n" +
 		"[2/3] skipped  a__b-3  0.1s\n" +
 		"the summary\n"
 	if got != want {

@@ -3,11 +3,13 @@ package report
 import (
 	"fmt"
 
+	"github.com/docker/go-units"
+
 	"github.com/OpenHands/eval-images/internal/ledger"
 )
 
-// setup is what came before and around the builds, with the one sdist.
-func setup(s ledger.Summary) string {
+// phases lists the durations of the phases, and the sdist.
+func phases(s ledger.Summary) string {
 	var names, took []string
 	for _, p := range s.Run.Phases {
 		names, took = append(names, text(p.Name, shortValue)), append(took, duration(p.Seconds))
@@ -18,34 +20,17 @@ func setup(s ledger.Summary) string {
 	return section("Phases", table(names, [][]string{took}), sdist(s))
 }
 
-// sdist tells of the run's source distribution, and how many there really were: one is the whole point.
+// sdist says how long the run's source distribution took, and how many were built. It should be one.
 func sdist(s ledger.Summary) string {
-	note := fmt.Sprintf("Sdist builds in this run: **%d**. Sdist and import run at once, so the phases do not add up.\n", s.SdistBuilds)
+	note := fmt.Sprintf("Sdist builds in this run: **%d**. The phases sdist and import run concurrently, so the phases do not add up to the total.\n", s.SdistBuilds)
 	switch made := s.Run.Sdist; {
 	case made.SHA256 != "":
-		return fmt.Sprintf("Sdist: made once for all images in %s, sha256 %s. ", duration(made.Seconds), code(string(made.SHA256), shortValue)) + note
+		return fmt.Sprintf("Sdist: built once for all images in %s, sha256 %s. ", duration(made.Seconds), code(string(made.SHA256), shortValue)) + note
 	case made.Error != "":
-		return "Sdist: not made for all images, because " + text(string(made.Error), shortValue) + ". Each image makes its own. " + note
+		return "Sdist: not built once for all images: " + text(string(made.Error), shortValue) + ". Each image builds its own. " + note
 	default:
 		return ""
 	}
-}
-
-// timing is how long built and skipped images took.
-func timing(s ledger.Summary) string {
-	var rows [][]string
-	if s.MedianBuildSeconds != nil {
-		p := s.BuildPercentiles
-		rows = append(rows, []string{
-			duration(*s.AverageBuildSeconds), duration(*s.MedianBuildSeconds), duration(p["p90"]), duration(p["p99"]), duration(*s.MaxBuildSeconds),
-		})
-	}
-	built := table([]string{"Average", "Median", "90 % within", "99 % within", "Longest"}, rows)
-	note := ""
-	if s.Skipped > 0 {
-		note = fmt.Sprintf("%s there already; that counts in no figure of throughput or build time.\n", plural(s.Skipped, "image was", "images were"))
-	}
-	return section("Time of a built image", built, note)
 }
 
 func slowest(s ledger.Summary) string {
@@ -56,11 +41,10 @@ func slowest(s ledger.Summary) string {
 	if len(rows) < 2 {
 		return ""
 	}
-	return folded("Slowest built images", table([]string{"Instance", "Time", "Attempts"}, rows))
+	return details("Slowest built images", table([]string{"Instance", "Time", "Attempts"}, rows))
 }
 
-// telemetry shows the SDK's own figures, never as wall time: image export alone was seen to exceed the build it is a
-// part of.
+// telemetry shows the SDK's own figures. They are not wall-clock times: the image export may exceed the build that it is part of.
 func telemetry(t ledger.Totals) string {
 	var rows [][]string
 	for _, sum := range []struct {
@@ -91,6 +75,19 @@ func telemetry(t ledger.Totals) string {
 	if len(rows) == 0 {
 		return ""
 	}
-	note := "Added up over images and steps that ran at once: they say where work went, and may exceed the wall clock by far.\n\n"
-	return folded("Where the work went (sums, not wall clock)", note+table([]string{"Work", "Sum"}, rows))
+	note := "These are sums over images and steps that ran concurrently. They show where the work went, and may far exceed the wall-clock time.\n\n"
+	return details("Where the work went (sums, not wall clock)", note+table([]string{"Work", "Sum"}, rows))
+}
+
+// cachePrunes says how much the prunes of the builder's cache freed.
+func cachePrunes(run ledger.Run) string {
+	if len(run.Pruned) == 0 {
+		return ""
+	}
+	var freed int64
+	for _, p := range run.Pruned {
+		freed += p.FreedBytes
+	}
+	return fmt.Sprintf("\nThe builder's cache was pruned %s: %s freed.\n", plural(len(run.Pruned), "time", "times"),
+		units.HumanSizeWithPrecision(float64(freed), 3))
 }

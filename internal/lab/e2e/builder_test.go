@@ -63,7 +63,7 @@ func nothingLeft(t *testing.T, builder string) {
 // returns the builder's name.
 func waitForBuild(t *testing.T, run *runner.Run) string {
 	t.Helper()
-	waitFor(t, run, "the registry takes pushes")
+	waitFor(t, run, "the registry accepts pushes")
 	said, err := command("docker", "logs", run.Container)
 	if err != nil {
 		t.Fatal(err)

@@ -71,7 +71,7 @@ func TestShardsMerged(t *testing.T) {
 		checkOutputs(t, start(t, s).Wait(), 0, map[string]string{"total": map[string]string{"": "3", "1/2": "2", "2/2": "1"}[shard], "built": "0"})
 	}
 	said := docker(t, "run", "--rm", "-v", top+":/top", "-w", "/top", lab["LAB_ACTION_IMAGE"], "merge", "one", "two")
-	if !strings.Contains(said, "3 images are there already") {
+	if !strings.Contains(said, "3 images already exist") {
 		t.Errorf("the merge says\n%s", said)
 	}
 	wholes, err := filepath.Glob(filepath.Join(top, "whole", "builds", "*", "*", "*"))

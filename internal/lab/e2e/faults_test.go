@@ -103,7 +103,7 @@ for path in glob.glob("/proc/[0-9]*/cmdline"):
 	docker(t, "exec", run.Container, "python3", "-c", kill)
 	got := run.Wait()
 	checkOutputs(t, got, 0, map[string]string{"built": "4", "failed": "0", "retried": "1"})
-	if !strings.Contains(got.Log, "attempt 1 failed, the next one comes in") || !strings.Contains(got.Log, "worker-died: ") {
+	if !strings.Contains(got.Log, "attempt 1 failed, retrying in") || !strings.Contains(got.Log, "worker-died: ") {
 		t.Error("the log does not tell of the attempt that failed, and why")
 	}
 	for id, line := range ledger(t, s.Workspace, got) {

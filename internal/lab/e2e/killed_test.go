@@ -33,7 +33,7 @@ func (s *series) killRandomly(t *testing.T) {
 	for range rounds {
 		git(t, sdk, "commit", "--quiet", "--allow-empty", "--message", "one more")
 		for i := range kills {
-			after, within := "the registry takes pushes", 15*time.Second
+			after, within := "the registry accepts pushes", 15*time.Second
 			if i == kills-1 {
 				after, within = "[2/6] ", 1500*time.Millisecond
 			}

@@ -102,7 +102,7 @@ func (s *series) firstRun(t *testing.T) {
 func (s *series) verifiedOne(t *testing.T, got runner.Result) {
 	t.Helper()
 	told := facts(t, s.workspace, got)
-	if len(told.Verified) != 1 || told.Verified[0].Result != "ok" || !strings.Contains(got.Summary, "built natively too, and equal") {
+	if len(told.Verified) != 1 || told.Verified[0].Result != "ok" || !strings.Contains(got.Summary, "equals its native build") {
 		t.Fatalf("verified: %+v; want one that is equal, and the summary to say so", told.Verified)
 	}
 	v := told.Verified[0]
