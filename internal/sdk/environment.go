@@ -38,7 +38,7 @@ var (
 	// only openhands-sdk. The agent server's own set is 358 packages instead of 140 (since 1.49.6 it includes the tools),
 	// and does not import at all on 1.1.0.
 	SDKPackage = Packages{"--package", "openhands-sdk"}
-	// AllPackages is for releases whose openhands-sdk imports what only another package of the workspace declares: 1.8.0
+	// AllPackages is for releases whose openhands-sdk imports what only another package of the workspace declares: 1.7.1
 	// to 1.11.5 need cachetools, which openhands-tools brings.
 	AllPackages = Packages{"--all-packages"}
 )
