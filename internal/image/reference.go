@@ -258,7 +258,7 @@ func (m *Maker) compareWithStage(ctx context.Context, out *outcome.Outcome, stag
 	if stage.err != nil {
 		return found, base, fmt.Errorf("making its base stage: %w", stage.err)
 	}
-	if base, err = Fetch(ctx, m.registry, stage.tag); err != nil {
+	if base, err = Fetch(ctx, m.registry, stage.tags[0]); err != nil {
 		return found, base, fmt.Errorf("reading its base stage: %w", err)
 	}
 	final, err := Fetch(ctx, m.registry, out.Tags[0])
@@ -273,7 +273,7 @@ func (m *Maker) compareWithStage(ctx context.Context, out *outcome.Outcome, stag
 type baseStageBuild struct {
 	cancel context.CancelFunc
 	ended  chan struct{}
-	tag    string
+	tags   []string
 	err    error
 }
 
@@ -286,7 +286,7 @@ func (m *Maker) startBaseStage(ctx context.Context, t plan.Target) *baseStageBui
 	go func() {
 		defer close(stage.ended)
 		defer cancel()
-		stage.tag, stage.err = m.buildBaseStage(ctx, t, "reference-base-"+m.baseStageHash(t), true)
+		stage.tags, stage.err = m.buildBaseStage(ctx, t, "reference-base-"+m.baseStageHash(t), true)
 	}()
 	return stage
 }
@@ -300,7 +300,7 @@ func (m *Maker) baseStageHash(t plan.Target) string {
 // buildBaseStage builds the base stage of the run's commit for a target, in a slot and with retries. With inspect it refuses a
 // target whose eval-base would be refused: what is learned from a reference is put on all others, and has to be what a build
 // on an ordinary base image makes.
-func (m *Maker) buildBaseStage(ctx context.Context, t plan.Target, customTag string, inspect bool) (tag string, err error) {
+func (m *Maker) buildBaseStage(ctx context.Context, t plan.Target, customTag string, inspect bool) (tags []string, err error) {
 	log := m.logOf(t.InstanceID, baseStageLog)
 	out := &outcome.Outcome{Target: t}
 	err = m.retries.Do(ctx, out, func() error {
@@ -317,11 +317,11 @@ func (m *Maker) buildBaseStage(ctx context.Context, t plan.Target, customTag str
 			if err != nil {
 				return err
 			}
-			tag = response.Tags[0]
+			tags = response.Tags
 			if !inspect {
 				return nil
 			}
-			mark, err := m.inspect(ctx, base, tag, log)
+			mark, err := m.inspect(ctx, base, tags[0], log)
 			if err != nil {
 				return fmt.Errorf("inspecting the base stage: %w", err)
 			}
@@ -331,7 +331,7 @@ func (m *Maker) buildBaseStage(ctx context.Context, t plan.Target, customTag str
 			return nil
 		})
 	})
-	return tag, err
+	return tags, err
 }
 
 // conclude returns what the references agree on. last is why there are too few of them.

@@ -104,12 +104,11 @@ func (m *Maker) VerifyImage(ctx context.Context, t plan.Target, number int, imag
 	v := ledger.Verified{Instance: image, Tags: native.Tags}
 	agentLayers := 0
 	if err == nil { // the base stage is in the builder's cache now
-		var base string
-		if base, err = m.buildBaseStage(ctx, t, fmt.Sprintf("verify-base-%d", number), false); base != "" {
-			v.Tags = append(v.Tags, base)
-		}
+		var base []string
+		base, err = m.buildBaseStage(ctx, t, fmt.Sprintf("verify-base-%d", number), false)
+		v.Tags = append(v.Tags, base...)
 		if err == nil {
-			agentLayers, err = m.countAgentLayers(ctx, native.Tags[0], base)
+			agentLayers, err = m.countAgentLayers(ctx, native.Tags[0], base[0])
 		}
 	}
 	m.compare(ctx, &v, err, image, agentLayers, false)

@@ -52,7 +52,7 @@ func TestVerifyDuringARun(t *testing.T) {
 		deletes bool
 	}{
 		{name: "equal", change: func(*fixture) {}, result: ledger.VerifiedOK, deletes: true},
-		{name: "equal, where nothing is deleted", change: func(*fixture) {}, result: ledger.VerifiedOK, left: 1},
+		{name: "equal, where nothing is deleted", change: func(*fixture) {}, result: ledger.VerifiedOK, left: 2},
 		{name: "another agent", change: agent("two"), result: ledger.VerifiedDifferent, says: "agent", deletes: true},
 		{name: "another digest from the same builder", change: agent("one;again"), result: ledger.VerifiedDifferent, says: "agent layer 1", deletes: true},
 		{name: "another digest from another builder", reuse: true, change: agent("one;again"), result: ledger.VerifiedOK, deletes: true},
@@ -128,9 +128,9 @@ func TestVerifyImage(t *testing.T) {
 			v := r.verified[0]
 			want := 0
 			if !c.deletes {
-				want = 2
+				want = 4 // two of the image, and two of its base stage
 			}
-			if v.Instance != targets[2].Tags[0] || v.Result != c.result || len(v.TagsLeft) != want {
+			if v.Instance != targets[2].Tags[0] || v.Result != c.result || len(v.Tags) != 4 || len(v.TagsLeft) != want {
 				t.Errorf("%+v", v)
 			}
 		})
