@@ -208,7 +208,7 @@ func newRegistry(c config.Config, env environment, baseImage string, work *works
 	}
 	keychain, err := registry.WriteConfig(filepath.Join(work.temporary, dockerConfig), inherited, logins)
 	if err != nil {
-		return nil, err
+		return nil, withDiskHint(err)
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = connections
