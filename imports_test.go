@@ -25,7 +25,7 @@ var allowed = map[string]string{
 
 	"docker":   "failure logfile",
 	"registry": "",
-	"sdk":      "spelling",
+	"sdk":      "logfile spelling",
 	"dataset":  "config",
 	"actions":  "",
 	"logfile":  "",

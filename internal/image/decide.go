@@ -207,20 +207,19 @@ func (m *Maker) Plan(ctx context.Context, missing []plan.Target) plan.Decisions 
 		return p
 	}
 	m.references.find(ctx, m)
-	p.ReferencesMissing = m.references.missing()
-	p.ReferencesFound = wantedReferences - p.ReferencesMissing
+	references := m.references.missing() // to be made
 	ordered := Candidates(missing)
-	if len(missing) < p.ReferencesMissing {
+	if len(missing) < references {
 		for _, t := range missing {
 			p.Images[t.InstanceID] = plan.Decision{How: plan.Natively, Reason: "it is the only image that is missing, and there are not two references"}
 		}
 		return p
 	}
-	p.Verify = min(m.Verify, len(missing)-p.ReferencesMissing)
-	for _, t := range ordered[:p.ReferencesMissing] {
+	p.Verify = min(m.Verify, len(missing)-references)
+	for _, t := range ordered[:references] {
 		p.Images[t.InstanceID] = plan.Decision{How: plan.AsReference}
 	}
-	m.planOthers(ctx, ordered[p.ReferencesMissing:], p.Images)
+	m.planOthers(ctx, ordered[references:], p.Images)
 	return p
 }
 

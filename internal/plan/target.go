@@ -44,8 +44,6 @@ type Decision struct {
 type Decisions struct {
 	// Images maps an instance to the Decision for its missing image.
 	Images map[string]Decision
-	// ReferencesFound counts the references of earlier runs, and ReferencesMissing those that this run has to build.
-	ReferencesFound, ReferencesMissing int
 	// Verify is how many images the run compares with a native build.
 	Verify int
 }

@@ -1,11 +1,10 @@
 package sdk
 
 import (
-	"fmt"
-	"io"
 	"os"
 	"path/filepath"
-	"strings"
+
+	"github.com/OpenHands/eval-images/internal/logfile"
 )
 
 // logFile is a file that processes append to. Without a path it is /dev/null.
@@ -46,31 +45,8 @@ func (l logFile) size() int64 {
 	return info.Size()
 }
 
-// tailSince is TailFrom with the size of tails in errors.
-func (l logFile) tailSince(start int64) string { return TailFrom(l.path, start, tailSize/2) }
-
-// TailFrom returns the last whole lines of a file, at most most bytes, without what was there when its size was start.
-func TailFrom(path string, start, most int64) string {
-	f, err := os.Open(path)
-	if err != nil {
-		return ""
-	}
-	defer f.Close()
-	end, _ := f.Seek(0, io.SeekEnd)
-	from := max(start, end-most)
-	text := make([]byte, max(0, end-from))
-	n, _ := f.ReadAt(text, from)
-	said := strings.ToValidUTF8(string(text[:n]), "")
-	if _, rest, found := strings.Cut(said, "\n"); found && from > start {
-		said = rest
-	}
-	return strings.TrimSpace(said)
-}
+// tailSince returns the last whole lines of a file, without what was there when its size was start.
+func (l logFile) tailSince(start int64) string { return logfile.Tail(l.path, start, tailSize/2) }
 
 // note appends a line of this program's.
-func (l logFile) note(text string) {
-	if f, err := l.open(); err == nil {
-		fmt.Fprintf(f, "[eval-images] %s\n", text)
-		f.Close()
-	}
-}
+func (l logFile) note(text string) { logfile.Note(l.path, text) }
