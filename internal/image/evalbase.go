@@ -139,13 +139,7 @@ func (m *Maker) evalBase(ctx context.Context, t plan.Target, d Decision, out *ou
 		if err != nil {
 			return FetchedImage{}, err
 		}
-		err = m.lookUps.do(ctx, func() (err error) {
-			defer addTime(&out.Check, time.Now())
-			if d, err = m.decideOn(ctx, base); err != nil {
-				return err
-			}
-			return m.readEvalBase(ctx, &d)
-		})
+		d, err = m.lookUp(ctx, out, func() (Decision, error) { return m.decideOn(ctx, base) })
 		if err != nil {
 			return FetchedImage{}, err
 		}
@@ -203,7 +197,7 @@ func (m *Maker) makeEvalBase(ctx context.Context, t plan.Target, d Decision, out
 // what has that tag is complete, and was inspected.
 func (m *Maker) buildEvalBase(ctx context.Context, t plan.Target, d Decision, out *outcome.Outcome) error {
 	response, err := m.sdkBuild(ctx, sdkBuild{
-		Request: m.baseStageRequest(m.EvalBaseRepository, "unknown", d.base, d.key), What: "eval-base, ", Log: m.logOf(t.InstanceID, ""),
+		Request: BaseStageRequest(m.Request, m.EvalBaseRepository, "unknown", d.base, d.key), What: "eval-base, ", Log: m.logOf(t.InstanceID, ""),
 	}, out)
 	if err != nil {
 		return err
@@ -220,11 +214,6 @@ func (m *Maker) buildEvalBase(ctx context.Context, t plan.Target, d Decision, ou
 		err = m.registry.PutManifest(ctx, m.EvalBaseRepository+":"+d.EvalBase, registry.Manifest{MediaType: marked.MediaType, Raw: marked.Manifest})
 	}
 	return registryFailure(ctx, "tagging the eval-base", err)
-}
-
-// baseStageRequest asks the SDK for its base stage, which needs no sdist.
-func (m *Maker) baseStageRequest(image, gitSHA, baseImage, customTag string) sdk.Request {
-	return BaseStageRequest(m.Request, image, gitSHA, baseImage, customTag)
 }
 
 // BaseStageRequest is the request for the SDK's base stage, which needs no sdist. An empty gitSHA is the run's commit.

@@ -108,17 +108,17 @@ type Maker struct {
 	builder  Builder
 	report   Reporter
 
-	retries           Retries
-	builds            slots   // for what needs a builder or a worker
-	lookUps, puts     slots   // for requests to registries
-	canary            *Canary // of whole images that the SDK builds
-	bases             *evalBases
-	references        *references
-	warnLax           sync.Once
-	missedBuilder     atomic.Bool
-	evalBasePush      pushProbe
-	attemptsAtLogs    map[string]int
-	attemptsAtLogsMux sync.Mutex
+	retries       Retries
+	builds        slots   // for what needs a builder or a worker
+	lookUps, puts slots   // for requests to registries
+	canary        *Canary // of whole images that the SDK builds
+	bases         *evalBases
+	references    *references
+	warnLax       sync.Once
+	missedBuilder atomic.Bool
+	evalBasePush  pushProbe
+	attemptsByLog map[string]int
+	attemptsMu    sync.Mutex
 }
 
 // New returns a Maker for one run.
@@ -128,7 +128,7 @@ func New(s Settings, r *registry.Client, w Workers, b Builder, report Reporter) 
 		retries: Retries{Max: s.MaxRetries, Pruner: b, Waiter: report},
 		builds:  newSlots(s.MaxWorkers), lookUps: newSlots(requestsAtOnce), puts: newSlots(requestsAtOnce),
 		canary: NewCanary(), bases: newEvalBases(), references: newReferences(),
-		attemptsAtLogs: map[string]int{},
+		attemptsByLog: map[string]int{},
 	}
 }
 
@@ -241,7 +241,7 @@ func (m *Maker) Image(ctx context.Context, t plan.Target, attempt func(context.C
 
 // attempt is one attempt at an image: it decides how to make it, and makes it, by rebase or natively.
 func (m *Maker) attempt(ctx context.Context, t plan.Target, out *outcome.Outcome) error {
-	d, err := m.lookUp(ctx, t, out)
+	d, err := m.lookUp(ctx, out, func() (Decision, error) { return m.Decide(ctx, t) })
 	if err == nil {
 		err = m.rebase(ctx, t, d, out)
 	}
@@ -262,11 +262,11 @@ func (m *Maker) refuse(_ context.Context, _ plan.Target, out *outcome.Outcome) e
 	return &failure.Error{Class: failure.ClassRefused, NotTried: true, Err: &rebase.Refusal{Reason: out.NotRebased}}
 }
 
-// lookUp decides how a missing image is made and reads what is there to make it with, among the few that look at once.
-func (m *Maker) lookUp(ctx context.Context, t plan.Target, out *outcome.Outcome) (d Decision, err error) {
+// lookUp runs decide and reads what is there to make the image with, among the few that look at once.
+func (m *Maker) lookUp(ctx context.Context, out *outcome.Outcome, decide func() (Decision, error)) (d Decision, err error) {
 	err = m.lookUps.do(ctx, func() error {
 		defer addTime(&out.Check, time.Now())
-		if d, err = m.Decide(ctx, t); err != nil {
+		if d, err = decide(); err != nil {
 			return err
 		}
 		return m.readEvalBase(ctx, &d)

@@ -96,10 +96,10 @@ func (m *Maker) sdkBuild(ctx context.Context, b sdkBuild, out *outcome.Outcome) 
 // announce begins an attempt's part of a log. The file may also hold an earlier run's attempts. An error is not reported: the
 // build needs the log more, and reports it.
 func (m *Maker) announce(log, what string) {
-	m.attemptsAtLogsMux.Lock()
-	m.attemptsAtLogs[log]++
-	attempt := m.attemptsAtLogs[log]
-	m.attemptsAtLogsMux.Unlock()
+	m.attemptsMu.Lock()
+	m.attemptsByLog[log]++
+	attempt := m.attemptsByLog[log]
+	m.attemptsMu.Unlock()
 	logfile.Note(log, fmt.Sprintf("======== %sattempt %d, %s ========", what, attempt, time.Now().UTC().Format(time.RFC3339)))
 }
 

@@ -109,15 +109,14 @@ func (m *Maker) makePipBase(ctx context.Context, t plan.Target, out *outcome.Out
 	case err != nil:
 	case base.there:
 		logfile.Note(log, fmt.Sprintf("the base image is there with %s: %s", t.PipRequirements, base.reference))
-	case base.from != t.BaseImage: // its digest is known
-		if err = m.registry.Confirm(ctx, base.from); err != nil {
-			err = registryFailure(ctx, "checking its digest", err)
-			break
-		}
-		fallthrough
 	default:
-		args := []string{"--push", "--platform", Platform, "--tag", base.reference}
-		err = docker.Build(ctx, m.Environ, log, args, pipDockerfile(base.from, t.PipRequirements), base.from)
+		if base.from != t.BaseImage { // its digest is known
+			err = registryFailure(ctx, "checking its digest", m.registry.Confirm(ctx, base.from))
+		}
+		if err == nil {
+			args := []string{"--push", "--platform", Platform, "--tag", base.reference}
+			err = docker.Build(ctx, m.Environ, log, args, pipDockerfile(base.from, t.PipRequirements), base.from)
+		}
 	}
 	if err != nil {
 		return "", adding(fmt.Sprintf("adding %s to the base image %s", t.PipRequirements, t.BaseImage), err)

@@ -312,7 +312,7 @@ func (m *Maker) buildBaseStage(ctx context.Context, t plan.Target, customTag str
 				return err
 			}
 			response, err := m.sdkBuild(ctx, sdkBuild{
-				Request: m.baseStageRequest(m.Repository, "", base, customTag), What: "its base stage, ", Log: log,
+				Request: BaseStageRequest(m.Request, m.Repository, "", base, customTag), What: "its base stage, ", Log: log,
 			}, out)
 			if err != nil {
 				return err
@@ -393,7 +393,7 @@ func (w *warmEvalBases) make(ctx context.Context, m *Maker, t plan.Target) {
 	defer m.bases.answered(t)
 	out := &outcome.Outcome{Target: t}
 	err := m.retries.Do(ctx, out, func() error {
-		d, err := m.lookUp(ctx, t, out)
+		d, err := m.lookUp(ctx, out, func() (Decision, error) { return m.Decide(ctx, t) })
 		if err != nil {
 			m.bases.answered(t)
 			return err
