@@ -178,7 +178,9 @@ var inputs = []Input{
 	{
 		Name: "custom-tag-template", Group: whereToPush,
 		DefaultNote: "what the benchmark's evaluation pulls, for swebench `" + phasedTag + "`",
-		Help:        "Custom part of each tag. Placeholders: " + placeholders(TagPlaceholders) + ".",
+		Help: "Custom part of each tag. Placeholders: " + placeholders(TagPlaceholders) + ", and `{" + columnPlaceholder +
+			"NAME}` for a column of the dataset. `{instance_tag}` is the last part of the base image's name, " +
+			"`{base_image_tag}` its tag in lower case, shortened to 96 characters.",
 	},
 
 	{

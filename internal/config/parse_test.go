@@ -182,7 +182,7 @@ func each(t *testing.T, err error) []*InputError {
 func TestErrors(t *testing.T) {
 	cases := []struct{ input, value, says, hint string }{
 		{"benchmark", "swebenhc", `"swebenhc" is unknown`, "did you mean swebench?"},
-		{"benchmark", "gaia", `"gaia" is unknown`, "swebench, swtbench, swebench-multimodal, swebench-multilingual, swegym or swesmith"},
+		{"benchmark", "gaia", `"gaia" is unknown`, "swebench, swtbench, swebench-multimodal, swebench-multilingual, swebench-pro, swegym or swesmith"},
 		{"sdk-ref", "", "is required", "v1.58.2"},
 		{"sdk-ref", "--upload-pack=x", `"--upload-pack=x" is not a valid git ref`, "tag"},
 		{"sdk-ref", "HEAD~1", "is not a valid git ref", "SHA"},
@@ -236,7 +236,7 @@ func TestErrors(t *testing.T) {
 		{"base-image-template", "x/{instance_id", "a brace that belongs to no placeholder", "{arch}"},
 		{"base-image-template", "x/{instance_id}@sha256:" + strings.Repeat("a", 64), "has a digest", "by tag"},
 		{"base-image-template", "X/{instance_id}", "does not make a valid image name", "sweb.eval"},
-		{"custom-tag-template", "{tag}", "unknown placeholder {tag}", "{instance_tag} {instance_id} {sdk_dockerfile_sha7} {options_sha7}"},
+		{"custom-tag-template", "{tag}", "unknown placeholder {tag}", "{instance_tag} {instance_id} {base_image_tag} {sdk_dockerfile_sha7} {options_sha7}"},
 		{"target", "source minimal", "is not a valid stage name", "source-minimal"},
 		{"strategy", "rebased", `"rebased" is unknown`, "did you mean rebase? The choices are auto, native or rebase"},
 		{"verify", "-1", `"-1" is not a whole number from 0 to 1000`, "from 0 to 1000, or leave it empty for 1"},

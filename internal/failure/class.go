@@ -123,7 +123,11 @@ var policies = map[Class]policy{
 			" may not",
 	},
 	// An image that cannot be rebased now cannot be rebased a minute later.
-	ClassRefused: {never, 0, "set strategy to auto, which builds natively what cannot be rebased"},
+	ClassRefused: {
+		never, 0,
+		"set strategy to auto, which builds natively what cannot be rebased; where a tag is too long for that, shorten " +
+			"custom-tag-template",
+	},
 	// The run is over.
 	ClassCancelled: {never, 0, "run it again: it builds only what is missing"},
 	// Nothing shows that a retry could help.

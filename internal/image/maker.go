@@ -143,13 +143,13 @@ func (m *Maker) All(ctx context.Context, targets []plan.Target) error {
 		m.references.find(ctx, m)
 	}
 	missing := m.references.missing()
-	if m.BaseStage == nil || len(targets) < missing { // there is nothing to learn from
+	ordered := Candidates(targets)
+	if m.BaseStage == nil || buildable(ordered) < missing { // there is nothing to learn from
 		return m.allNative(ctx, targets)
 	}
-	ordered := Candidates(targets)
 	var held []plan.Target
 	if missing > 0 {
-		held = ordered[:min(mostCandidates, len(ordered))]
+		held = ordered[:min(mostCandidates, buildable(ordered))]
 	}
 	verifier := m.newVerifier(ordered[missing:])
 	m.bases.expect(len(targets) - missing) // the references need no eval-base

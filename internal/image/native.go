@@ -20,6 +20,10 @@ import (
 
 // native has the SDK build and push the whole image, when it is the image's turn and in a slot.
 func (m *Maker) native(ctx context.Context, t plan.Target, out *outcome.Outcome) error {
+	if t.NotNative != "" {
+		out.NotRebased = m.refused(t, out.NotRebased).Reason
+		return m.refuse(ctx, t, out)
+	}
 	return m.canary.Do(ctx, m.retries, out, func() error {
 		return m.inSlot(ctx, t, func() error {
 			if err := errors.Join(m.bases.canary.Broken(), m.canary.Broken()); err != nil { // since it began to wait for the slot

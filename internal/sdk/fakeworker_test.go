@@ -53,7 +53,7 @@ func fakeWorker(socket, root string) {
 		fmt.Fprintln(conn, `{"error":{"kind":"exception","type":"ModuleNotFoundError","message":"No module named 'x'","tail":"Traceback"}}`)
 		return
 	}
-	fmt.Fprintln(conn, `{"description":{"sdk_version":"1.2.3","seam":"native-field","cache_modes":true,"option_names":["a"],"import_seconds":1.5}}`)
+	fmt.Fprintln(conn, `{"description":{"sdk_version":"1.2.3","seam":"native-field","option_names":["a"],"import_seconds":1.5}}`)
 	answers := json.NewEncoder(conn)
 	for lines := bufio.NewScanner(conn); lines.Scan(); {
 		var request struct {

@@ -38,7 +38,7 @@ func newFixture(t *testing.T, size int, start string) fixture {
 	}
 	pool := NewPool(PoolOptions{
 		Checkout:    Checkout{Root: root, SHA: someCommit},
-		Environment: Environment{Python: self},
+		Environment: Environment{Python: self, Version: "3.13"},
 		Size:        size, Dir: shortTempDir(t), Environ: os.Environ(), CacheMode: "off",
 		LogPath: filepath.Join(root, "workers.log"),
 	})
@@ -100,7 +100,7 @@ func TestPoolStartsWorkersOnlyWhenNeeded(t *testing.T) {
 		t.Fatalf("%d workers before the first request", n)
 	}
 	got, err := f.Describe(t.Context())
-	want := Description{SDKVersion: "1.2.3", Seam: SeamNativeField, CacheModes: true, OptionNames: []string{"a"}, ImportSeconds: 1.5}
+	want := Description{SDKVersion: "1.2.3", Seam: SeamNativeField, OptionNames: []string{"a"}, ImportSeconds: 1.5}
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Fatalf("Describe: %v (-want +got):\n%s", err, diff)
 	}

@@ -71,8 +71,6 @@ type Description struct {
 	SDKVersion string `json:"sdk_version"`
 	// Seam is how the SDK gets the prebuilt sdist: SeamNativeField, SeamIntercept or SeamNone.
 	Seam string `json:"seam"`
-	// CacheModes reports whether this SDK reads OPENHANDS_BUILDKIT_CACHE_MODE (since 1.15.0).
-	CacheModes bool `json:"cache_modes"`
 	// OptionNames are the fields of BuildOptions that Request.Options may set, sorted.
 	OptionNames []string `json:"option_names"`
 	// ImportSeconds is how long the first worker took to import the build module.

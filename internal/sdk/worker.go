@@ -123,7 +123,7 @@ func (w *worker) environ(options PoolOptions) []string {
 		"DOCKER_CONFIG", "DOCKER_HOST", "DOCKER_CONTEXT",
 		"DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY", "DOCKER_API_VERSION", "BUILDX_BUILDER", "BUILDX_CONFIG",
 	})...)
-	environ = append(withoutSecrets(environ), uvSettings...)
+	environ = append(withoutSecrets(environ), uvSettings(options.Environment.Version)...)
 	return append(environ,
 		"PYTHONPATH="+strings.Join(options.Environment.PythonPath, string(os.PathListSeparator)),
 		"PYTHONUNBUFFERED=1",

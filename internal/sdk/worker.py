@@ -13,7 +13,6 @@ an SDK without that field would build an sdist for every image.
 import contextlib
 import fcntl
 import importlib
-import inspect
 import json
 import os
 import select
@@ -74,8 +73,6 @@ class SDK:
         return {
             "sdk_version": str(self.fields["sdk_version"].default) if "sdk_version" in self.fields else "unknown",
             "seam": self.seam,
-            # There is no field for it: build() reads the variable.
-            "cache_modes": "OPENHANDS_BUILDKIT_CACHE_MODE" in inspect.getsource(self.module),
             "option_names": self.options,
             "import_seconds": round(self.import_seconds, 3),
         }

@@ -139,7 +139,7 @@ func (c seamCase) test(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if description.Seam != c.seam || description.SDKVersion != "9.9.9" || description.CacheModes {
+	if description.Seam != c.seam || description.SDKVersion != "9.9.9" {
 		t.Errorf("description = %+v, want seam %s", description, c.seam)
 	}
 	got, err := f.Build(t.Context(), request)

@@ -113,7 +113,9 @@ def docker_build(options, context):
         case "twice":
             own_run([*args, context], cwd=context)
         case "odd":
-            args += ["--build-context", "base=/"]
+            args += ["--no-cache"]
+        case "new options":
+            args += ["--build-context", "base=/", "--secret=id=a,env=A", "--ssh", "default", "--push", "--cache-to", "type=registry,ref=x,mode=min"]
         case "elsewhere":
             context = "https://example.org/context.git"
         case "relative":
