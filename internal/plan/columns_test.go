@@ -18,7 +18,8 @@ func TestPresetBaseImages(t *testing.T) {
 		{"swebench-multimodal", "Automattic__wp-calypso-23915", nil, "docker.io/swebench/sweb.eval.x86_64.automattic_1776_wp-calypso-23915:latest"},
 		{"swebench-multilingual", "apache__druid-13704", nil, "docker.io/swebench/sweb.eval.x86_64.apache_1776_druid-13704:latest"},
 		{
-			"swebench-pro", "instance_NodeBB__NodeBB-0499", map[string]string{"dockerhub_tag": " nodebb.nodebb-NodeBB__NodeBB-0499 "},
+			"swebench-pro", "instance_NodeBB__NodeBB-0499",
+			map[string]string{"dockerhub_tag": " nodebb.nodebb-NodeBB__NodeBB-0499 "},
 			"docker.io/jefzda/sweap-images:nodebb.nodebb-NodeBB__NodeBB-0499",
 		},
 		{"swegym", "Project-MONAI__MONAI-1121", nil, "docker.io/xingyaoww/sweb.eval.x86_64.project-monai_s_monai-1121"},
