@@ -239,6 +239,9 @@ func imageSettings(ctx context.Context, c config.Config, s setUp, targets []plan
 		ImageTimeout: c.ImageTimeout, EvalBaseMaxAge: c.EvalBaseMaxAge, Verify: c.Verify, VerifyTree: c.VerifyTree,
 		Python: s.python, Workspace: w.root, Logs: w.logs, Environ: buildEnviron,
 	}
+	if c.Deadline > 0 {
+		settings.Deadline = rec.facts.Started.Add(c.Deadline)
+	}
 	dockerfile, err := s.checkout.Dockerfile()
 	if err != nil {
 		rec.Warn("A failure of a stage that all images share cannot be told from another: " + err.Error())

@@ -65,6 +65,13 @@ type Config struct {
 	MaxWorkers int
 	// MaxRetries is the maximum number of retries for transient failures of an image.
 	MaxRetries int
+	// Deadline is how long after its start the run ends; 0 is none. DeadlineOpen reports that the user left it open: on a
+	// GitHub-hosted runner it is HostedDeadline then.
+	Deadline     time.Duration
+	DeadlineOpen bool
+	// MissingAllowed is the percentage of the images that may be missing before the run fails: 0 for `fail-on: any`, 100 for
+	// never.
+	MissingAllowed int
 	// BatchSize is the number of finished images between two checks of disk and cache, 1 or more.
 	BatchSize int
 	// CacheMode is the registry cache that BuildKit exports: "off", "min" or "max".
@@ -125,6 +132,12 @@ type Benchmark struct {
 	// Filled is a column of the dataset; an instance in which it is blank has no image. The instances are dropped after
 	// sampling, as OpenHands/benchmarks does. Empty means none.
 	Filled string
+}
+
+// HostedDeadline is the default of Config.Deadline on a GitHub-hosted runner.
+func HostedDeadline() time.Duration {
+	d, _ := parseDuration(hostedDeadline) // a test parses it
+	return d
 }
 
 // Shard is part Index of Count, counted from 1. The zero value is all.

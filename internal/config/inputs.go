@@ -93,6 +93,14 @@ const (
 	defaultKeepStorageGB  = 60
 	defaultPruneThreshold = 60
 
+	// hostedDeadline leaves 20 minutes of the 6 hours that a job may take on a GitHub-hosted runner (github/docs,
+	// actions/reference/limits) for the steps before and after the action.
+	hostedDeadline = "5h40m"
+
+	// The words of fail-on, beside a percentage.
+	failOnAny   = "any"
+	failOnNever = "never"
+
 	// defaultMaxRetries makes three attempts in all, as the workflows of OpenHands/benchmarks do for their environment
 	// images. The waits between the attempts add up to seconds for a lost connection, and to minutes for a registry that
 	// asks to slow down.
@@ -210,6 +218,16 @@ var inputs = []Input{
 	{
 		Name: "dry-run", Group: howToBuild, kind: boolean, Default: "false",
 		Help: "Print the plan, with the images that exist already, and build nothing. Without `sdk-ref` the plan has no tags.",
+	},
+	{
+		Name: "deadline", Group: howToBuild, kind: duration, DefaultNote: "`" + hostedDeadline + "` on a GitHub-hosted runner, none elsewhere",
+		Help: "Time after which the run ends, such as `2h` or `5h40m`, counted from its start; `0` is none. " +
+			"It begins no image that would probably take longer. Run it again to continue.",
+	},
+	{
+		Name: "fail-on", Group: howToBuild, Default: failOnAny,
+		Help: "Missing images that fail the run: `any`, `never`, or a percentage. With `5%` the run fails when more than 5 % of its " +
+			"images are missing. A failed set-up or verification fails it anyway.",
 	},
 	{
 		Name: "max-retries", Group: howToBuild, kind: integer, Default: defaultMaxRetries, most: mostRetries,

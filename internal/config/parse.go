@@ -52,6 +52,9 @@ func Parse(get func(name string) string) (Config, error) {
 		Format:            p.choice(FormatFlag),
 		MaxWorkers:        p.integerOr("max-workers", benchmark.MaxWorkers),
 		MaxRetries:        p.integer("max-retries"),
+		Deadline:          p.duration("deadline"),
+		DeadlineOpen:      p.given("deadline") == "",
+		MissingAllowed:    p.missingAllowed(),
 		BatchSize:         p.integer("batch-size"),
 		CacheMode:         p.choice("cache-mode"),
 		ImageTimeout:      p.duration("image-timeout"),
@@ -227,6 +230,9 @@ func (p *parser) boolean(input string) bool {
 
 func (p *parser) duration(input string) time.Duration {
 	in, v := inputNamed(input), p.text(input)
+	if v == "" { // it has no default
+		return 0
+	}
 	d, err := parseDuration(v)
 	_, notNumber := strconv.ParseFloat(v, 64)
 	const fix = "write a duration such as 90s, 30m, 12h or 30d"
@@ -239,6 +245,32 @@ func (p *parser) duration(input string) time.Duration {
 		p.wrong(input, fix, "%s is too short", Quote(v))
 	}
 	return d
+}
+
+// missingAllowed reads fail-on as the percentage of the images that may be missing.
+func (p *parser) missingAllowed() int {
+	const input = "fail-on"
+	const fix = "write any, never, or a percentage of the images such as 5%"
+	v := p.text(input)
+	number, percentage := strings.CutSuffix(v, "%")
+	percent, ok := intInRange(strings.TrimSpace(number), 0, 100)
+	switch near := Nearest(v, []string{failOnAny, failOnNever}); {
+	case v == failOnAny:
+		return 0
+	case v == failOnNever:
+		return 100
+	case percentage && ok:
+		return percent
+	case percentage:
+		p.wrong(input, fix, "%s is not a whole percentage from 0%% to 100%%", Quote(v))
+	case ok:
+		p.wrong(input, fix, "%s has no percent sign", Quote(v))
+	case near != "":
+		p.wrong(input, "did you mean "+near+"? "+fix, "%s is unknown", Quote(v))
+	default:
+		p.wrong(input, fix, "%s is unknown", Quote(v))
+	}
+	return 0
 }
 
 var days = regexp.MustCompile(`^([0-9]{1,5})d$`)

@@ -30,7 +30,7 @@ func least() Config {
 			CustomTagTemplate: "{sdk_dockerfile_sha7}-{instance_tag}", PrefixVariable: "IMAGE_TAG_PREFIX", MaxWorkers: 8,
 			Wraps: []Wrap{{"sphinx-doc", "docutils<0.21 roman"}},
 		},
-		Dataset: "princeton-nlp/SWE-bench_Verified", Split: "test", Title: "SWE-Bench image build", Format: "text",
+		Dataset: "princeton-nlp/SWE-bench_Verified", Split: "test", Title: "SWE-Bench image build", Format: "text", DeadlineOpen: true,
 		SDKRepository:     "https://github.com/OpenHands/software-agent-sdk.git",
 		SDKRef:            "v1.58.2",
 		Image:             "ghcr.io/openhands/eval-agent-server",
@@ -93,7 +93,15 @@ func TestParse(t *testing.T) {
 		"ids win over a limit": {map[string]string{"instance-ids": "a__a-1", "n-limit": "5"}, func(c *Config) {
 			c.InstanceIDs, c.limitUnused = []string{"a__a-1"}, true
 		}},
-		"a limit of 0 is all": {map[string]string{"n-limit": "0"}, func(*Config) {}},
+		"a deadline and a percentage": {map[string]string{"deadline": "5h40m", "fail-on": "5%"}, func(c *Config) {
+			c.Deadline, c.DeadlineOpen, c.MissingAllowed = 340*time.Minute, false, 5
+		}},
+		"no deadline, and no image is needed": {map[string]string{"deadline": "0", "fail-on": "never"}, func(c *Config) {
+			c.DeadlineOpen, c.MissingAllowed = false, 100
+		}},
+		"percentages at their limits": {map[string]string{"fail-on": "100 %"}, func(c *Config) { c.MissingAllowed = 100 }},
+		"all images are needed":       {map[string]string{"fail-on": "0%"}, func(*Config) {}},
+		"a limit of 0 is all":         {map[string]string{"n-limit": "0"}, func(*Config) {}},
 		"a dry run needs neither SDK nor builder": {map[string]string{"dry-run": "true", "sdk-ref": "", "builder": "", "format": "json"}, func(c *Config) {
 			c.DryRun, c.Format, c.SDKRef, c.Builder = true, "json", "", ""
 		}},
@@ -265,6 +273,17 @@ func TestErrors(t *testing.T) {
 		{"image-timeout", "0s", "too short", "30m"},
 		{"image-timeout", "0d", `"0d" is too short`, "30m"},
 		{"image-timeout", "-5m", "too short", "30m"},
+		{"deadline", "340", `"340" has no unit`, "30m"},
+		{"deadline", "soon", `"soon" is not a duration`, "30m"},
+		{"deadline", "-5m", `"-5m" is too short`, "30m"},
+		{"deadline", "1h\n2h", "contains a line break", "one line"},
+		{"fail-on", "5", `"5" has no percent sign`, "any, never, or a percentage of the images such as 5%"},
+		{"fail-on", "101%", `"101%" is not a whole percentage from 0% to 100%`, "such as 5%"},
+		{"fail-on", "-1%", "is not a whole percentage", "such as 5%"},
+		{"fail-on", "0.5%", "is not a whole percentage", "such as 5%"},
+		{"fail-on", "%", "is not a whole percentage", "such as 5%"},
+		{"fail-on", "nevr", `"nevr" is unknown`, "did you mean never? write any, never, or"},
+		{"fail-on", "all of them", `"all of them" is unknown`, "write any, never, or"},
 		{"builder", "-x", "is not a valid builder name", "the name output of docker/setup-buildx-action, or unix:///... or tcp://"},
 		{"buildkitd-config-inline", "debug = true", `cannot configure the existing builder "builder-1"`, "leave builder empty"},
 		{"batch-size", "0", `"0" is not a whole number`, "from 1 to"},
@@ -297,6 +316,13 @@ func TestErrors(t *testing.T) {
 				t.Errorf("shows a secret: %s; %s", m, m.Hint())
 			}
 		})
+	}
+}
+
+// A GitHub-hosted runner kills a job after six hours.
+func TestHostedDeadline(t *testing.T) {
+	if d := HostedDeadline(); d != 5*time.Hour+40*time.Minute || !strings.Contains(inputNamed("deadline").Description(), "`5h40m` on a GitHub-hosted runner") {
+		t.Errorf("%s; %s", d, inputNamed("deadline").Description())
 	}
 }
 

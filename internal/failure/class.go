@@ -30,6 +30,8 @@ const (
 	ClassSDK         Class = "sdk-error"     // the SDK's Python code raised an exception
 	ClassRefused     Class = "not-rebased"   // cannot be rebased, and strategy is rebase
 	ClassCancelled   Class = "cancelled"     // the run was cancelled before the image was done
+	ClassDeadline    Class = "deadline"      // the run's deadline came while the image was being made
+	ClassNotStarted  Class = "not-started"   // the run's deadline was too near to begin the image
 	ClassUnknown     Class = "unknown"
 )
 
@@ -130,6 +132,11 @@ var policies = map[Class]policy{
 	},
 	// The run is over.
 	ClassCancelled: {never, 0, "run it again: it builds only what is missing"},
+	ClassDeadline: {
+		never, 0,
+		"run it again: it builds only what is missing; when it persists, raise deadline, or split the run with shard",
+	},
+	ClassNotStarted: {never, 0, "run it again: it builds only what is missing"},
 	// Nothing shows that a retry could help.
 	ClassUnknown: {never, 0, "read the image's log"},
 }

@@ -179,7 +179,7 @@ func (m *Maker) makeEvalBase(ctx context.Context, t plan.Target, d Decision, out
 				if err := m.bases.canary.Broken(); err != nil {
 					return err
 				}
-				return m.buildEvalBase(ctx, t, d, out)
+				return m.inTime(evalBaseWay, func() error { return m.buildEvalBase(ctx, t, d, out) })
 			})
 		})
 		if err == nil {

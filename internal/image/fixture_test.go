@@ -181,7 +181,7 @@ func (f *fixture) Build(ctx context.Context, r sdk.Request) (sdk.Response, error
 		select {
 		case <-time.After(f.takes(what) / 2):
 		case <-ctx.Done():
-			return sdk.Response{}, ctx.Err()
+			return sdk.Response{}, fmt.Errorf("%w: %w", ctx.Err(), context.Cause(ctx))
 		}
 		if half == 0 && failed == nil && !f.quiet {
 			if err := sayExporting(r.LogPath); err != nil {

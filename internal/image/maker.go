@@ -54,6 +54,8 @@ type Settings struct {
 	MaxRetries int
 	// ImageTimeout bounds one image; 0 is no bound.
 	ImageTimeout time.Duration
+	// Deadline is when the run ends; zero is never. What would probably end later is not begun.
+	Deadline time.Time
 	// EvalBaseMaxAge is the age from which an eval-base is made anew; 0 is none.
 	EvalBaseMaxAge time.Duration
 	// Verify is how many rebased images are compared with a native build. VerifyTree compares their files, too.
@@ -114,6 +116,7 @@ type Maker struct {
 	canary        *Canary // of whole images that the SDK builds
 	bases         *evalBases
 	references    *references
+	pace          pace
 	warnLax       sync.Once
 	missedBuilder atomic.Bool
 	evalBasePush  pushProbe
@@ -212,7 +215,11 @@ func (m *Maker) untried(ctx context.Context) error {
 	if m.missedBuilder.Load() {
 		noBuilder = m.builder.Reach(ctx)
 	}
-	return errors.Join(noBuilder, m.evalBasePush.problem)
+	noPush := m.evalBasePush.problem
+	if failure.ByEnd(noPush) { // nobody knows whether it would have been accepted
+		noPush = nil
+	}
+	return errors.Join(noBuilder, noPush)
 }
 
 func without(targets, others []plan.Target) []plan.Target {
@@ -234,6 +241,7 @@ func without(targets, others []plan.Target) []plan.Target {
 func (m *Maker) Image(ctx context.Context, t plan.Target, attempt func(context.Context, plan.Target, *outcome.Outcome) error) *outcome.Outcome {
 	out := &outcome.Outcome{Target: t, Started: time.Now(), NotRebased: m.NotRebased}
 	out.Err = m.retries.Do(ctx, out, func() error { return attempt(ctx, t, out) })
+	out.Err = failure.AtDeadline(out.Err, len(out.Attempts))
 	out.Finished = time.Now()
 	m.report.Ended(ctx, out)
 	return out
@@ -320,7 +328,7 @@ func (m *Maker) confirm(ctx context.Context, out *outcome.Outcome) error {
 		err = errors.New("the build succeeded, but its tags are not all there on one digest")
 	}
 	if err != nil {
-		return failure.OfRegistry("confirming the push", err)
+		return registryFailure(ctx, "confirming the push", err)
 	}
 	out.Digest = digest
 	return nil

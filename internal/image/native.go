@@ -34,7 +34,7 @@ func (m *Maker) native(ctx context.Context, t plan.Target, out *outcome.Outcome)
 					return err
 				}
 			}
-			return m.buildWhole(ctx, t, sdkBuild{Canary: m.canary}, out)
+			return m.inTime(outcome.Native, func() error { return m.buildWhole(ctx, t, sdkBuild{Canary: m.canary}, out) })
 		})
 	})
 }
