@@ -114,7 +114,7 @@ func (r *record) Ended(_ context.Context, out *outcome.Outcome) {
 	}
 	// A cancelled image needs no annotation.
 	if class := failure.ClassOf(out.Err); out.Status() == outcome.Failed && class != failure.ClassCancelled {
-		message := fmt.Sprintf("%s: %v\nhint: %s", class, out.Err, failure.Hint(class))
+		message := fmt.Sprintf("%s: %v\nhint: %s", class, out.Err, failure.HintOf(out.Err))
 		if out.LogPath != "" {
 			message += "\nlog: " + out.LogPath
 		}

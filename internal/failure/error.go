@@ -30,7 +30,16 @@ func (e *Error) Error() string { return e.Err.Error() }
 func (e *Error) Unwrap() error { return e.Err }
 
 // Hint says what the user can do.
-func (e *Error) Hint() string { return Hint(e.Class) }
+func (e *Error) Hint() string { return HintFor(e.Class, e.Error()+"\n"+e.Tail) }
+
+// HintOf says what the user can do about err.
+func HintOf(err error) string {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Hint()
+	}
+	return Hint(ClassOf(err))
+}
 
 // ClassOf returns the class of err: that of the first Error in its chain, or one for a context error.
 func ClassOf(err error) Class {
