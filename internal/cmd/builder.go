@@ -87,7 +87,7 @@ func (b *builder) use(ctx context.Context) (docker.Builder, error) {
 		b.keepCache(buildx, "", true)
 		return buildx.UseAddress(ctx, b.config.Builder)
 	}
-	engine, err := docker.Connect(ctx, b.env.get("DOCKER_HOST"))
+	engine, err := docker.Connect(ctx, b.env.get)
 	if err != nil {
 		return docker.Builder{}, err
 	}
@@ -197,7 +197,7 @@ func (b *builder) remove(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), within)
 	defer cancel()
-	engine, err := docker.Connect(ctx, b.env.get("DOCKER_HOST"))
+	engine, err := docker.Connect(ctx, b.env.get)
 	if err == nil {
 		defer engine.Close()
 		_, err = engine.RemoveBuilder(ctx, b.name)

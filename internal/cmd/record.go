@@ -117,7 +117,7 @@ func (r *record) Ended(_ context.Context, out *outcome.Outcome) {
 	}
 	// What the end of the run stopped needs no annotation of its own.
 	if class := failure.ClassOf(out.Err); out.Status() == outcome.Failed && !failure.ByEnd(out.Err) {
-		message := fmt.Sprintf("%s: %v\nhint: %s", class, out.Err, failure.Hint(class))
+		message := fmt.Sprintf("%s: %v\nhint: %s", class, out.Err, failure.HintOf(out.Err))
 		if out.LogPath != "" {
 			message += "\nlog: " + out.LogPath
 		}

@@ -47,13 +47,14 @@ const (
 type kind int
 
 const (
-	text     kind = iota // one line
-	lines                // several lines
-	secret               // one line that messages never show
-	boolean              // a flag of this kind needs no value
-	integer              // a whole number
-	choice               // one of a few words
-	duration             // as time.ParseDuration takes it, or in days: "30d"
+	text        kind = iota // one line
+	lines                   // several lines
+	secret                  // one line that messages never show
+	secretLines             // several lines that messages never show
+	boolean                 // a flag of this kind needs no value
+	integer                 // a whole number
+	choice                  // one of a few words
+	duration                // as time.ParseDuration takes it, or in days: "30d"
 )
 
 // Description is the help with the default, as in action.yml.
@@ -270,19 +271,19 @@ var inputs = []Input{
 	},
 
 	{
-		Name: "registry-username", Group: credentials, DefaultNote: "anonymous",
+		Name: "registry-username", Group: credentials, kind: secret, DefaultNote: "anonymous",
 		Help: "User name for the registry of `image`.",
 	},
 	{
-		Name: "registry-password", Group: credentials, kind: secret,
+		Name: "registry-password", Group: credentials, kind: secretLines,
 		Help: "Password or token for the registry of `image`.",
 	},
 	{
-		Name: "base-registry-username", Group: credentials, DefaultNote: "anonymous",
+		Name: "base-registry-username", Group: credentials, kind: secret, DefaultNote: "anonymous",
 		Help: "User name for the registry of the base images.",
 	},
 	{
-		Name: "base-registry-password", Group: credentials, kind: secret,
+		Name: "base-registry-password", Group: credentials, kind: secretLines,
 		Help: "Password or token for the registry of the base images.",
 	},
 	{

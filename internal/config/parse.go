@@ -142,7 +142,7 @@ func (p *parser) given(input string) string {
 	v := strings.TrimSpace(p.get(input))
 	in := inputNamed(input)
 	allowed := ""
-	if in.kind == lines {
+	if in.kind == lines || in.kind == secretLines {
 		allowed = "\n\r\t"
 	}
 	control := func(r rune) bool { return unicode.IsControl(r) && !strings.ContainsRune(allowed, r) }
@@ -150,7 +150,7 @@ func (p *parser) given(input string) string {
 		return v
 	}
 	shown := Quote(v)
-	if in.kind == secret {
+	if in.kind == secret || in.kind == secretLines {
 		shown = "the value"
 	}
 	if !p.refused[input] {

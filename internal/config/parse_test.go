@@ -294,7 +294,13 @@ func TestErrors(t *testing.T) {
 		{"builder", "docker-container://x", "is not the address", "tcp://"},
 		{"registry-username", "u", "is empty, but registry-username is set", "both"},
 		{"base-registry-password", "s3cret", "is empty, but base-registry-password is set", "both"},
-		{"registry-password", "s3cret\nx", "the value contains a line break", "one line"},
+		{"registry-password", "s3cret\x00x", "the value contains a line break or control character", "one line"},
+		{"registry-username", "s3cret\nx", "the value contains a line break", "one line"},
+		{"image", "https://u:s3cret@ghcr.io/o/x", `"***@ghcr.io/o/x" is a URL`, "scheme"},
+		{"dataset", "https://u:s3@cret/s3cret@hub/x y", `"***@hub/x y" is not the name`, "Hub"},
+		{"sdk-ref", "a b HTTPS://hub/x?token=s3cret", `"a b HTTPS://hub/x?***" is not`, "tag"},
+		{"sdk-repository", "https://u:s3cret@hub/\tx", "contains a line break or control character", "one line"},
+		{"instances-file", "https://u:s3cret@hub/\tx", "contains a line break or control character", "one line"},
 		{"build-dir", "/github/workspace/builds", "is not inside the workspace", "relative"},
 		{"build-dir", "a/../../b", "is not inside the workspace", "relative"},
 	}
@@ -323,6 +329,18 @@ func TestErrors(t *testing.T) {
 func TestHostedDeadline(t *testing.T) {
 	if d := HostedDeadline(); d != 5*time.Hour+40*time.Minute || !strings.Contains(inputNamed("deadline").Description(), "`5h40m` on a GitHub-hosted runner") {
 		t.Errorf("%s; %s", d, inputNamed("deadline").Description())
+	}
+}
+
+// The password of Google's registries for the user _json_key is a JSON file.
+func TestPasswordsMayHaveSeveralLines(t *testing.T) {
+	const key = "{\n  \"type\": \"service_account\",\r\n\t\"private_key\": \"s3cret\"\n}"
+	got, err := Parse(inputsOf(map[string]string{
+		"registry-username": "_json_key", "registry-password": key + "\n", "base-registry-username": "_json_key", "base-registry-password": key,
+	}))
+	want := Credentials{Username: "_json_key", Password: key}
+	if err != nil || got.Registry != want || got.BaseRegistry != want {
+		t.Errorf("credentials %q and %q, %v; want %q", got.Registry, got.BaseRegistry, err, want)
 	}
 }
 

@@ -57,6 +57,8 @@ func FindMissing(ctx context.Context, r *registry.Client, repository string, tar
 	case answered:
 	case denied != nil:
 		return nil, nil, denied
+	case failure.ClassOf(silence) == failure.ClassTLS, failure.ClassOf(silence) == failure.ClassAuth: // their hints say what to do
+		return nil, nil, fmt.Errorf("reaching the registry of %s: %w", repository, silence)
 	case silence != nil:
 		return nil, nil, &registry.Denied{Doing: "reaching the registry of " + repository, Err: silence}
 	}

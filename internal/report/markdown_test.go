@@ -353,3 +353,18 @@ func TestMarkdownListsPackagesAddedToBaseImages(t *testing.T) {
 		t.Errorf("no line %q in\n%s", want, got)
 	}
 }
+
+// Two failures of one class may need two remedies.
+func TestSummaryHasTheHintOfEachMessage(t *testing.T) {
+	all := entries([]*outcome.Outcome{
+		failed("a__b-1", failure.ClassTLS, 1, 1, "x509: certificate signed by unknown authority"),
+		failed("a__b-2", failure.ClassTLS, 1, 1, "http: server gave HTTP response to HTTPS client"),
+		failed("a__b-3", failure.ClassTLS, 1, 1, "http: server gave HTTP response to HTTPS client"),
+	})
+	got := Markdown(ledger.Summarize(exampleRun(3), all))
+	for _, hint := range []string{"let the builder trust the registry", "tell the builder that the registry speaks plain http"} {
+		if n := strings.Count(got, "What to do about registry-tls: "+hint); n != 1 {
+			t.Errorf("%q is said %d times, want once:\n%s", hint, n, got)
+		}
+	}
+}
