@@ -24,6 +24,7 @@ const (
 	ClassEngine      Class = "engine-gone"   // the Docker Engine or BuildKit does not answer
 	ClassDisk        Class = "disk-full"     // no space left
 	ClassTimeout     Class = "timeout"       // the image took longer than image-timeout
+	ClassStalled     Class = "stalled"       // the build printed nothing for longer than stall-timeout allows
 	ClassBuild       Class = "build-failed"  // a step of the Dockerfile, or the docker command itself, failed
 	ClassShared      Class = "shared-stage"  // something that every image of the run needs failed
 	ClassWorkerDied  Class = "worker-died"   // the worker process ended in the middle of the build
@@ -97,6 +98,11 @@ var policies = map[Class]policy{
 	ClassTimeout: {
 		once, time.Second,
 		"raise image-timeout, or lower max-workers: images that are built at once share CPU, disk and network",
+	},
+	// A connection that hangs is made anew, and the finished steps are in BuildKit's cache.
+	ClassStalled: {
+		always, 5 * time.Second,
+		"read the end of the image's log: it names the step that printed nothing more; raise stall-timeout when a step of yours is silent for longer",
 	},
 	// Steps download packages. A mirror that is being updated makes a step fail in the same way as a real fault. A retry only
 	// repeats the step that failed, because the others are in the cache.

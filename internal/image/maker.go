@@ -54,6 +54,8 @@ type Settings struct {
 	MaxRetries int
 	// ImageTimeout bounds one image; 0 is no bound.
 	ImageTimeout time.Duration
+	// StallTimeout bounds the time in which a build prints nothing; 0 is no bound.
+	StallTimeout time.Duration
 	// EvalBaseMaxAge is the age from which an eval-base is made anew; 0 is none.
 	EvalBaseMaxAge time.Duration
 	// Verify is how many rebased images are compared with a native build. VerifyTree compares their files, too.
