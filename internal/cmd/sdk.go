@@ -228,7 +228,7 @@ func commonRequest(c config.Config, s setUp) sdk.Request {
 	for _, o := range c.SDKOptions {
 		options[o.Name] = o.Value
 	}
-	return sdk.Request{Image: c.Image, Target: c.Target, Options: options, Sdist: s.sdist.Path, Timeout: c.ImageTimeout}
+	return sdk.Request{Image: c.Image, Target: c.Target, Options: options, Sdist: s.sdist.Path, Timeout: c.ImageTimeout, StallTimeout: c.StallTimeout}
 }
 
 // imageSettings returns the settings of the run's images, with or without rebase.
@@ -236,7 +236,7 @@ func imageSettings(ctx context.Context, c config.Config, s setUp, targets []plan
 	settings := image.Settings{
 		Repository: c.Image, EvalBaseRepository: c.EvalBaseImage, SHA: s.checkout.SHA, Request: commonRequest(c, s),
 		Strict: c.Strategy == config.StrategyRebase, Force: c.ForceBuild, MaxWorkers: c.MaxWorkers, MaxRetries: c.MaxRetries,
-		ImageTimeout: c.ImageTimeout, EvalBaseMaxAge: c.EvalBaseMaxAge, Verify: c.Verify, VerifyTree: c.VerifyTree,
+		ImageTimeout: c.ImageTimeout, StallTimeout: c.StallTimeout, EvalBaseMaxAge: c.EvalBaseMaxAge, Verify: c.Verify, VerifyTree: c.VerifyTree,
 		Python: s.python, Workspace: w.root, Logs: w.logs, Environ: buildEnviron,
 	}
 	if c.Deadline > 0 {

@@ -78,6 +78,8 @@ type Config struct {
 	CacheMode string
 	// ImageTimeout is the maximum time for one attempt at an image.
 	ImageTimeout time.Duration
+	// StallTimeout is the maximum time in which a build prints nothing. 0 is no limit.
+	StallTimeout time.Duration
 
 	// Builder is the name of a buildx builder to adopt, or the unix:// or tcp:// address of a buildkitd. If it is empty, the
 	// run creates a builder, with the buildkitd.toml in BuildkitdConfig.

@@ -102,6 +102,9 @@ const (
 	failOnAny   = "any"
 	failOnNever = "never"
 
+	// defaultStallTimeout is above the silence of the slowest step seen: packing a layer of some GB prints nothing for minutes.
+	defaultStallTimeout = "10m"
+
 	// defaultMaxRetries makes three attempts in all, as the workflows of OpenHands/benchmarks do for their environment
 	// images. The waits between the attempts add up to seconds for a lost connection, and to minutes for a registry that
 	// asks to slow down.
@@ -237,6 +240,10 @@ var inputs = []Input{
 	{
 		Name: "image-timeout", Group: howToBuild, kind: duration, Default: defaultImageTimeout, least: 1,
 		Help: "Maximum time for one attempt at an image, such as `90s`, `30m` or `1h`.",
+	},
+	{
+		Name: "stall-timeout", Group: howToBuild, kind: duration, Default: defaultStallTimeout,
+		Help: "Maximum time in which a build prints nothing, such as `90s` or `10m`. Then the build is ended and tried again. 0 is no limit.",
 	},
 	{
 		Name: "cache-mode", Group: howToBuild, kind: choice, Default: "off", choices: []string{"off", "min", "max"},

@@ -58,6 +58,7 @@ func Parse(get func(name string) string) (Config, error) {
 		BatchSize:         p.integer("batch-size"),
 		CacheMode:         p.choice("cache-mode"),
 		ImageTimeout:      p.duration("image-timeout"),
+		StallTimeout:      p.duration("stall-timeout"),
 		Builder:           p.text("builder"),
 		BuildkitdConfig:   p.text("buildkitd-config-inline"),
 		KeepStorageGB:     p.integer("keep-storage-gb"),

@@ -38,7 +38,7 @@ func least() Config {
 		BaseImageTemplate: "docker.io/swebench/sweb.eval.{arch}.{repo}_1776_{name}:latest",
 		CustomTagTemplate: "{sdk_dockerfile_sha7}-{instance_tag}",
 		Target:            "source-minimal", Strategy: "auto", Verify: 1, MaxWorkers: 8, MaxRetries: 2, CacheMode: "off",
-		ImageTimeout: 2000 * time.Second, Builder: "builder-1", BuildDir: "builds",
+		ImageTimeout: 2000 * time.Second, StallTimeout: 10 * time.Minute, Builder: "builder-1", BuildDir: "builds",
 		BatchSize: 15, KeepStorageGB: 60, PruneThreshold: 60,
 	}
 }
@@ -132,7 +132,7 @@ func TestParse(t *testing.T) {
 			map[string]string{
 				"sdk-repository": "file:///srv/sdk.git", "sdk-ref": "refs/tags/v1.58.2", "instances-file": "ids.txt",
 				"image": "localhost:5000/a/b", "base-image-template": "hub:5000/x/{instance_id}", "target": "binary",
-				"strategy": "native", "force-build": "TRUE", "cache-mode": "max", "image-timeout": "1h30m",
+				"strategy": "native", "force-build": "TRUE", "cache-mode": "max", "image-timeout": "1h30m", "stall-timeout": "0",
 				"builder": "unix:///run/buildkit/buildkitd.sock", "registry-username": "u", "registry-password": " p\n",
 				"base-registry-username": "v", "base-registry-password": "q", "build-dir": "./out/x/",
 			},
@@ -140,7 +140,7 @@ func TestParse(t *testing.T) {
 				c.SDKRepository, c.SDKRef, c.InstancesFile = "file:///srv/sdk.git", "refs/tags/v1.58.2", "ids.txt"
 				c.Image, c.BaseImageTemplate, c.Target = "localhost:5000/a/b", "hub:5000/x/{instance_id}", "binary"
 				c.EvalBaseImage, c.Strategy = c.Image, "native"
-				c.ForceBuild, c.CacheMode, c.ImageTimeout = true, "max", 90*time.Minute
+				c.ForceBuild, c.CacheMode, c.ImageTimeout, c.StallTimeout = true, "max", 90*time.Minute, 0
 				c.Builder = "unix:///run/buildkit/buildkitd.sock"
 				c.Registry, c.BaseRegistry = Credentials{"u", "p"}, Credentials{"v", "q"}
 				c.BuildDir = "out/x"
@@ -284,6 +284,9 @@ func TestErrors(t *testing.T) {
 		{"fail-on", "%", "is not a whole percentage", "such as 5%"},
 		{"fail-on", "nevr", `"nevr" is unknown`, "did you mean never? write any, never, or"},
 		{"fail-on", "all of them", `"all of them" is unknown`, "write any, never, or"},
+		{"stall-timeout", "600", `"600" has no unit`, "30m"},
+		{"stall-timeout", "soon", `"soon" is not a duration`, "30m"},
+		{"stall-timeout", "-1s", `"-1s" is too short`, "30m"},
 		{"builder", "-x", "is not a valid builder name", "the name output of docker/setup-buildx-action, or unix:///... or tcp://"},
 		{"buildkitd-config-inline", "debug = true", `cannot configure the existing builder "builder-1"`, "leave builder empty"},
 		{"batch-size", "0", `"0" is not a whole number`, "from 1 to"},

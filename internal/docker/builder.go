@@ -73,7 +73,7 @@ func (b Buildx) Adopt(ctx context.Context, e *Engine, name string) (Builder, err
 			hint: "pass in builder the name output of docker/setup-buildx-action (driver docker-container); " + availableBuilders(names),
 		}
 	}
-	adopted, err := b.use(ctx, Builder{Name: name, Driver: "docker-container"})
+	adopted, err := b.use(ctx, Builder{Name: name, Driver: "docker-container"}, "--driver-opt", "image="+neverPulled)
 	if err != nil {
 		return Builder{}, unavailable(fmt.Sprintf("the builder %q", name), err, "look at its log: docker logs buildx_buildkit_"+name+firstNode)
 	}
@@ -87,6 +87,12 @@ func unavailable(part string, err error, hint string) *Unavailable {
 	}
 	return &Unavailable{Part: part, Err: err, hint: hint}
 }
+
+// neverPulled is the image that buildx would make an adopted builder's container from, were that removed during the run: none,
+// by a top-level domain that cannot exist (RFC 2606). buildx would make a privileged container from its default image, on
+// another network and without the builder's configuration, and later runs would adopt that (docker/buildx,
+// driver/docker-container: Bootstrap). We look for the container before each build; this holds between look and build, too.
+const neverPulled = "eval-images.invalid/adopted-builders-are-never-made"
 
 func availableBuilders(names []string) string {
 	if len(names) == 0 {
@@ -106,6 +112,11 @@ func (b Buildx) use(ctx context.Context, builder Builder, endpoint ...string) (B
 	if err := b.setEnviron(builder); err != nil {
 		return Builder{}, err
 	}
+	return b.boot(ctx, builder)
+}
+
+// boot waits until a builder that buildx knows answers. It starts a container that is stopped, and makes one that is missing.
+func (b Buildx) boot(ctx context.Context, builder Builder) (Builder, error) {
 	output, err := b.run(ctx, []string{"buildx", "inspect", "--bootstrap", builder.Name})
 	if err != nil {
 		return Builder{}, err

@@ -25,6 +25,7 @@ const (
 	ClassEngine      Class = "engine-gone"    // the Docker Engine or BuildKit does not answer
 	ClassDisk        Class = "disk-full"      // no space left
 	ClassTimeout     Class = "timeout"        // the image took longer than image-timeout
+	ClassStalled     Class = "stalled"        // the build printed nothing for longer than stall-timeout allows
 	ClassPlatform    Class = "wrong-platform" // the builder does not run amd64
 	ClassBuild       Class = "build-failed"   // a step of the Dockerfile, or the docker command itself, failed
 	ClassShared      Class = "shared-stage"   // something that every image of the run needs failed
@@ -112,6 +113,11 @@ var policies = map[Class]policy{
 	ClassPlatform: {
 		never, 0,
 		"take an amd64 runner or builder, or set up QEMU (docker/setup-qemu-action) before this step: the builder runs another architecture",
+	},
+	// A connection that hangs is made anew, and the finished steps are in BuildKit's cache.
+	ClassStalled: {
+		always, 5 * time.Second,
+		"read the end of the image's log: it names the step that printed nothing more; raise stall-timeout when a step of yours is silent for longer",
 	},
 	// Steps download packages. A mirror that is being updated makes a step fail in the same way as a real fault. A retry only
 	// repeats the step that failed, because the others are in the cache.

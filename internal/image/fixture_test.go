@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -56,6 +57,8 @@ type fixture struct {
 	configured func(*v1.ConfigFile)
 	// others are the agents of what does not get the fixture's, by what it is.
 	others map[string]string
+	// restarts counts how often BuildKit was restarted.
+	restarts atomic.Int32
 
 	mu     sync.Mutex
 	events []event
@@ -334,10 +337,16 @@ func (r *ran) Pausing(host string, wait time.Duration) {
 var errNoBuilder = errors.New("there is no builder here")
 
 // fakeBuilder is a builder that is there, or is not.
-type fakeBuilder struct{ err error }
+type fakeBuilder struct {
+	err      error
+	restarts *atomic.Int32
+}
 
 func (b fakeBuilder) Reach(context.Context) error { return b.err }
-func (b fakeBuilder) Prune(context.Context)       {}
+func (b fakeBuilder) Instance(context.Context) string {
+	return fmt.Sprint("BuildKit ", b.restarts.Load())
+}
+func (b fakeBuilder) Prune(context.Context) {}
 
 // newRun is a run that has not begun. It has a builder, unless builder is false.
 func (f *fixture) newRun(t *testing.T, builder bool) *ran {
@@ -362,7 +371,7 @@ func (f *fixture) newRun(t *testing.T, builder bool) *ran {
 	if err := os.MkdirAll(s.Logs, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	b := fakeBuilder{}
+	b := fakeBuilder{restarts: &f.restarts}
 	if !builder {
 		b.err = errNoBuilder
 	}

@@ -56,6 +56,8 @@ type Settings struct {
 	ImageTimeout time.Duration
 	// Deadline is when the run ends; zero is never. What would probably end later is not begun.
 	Deadline time.Time
+	// StallTimeout bounds the time in which a build prints nothing; 0 is no bound.
+	StallTimeout time.Duration
 	// EvalBaseMaxAge is the age from which an eval-base is made anew; 0 is none.
 	EvalBaseMaxAge time.Duration
 	// Verify is how many rebased images are compared with a native build. VerifyTree compares their files, too.
@@ -76,8 +78,11 @@ type Workers interface {
 
 // Builder is the run's BuildKit builder.
 type Builder interface {
-	// Reach reaches, adopts or makes the builder the first time, and returns that first result ever after.
+	// Reach reaches, adopts or makes the builder the first time. Later calls bring back a builder that has ended meanwhile. An
+	// error is final, unless ctx has ended.
 	Reach(ctx context.Context) error
+	// Instance identifies the BuildKit that runs now. It is empty where none runs, or where that is not known.
+	Instance(ctx context.Context) string
 	// Prune makes room on the builder's disk. What goes wrong is reported there.
 	Prune(ctx context.Context)
 }
@@ -119,6 +124,8 @@ type Maker struct {
 	pace          pace
 	warnLax       sync.Once
 	missedBuilder atomic.Bool
+	instance      atomic.Value // of BuildKit, that began the first build: a string
+	restarted     atomic.Bool  // another one began a later build
 	evalBasePush  pushProbe
 	attemptsByLog map[string]int
 	attemptsMu    sync.Mutex
@@ -304,8 +311,31 @@ func (m *Maker) inSlot(ctx context.Context, t plan.Target, fn func() error) erro
 		if err := m.needBuilder(ctx); err != nil {
 			return err
 		}
-		return fn()
+		instance := m.builder.Instance(ctx)
+		if !m.instance.CompareAndSwap(nil, instance) && m.instance.Load() != instance {
+			m.restarted.Store(true)
+		}
+		err := fn()
+		if err != nil && ctx.Err() == nil && m.builder.Instance(ctx) != instance {
+			return builderGone(err)
+		}
+		return err
 	})
+}
+
+// builderGone is the failure of a build whose BuildKit ended, or was restarted, meanwhile. What the build said is then no news of
+// the image: a BuildKit that is stopped cancels steps or lets them fail, and may not be there to say anything.
+func builderGone(err error) error {
+	switch failure.ClassOf(err) {
+	case failure.ClassEngine, failure.ClassDisk: // A full disk may be why it ended.
+		return err
+	}
+	gone := failure.Error{Class: failure.ClassEngine, Err: fmt.Errorf("BuildKit ended during the build: %w", err)}
+	var failed *failure.Error
+	if errors.As(err, &failed) {
+		gone.ReturnCode, gone.Tail = failed.ReturnCode, failed.Tail
+	}
+	return &gone
 }
 
 // needBuilder makes sure of the builder for an image that cannot be made without one. When there is none, the run ends with

@@ -111,6 +111,9 @@ func (m *Maker) announce(log, what string) {
 // pushed (BuildKit, exporter/containerimage).
 const exporting = "exporting to image"
 
+// lineEnd is how many bytes of a line's end are looked at.
+const lineEnd = 100
+
 // lookEvery is how often a growing log is read.
 const lookEvery = 200 * time.Millisecond
 
@@ -128,13 +131,17 @@ func watchExport(log string, canary *Canary, ended <-chan struct{}) {
 	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
 	for {
-		part, err := lines.ReadString('\n')
-		if line += part; err == nil {
-			if strings.HasSuffix(strings.TrimSpace(line), exporting) {
-				canary.Pass()
-				return
-			}
+		part, err := lines.ReadSlice('\n')
+		line += string(part)
+		line = line[max(0, len(line)-lineEnd):]
+		switch {
+		case err == nil && strings.HasSuffix(strings.TrimSpace(line), exporting):
+			canary.Pass()
+			return
+		case err == nil:
 			line = ""
+			continue
+		case errors.Is(err, bufio.ErrBufferFull):
 			continue
 		}
 		select {
@@ -171,6 +178,8 @@ func classify(err error, baseImage string, ownStages []string) error {
 		return &failure.Error{Class: diskOr(failure.ClassWorkerDied, notStarted.Error()), Err: text}
 	case errors.Is(err, sdk.ErrTimeout):
 		return &failure.Error{Class: failure.ClassTimeout, Err: text}
+	case errors.Is(err, logfile.ErrStalled): // before the next: such a build was cancelled, too
+		return &failure.Error{Class: failure.ClassStalled, Err: text}
 	case errors.Is(err, context.Canceled):
 		return &failure.Error{Class: failure.ClassCancelled, Err: text}
 	default:

@@ -96,6 +96,7 @@ func (m *Maker) verify(ctx context.Context, rebased *outcome.Outcome, number int
 	native, err := m.buildForComparison(ctx, rebased.Target, number)
 	v := ledger.Verified{Instance: rebased.Target.InstanceID, Tags: native.Tags}
 	agentLayers, sameBuilder := m.references.agentLayers()
+	sameBuilder = sameBuilder && !m.restarted.Load() // which may have lost its cache, and made the agent's layers again
 	m.compare(ctx, &v, err, rebased.Tags[0], agentLayers, sameBuilder)
 }
 

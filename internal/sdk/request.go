@@ -24,6 +24,8 @@ type Request struct {
 	LogPath string
 	// Timeout limits the build, counted from the moment a worker gets it; 0 means no limit.
 	Timeout time.Duration
+	// StallTimeout limits the time in which the build prints nothing, counted from BuildKit's first line; 0 means no limit.
+	StallTimeout time.Duration
 }
 
 // image is a Request as the worker expects it.

@@ -300,6 +300,19 @@ func TestWorkerOutput(t *testing.T) {
 	}
 }
 
+// The SDK reads telemetry from what a build has printed, in time by the square of the length of a run of blanks.
+func TestBlanksInABuildsOutputTakeNoTime(t *testing.T) {
+	t.Parallel()
+	f := newPythonFixture(t, "native")
+	request := Request{BaseImage: "prints blanks", CustomTag: "c", Sdist: f.prebuilt(), LogPath: f.log(), Timeout: 20 * time.Second}
+	if _, err := f.Build(t.Context(), request); err != nil {
+		t.Error(err)
+	}
+	if text := readFile(t, f.log()); len(text) > 30_000 || strings.Count(text, "bytes of this line are left out") != 2 {
+		t.Errorf("the log has %d bytes", len(text))
+	}
+}
+
 func TestWorkerThatDoesNotImport(t *testing.T) {
 	t.Parallel()
 	f := newPythonFixture(t, "broken")
