@@ -36,7 +36,7 @@ import (
 // runningBuilder is a builder that always runs.
 type runningBuilder struct{ *builder }
 
-func (runningBuilder) Reach(context.Context) error      { return nil }
+func (runningBuilder) Reach(context.Context) error     { return nil }
 func (runningBuilder) Instance(context.Context) string { return "1" }
 
 // minuteBuilds are an SDK whose builds take a minute, and fail for some tags.
