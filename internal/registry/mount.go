@@ -2,12 +2,12 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 
 	"github.com/google/go-containerregistry/pkg/name"
-	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
 // Mount makes a blob of one repository available in another, once per run. Within one registry it asks for a mount, which moves
@@ -50,18 +50,24 @@ func (c *Client) mount(ctx context.Context, from name.Repository, u upload, size
 	}
 	resp, err := c.requestMount(ctx, from, u)
 	switch {
-	case status(err) == http.StatusMethodNotAllowed || hasCode(err, transport.UnsupportedErrorCode):
-		return c.copyIfMissing(ctx, from, u, size)
-	case err != nil:
-		return err
-	case resp.status == http.StatusCreated:
+	case err == nil && resp.status == http.StatusCreated:
 		return nil
-	}
-	// 202: the registry did not mount the blob and started an upload instead.
-	if u.location, err = location(resp); err != nil {
-		return fmt.Errorf("%s: %w", u.doing, err)
+	case err == nil: // 202: the registry did not mount the blob and started an upload instead
+		if u.location, err = location(resp); err != nil {
+			return fmt.Errorf("%s: %w", u.doing, err)
+		}
+	case !refusesMount(err):
+		return err
 	}
 	return c.copyIfMissing(ctx, from, u, size)
+}
+
+// refusesMount reports whether a copy may succeed after a mount failed with err. Registries give many answers where the
+// specification asks for a 202: 401 of Harbor (https://github.com/goharbor/harbor/issues/17097), 405 of others. Whether the
+// repository takes pushes, the upload tells.
+func refusesMount(err error) bool {
+	_, limited := errors.AsType[*RateLimited](err)
+	return Answered(err) && !limited && status(err) != http.StatusTooManyRequests
 }
 
 // requestMount asks for a mount. Unlike the start of an upload it is retried: mounting a blob twice does no harm.

@@ -3,6 +3,7 @@
 package registry
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -15,18 +16,19 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/singleflight"
 )
 
 // Client sends requests to registries. One client serves a whole run, so that it fetches a bearer token once per repository.
 type Client struct {
-	keychain  authn.Keychain
-	transport *countingTransport
-	reporter  Reporter
-	options   []remote.Option
+	keychain authn.Keychain
+	base     *baseTransport
+	reporter Reporter
 
-	authClients  authClients
+	authClients  sync.Map // registry and scopes: *http.Client
 	limiters     limiters
 	firstBackoff time.Duration
 
@@ -37,8 +39,8 @@ type Client struct {
 	confirmed sync.Map // the pinned names that Confirm has confirmed
 	probed    sync.Map // repository: whether its registry checks the blobs of a manifest
 
-	mu     sync.Mutex
-	puller *remote.Puller
+	mu         sync.Mutex
+	askedAgain map[string]int // by class of failure
 }
 
 // Reporter receives the events of a Client that a user should see. Its methods must be safe for concurrent use.
@@ -53,57 +55,83 @@ type Reporter interface {
 }
 
 // New returns a client that authenticates with keychain, sends requests through t, and reports to reporter, which may be nil.
-// For HEAD requests of manifests, the library retries a transient failure (408, 429, 5xx, a broken connection) twice, after 1 s
-// and 3 s (go-containerregistry, pkg/v1/remote/options.go); options can change that.
-func New(keychain authn.Keychain, t http.RoundTripper, reporter Reporter, options ...remote.Option) *Client {
-	transport := &countingTransport{next: t, requests: map[string]int{}}
-	options = append([]remote.Option{
-		remote.WithAuthFromKeychain(keychain), remote.WithTransport(retryAfterTransport{transport}),
-	}, options...)
-	c := &Client{keychain: keychain, transport: transport, reporter: reporter, options: options, firstBackoff: firstBackoff}
+func New(keychain authn.Keychain, t http.RoundTripper, reporter Reporter) *Client {
+	c := &Client{
+		keychain: keychain, reporter: reporter, firstBackoff: firstBackoff, askedAgain: map[string]int{},
+		base: &baseTransport{next: t, requests: map[string]int{}},
+	}
 	c.Limit(GitHub, WritesPerMinute, Burst)
 	return c
 }
 
-// countingTransport counts requests by method.
-type countingTransport struct {
-	next http.RoundTripper
-
-	mu       sync.Mutex
-	requests map[string]int
-}
-
-func (t *countingTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	t.mu.Lock()
-	t.requests[r.Method]++
-	t.mu.Unlock()
-	return t.next.RoundTrip(r)
-}
-
 // Requests returns how many requests this client has sent to registries and their token servers, by method.
 func (c *Client) Requests() map[string]int {
-	c.transport.mu.Lock()
-	defer c.transport.mu.Unlock()
-	return maps.Clone(c.transport.requests)
+	c.base.mu.Lock()
+	defer c.base.mu.Unlock()
+	return maps.Clone(c.base.requests)
 }
 
-// Present reports whether all references exist with the same digest, which it returns. It sends one HEAD per reference. Only a
-// 404 means that a reference is missing; any other failure is an error.
+// Present reports whether all references exist with the same digest, which it returns. It sends one HEAD per reference. Where that
+// is an index, it also asks for the images in it. Only a 404 means that a reference is missing; any other failure is an error.
 func (c *Client) Present(ctx context.Context, references []string) (digest string, present bool, err error) {
 	if len(references) == 0 {
 		return "", false, errors.New("no tags to check")
 	}
+	var ref name.Reference
+	var found described
 	for _, reference := range references {
-		found, err := c.Digest(ctx, reference)
-		if err != nil {
+		if ref, err = parse(reference); err != nil {
 			return "", false, err
 		}
-		if found == "" || digest != "" && digest != found {
+		if found, err = c.describe(ctx, ref); err != nil {
+			return "", false, err
+		}
+		if found.digest == "" || digest != "" && digest != found.digest {
 			return "", false, nil
 		}
-		digest = found
+		digest = found.digest
+	}
+	if types.MediaType(found.mediaType).IsIndex() {
+		whole, err := c.hasImages(ctx, ref.Context().Digest(digest))
+		if err != nil || !whole {
+			return "", false, err
+		}
 	}
 	return digest, true, nil
+}
+
+// mostImages bounds how many images of one index are asked for.
+const mostImages = 10
+
+// hasImages reports whether the registry has the images for linux/amd64 that an index names. Clean-ups that delete untagged
+// manifests leave indexes with nothing in them (https://github.com/actions/delete-package-versions/issues/90).
+func (c *Client) hasImages(ctx context.Context, index name.Digest) (bool, error) {
+	m, err := c.Manifest(ctx, index.Name())
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	parsed, err := v1.ParseIndexManifest(bytes.NewReader(m.Raw))
+	if err != nil {
+		return false, fmt.Errorf("reading the index %s: %w", index, err)
+	}
+	asked := 0
+	for _, image := range parsed.Manifests {
+		p := image.Platform
+		if p != nil && (p.OS != "linux" || p.Architecture != "amd64") {
+			continue
+		}
+		if asked++; asked > mostImages {
+			break
+		}
+		found, err := c.describe(ctx, index.Context().Digest(image.Digest.String()))
+		if err != nil || found.digest == "" {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 // Digest returns the digest of the manifest that a reference points to, or "" if the registry does not have it.
@@ -112,64 +140,53 @@ func (c *Client) Digest(ctx context.Context, reference string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	ctx, cancel := context.WithTimeout(ctx, responseTimeout)
-	defer cancel()
-	puller, err := c.getPuller()
-	if err != nil {
-		return "", err
-	}
-	ctx, retryAfter := withRetryAfter(ctx)
-	descriptor, err := puller.Head(ctx, ref)
-	if status(err) == http.StatusNotFound {
-		return "", nil
-	}
-	if err != nil {
-		c.dropPuller(puller)
-		if err = retryAfter.asError(fmt.Sprintf("checking %s", ref), err); isForbidden(err) {
-			return c.digestByGet(ctx, ref)
-		}
-		return "", err
-	}
-	return descriptor.Digest.String(), nil
+	found, err := c.describe(ctx, ref)
+	return found.digest, err
 }
 
-// digestByGet repeats by GET a HEAD that failed with 403. The response to a HEAD has no body, and only the body tells "too many
-// requests" from "not allowed".
-func (c *Client) digestByGet(ctx context.Context, ref name.Reference) (string, error) {
-	resp, err := c.doOnce(ctx, request{
-		doing: fmt.Sprintf("checking %s", ref), method: http.MethodGet, repository: ref.Context(), scopes: pullScope(ref.Context()),
-		url: endpoint(ref.Context(), "manifests/"+ref.Identifier()), accept: manifestTypes, success: []int{http.StatusOK},
-	}, 0)
+// described is what a HEAD tells of a manifest. digest is empty if the registry does not have it.
+type described struct{ digest, mediaType string }
+
+// describe asks for a manifest by HEAD. It asks again by GET, which counts as a pull at Docker Hub, in two cases. Registries may
+// leave out the headers (https://github.com/distribution/distribution/issues/3792). And when one refuses the HEAD, only the body of
+// a response tells "too many requests" from "not allowed", and some refuse every HEAD
+// (https://github.com/containerd/containerd/pull/6684).
+func (c *Client) describe(ctx context.Context, ref name.Reference) (described, error) {
+	r := manifestRequest(ref, http.MethodHead, fmt.Sprintf("checking %s", ref))
+	r.shortWait = true
+	resp, err := c.do(ctx, r)
+	found := described{resp.header.Get("Docker-Content-Digest"), mediaType(resp)}
+	pinned, byDigest := ref.(name.Digest)
 	switch {
-	case status(err) == http.StatusNotFound:
-		return "", nil
+	case isMissing(err):
+		return described{}, nil
+	case err != nil && !refusesHead(err):
+		return described{}, err
+	case err == nil && isManifest(found.mediaType) && digest.Digest(found.digest).Validate() == nil &&
+		(!byDigest || pinned.DigestStr() == found.digest):
+		return found, nil
+	}
+	r.method = http.MethodGet
+	m, err := c.getManifest(ctx, ref, r)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return described{}, nil
 	case err != nil:
-		return "", err
+		return described{}, err
 	}
-	return Manifest{Raw: resp.body}.Digest(), nil
+	return described{m.Digest(), m.MediaType}, nil
 }
 
-func (c *Client) getPuller() (*remote.Puller, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.puller == nil {
-		p, err := remote.NewPuller(c.options...)
-		if err != nil {
-			return nil, fmt.Errorf("preparing registry access: %w", err)
-		}
-		c.puller = p
+// refusesHead reports whether a GET may be answered where a HEAD was not.
+func refusesHead(err error) bool {
+	if _, limited := errors.AsType[*RateLimited](err); limited {
+		return false
 	}
-	return c.puller, nil
-}
-
-// dropPuller drops the puller after an error. A puller keeps a failed first handshake with a repository for ever: one 503 at
-// the start of a run would fail all 500 images.
-func (c *Client) dropPuller(failed *remote.Puller) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.puller == failed {
-		c.puller = nil
+	switch status(err) {
+	case http.StatusBadRequest, http.StatusForbidden, http.StatusMethodNotAllowed, http.StatusNotImplemented:
+		return true
 	}
+	return false
 }
 
 // parse parses an image reference. For a registry in a private network it allows plain http, which the library tries after

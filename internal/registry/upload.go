@@ -70,10 +70,13 @@ func (c *Client) uploadOnce(ctx context.Context, u upload, send func(upload) err
 // lostUpload turns the error for an upload that the registry no longer knows into one that is retried.
 func lostUpload(err error) error {
 	if hasCode(err, transport.BlobUploadUnknownErrorCode, transport.BlobUploadInvalidErrorCode) {
-		return errors.New("lost upload") // it has no status, like a broken connection
+		return errLostUpload // it has no status, like a broken connection
 	}
 	return err
 }
+
+// errLostUpload is the error for an upload that cannot go on.
+var errLostUpload = errors.New("the registry has lost the upload")
 
 // startUpload asks the registry to start an upload.
 func (c *Client) startUpload(ctx context.Context, u upload, query url.Values, scopes []string, success ...int) (response, error) {
@@ -117,7 +120,7 @@ func (c *Client) cancelUpload(ctx context.Context, u upload) {
 func location(resp response) (*url.URL, error) {
 	header := resp.header.Get("Location")
 	if header == "" {
-		return nil, errors.New("the registry started an upload but returned no Location")
+		return nil, fmt.Errorf("%w: it returned no Location", errLostUpload)
 	}
 	next, err := resp.url.Parse(header)
 	if err != nil {
