@@ -151,6 +151,7 @@ func execute(ctx context.Context, c config.Config, env environment, targets []pl
 	if err != nil {
 		return err
 	}
+	defer func() { rec.set(func(f *ledger.Run) { f.AskedAgain = client.AskedAgain() }) }()
 	s, err := setUpSDK(ctx, c, env, b.environ, work, rec)
 	if err != nil {
 		return err
