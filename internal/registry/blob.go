@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"sync"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/opencontainers/go-digest"
@@ -26,7 +25,7 @@ func (c *Client) Blob(ctx context.Context, repository, digest string) ([]byte, e
 	if err := verifyDigest(digest, resp.body); err != nil {
 		return nil, fmt.Errorf("%s: %w", r.doing, err)
 	}
-	c.known.add(repo, digest)
+	c.known.Store(keyOf(repo, digest), true)
 	return resp.body, nil
 }
 
@@ -49,7 +48,7 @@ func (c *Client) openBlob(ctx context.Context, repo name.Repository, r request, 
 	for {
 		resp, a, err := c.send(ctx, r, b.waited)
 		if err == nil {
-			c.known.add(repo, want)
+			c.known.Store(keyOf(repo, want), true)
 			return &blobReader{r.doing, resp, a, received{resp.Body, a.newPace()}, digest.Digest(want).Verifier()}, nil
 		}
 		if !b.next(ctx, err, false) {
@@ -127,40 +126,24 @@ func (c *Client) HasBlob(ctx context.Context, repository, digest string) (bool, 
 	}
 	switch {
 	case err == nil:
-		c.known.add(repo, digest)
+		c.known.Store(keyOf(repo, digest), true)
 		return true, nil
 	case errors.Is(notFound(err), ErrNotFound):
-		c.known.remove(repo, digest)
+		c.known.Delete(keyOf(repo, digest))
 		return false, nil
 	}
 	return false, err
 }
 
-// blobSet holds the blobs that exist in a repository because this run has put, mounted or read them.
-type blobSet struct {
-	mu    sync.Mutex
-	blobs map[blobKey]bool
-}
-
+// blobKey is a blob of a repository.
 type blobKey struct{ repository, digest string }
 
-func (s *blobSet) has(repository name.Repository, digest string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.blobs[blobKey{repository.Name(), digest}]
+func keyOf(repository name.Repository, digest string) blobKey {
+	return blobKey{repository.Name(), digest}
 }
 
-func (s *blobSet) add(repository name.Repository, digest string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.blobs == nil {
-		s.blobs = map[blobKey]bool{}
-	}
-	s.blobs[blobKey{repository.Name(), digest}] = true
-}
-
-func (s *blobSet) remove(repository name.Repository, digest string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.blobs, blobKey{repository.Name(), digest})
+// knows reports whether the repository has a blob because this run has put, mounted or read it.
+func (c *Client) knows(repository name.Repository, digest string) bool {
+	_, known := c.known.Load(keyOf(repository, digest))
+	return known
 }

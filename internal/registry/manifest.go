@@ -75,7 +75,7 @@ func (c *Client) Manifest(ctx context.Context, reference string) (Manifest, erro
 		return Manifest{}, err
 	}
 	for _, blob := range m.blobs() {
-		c.known.add(ref.Context(), blob)
+		c.known.Store(keyOf(ref.Context(), blob), true)
 	}
 	return m, nil
 }
@@ -176,7 +176,7 @@ func (c *Client) PutManifest(ctx context.Context, reference string, m Manifest) 
 			missing = m.blobs()
 		}
 		for _, blob := range missing {
-			c.known.remove(ref.Context(), blob)
+			c.known.Delete(keyOf(ref.Context(), blob))
 		}
 		return unknown
 	}

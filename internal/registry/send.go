@@ -81,7 +81,7 @@ func (c *Client) doOnce(ctx context.Context, r request, waited time.Duration) (r
 // send waits for the limiter if the request is a write, and sends it. The caller reads the body and then stops the attempt.
 func (c *Client) send(ctx context.Context, r request, waited time.Duration) (*http.Response, *attempt, error) {
 	host := r.repository.RegistryStr()
-	limiter := c.limiters.of(host)
+	limiter := c.limiter(host)
 	if isWrite(r.method) {
 		var err error
 		if waited, err = limiter.take(ctx, host, waited); err != nil {
