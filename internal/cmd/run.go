@@ -151,6 +151,7 @@ func execute(ctx context.Context, c config.Config, env environment, targets []pl
 	if err != nil {
 		return err
 	}
+	defer func() { rec.set(func(f *ledger.Run) { f.AskedAgain = client.AskedAgain() }) }()
 	s, err := setUpSDK(ctx, c, env, b.environ, work, rec)
 	if err != nil {
 		return err
@@ -224,7 +225,13 @@ func findMissing(ctx context.Context, c config.Config, targets []plan.Target, cl
 	}
 	err = rec.timed("check-registry", func() (err error) {
 		var done []*outcome.Outcome
-		if missing, done, err = image.FindMissing(ctx, client, c.Image, targets, c.MaxRetries); err != nil {
+		missing, done, err = image.FindMissing(ctx, client, c.Image, targets, c.MaxRetries)
+		// Quay denies to read a repository that does not exist, and makes it when it is asked for a token to push
+		// (quay/quay: endpoints/v2/v2auth.py). So a denial says nothing where pushes are allowed.
+		if registry.Answered(err) && client.ProbePush(ctx, c.Image) == nil {
+			missing, done, err = image.FindMissing(ctx, client, c.Image, targets, c.MaxRetries)
+		}
+		if err != nil {
 			return err
 		}
 		for _, out := range done {

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"errors"
 	"io"
 	"log"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/OpenHands/eval-images/internal/config"
 	"github.com/OpenHands/eval-images/internal/ledger"
+	"github.com/OpenHands/eval-images/internal/plan"
 	"github.com/OpenHands/eval-images/internal/registry"
 	"github.com/OpenHands/eval-images/internal/registry/registrytest"
 	"github.com/OpenHands/eval-images/internal/sdk"
@@ -151,5 +153,26 @@ func TestPreflightOfRebase(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A registry may deny to read a repository that does not exist, and make it for the first push. It may also deny everything.
+func TestFirstRunOnARegistryThatDeniesAbsentRepositories(t *testing.T) {
+	for _, mayPush := range []bool{true, false} {
+		v := newVerifiable(t)
+		exists := false
+		v.images.Fault = func(w http.ResponseWriter, r *http.Request) bool {
+			exists = exists || mayPush && r.Method == http.MethodPost
+			if !exists && r.URL.Path != "/v2/" {
+				w.WriteHeader(http.StatusUnauthorized)
+			}
+			return !exists && r.URL.Path != "/v2/"
+		}
+		absent := []plan.Target{{InstanceID: "n__n-1", Tags: []string{"images.test/eval:new"}}}
+		missing, err := findMissing(t.Context(), config.Config{Image: "images.test/eval"}, absent, v.client, v.record)
+		var denied *registry.Denied
+		if mayPush && (err != nil || len(missing) != 1) || !mayPush && !errors.As(err, &denied) {
+			t.Errorf("may push: %v: %v, %v", mayPush, missing, err)
+		}
 	}
 }

@@ -17,6 +17,7 @@ type Class string
 const (
 	ClassBaseMissing Class = "base-missing"  // the base image does not exist, or may not be pulled
 	ClassAuth        Class = "registry-auth" // a registry refuses the credentials or the right to push
+	ClassImmutable   Class = "immutable-tag" // a registry does not let a tag be overwritten
 	ClassQuota       Class = "quota"         // a registry's pull quota or storage is used up
 	ClassRateLimit   Class = "rate-limit"    // a registry asks to slow down
 	ClassRegistry    Class = "registry"      // a registry fails, or gives no clear answer
@@ -62,6 +63,12 @@ var policies = map[Class]policy{
 		never, 0,
 		"check registry-username and registry-password (write access to image) and, when it is about a base " +
 			"image, base-registry-username and base-registry-password; a token may have expired during the run",
+	},
+	// A tag that may not be overwritten stays so.
+	ClassImmutable: {
+		never, 0,
+		"delete the tag in the registry, or leave the repository out of its rule for immutable tags: the tag is on another image, " +
+			"and force-build, verification and a new attempt at an image write over tags",
 	},
 	// Docker Hub counts pulls over six hours, and full storage stays full. A retry would only delay the failure.
 	ClassQuota: {

@@ -21,6 +21,9 @@ var patterns = []struct {
 	// The first pattern is Docker Hub's, the second Harbor's.
 	{ClassQuota, anyOf(`reached your .*pull rate limit`, `exceed the configured upper limit`,
 		`quota.{0,20} exceeded|exceeded.{0,20} quota`)},
+	// The first is of package registry, the second Amazon ECR's, the third Harbor's.
+	{class: ClassImmutable, text: anyOf(`the tag is immutable`, `cannot be overwritten because the (tag|repository) is immutable`,
+		`configured as immutable`)},
 	// GitHub answers 403 with "secondary rate limit" instead of 429. If the response has no body, as for a HEAD, only the status
 	// remains. The run checked the right to push before the first build, and without that right ghcr.io says "denied"
 	// (docker/build-push-action#463 and #687: repeated pushes succeeded).

@@ -28,7 +28,7 @@ func TestClassOfLooksThroughWrappedErrors(t *testing.T) {
 // A class of another version of this program has a hint, too.
 func TestEveryClassHasAHint(t *testing.T) {
 	for _, class := range []Class{
-		ClassBaseMissing, ClassAuth, ClassQuota, ClassRateLimit, ClassRegistry, ClassNetwork, ClassEngine, ClassDisk, ClassTimeout,
+		ClassBaseMissing, ClassAuth, ClassImmutable, ClassQuota, ClassRateLimit, ClassRegistry, ClassNetwork, ClassEngine, ClassDisk, ClassTimeout,
 		ClassBuild, ClassShared, ClassWorkerDied, ClassSDK, ClassRefused, ClassCancelled, ClassUnknown, "of tomorrow",
 	} {
 		if Hint(class) == "" {

@@ -224,7 +224,8 @@ func TestProbeThatFailsOnce(t *testing.T) {
 		targets := h.prepare(t)
 		began := time.Now()
 		h.ours.Fault = func(w http.ResponseWriter, r *http.Request) bool {
-			if strings.HasSuffix(r.URL.Path, "/manifests/eval-images-probe") && time.Since(began) < 4*time.Second {
+			byDigest := strings.Contains(r.URL.Path, "/manifests/sha256:") // the probe alone is put so
+			if r.Method == http.MethodPut && byDigest && time.Since(began) < 4*time.Second {
 				w.WriteHeader(http.StatusBadGateway)
 				return true
 			}

@@ -103,7 +103,22 @@ func counts(s ledger.Summary) string {
 		header, cells = append(header, "Built per hour"), append(cells, fmt.Sprintf("%.0f", s.ImagesPerHour))
 	}
 	header, cells = append(header, "Wall clock"), append(cells, duration(s.WallClockSeconds))
-	return table(header, [][]string{cells})
+	return table(header, [][]string{cells}) + askedAgain(s.Run)
+}
+
+// askedAgain counts the requests that were sent again, the most common class first. They are no retries of images.
+func askedAgain(run ledger.Run) string {
+	classes := slices.SortedFunc(maps.Keys(run.AskedAgain), func(a, b string) int {
+		return cmp.Or(cmp.Compare(run.AskedAgain[b], run.AskedAgain[a]), cmp.Compare(a, b))
+	})
+	if len(classes) == 0 {
+		return ""
+	}
+	var all []string
+	for _, class := range classes {
+		all = append(all, fmt.Sprintf("%d %s", run.AskedAgain[class], text(class, shortValue)))
+	}
+	return "\nRegistry requests asked again: " + strings.Join(all, ", ") + ".\n"
 }
 
 // retries counts the attempts at images that failed and were followed by another one, by class of failure.

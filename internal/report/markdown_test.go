@@ -168,7 +168,7 @@ func everywhere(s string) ledger.Summary {
 	run.Seam, run.Strategy, run.Image, run.ImageTagPrefix, run.Builder, run.CacheMode = ledger.Text(s), s, s, ledger.Text(s), s, s
 	run.Options, run.Warnings, run.SetupError, run.Sdist.SHA256 = map[string]string{s: s}, []string{s}, ledger.Text(s), ledger.Text(s)
 	run.Files = ledger.Files{Ledger: ledger.Text(s), Summary: ledger.Text(s), LockFile: ledger.Text(s), Logs: ledger.Text(s)}
-	run.Phases = append(run.Phases, ledger.Phase{Name: s, Seconds: 1})
+	run.Phases, run.AskedAgain = append(run.Phases, ledger.Phase{Name: s, Seconds: 1}), map[string]int{s: 1}
 	run.Rebase = ledger.Rebase{
 		References: []ledger.Reference{{Instance: ledger.Text(s), Tag: s, Digest: ledger.Text(s)}}, Requests: map[string]int{s: 1},
 		Verified: []ledger.Verified{{Instance: s, Result: ledger.Verdict(s), Differences: []string{s}, Tags: []string{s}, TagsLeft: []string{s}}},
