@@ -74,6 +74,10 @@ func (r *record) group(title string) (end func()) {
 // timed runs a part of the run and records its duration, even if it fails.
 func (r *record) timed(name string, part func() error) error {
 	begin := time.Now()
+	if r.console != nil && name != ledger.BuildPhase { // the images say what they do
+		r.console.Began(name)
+		defer r.console.Ended(name)
+	}
 	err := part()
 	took := time.Since(begin)
 	r.Phase(name, took)
@@ -93,6 +97,9 @@ func (r *record) Started(t plan.Target) { r.console.Started(t) }
 
 // Stopped shows a target that gave its slot back.
 func (r *record) Stopped(t plan.Target) { r.console.Stopped(t) }
+
+// Doing shows what a target does or waits for outside of builds.
+func (r *record) Doing(t plan.Target, what, layer string) { r.console.Doing(t, what, layer) }
 
 // Waiting shows a failed attempt that will be retried.
 func (r *record) Waiting(t plan.Target, attempt int, err error, wait time.Duration) {

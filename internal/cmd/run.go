@@ -309,17 +309,21 @@ func (r *record) addRebaseFacts(facts image.EvalBaseFacts, requests map[string]i
 
 // Copying reports the progress of copying a blob that the registry did not mount.
 func (r *record) Copying(digest string, done, size int64) {
+	if r.console != nil {
+		r.console.Copying(digest, done, size)
+	}
 	switch {
 	case done == 0:
 		r.Info(fmt.Sprintf("copying %s, %s, because the registry does not mount it", digest, units.HumanSize(float64(max(0, size)))))
 	case done == size:
 		r.set(func(f *ledger.Run) { f.Rebase.Copied += size })
-	default:
-		r.Info(fmt.Sprintf("copying %s: %s so far", digest, units.HumanSize(float64(done))))
 	}
 }
 
 // Pausing reports that a registry asked clients to wait.
 func (r *record) Pausing(host string, wait time.Duration) {
 	r.Info(fmt.Sprintf("%s asks to wait for %s: pausing writes to it", host, wait.Round(time.Second)))
+	if r.console != nil {
+		r.console.Pausing(host, wait)
+	}
 }

@@ -239,7 +239,7 @@ var inputs = []Input{
 	},
 	{
 		Name: "image-timeout", Group: howToBuild, kind: duration, Default: defaultImageTimeout, least: 1,
-		Help: "Maximum time for one attempt at an image, such as `90s`, `30m` or `1h`.",
+		Help: "Maximum time for one attempt at an image, such as `90s`, `30m` or `1h`. Waits for a slot, the references or another image do not count.",
 	},
 	{
 		Name: "stall-timeout", Group: howToBuild, kind: duration, Default: defaultStallTimeout,

@@ -211,7 +211,8 @@ func (m *Maker) Plan(ctx context.Context, missing []plan.Target) plan.Decisions 
 		}
 		return p
 	}
-	m.references.find(ctx, m)
+	m.references.find(ctx, m, nil)
+	m.references.refused = m.references.disagree()
 	references := m.references.missing() // to be made
 	ordered := Candidates(missing)
 	if buildable(ordered) < references {

@@ -4,9 +4,11 @@ package image
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -92,6 +94,9 @@ type Reporter interface {
 	// Started and Stopped report that a target got a slot for a build, and that it gave the slot back.
 	Started(t plan.Target)
 	Stopped(t plan.Target)
+	// Doing reports what a target does or waits for, outside of builds; layer is the digest of one that it brings to the repository.
+	// An empty text ends it.
+	Doing(t plan.Target, what, layer string)
 	// Waiting reports a failed attempt that is followed by another one after the wait.
 	Waiting(t plan.Target, attempt int, err error, wait time.Duration)
 	// Ended reports the outcome of a target.
@@ -119,9 +124,13 @@ type Maker struct {
 	builds        slots   // for what needs a builder or a worker
 	lookUps, puts slots   // for requests to registries
 	canary        *Canary // of whole images that the SDK builds
+	copies        layerCopies
 	bases         *evalBases
 	references    *references
 	pace          pace
+	// nonce is part of the tags of images that only this run needs. Another run of the same commit, which may be on at the same time, must
+	// neither overwrite nor delete them: builds of two builders differ in every layer.
+	nonce         string
 	warnLax       sync.Once
 	missedBuilder atomic.Bool
 	instance      atomic.Value // of BuildKit, that began the first build: a string
@@ -137,7 +146,7 @@ func New(s Settings, r *registry.Client, w Workers, b Builder, report Reporter) 
 		Settings: s, registry: r, workers: w, builder: b, report: report,
 		retries: Retries{Max: s.MaxRetries, Pruner: b, Waiter: report},
 		builds:  newSlots(s.MaxWorkers), lookUps: newSlots(requestsAtOnce), puts: newSlots(requestsAtOnce),
-		canary: NewCanary(), bases: newEvalBases(), references: newReferences(),
+		canary: NewCanary(), bases: newEvalBases(), references: newReferences(), nonce: strings.ToLower(rand.Text()[:8]),
 		attemptsByLog: map[string]int{},
 	}
 }
@@ -149,8 +158,11 @@ func New(s Settings, r *registry.Client, w Workers, b Builder, report Reporter) 
 // Where references are missing, All makes them, and rebases the other targets beside that. Some targets are held back until the
 // references are known, because they may have to become references: only their eval-bases are made meanwhile.
 func (m *Maker) All(ctx context.Context, targets []plan.Target) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // ends copies of layers that no image waits for any more
 	if m.BaseStage != nil {
-		m.references.find(ctx, m)
+		m.references.find(ctx, m, nil)
+		m.references.refused = m.references.disagree()
 	}
 	missing := m.references.missing()
 	ordered := Candidates(targets)
@@ -247,6 +259,7 @@ func without(targets, others []plan.Target) []plan.Target {
 // reports the outcome. Most images are made by m.attempt; references, and images of a run that rebases none, by m.native.
 func (m *Maker) Image(ctx context.Context, t plan.Target, attempt func(context.Context, plan.Target, *outcome.Outcome) error) *outcome.Outcome {
 	out := &outcome.Outcome{Target: t, Started: time.Now(), NotRebased: m.NotRebased}
+	defer m.report.Doing(t, "", "")
 	out.Err = m.retries.Do(ctx, out, func() error { return attempt(ctx, t, out) })
 	out.Err = failure.AtDeadline(out.Err, len(out.Attempts))
 	out.Finished = time.Now()
@@ -279,6 +292,7 @@ func (m *Maker) refuse(_ context.Context, _ plan.Target, out *outcome.Outcome) e
 
 // lookUp runs decide and reads what is there to make the image with, among the few that look at once.
 func (m *Maker) lookUp(ctx context.Context, out *outcome.Outcome, decide func() (Decision, error)) (d Decision, err error) {
+	m.report.Doing(out.Target, "asking registries what is there", "")
 	err = m.lookUps.do(ctx, func() error {
 		defer addTime(&out.Check, time.Now())
 		if d, err = decide(); err != nil {
@@ -357,11 +371,24 @@ func (m *Maker) confirm(ctx context.Context, out *outcome.Outcome) error {
 	if err == nil && !present {
 		err = errors.New("the build succeeded, but its tags are not all there on one digest")
 	}
+	if err == nil {
+		err = m.registry.Confirm(ctx, out.Tags[0]+"@"+digest)
+	}
 	if err != nil {
 		return registryFailure(ctx, "confirming the push", err)
 	}
 	out.Digest = digest
 	return nil
+}
+
+// isThere asks whether the image of a target is there already, and reads its manifest then: a digest goes into the record, and that of a
+// HEAD may be another image's.
+func (m *Maker) isThere(ctx context.Context, t plan.Target, out *outcome.Outcome) (bool, error) {
+	there, err := isPresent(ctx, m.registry, t, out)
+	if err != nil || !there {
+		return false, err
+	}
+	return true, registryFailure(ctx, "checking the digest of the image", m.registry.Confirm(ctx, out.Tags[0]+"@"+out.Digest))
 }
 
 // logOf is the path of an instance's log. suffix is empty, or names what is made beside the instance's image.

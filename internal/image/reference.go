@@ -50,26 +50,36 @@ type reference struct {
 
 func newReferences() *references { return &references{done: make(chan struct{})} }
 
-// find learns from what earlier runs have left. Anything wrong with such a reference only means that another one is made.
-func (r *references) find(ctx context.Context, m *Maker) {
-	for i := 1; i <= wantedReferences && !m.Force; i++ {
-		tag := m.referenceTag(i)
+// find learns from what other runs have left, in the places of references that are neither known nor being made. Anything wrong with
+// such a reference only means that another one is made.
+func (r *references) find(ctx context.Context, m *Maker, making map[int]bool) {
+	for place := range wantedReferences {
+		if m.Force || r.known[place] != nil || making[place] {
+			continue
+		}
+		tag := m.referenceTag(place + 1)
 		found, err := m.loadReference(ctx, tag)
 		switch {
 		case err == nil:
-			r.known[i-1] = &found
+			r.known[place] = &found
 			m.report.Reference(ledger.Reference{Tag: tag, Digest: ledger.Text(found.image.Digest), Reused: true})
 		case !errors.Is(err, registry.ErrNotFound), errors.Is(err, errIncomplete):
 			m.report.Warn(fmt.Sprintf("The reference %s is not used: %v", tag, err))
 		}
 	}
-	if r.missing() == 0 {
-		_, err := rebase.Intersect(r.known[0].delta, r.known[1].delta)
-		var differ *rebase.LayersDiffer
-		if !errors.As(err, &differ) { // whether their files are equal is looked at later
-			r.refused = err
-		}
+}
+
+// disagree is why no image can be rebased, as far as the references that are known show it.
+func (r *references) disagree() error {
+	if r.missing() > 0 {
+		return nil
 	}
+	_, err := rebase.Intersect(r.known[0].delta, r.known[1].delta)
+	var differ *rebase.LayersDiffer
+	if errors.As(err, &differ) { // whether their files are equal is looked at later
+		return nil
+	}
+	return err
 }
 
 // missing is how many references are not known yet.
@@ -192,7 +202,10 @@ func (m *Maker) learn(ctx context.Context, candidates []plan.Target, warm *warmE
 				continue
 			}
 			last = l.err
-			for len(spare) > 0 { // the next candidate that may serve
+			if !failure.ConcernsAll(last) {
+				r.find(ctx, m, building) // of a run that makes the same images: it may have overwritten this one
+			}
+			for r.missing() > len(building)+len(queue) && len(spare) > 0 { // the next candidate that may serve
 				next := spare[0]
 				spare = spare[1:]
 				if !warm.failed(next) {
@@ -286,7 +299,7 @@ func (m *Maker) startBaseStage(ctx context.Context, t plan.Target) *baseStageBui
 	go func() {
 		defer close(stage.ended)
 		defer cancel()
-		stage.tags, stage.err = m.buildBaseStage(ctx, t, "reference-base-"+m.baseStageHash(t), true)
+		stage.tags, stage.err = m.buildBaseStage(ctx, t, "reference-base-"+m.baseStageHash(t)+"-"+m.nonce, true)
 	}()
 	return stage
 }
@@ -305,7 +318,7 @@ func (m *Maker) buildBaseStage(ctx context.Context, t plan.Target, customTag str
 	out := &outcome.Outcome{Target: t}
 	err = m.retries.Do(ctx, out, func() error {
 		return m.inSlot(ctx, t, func() error {
-			ctx, cancel := m.withTimeout(ctx, t)
+			ctx, cancel := m.withTimeout(ctx)
 			defer cancel()
 			base, err := m.makePipBase(ctx, t, out)
 			if err != nil {
@@ -391,6 +404,7 @@ type warmEvalBases struct {
 // reference; its image tries again.
 func (w *warmEvalBases) make(ctx context.Context, m *Maker, t plan.Target) {
 	defer m.bases.answered(t)
+	defer m.report.Doing(t, "", "")
 	out := &outcome.Outcome{Target: t}
 	err := m.retries.Do(ctx, out, func() error {
 		d, err := m.lookUp(ctx, out, func() (Decision, error) { return m.Decide(ctx, t) })

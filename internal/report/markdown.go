@@ -27,7 +27,7 @@ const (
 
 // Markdown returns the step summary of a run: first the verdict, then what needs attention, then the details.
 func Markdown(s ledger.Summary) string {
-	head := []string{"## " + text(cmp.Or(s.Run.Title, "Image build"), shortValue) + "\n", verdict(s) + "\n", recordErrors(s.Run), setupError(s), counts(s), verification(s.Run)}
+	head := []string{"## " + text(cmp.Or(s.Run.Title, "Image build"), shortValue) + "\n", verdict(s) + "\n", recordErrors(s.Run), setupError(s), counts(s), retries(s), verification(s.Run)}
 	tail := []string{
 		warnings(s.Run.Warnings), evaluation(s), rebased(s), phases(s), cachePrunes(s.Run), slowest(s), settings(s), telemetry(s.Totals), files(s),
 	}
@@ -176,6 +176,18 @@ func askedAgain(run ledger.Run) string {
 		all = append(all, fmt.Sprintf("%d %s", run.AskedAgain[class], text(class, shortValue)))
 	}
 	return "\nRegistry requests asked again: " + strings.Join(all, ", ") + ".\n"
+}
+
+// retries counts the attempts at images that failed and were followed by another one, by class of failure.
+func retries(s ledger.Summary) string {
+	var all []string
+	for _, class := range slices.Sorted(maps.Keys(s.RetriesByClass)) {
+		all = append(all, fmt.Sprintf("%d %s", s.RetriesByClass[class], text(string(class), shortValue)))
+	}
+	if len(all) == 0 {
+		return ""
+	}
+	return "Attempts at images that were repeated: " + strings.Join(all, ", ") + ".\n"
 }
 
 // maxWarnings limits the warnings shown. A run usually has only a few.
