@@ -47,8 +47,8 @@ func TestLogKeepsTheBeginningOfALongLine(t *testing.T) {
 
 func TestLogOfABuildIsBounded(t *testing.T) {
 	line := strings.Repeat("x", 1023) + "\n"
-	got := printed(strings.Repeat(line, maxOutput/len(line)), line, "ERROR: the end\n")
-	if want := fmt.Sprintf("%d more bytes are left out\n", len(line)+len("ERROR: the end\n")); len(got) > maxOutput+200 || !strings.HasSuffix(got, want) {
+	got := printed(strings.Repeat(line, maxOutput/len(line)-1)+"y\n", line, "ERROR: the end\n") // which would fit
+	if want := fmt.Sprintf("y\n[eval-images] the log of this build is full: %d more bytes are left out\n", len(line)+len("ERROR: the end\n")); len(got) > maxOutput+200 || !strings.HasSuffix(got, want) {
 		t.Errorf("the log has %d bytes and ends in %q, want %q", len(got), got[len(got)-80:], want)
 	}
 }

@@ -236,7 +236,9 @@ func TestPoolEndsBuilds(t *testing.T) {
 		{"timeout", "hangs", func(_ fixture, r *Request, _ func()) { r.Timeout = 200 * time.Millisecond }, ErrTimeout},
 		{"timeout with a child that ignores SIGINT", "stubborn child", func(_ fixture, r *Request, _ func()) { r.Timeout = 600 * time.Millisecond }, ErrTimeout},
 		{"cancel", "hangs", func(_ fixture, _ *Request, cancel func()) { time.AfterFunc(200*time.Millisecond, cancel) }, context.Canceled},
-		{"no output", "stalls", func(_ fixture, r *Request, _ func()) { r.StallTimeout = 300 * time.Millisecond }, logfile.ErrStalled},
+		{"no output", "stalls", func(_ fixture, r *Request, _ func()) {
+			r.Timeout, r.StallTimeout = 10*time.Second, 300*time.Millisecond
+		}, logfile.ErrStalled},
 		{"cancel with a child that ignores SIGINT", "stubborn child", func(_ fixture, _ *Request, cancel func()) { time.AfterFunc(600*time.Millisecond, cancel) }, context.Canceled},
 		{"close", "stubborn child", func(f fixture, _ *Request, _ func()) { time.AfterFunc(600*time.Millisecond, func() { f.Close() }) }, errClosed},
 	}
