@@ -13,7 +13,7 @@ var patterns = []struct {
 	class Class
 	text  *regexp.Regexp
 }{
-	{ClassDisk, anyOf(`no space left on device`, `disk quota exceeded`)},
+	{ClassDisk, anyOf(`no space left on device`, `disk quota exceeded`, `database or disk is full`, `don't have enough free space in `)}, // sqlite, apt
 	{ClassEngine, anyOf(
 		`cannot connect to the docker daemon`, `failed to connect to the docker API`, `no builder "\S+" found`, `is the docker daemon running`,
 		`error reading from server: EOF`, `code = Unavailable`, `transport is closing`, `listing workers for Build`,

@@ -47,8 +47,9 @@ type fixture struct {
 	fails func(what string) error
 	// quiet leaves out of logs that all stages are built.
 	quiet bool
-	// workers build in place of the fake SDK.
+	// workers build in place of the fake SDK, and builder is in place of one that is always there.
 	workers Workers
+	builder Builder
 	// docker is the folder of the docker command.
 	docker string
 	// more is what the target's stage has beside the agent's layer, and configured is what that makes of a configuration.
@@ -336,8 +337,9 @@ var errNoBuilder = errors.New("there is no builder here")
 // fakeBuilder is a builder that is there, or is not.
 type fakeBuilder struct{ err error }
 
-func (b fakeBuilder) Reach(context.Context) error { return b.err }
-func (b fakeBuilder) Prune(context.Context)       {}
+func (b fakeBuilder) Reach(context.Context) error  { return b.err }
+func (b fakeBuilder) Prune(context.Context, bool)  {}
+func (b fakeBuilder) Space(context.Context) string { return "free: nothing" }
 
 // newRun is a run that has not begun. It has a builder, unless builder is false.
 func (f *fixture) newRun(t *testing.T, builder bool) *ran {
@@ -362,9 +364,12 @@ func (f *fixture) newRun(t *testing.T, builder bool) *ran {
 	if err := os.MkdirAll(s.Logs, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	b := fakeBuilder{}
-	if !builder {
-		b.err = errNoBuilder
+	b := f.builder
+	switch {
+	case !builder:
+		b = fakeBuilder{errNoBuilder}
+	case b == nil:
+		b = fakeBuilder{}
 	}
 	workers := f.workers
 	if workers == nil {

@@ -21,7 +21,7 @@ import (
 // native has the SDK build and push the whole image, when it is the image's turn and in a slot.
 func (m *Maker) native(ctx context.Context, t plan.Target, out *outcome.Outcome) error {
 	return m.canary.Do(ctx, m.retries, out, func() error {
-		return m.inSlot(ctx, t, func() error {
+		return m.inSlot(ctx, t, out, func() error {
 			if err := errors.Join(m.bases.canary.Broken(), m.canary.Broken()); err != nil { // since it began to wait for the slot
 				return err
 			}
