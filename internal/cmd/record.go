@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -164,6 +165,7 @@ func (r *record) finish(ctx context.Context, w *workspace, targets []plan.Target
 	if err != nil && !cancelled {
 		text := ""
 		for i, one := range split(err) {
+			one = w.withSpace(one)
 			r.actions.Error("", withHint(one))
 			if i > 0 {
 				text += "\n"
@@ -204,15 +206,15 @@ func (r *record) addUnfinished(ctx context.Context, targets []plan.Target) {
 
 // writeFiles completes the ledger, and writes the lock file and the summary.
 func (r *record) writeFiles(w *workspace, summary *ledger.Summary) {
-	r.addRecordError(summary, withDiskHint(r.completeLedger()))
+	r.addRecordError(summary, withDiskHint(w.withSpace(r.completeLedger())))
 	lock := filepath.Join(w.folder, ledger.LockFileName)
 	err := ledger.WriteJSON(lock, report.LockFile(*summary, r.entries))
-	r.addRecordError(summary, withDiskHint(err))
+	r.addRecordError(summary, withDiskHint(w.withSpace(err)))
 	if err == nil {
 		summary.Run.Files.LockFile = ledger.Text(w.relative(lock))
 	}
 	if err := ledger.WriteJSON(filepath.Join(w.folder, ledger.SummaryFileName), summary); err != nil {
-		r.addRecordError(summary, withDiskHint(err))
+		r.addRecordError(summary, withDiskHint(w.withSpace(err)))
 		summary.Run.Files.Summary = ""
 	}
 }
@@ -241,12 +243,24 @@ func (r *record) addRecordError(summary *ledger.Summary, err error) {
 	}
 }
 
-// publish writes the outputs and then the step summary, which lists everything that could not be written.
+// publish writes the outputs and then the step summary, which lists everything that could not be written. A summary that cannot
+// be written goes to the log.
 func (r *record) publish(summary *ledger.Summary) {
 	r.addRecordError(summary, r.writeOutputs(*summary))
-	r.addRecordError(summary, r.actions.Summary(report.Markdown(*summary)))
-	if !r.actions.InActions() && r.ledger != nil { // bad inputs were already printed
-		fmt.Fprint(r.screen, "\n", report.Markdown(*summary))
+	err := r.actions.Summary(report.Markdown(*summary))
+	r.addRecordError(summary, err)
+	if err != nil {
+		_ = r.actions.Summary(report.Verdict(*summary)) // it is short, so it may still fit
+	}
+	if r.ledger != nil { // bad inputs were already printed
+		switch {
+		case !r.actions.InActions():
+			fmt.Fprint(r.screen, "\n", report.Markdown(*summary))
+		case err != nil:
+			for line := range strings.Lines(report.Markdown(*summary)) {
+				r.Info(line)
+			}
+		}
 	}
 	r.saveReported()
 	r.actions.Flush()
