@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/docker/go-units"
+
 	"github.com/OpenHands/eval-images/internal/config"
 	"github.com/OpenHands/eval-images/internal/docker"
 	"github.com/OpenHands/eval-images/internal/ledger"
@@ -30,6 +32,8 @@ type builder struct {
 	reached bool
 	problem error       // why it cannot be used, or nil
 	begun   atomic.Bool // the run has started to create it, so it must remove it
+
+	storage storage // valid after Reach
 
 	mu    sync.Mutex
 	cache *docker.CacheKeeper // nil before Reach
@@ -169,10 +173,18 @@ func (b *builder) makeOwn(ctx context.Context, engine *docker.Engine, buildx doc
 type storage struct {
 	buildx docker.Buildx
 	name   string
-	disk   string // a path on the engine's disk
+	disk   string // a path on the engine's disk, or "" when that is not visible
+	remote bool   // the builder is a buildkitd at an address
 }
 
-func (s storage) DiskUsed() (float64, error) { return docker.DiskUsed(s.disk) }
+func (s storage) DiskUsed() (float64, error) {
+	space, err := docker.SpaceOf(s.disk)
+	if err != nil {
+		return 0, err
+	}
+	return space.Used(), nil
+}
+
 func (s storage) CacheSize(ctx context.Context) (int64, error) {
 	return s.buildx.CacheSize(ctx, s.name)
 }
@@ -184,8 +196,9 @@ func (s storage) Prune(ctx context.Context, keep int64) (int64, error) {
 // keepCache starts to monitor the builder's disk. disk is a path on the engine's disk, or "" when that disk is not visible.
 func (b *builder) keepCache(buildx docker.Buildx, disk string, remote bool) {
 	const gigabyte = 1_000_000_000
+	b.storage = storage{buildx, b.name, disk, remote}
 	keeper := &docker.CacheKeeper{
-		Storage: storage{buildx, b.name, disk}, Reporter: b.record,
+		Storage: b.storage, Reporter: b.record,
 		Batch: b.config.BatchSize, Threshold: float64(b.config.PruneThreshold), Keep: int64(b.config.KeepStorageGB) * gigabyte,
 		DiskVisible: disk != "", Remote: remote, Temporary: b.config.Builder == "",
 	}
@@ -217,7 +230,29 @@ func (b *builder) imageEnded(ctx context.Context) {
 }
 
 // Prune frees space on the builder's disk.
-func (b *builder) Prune(ctx context.Context) { _ = b.keeper().Prune(ctx) } // it reports errors itself
+func (b *builder) Prune(ctx context.Context, all bool) { _ = b.keeper().Prune(ctx, all) } // it reports errors itself
+
+// spaceWithin limits the time to find out how full the builder is. It may not answer when its disk is full.
+const spaceWithin = 20 * time.Second
+
+// Space says how much room the disks of a build have, and what the images took. It leaves out what it cannot find out.
+func (b *builder) Space(ctx context.Context) string {
+	ctx, cancel := context.WithTimeout(ctx, spaceWithin)
+	defer cancel()
+	var disks []disk
+	if !b.storage.remote {
+		root, err := b.storage.buildx.RootSpace(ctx, b.name)
+		disks = append(disks, disk{"builder's root", root, err})
+	}
+	if b.storage.disk != "" {
+		disks = append(disks, diskOf("engine's disk", b.storage.disk))
+	}
+	text := free(append(disks, b.work.disks()...))
+	if size, err := b.storage.CacheSize(ctx); err == nil {
+		text += "; the builder's cache takes " + units.HumanSizeWithPrecision(float64(size), 3)
+	}
+	return text
+}
 
 // removeWithin limits the time to remove a builder at the end of a run that was not cancelled. Deleting tens of gigabytes of cache
 // is slow.

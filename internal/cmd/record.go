@@ -184,6 +184,7 @@ func (r *record) finish(ctx context.Context, w *workspace, targets []plan.Target
 	if !cancelled {
 		var texts []string
 		for _, one := range problems {
+			one = w.withSpace(one)
 			r.actions.Error("", withHint(one))
 			texts = append(texts, withHint(one))
 		}
@@ -265,24 +266,24 @@ func (r *record) addUnfinished(ctx context.Context, targets []plan.Target) {
 
 // writeFiles completes the ledger, and writes the list of missing images, the lock file and the summary.
 func (r *record) writeFiles(w *workspace, summary *ledger.Summary, missing []string) {
-	r.addRecordError(summary, withDiskHint(r.completeLedger()))
+	r.addRecordError(summary, withDiskHint(w.withSpace(r.completeLedger())))
 	// Without a plan nobody knows what is missing, and an empty list would say that nothing is.
 	if summary.Run.PlannedTotal > 0 && (len(missing) > 0 || summary.Missing() == 0) {
 		list := filepath.Join(w.folder, ledger.FailedFileName)
 		err := ledger.WriteLines(list, missing)
-		r.addRecordError(summary, withDiskHint(err))
+		r.addRecordError(summary, withDiskHint(w.withSpace(err)))
 		if err == nil {
 			summary.Run.Files.Failed = ledger.Text(w.relative(list))
 		}
 	}
 	lock := filepath.Join(w.folder, ledger.LockFileName)
 	err := ledger.WriteJSON(lock, report.LockFile(*summary, r.entries))
-	r.addRecordError(summary, withDiskHint(err))
+	r.addRecordError(summary, withDiskHint(w.withSpace(err)))
 	if err == nil {
 		summary.Run.Files.LockFile = ledger.Text(w.relative(lock))
 	}
 	if err := ledger.WriteJSON(filepath.Join(w.folder, ledger.SummaryFileName), summary); err != nil {
-		r.addRecordError(summary, withDiskHint(err))
+		r.addRecordError(summary, withDiskHint(w.withSpace(err)))
 		summary.Run.Files.Summary = ""
 	}
 }
@@ -311,12 +312,24 @@ func (r *record) addRecordError(summary *ledger.Summary, err error) {
 	}
 }
 
-// publish writes the outputs and then the step summary, which lists everything that could not be written.
+// publish writes the outputs and then the step summary, which lists everything that could not be written. A summary that cannot
+// be written goes to the log.
 func (r *record) publish(summary *ledger.Summary) {
 	r.addRecordError(summary, r.writeOutputs(*summary))
-	r.addRecordError(summary, r.actions.Summary(report.Markdown(*summary)))
-	if !r.actions.InActions() && r.ledger != nil { // bad inputs were already printed
-		fmt.Fprint(r.screen, "\n", report.Markdown(*summary))
+	err := r.actions.Summary(report.Markdown(*summary))
+	r.addRecordError(summary, err)
+	if err != nil {
+		_ = r.actions.Summary(report.Verdict(*summary)) // it is short, so it may still fit
+	}
+	if r.ledger != nil { // bad inputs were already printed
+		switch {
+		case !r.actions.InActions():
+			fmt.Fprint(r.screen, "\n", report.Markdown(*summary))
+		case err != nil:
+			for line := range strings.Lines(report.Markdown(*summary)) {
+				r.Info(line)
+			}
+		}
 	}
 	r.saveReported()
 	r.actions.Flush()

@@ -237,7 +237,7 @@ func imageSettings(ctx context.Context, c config.Config, s setUp, targets []plan
 		Repository: c.Image, EvalBaseRepository: c.EvalBaseImage, SHA: s.checkout.SHA, Request: commonRequest(c, s),
 		Strict: c.Strategy == config.StrategyRebase, Force: c.ForceBuild, MaxWorkers: c.MaxWorkers, MaxRetries: c.MaxRetries,
 		ImageTimeout: c.ImageTimeout, StallTimeout: c.StallTimeout, EvalBaseMaxAge: c.EvalBaseMaxAge, Verify: c.Verify, VerifyTree: c.VerifyTree,
-		Python: s.python, Workspace: w.root, Logs: w.logs, Environ: buildEnviron,
+		Python: s.python, Workspace: w.root, Logs: w.logs, Environ: buildEnviron, Temporary: w.temporary,
 	}
 	if c.Deadline > 0 {
 		settings.Deadline = rec.facts.Started.Add(c.Deadline)

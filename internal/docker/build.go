@@ -25,7 +25,10 @@ const tailSize = 4000
 // baseImage is the image that the Dockerfile builds on. The error is a *failure.Error.
 func Build(ctx context.Context, environ []string, log string, stallTimeout time.Duration, args []string, dockerfile, baseImage string) error {
 	file, err := logfile.Open(log)
-	if err != nil {
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return &failure.Error{Class: failure.ClassDisk, Err: err}
+	case err != nil:
 		return &failure.Error{Class: failure.ClassUnknown, Err: err}
 	}
 	defer file.Close()

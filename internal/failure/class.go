@@ -51,6 +51,7 @@ type policy struct {
 const (
 	never  = 0
 	once   = 1
+	twice  = 2
 	always = 1 << 20 // as often as max-retries allows
 )
 
@@ -109,8 +110,13 @@ var policies = map[Class]policy{
 		"check that the builder still runs (docker buildx inspect) and why it ended: its log, and the " +
 			"runner's memory",
 	},
-	// One retry follows a prune. If the disk is still full then, it stays full.
-	ClassDisk: {once, time.Second, "free disk space, take a runner with a larger disk, or lower max-workers"},
+	// A retry follows a prune, and goes alone. The first one keeps a part of the builder's cache, the second one nothing. If
+	// the disk is still full then, it stays full.
+	ClassDisk: {
+		twice, time.Second,
+		"free space on the disk that is full (the message has the sizes), or take a runner with a larger disk: " +
+			"the image did not fit even alone",
+	},
 	// A retry finds the finished steps in BuildKit's cache. More retries would occupy a slot for too long.
 	ClassTimeout: {
 		once, time.Second,

@@ -48,15 +48,16 @@ type fixture struct {
 	fails func(what string) error
 	// quiet leaves out of logs that all stages are built.
 	quiet bool
-	// workers build in place of the fake SDK.
+	// workers build in place of the fake SDK, and builder is in place of one that is always there.
 	workers Workers
+	builder Builder
 	// docker is the folder of the docker command.
 	docker string
 	// more is what the target's stage has beside the agent's layer, and configured is what that makes of a configuration.
 	more       string
 	configured func(*v1.ConfigFile)
-	// builder is what layers depend on that each builder makes otherwise, such as times.
-	builder string
+	// built is what layers depend on that each builder makes otherwise, such as times.
+	built string
 	// longTags are a second tag for each image, with the whole commit, as the SDK's releases from 1.22.0 make it.
 	longTags bool
 	// between are the transports between the registry client and the registries.
@@ -208,13 +209,13 @@ func (f *fixture) Build(ctx context.Context, r sdk.Request) (sdk.Response, error
 	if failed != nil {
 		return sdk.Response{}, failed
 	}
-	img := registrytest.EvalBase(f.bases[name], sha, name+sha+f.options+f.builder)
+	img := registrytest.EvalBase(f.bases[name], sha, name+sha+f.options+f.built)
 	if r.Target != BaseStageTarget {
 		agent, other := f.others[what]
 		if !other {
 			agent = f.agent
 		}
-		if f.builder != "" {
+		if f.built != "" {
 			agent += ";again"
 		}
 		img = registrytest.WithConfig(registrytest.Final(img, agent), f.configured)
@@ -372,7 +373,8 @@ func (b fakeBuilder) Reach(context.Context) error { return b.err }
 func (b fakeBuilder) Instance(context.Context) string {
 	return fmt.Sprint("BuildKit ", b.restarts.Load())
 }
-func (b fakeBuilder) Prune(context.Context) {}
+func (b fakeBuilder) Prune(context.Context, bool)  {}
+func (b fakeBuilder) Space(context.Context) string { return "free: nothing" }
 
 // newRun is a run that has not begun. It has a builder, unless builder is false.
 func (f *fixture) newRun(t *testing.T, builder bool) *ran {
@@ -401,9 +403,12 @@ func (f *fixture) newRun(t *testing.T, builder bool) *ran {
 	if err := os.MkdirAll(s.Logs, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	b := fakeBuilder{restarts: &f.restarts}
-	if !builder {
-		b.err = errNoBuilder
+	b := f.builder
+	switch {
+	case !builder:
+		b = fakeBuilder{err: errNoBuilder, restarts: &f.restarts}
+	case b == nil:
+		b = fakeBuilder{restarts: &f.restarts}
 	}
 	workers := f.workers
 	if workers == nil {

@@ -71,6 +71,8 @@ type Settings struct {
 	Workspace, Logs string
 	// Environ is the environment of docker commands.
 	Environ []string
+	// Temporary is the folder for temporary files. The run removes it.
+	Temporary string
 }
 
 // Workers run the SDK's build; an *sdk.Pool does.
@@ -85,8 +87,11 @@ type Builder interface {
 	Reach(ctx context.Context) error
 	// Instance identifies the BuildKit that runs now. It is empty where none runs, or where that is not known.
 	Instance(ctx context.Context) string
-	// Prune makes room on the builder's disk. What goes wrong is reported there.
-	Prune(ctx context.Context)
+	// Prune makes room on the builder's disk. It keeps a part of the cache, or nothing with all. What goes wrong is reported
+	// there.
+	Prune(ctx context.Context, all bool)
+	// Space says how much room the disks have that a build needs.
+	Space(ctx context.Context) string
 }
 
 // Reporter takes what a run tells about its images. It is called from many goroutines.
@@ -144,7 +149,7 @@ type Maker struct {
 func New(s Settings, r *registry.Client, w Workers, b Builder, report Reporter) *Maker {
 	return &Maker{
 		Settings: s, registry: r, workers: w, builder: b, report: report,
-		retries: Retries{Max: s.MaxRetries, Pruner: b, Waiter: report},
+		retries: Retries{Max: s.MaxRetries, Waiter: report},
 		builds:  newSlots(s.MaxWorkers), lookUps: newSlots(requestsAtOnce), puts: newSlots(requestsAtOnce),
 		canary: NewCanary(), bases: newEvalBases(), references: newReferences(), nonce: strings.ToLower(rand.Text()[:8]),
 		attemptsByLog: map[string]int{},
@@ -317,13 +322,21 @@ func (m *Maker) refusalOf(err error, out *outcome.Outcome) *rebase.Refusal {
 	return nil
 }
 
-// inSlot runs fn in a slot for builds, when the run's builder is there.
-func (m *Maker) inSlot(ctx context.Context, t plan.Target, fn func() error) error {
-	return m.builds.do(ctx, func() error {
+// inSlot runs fn in a slot for builds, when the run's builder is there. A build that found the disk full takes all slots the
+// next time: builds that do not fit beside each other fit one at a time.
+func (m *Maker) inSlot(ctx context.Context, t plan.Target, out *outcome.Outcome, fn func() error) error {
+	slots, alone := 1, failuresOf(out, failure.ClassDisk) > 0
+	if alone {
+		slots = m.MaxWorkers
+	}
+	return m.builds.doIn(ctx, slots, func() error {
 		m.report.Started(t)
 		defer m.report.Stopped(t)
 		if err := m.needBuilder(ctx); err != nil {
 			return err
+		}
+		if alone {
+			m.makeRoom(ctx, t, out)
 		}
 		instance := m.builder.Instance(ctx)
 		if !m.instance.CompareAndSwap(nil, instance) && m.instance.Load() != instance {
@@ -331,7 +344,10 @@ func (m *Maker) inSlot(ctx context.Context, t plan.Target, fn func() error) erro
 		}
 		err := fn()
 		if err != nil && ctx.Err() == nil && m.builder.Instance(ctx) != instance {
-			return builderGone(err)
+			err = builderGone(err)
+		}
+		if failure.ClassOf(err) == failure.ClassDisk {
+			err = retold(err, fmt.Errorf("%w; %s", err, m.builder.Space(ctx)))
 		}
 		return err
 	})
@@ -350,6 +366,26 @@ func builderGone(err error) error {
 		gone.ReturnCode, gone.Tail = failed.ReturnCode, failed.Tail
 	}
 	return &gone
+}
+
+// makeRoom prunes the builder's cache for an image that goes alone: down to a part of it, and for the image's last attempt
+// completely. What all images share is built again then, but without that room nothing is built.
+func (m *Maker) makeRoom(ctx context.Context, t plan.Target, out *outcome.Outcome) {
+	defer addTime(&out.Waited, time.Now())
+	last := !m.retries.another(out, &failure.Error{Class: failure.ClassDisk})
+	m.report.Info(t.InstanceID + " found the disk full: pruning the builder's cache, and building it alone")
+	m.builder.Prune(ctx, last)
+}
+
+// retold is a *failure.Error with another text, whose class and all else stay.
+func retold(err, text error) error {
+	var failed *failure.Error
+	if !errors.As(err, &failed) {
+		return text
+	}
+	told := *failed
+	told.Err = text
+	return &told
 }
 
 // needBuilder makes sure of the builder for an image that cannot be made without one. When there is none, the run ends with

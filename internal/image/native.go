@@ -26,7 +26,7 @@ func (m *Maker) native(ctx context.Context, t plan.Target, out *outcome.Outcome)
 	}
 	m.report.Doing(t, "waiting to be built", "")
 	return m.canary.Do(ctx, m.retries, out, func() error {
-		return m.inSlot(ctx, t, func() error {
+		return m.inSlot(ctx, t, out, func() error {
 			if err := errors.Join(m.bases.canary.Broken(), m.canary.Broken()); err != nil { // since it began to wait for the slot
 				return err
 			}

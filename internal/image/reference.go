@@ -317,7 +317,7 @@ func (m *Maker) buildBaseStage(ctx context.Context, t plan.Target, customTag str
 	log := m.logOf(t.InstanceID, baseStageLog)
 	out := &outcome.Outcome{Target: t}
 	err = m.retries.Do(ctx, out, func() error {
-		return m.inSlot(ctx, t, func() error {
+		return m.inSlot(ctx, t, out, func() error {
 			ctx, cancel := m.withTimeout(ctx)
 			defer cancel()
 			base, err := m.makePipBase(ctx, t, out)

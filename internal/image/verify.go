@@ -136,7 +136,7 @@ func (m *Maker) buildForComparison(ctx context.Context, t plan.Target, number in
 	t.CustomTag = fmt.Sprintf("verify-%s-%d", m.nonce, number)
 	out := &outcome.Outcome{Target: t}
 	err := m.retries.Do(ctx, out, func() error {
-		return m.inSlot(ctx, t, func() error {
+		return m.inSlot(ctx, t, out, func() error {
 			return m.inTime(outcome.Native, func() error { return m.buildWhole(ctx, t, sdkBuild{What: "for comparison, "}, out) })
 		})
 	})

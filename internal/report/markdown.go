@@ -27,12 +27,17 @@ const (
 
 // Markdown returns the step summary of a run: first the verdict, then what needs attention, then the details.
 func Markdown(s ledger.Summary) string {
-	head := []string{"## " + text(cmp.Or(s.Run.Title, "Image build"), shortValue) + "\n", verdict(s) + "\n", recordErrors(s.Run), setupError(s), counts(s), retries(s), verification(s.Run)}
+	head := []string{Verdict(s), setupError(s), counts(s), retries(s), verification(s.Run)}
 	tail := []string{
 		warnings(s.Run.Warnings), evaluation(s), rebased(s), phases(s), cachePrunes(s.Run), slowest(s), settings(s), telemetry(s.Totals), files(s),
 	}
 	left := maxMarkdown - len(joinParts(head)) - len(joinParts(tail))
 	return joinParts(slices.Concat(head, []string{failures(s, left)}, tail))
+}
+
+// Verdict returns the beginning of the step summary: what came of the run, and what could not be written.
+func Verdict(s ledger.Summary) string {
+	return joinParts([]string{"## " + text(cmp.Or(s.Run.Title, "Image build"), shortValue) + "\n", verdict(s) + "\n", recordErrors(s.Run)})
 }
 
 // verdict returns the result of the run in one line.
