@@ -371,6 +371,9 @@ type fakeBuilder struct {
 
 func (b fakeBuilder) Reach(context.Context) error { return b.err }
 func (b fakeBuilder) Instance(context.Context) string {
+	if b.restarts == nil {
+		return ""
+	}
 	return fmt.Sprint("BuildKit ", b.restarts.Load())
 }
 func (b fakeBuilder) Prune(context.Context, bool)  {}
