@@ -117,7 +117,9 @@ func TestCountsAreThoseOfTheRegistry(t *testing.T) {
 			verdict, missing string
 		}{
 			{
-				"a deadline", 4*time.Minute + 30*time.Second, []string{"a__a-04", "a__a-07"}, 3, 4, ExitFailed,
+				"a deadline", 4*time.Minute + 30*time.Second,
+				[]string{"a__a-04", "a__a-07"},
+				3, 4, ExitFailed,
 				"❌ **Stopped for the deadline of 4m 30s**", "5 not started",
 			},
 			{"the next run", time.Hour, nil, -1, -1, ExitOK, "✅ **All 12 images exist**", ""},
