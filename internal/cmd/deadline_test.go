@@ -34,6 +34,12 @@ import (
 	"github.com/OpenHands/eval-images/internal/sdk"
 )
 
+// runningBuilder is a builder that always runs.
+type runningBuilder struct{ *builder }
+
+func (runningBuilder) Reach(context.Context) error     { return nil }
+func (runningBuilder) Instance(context.Context) string { return "1" }
+
 // minuteBuilds are an SDK whose builds take a minute, and fail for some tags.
 type minuteBuilds struct {
 	hosts registrytest.Hosts
@@ -142,12 +148,11 @@ func TestCountsAreThoseOfTheRegistry(t *testing.T) {
 				t.Fatal(err)
 			}
 			b := &builder{config: given, work: work, record: rec}
-			b.reached.Do(func() {})
 			maker := image.New(image.Settings{
 				Repository: given.Image, EvalBaseRepository: given.Image, MaxWorkers: 1, Workspace: root, Logs: work.logs,
 				Deadline: rec.facts.Started.Add(c.deadline),
 				Request:  sdk.Request{Image: given.Image, Timeout: time.Hour},
-			}, client, minuteBuilds{hosts, c.fail}, b, reporter{rec, b})
+			}, client, minuteBuilds{hosts, c.fail}, runningBuilder{b}, reporter{rec, b})
 			err = maker.All(ctx, missing)
 			code := rec.finish(ctx, work, all, err)
 			stop()

@@ -74,6 +74,10 @@ func (r *record) group(title string) (end func()) {
 // timed runs a part of the run and records its duration, even if it fails.
 func (r *record) timed(name string, part func() error) error {
 	begin := time.Now()
+	if r.console != nil && name != ledger.BuildPhase { // the images say what they do
+		r.console.Began(name)
+		defer r.console.Ended(name)
+	}
 	err := part()
 	took := time.Since(begin)
 	r.Phase(name, took)
@@ -93,6 +97,9 @@ func (r *record) Started(t plan.Target) { r.console.Started(t) }
 
 // Stopped shows a target that gave its slot back.
 func (r *record) Stopped(t plan.Target) { r.console.Stopped(t) }
+
+// Doing shows what a target does or waits for outside of builds.
+func (r *record) Doing(t plan.Target, what, layer string) { r.console.Doing(t, what, layer) }
 
 // Waiting shows a failed attempt that will be retried.
 func (r *record) Waiting(t plan.Target, attempt int, err error, wait time.Duration) {
@@ -117,7 +124,7 @@ func (r *record) Ended(_ context.Context, out *outcome.Outcome) {
 	}
 	// What the end of the run stopped needs no annotation of its own.
 	if class := failure.ClassOf(out.Err); out.Status() == outcome.Failed && !failure.ByEnd(out.Err) {
-		message := fmt.Sprintf("%s: %v\nhint: %s", class, out.Err, failure.Hint(class))
+		message := fmt.Sprintf("%s: %v\nhint: %s", class, out.Err, failure.HintOf(out.Err))
 		if out.LogPath != "" {
 			message += "\nlog: " + out.LogPath
 		}
@@ -177,6 +184,7 @@ func (r *record) finish(ctx context.Context, w *workspace, targets []plan.Target
 	if !cancelled {
 		var texts []string
 		for _, one := range problems {
+			one = w.withSpace(one)
 			r.actions.Error("", withHint(one))
 			texts = append(texts, withHint(one))
 		}
@@ -258,24 +266,24 @@ func (r *record) addUnfinished(ctx context.Context, targets []plan.Target) {
 
 // writeFiles completes the ledger, and writes the list of missing images, the lock file and the summary.
 func (r *record) writeFiles(w *workspace, summary *ledger.Summary, missing []string) {
-	r.addRecordError(summary, withDiskHint(r.completeLedger()))
+	r.addRecordError(summary, withDiskHint(w.withSpace(r.completeLedger())))
 	// Without a plan nobody knows what is missing, and an empty list would say that nothing is.
 	if summary.Run.PlannedTotal > 0 && (len(missing) > 0 || summary.Missing() == 0) {
 		list := filepath.Join(w.folder, ledger.FailedFileName)
 		err := ledger.WriteLines(list, missing)
-		r.addRecordError(summary, withDiskHint(err))
+		r.addRecordError(summary, withDiskHint(w.withSpace(err)))
 		if err == nil {
 			summary.Run.Files.Failed = ledger.Text(w.relative(list))
 		}
 	}
 	lock := filepath.Join(w.folder, ledger.LockFileName)
 	err := ledger.WriteJSON(lock, report.LockFile(*summary, r.entries))
-	r.addRecordError(summary, withDiskHint(err))
+	r.addRecordError(summary, withDiskHint(w.withSpace(err)))
 	if err == nil {
 		summary.Run.Files.LockFile = ledger.Text(w.relative(lock))
 	}
 	if err := ledger.WriteJSON(filepath.Join(w.folder, ledger.SummaryFileName), summary); err != nil {
-		r.addRecordError(summary, withDiskHint(err))
+		r.addRecordError(summary, withDiskHint(w.withSpace(err)))
 		summary.Run.Files.Summary = ""
 	}
 }
@@ -304,12 +312,24 @@ func (r *record) addRecordError(summary *ledger.Summary, err error) {
 	}
 }
 
-// publish writes the outputs and then the step summary, which lists everything that could not be written.
+// publish writes the outputs and then the step summary, which lists everything that could not be written. A summary that cannot
+// be written goes to the log.
 func (r *record) publish(summary *ledger.Summary) {
 	r.addRecordError(summary, r.writeOutputs(*summary))
-	r.addRecordError(summary, r.actions.Summary(report.Markdown(*summary)))
-	if !r.actions.InActions() && r.ledger != nil { // bad inputs were already printed
-		fmt.Fprint(r.screen, "\n", report.Markdown(*summary))
+	err := r.actions.Summary(report.Markdown(*summary))
+	r.addRecordError(summary, err)
+	if err != nil {
+		_ = r.actions.Summary(report.Verdict(*summary)) // it is short, so it may still fit
+	}
+	if r.ledger != nil { // bad inputs were already printed
+		switch {
+		case !r.actions.InActions():
+			fmt.Fprint(r.screen, "\n", report.Markdown(*summary))
+		case err != nil:
+			for line := range strings.Lines(report.Markdown(*summary)) {
+				r.Info(line)
+			}
+		}
 	}
 	r.saveReported()
 	r.actions.Flush()

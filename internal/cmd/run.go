@@ -189,6 +189,7 @@ func execute(ctx context.Context, c config.Config, env environment, targets []pl
 	if err != nil {
 		return err
 	}
+	defer func() { rec.set(func(f *ledger.Run) { f.AskedAgain = client.AskedAgain() }) }()
 	s, err := setUpSDK(ctx, c, env, b.environ, work, rec)
 	if err != nil {
 		return err
@@ -262,7 +263,13 @@ func findMissing(ctx context.Context, c config.Config, targets []plan.Target, cl
 	}
 	err = rec.timed("check-registry", func() (err error) {
 		var done []*outcome.Outcome
-		if missing, done, err = image.FindMissing(ctx, client, c.Image, targets, c.MaxRetries); err != nil {
+		missing, done, err = image.FindMissing(ctx, client, c.Image, targets, c.MaxRetries)
+		// Quay denies to read a repository that does not exist, and makes it when it is asked for a token to push
+		// (quay/quay: endpoints/v2/v2auth.py). So a denial says nothing where pushes are allowed.
+		if registry.Answered(err) && client.ProbePush(ctx, c.Image) == nil {
+			missing, done, err = image.FindMissing(ctx, client, c.Image, targets, c.MaxRetries)
+		}
+		if err != nil {
 			return err
 		}
 		for _, out := range done {
@@ -302,17 +309,21 @@ func (r *record) addRebaseFacts(facts image.EvalBaseFacts, requests map[string]i
 
 // Copying reports the progress of copying a blob that the registry did not mount.
 func (r *record) Copying(digest string, done, size int64) {
+	if r.console != nil {
+		r.console.Copying(digest, done, size)
+	}
 	switch {
 	case done == 0:
 		r.Info(fmt.Sprintf("copying %s, %s, because the registry does not mount it", digest, units.HumanSize(float64(max(0, size)))))
 	case done == size:
 		r.set(func(f *ledger.Run) { f.Rebase.Copied += size })
-	default:
-		r.Info(fmt.Sprintf("copying %s: %s so far", digest, units.HumanSize(float64(done))))
 	}
 }
 
 // Pausing reports that a registry asked clients to wait.
 func (r *record) Pausing(host string, wait time.Duration) {
 	r.Info(fmt.Sprintf("%s asks to wait for %s: pausing writes to it", host, wait.Round(time.Second)))
+	if r.console != nil {
+		r.console.Pausing(host, wait)
+	}
 }

@@ -78,6 +78,8 @@ type Config struct {
 	CacheMode string
 	// ImageTimeout is the maximum time for one attempt at an image.
 	ImageTimeout time.Duration
+	// StallTimeout is the maximum time in which a build prints nothing. 0 is no limit.
+	StallTimeout time.Duration
 
 	// Builder is the name of a buildx builder to adopt, or the unix:// or tcp:// address of a buildkitd. If it is empty, the
 	// run creates a builder, with the buildkitd.toml in BuildkitdConfig.
@@ -110,8 +112,9 @@ type Credentials struct{ Username, Password string }
 
 // Benchmark is a preset: the defaults that differ from one benchmark to the next.
 type Benchmark struct {
-	// Name is what the user types: "swebench".
-	Name string
+	// Name is what the user types: "swebench". OtherName is how OpenHands/benchmarks spells it where that differs; it is
+	// accepted, too, and read as Name.
+	Name, OtherName string
 	// Title heads the step summary.
 	Title string
 	// Dataset and Split name the instance list, as the hub does.
@@ -184,7 +187,7 @@ func (c Config) Selection() string {
 
 // Columns names the columns of the dataset that a run needs, besides the instance id.
 func (c Config) Columns() []string {
-	columns := Columns(c.BaseImageTemplate)
+	columns := Columns(c.BaseImageTemplate + c.CustomTagTemplate)
 	if filled := c.Benchmark.Filled; filled != "" && !slices.Contains(columns, filled) {
 		columns = append(columns, filled)
 	}

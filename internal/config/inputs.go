@@ -47,13 +47,14 @@ const (
 type kind int
 
 const (
-	text     kind = iota // one line
-	lines                // several lines
-	secret               // one line that messages never show
-	boolean              // a flag of this kind needs no value
-	integer              // a whole number
-	choice               // one of a few words
-	duration             // as time.ParseDuration takes it, or in days: "30d"
+	text        kind = iota // one line
+	lines                   // several lines
+	secret                  // one line that messages never show
+	secretLines             // several lines that messages never show
+	boolean                 // a flag of this kind needs no value
+	integer                 // a whole number
+	choice                  // one of a few words
+	duration                // as time.ParseDuration takes it, or in days: "30d"
 )
 
 // Description is the help with the default, as in action.yml.
@@ -100,6 +101,9 @@ const (
 	// The words of fail-on, beside a percentage.
 	failOnAny   = "any"
 	failOnNever = "never"
+
+	// defaultStallTimeout is above the silence of the slowest step seen: packing a layer of some GB prints nothing for minutes.
+	defaultStallTimeout = "10m"
 
 	// defaultMaxRetries makes three attempts in all, as the workflows of OpenHands/benchmarks do for their environment
 	// images. The waits between the attempts add up to seconds for a lost connection, and to minutes for a registry that
@@ -186,7 +190,9 @@ var inputs = []Input{
 	{
 		Name: "custom-tag-template", Group: whereToPush,
 		DefaultNote: "what the benchmark's evaluation pulls, for swebench `" + phasedTag + "`",
-		Help:        "Custom part of each tag. Placeholders: " + placeholders(TagPlaceholders) + ".",
+		Help: "Custom part of each tag. Placeholders: " + placeholders(TagPlaceholders) + ", and `{" + columnPlaceholder +
+			"NAME}` for a column of the dataset. `{instance_tag}` is the last part of the base image's name, " +
+			"`{base_image_tag}` its tag in lower case, shortened to 96 characters.",
 	},
 
 	{
@@ -233,7 +239,11 @@ var inputs = []Input{
 	},
 	{
 		Name: "image-timeout", Group: howToBuild, kind: duration, Default: defaultImageTimeout, least: 1,
-		Help: "Maximum time for one attempt at an image, such as `90s`, `30m` or `1h`.",
+		Help: "Maximum time for one attempt at an image, such as `90s`, `30m` or `1h`. Waits for a slot, the references or another image do not count.",
+	},
+	{
+		Name: "stall-timeout", Group: howToBuild, kind: duration, Default: defaultStallTimeout,
+		Help: "Maximum time in which a build prints nothing, such as `90s` or `10m`. Then the build is ended and tried again. 0 is no limit.",
 	},
 	{
 		Name: "cache-mode", Group: howToBuild, kind: choice, Default: "off", choices: []string{"off", "min", "max"},
@@ -268,19 +278,19 @@ var inputs = []Input{
 	},
 
 	{
-		Name: "registry-username", Group: credentials, DefaultNote: "anonymous",
+		Name: "registry-username", Group: credentials, kind: secret, DefaultNote: "anonymous",
 		Help: "User name for the registry of `image`.",
 	},
 	{
-		Name: "registry-password", Group: credentials, kind: secret,
+		Name: "registry-password", Group: credentials, kind: secretLines,
 		Help: "Password or token for the registry of `image`.",
 	},
 	{
-		Name: "base-registry-username", Group: credentials, DefaultNote: "anonymous",
+		Name: "base-registry-username", Group: credentials, kind: secret, DefaultNote: "anonymous",
 		Help: "User name for the registry of the base images.",
 	},
 	{
-		Name: "base-registry-password", Group: credentials, kind: secret,
+		Name: "base-registry-password", Group: credentials, kind: secretLines,
 		Help: "Password or token for the registry of the base images.",
 	},
 	{

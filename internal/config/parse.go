@@ -25,7 +25,7 @@ const (
 // that a caller can look for more errors, but the fields of the invalid inputs mean nothing.
 func Parse(get func(name string) string) (Config, error) {
 	p := &parser{get: get, refused: map[string]bool{}}
-	benchmark, dryRun := presetNamed(p.choice("benchmark")), p.boolean("dry-run")
+	benchmark, dryRun := p.benchmark(), p.boolean("dry-run")
 	c := Config{
 		Benchmark:         benchmark,
 		Dataset:           p.textOr("dataset", benchmark.Dataset),
@@ -40,7 +40,7 @@ func Parse(get func(name string) string) (Config, error) {
 		Shard:             p.shard(),
 		Image:             p.text("image"),
 		BaseImageTemplate: p.baseImageTemplate(benchmark),
-		CustomTagTemplate: p.template("custom-tag-template", TagPlaceholders),
+		CustomTagTemplate: p.template("custom-tag-template", TagPlaceholders, columnPlaceholder),
 		Target:            p.text("target"),
 		Strategy:          p.choice("strategy"),
 		Verify:            p.integer("verify"),
@@ -58,6 +58,7 @@ func Parse(get func(name string) string) (Config, error) {
 		BatchSize:         p.integer("batch-size"),
 		CacheMode:         p.choice("cache-mode"),
 		ImageTimeout:      p.duration("image-timeout"),
+		StallTimeout:      p.duration("stall-timeout"),
 		Builder:           p.text("builder"),
 		BuildkitdConfig:   p.text("buildkitd-config-inline"),
 		KeepStorageGB:     p.integer("keep-storage-gb"),
@@ -98,8 +99,19 @@ func defaultTagTemplate(b Benchmark, options []Option) string {
 	if len(options) == 0 {
 		return b.CustomTagTemplate
 	}
-	const instance = "{instance_tag}"
-	return strings.Replace(b.CustomTagTemplate, instance, OptionsPlaceholder+"-"+instance, 1)
+	last := strings.LastIndexByte(b.CustomTagTemplate, '{') // the instance's own part
+	return b.CustomTagTemplate[:last] + OptionsPlaceholder + "-" + b.CustomTagTemplate[last:]
+}
+
+// benchmark returns the preset that was chosen, or an empty one.
+func (p *parser) benchmark() Benchmark {
+	given := p.given("benchmark")
+	for _, b := range presets {
+		if given == b.Name || given != "" && given == b.OtherName {
+			return b
+		}
+	}
+	return presetNamed(p.choice("benchmark"))
 }
 
 // presetNamed returns the preset of that name, or an empty one.
@@ -131,7 +143,7 @@ func (p *parser) given(input string) string {
 	v := strings.TrimSpace(p.get(input))
 	in := inputNamed(input)
 	allowed := ""
-	if in.kind == lines {
+	if in.kind == lines || in.kind == secretLines {
 		allowed = "\n\r\t"
 	}
 	control := func(r rune) bool { return unicode.IsControl(r) && !strings.ContainsRune(allowed, r) }
@@ -139,7 +151,7 @@ func (p *parser) given(input string) string {
 		return v
 	}
 	shown := Quote(v)
-	if in.kind == secret {
+	if in.kind == secret || in.kind == secretLines {
 		shown = "the value"
 	}
 	if !p.refused[input] {

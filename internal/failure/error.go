@@ -30,7 +30,16 @@ func (e *Error) Error() string { return e.Err.Error() }
 func (e *Error) Unwrap() error { return e.Err }
 
 // Hint says what the user can do.
-func (e *Error) Hint() string { return Hint(e.Class) }
+func (e *Error) Hint() string { return HintFor(e.Class, e.Error()+"\n"+e.Tail) }
+
+// HintOf says what the user can do about err.
+func HintOf(err error) string {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Hint()
+	}
+	return Hint(ClassOf(err))
+}
 
 // ErrDeadline is the cause of a context that ended at the deadline of the run.
 var ErrDeadline = errors.New("the run's deadline was reached")

@@ -29,7 +29,7 @@ func TestClassOfLooksThroughWrappedErrors(t *testing.T) {
 // A class of another version of this program has a hint, too.
 func TestEveryClassHasAHint(t *testing.T) {
 	for _, class := range []Class{
-		ClassBaseMissing, ClassAuth, ClassQuota, ClassRateLimit, ClassRegistry, ClassNetwork, ClassEngine, ClassDisk, ClassTimeout,
+		ClassBaseMissing, ClassAuth, ClassTLS, ClassImmutable, ClassQuota, ClassRateLimit, ClassRegistry, ClassNetwork, ClassEngine, ClassDisk, ClassTimeout, ClassStalled, ClassPlatform,
 		ClassBuild, ClassShared, ClassWorkerDied, ClassSDK, ClassRefused, ClassCancelled, ClassDeadline, ClassNotStarted, ClassUnknown, "of tomorrow",
 	} {
 		if Hint(class) == "" {

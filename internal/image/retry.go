@@ -19,12 +19,8 @@ type Retries struct {
 	// Max is how many attempts may follow the first one, whatever their class. Those that met a pause of a registry do not
 	// count.
 	Max    int
-	Pruner Pruner
 	Waiter Waiter
 }
-
-// Pruner makes room on the builder's disk when that was full. A Builder does.
-type Pruner interface{ Prune(ctx context.Context) }
 
 // Waiter is told of each failed attempt that is followed by another one after the wait. A Reporter is.
 type Waiter interface {
@@ -132,7 +128,7 @@ func failuresOf(out *outcome.Outcome, class failure.Class) (n int) {
 	return n
 }
 
-// wait waits before the next attempt, and makes room where the disk was full. It returns false when ctx has ended.
+// wait waits before the next attempt. It returns false when ctx has ended.
 func (r Retries) wait(ctx context.Context, out *outcome.Outcome, err error, wait time.Duration) bool {
 	defer addTime(&out.Waited, time.Now())
 	if failure.Paused(err) {
@@ -143,25 +139,25 @@ func (r Retries) wait(ctx context.Context, out *outcome.Outcome, err error, wait
 	defer timer.Stop()
 	select {
 	case <-timer.C:
+		return ctx.Err() == nil
 	case <-ctx.Done():
 		return false
 	}
-	if failure.ClassOf(err) == failure.ClassDisk {
-		r.Pruner.Prune(ctx) // whether there is room now, the next attempt tells
-	}
-	return ctx.Err() == nil
 }
 
-// slots let at most so many run at once; the others wait for a slot.
+// slots let at most so many run at once; the others wait for a slot, in the order in which they came.
 type slots struct{ free *semaphore.Weighted }
 
 func newSlots(n int) slots { return slots{semaphore.NewWeighted(int64(n))} }
 
 // do runs fn in a slot, or returns a failure when ctx ends before there is one.
-func (s slots) do(ctx context.Context, fn func() error) error {
-	if s.free.Acquire(ctx, 1) != nil {
+func (s slots) do(ctx context.Context, fn func() error) error { return s.doIn(ctx, 1, fn) }
+
+// doIn runs fn in n slots. In all of them, nothing else runs meanwhile.
+func (s slots) doIn(ctx context.Context, n int, fn func() error) error {
+	if s.free.Acquire(ctx, int64(n)) != nil {
 		return failure.NotStarted(ctx)
 	}
-	defer s.free.Release(1)
+	defer s.free.Release(int64(n))
 	return fn()
 }

@@ -88,7 +88,7 @@ func mergeRuns(parts []Part) Run {
 	run := parts[0].Summary.Run
 	run.Shard, run.MergedFrom, run.MissingShards = "", len(parts), missingShards(parts)
 	run.Sdist, run.Files, run.Phases, run.Warnings, run.SetupError, run.Cancelled = Sdist{}, Files{}, nil, nil, "", false
-	run.Rebase, run.RecordErrors = Rebase{}, nil
+	run.Rebase, run.RecordErrors, run.AskedAgain = Rebase{}, nil, nil
 	longest := map[string]float64{}
 	var names, setupErrors []string
 	for _, part := range parts {
@@ -102,6 +102,12 @@ func mergeRuns(parts []Part) Run {
 		run.StoppedForDeadline = run.StoppedForDeadline || one.StoppedForDeadline
 		run.MissingAllowedPercent = min(run.MissingAllowedPercent, one.MissingAllowedPercent)
 		run.Rebase = run.Rebase.plus(one.Rebase)
+		for class, n := range one.AskedAgain {
+			if run.AskedAgain == nil {
+				run.AskedAgain = map[string]int{}
+			}
+			run.AskedAgain[class] += n
+		}
 		for _, p := range one.Phases {
 			if _, known := longest[p.Name]; !known {
 				names = append(names, p.Name)

@@ -41,7 +41,7 @@ func shardOfWhole(i, n int) (Run, []Entry) {
 	run, all := whole()
 	run.Shard, run.Planned = Text(fmt.Sprintf("%d/%d", i, n)), 0
 	if i > 1 { // the first one did it for all
-		run.Rebase = Rebase{}
+		run.Rebase, run.AskedAgain = Rebase{}, nil
 	}
 	var part []Entry
 	for j := i - 1; j < run.PlannedTotal; j += n {

@@ -51,6 +51,9 @@ type Run struct {
 	Warnings []string `json:"warnings"`
 	// Pruned lists the prunes of the builder's cache.
 	Pruned []Pruning `json:"pruned"`
+	// AskedAgain counts the requests to registries that the run sent again after a failure, by class of failure, without those of
+	// BuildKit. They are no attempts at an image.
+	AskedAgain map[string]int `json:"asked_again,omitempty"`
 	// Rebase is zero when no image was to be rebased.
 	Rebase Rebase `json:"rebase"`
 

@@ -45,6 +45,8 @@ type Summary struct {
 	Cancelled       int                   `json:"cancelled"`
 	NotStarted      int                   `json:"not_started"`
 	FailuresByClass map[failure.Class]int `json:"failures_by_class"`
+	// RetriesByClass counts the failed attempts at images that another attempt followed.
+	RetriesByClass map[failure.Class]int `json:"retries_by_class"`
 	// ImagesPerHour is the number of built images per hour of BuildWallClockSeconds.
 	ImagesPerHour         float64 `json:"images_per_hour"`
 	BuildWallClockSeconds float64 `json:"build_wall_clock_seconds"`
@@ -98,7 +100,8 @@ func Summarize(run Run, entries []Entry) Summary {
 		WallClockSeconds: round(run.Finished.Sub(run.Started).Seconds()),
 		Totals:           totals(entries),
 		StatusCounts:     map[outcome.Status]int{}, SkipReasons: map[Text]int{}, FailuresByClass: map[failure.Class]int{},
-		SlowestBuilds: []SlowBuild{}, FailedBuilds: []FailedBuild{}, Wrapped: map[Text]int{},
+		RetriesByClass: map[failure.Class]int{},
+		SlowestBuilds:  []SlowBuild{}, FailedBuilds: []FailedBuild{}, Wrapped: map[Text]int{},
 		Strategies: map[Text]int{}, Refusals: map[Text]int{}, RefusedInstances: map[Text][]string{},
 		Run: run,
 	}
@@ -122,6 +125,11 @@ func (s *Summary) count(e Entry) {
 	s.SdistBuilds += e.SdistBuilds
 	if e.AttemptCount > 1 {
 		s.Retried++
+	}
+	for _, a := range e.Attempts[:max(len(e.Attempts), 1)-1] {
+		if a.Class != "" {
+			s.RetriesByClass[failure.Class(a.Class)]++
+		}
 	}
 	if e.StrategyReason != "" {
 		s.Refusals[e.StrategyReason]++

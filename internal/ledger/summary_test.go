@@ -30,8 +30,8 @@ func exampleRun() Run {
 		Sdist:   Sdist{SHA256: Text(strings.Repeat("c", 64)), Seconds: 2.6},
 		Phases:  []Phase{{"checkout", 3}, {"sdist", 2.6}, {BuildPhase, 72}},
 		Started: noon.Add(-time.Minute), Finished: noon.Add(80 * time.Second), Planned: 7,
-		Rebase: exampleRebase(),
-		Files:  Files{Ledger: "builds/x/manifest.jsonl", Summary: "builds/x/build-summary.json"},
+		AskedAgain: map[string]int{"rate-limit": 12, "network": 3}, Rebase: exampleRebase(),
+		Files: Files{Ledger: "builds/x/manifest.jsonl", Summary: "builds/x/build-summary.json"},
 	}
 }
 

@@ -38,7 +38,7 @@ func failures(s ledger.Summary, room int) string {
 	later, _ := fitRows(notStarted, room, name)
 	first := min(failuresShown, len(rows))
 	return joinParts([]string{
-		section("Failed images", failureNote(s), hints(s.FailuresByClass), failureTable(rows[:first]),
+		section("Failed images", failureNote(s), hints(failed), failureTable(rows[:first]),
 			details(fmt.Sprintf("%d more failed images", len(rows)-first), failureTable(rows[first:])),
 			andMore(len(failed)-len(rows), s.Run.Files)),
 		details(plural(len(cancelled), "image was", "images were")+" cancelled",
@@ -124,11 +124,11 @@ func untried(c failure.Class) bool {
 	return c == failure.ClassCancelled || c == failure.ClassNotStarted
 }
 
-// hints returns the hint of each class.
-func hints(counts map[failure.Class]int) string {
-	var sentences []string
-	for _, class := range classes(counts) {
-		sentences = append(sentences, fmt.Sprintf("- What to do about %s: %s.\n", text(string(class), shortValue), text(failure.Hint(class), longValue)))
+// hints returns the hints for the failures, by class.
+func hints(failed []ledger.FailedBuild) string {
+	told := map[string]bool{}
+	for _, f := range failed {
+		told[fmt.Sprintf("- What to do about %s: %s.\n", text(string(f.Class), shortValue), text(failure.HintFor(f.Class, f.Error), longValue))] = true
 	}
-	return strings.Join(sentences, "")
+	return strings.Join(slices.Sorted(maps.Keys(told)), "")
 }

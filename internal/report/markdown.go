@@ -27,12 +27,17 @@ const (
 
 // Markdown returns the step summary of a run: first the verdict, then what needs attention, then the details.
 func Markdown(s ledger.Summary) string {
-	head := []string{"## " + text(cmp.Or(s.Run.Title, "Image build"), shortValue) + "\n", verdict(s) + "\n", recordErrors(s.Run), setupError(s), counts(s), verification(s.Run)}
+	head := []string{Verdict(s), setupError(s), counts(s), retries(s), verification(s.Run)}
 	tail := []string{
 		warnings(s.Run.Warnings), evaluation(s), rebased(s), phases(s), cachePrunes(s.Run), slowest(s), settings(s), telemetry(s.Totals), files(s),
 	}
 	left := maxMarkdown - len(joinParts(head)) - len(joinParts(tail))
 	return joinParts(slices.Concat(head, []string{failures(s, left)}, tail))
+}
+
+// Verdict returns the beginning of the step summary: what came of the run, and what could not be written.
+func Verdict(s ledger.Summary) string {
+	return joinParts([]string{"## " + text(cmp.Or(s.Run.Title, "Image build"), shortValue) + "\n", verdict(s) + "\n", recordErrors(s.Run)})
 }
 
 // verdict returns the result of the run in one line.
@@ -160,7 +165,34 @@ func counts(s ledger.Summary) string {
 		header, cells = append(header, "Built per hour"), append(cells, fmt.Sprintf("%.0f", s.ImagesPerHour))
 	}
 	header, cells = append(header, "Wall clock"), append(cells, duration(s.WallClockSeconds))
-	return table(header, [][]string{cells})
+	return table(header, [][]string{cells}) + askedAgain(s.Run)
+}
+
+// askedAgain counts the requests that were sent again, the most common class first. They are no retries of images.
+func askedAgain(run ledger.Run) string {
+	classes := slices.SortedFunc(maps.Keys(run.AskedAgain), func(a, b string) int {
+		return cmp.Or(cmp.Compare(run.AskedAgain[b], run.AskedAgain[a]), cmp.Compare(a, b))
+	})
+	if len(classes) == 0 {
+		return ""
+	}
+	var all []string
+	for _, class := range classes {
+		all = append(all, fmt.Sprintf("%d %s", run.AskedAgain[class], text(class, shortValue)))
+	}
+	return "\nRegistry requests asked again: " + strings.Join(all, ", ") + ".\n"
+}
+
+// retries counts the attempts at images that failed and were followed by another one, by class of failure.
+func retries(s ledger.Summary) string {
+	var all []string
+	for _, class := range slices.Sorted(maps.Keys(s.RetriesByClass)) {
+		all = append(all, fmt.Sprintf("%d %s", s.RetriesByClass[class], text(string(class), shortValue)))
+	}
+	if len(all) == 0 {
+		return ""
+	}
+	return "Attempts at images that were repeated: " + strings.Join(all, ", ") + ".\n"
 }
 
 // maxWarnings limits the warnings shown. A run usually has only a few.

@@ -195,7 +195,7 @@ func everywhere(s string) ledger.Summary {
 	run.Seam, run.Strategy, run.Image, run.ImageTagPrefix, run.Builder, run.CacheMode = ledger.Text(s), s, s, ledger.Text(s), s, s
 	run.Options, run.Warnings, run.SetupError, run.Sdist.SHA256 = map[string]string{s: s}, []string{s}, ledger.Text(s), ledger.Text(s)
 	run.Files = ledger.Files{Ledger: ledger.Text(s), Summary: ledger.Text(s), LockFile: ledger.Text(s), Failed: ledger.Text(s), Logs: ledger.Text(s)}
-	run.Phases = append(run.Phases, ledger.Phase{Name: s, Seconds: 1})
+	run.Phases, run.AskedAgain = append(run.Phases, ledger.Phase{Name: s, Seconds: 1}), map[string]int{s: 1}
 	run.Rebase = ledger.Rebase{
 		References: []ledger.Reference{{Instance: ledger.Text(s), Tag: s, Digest: ledger.Text(s)}}, Requests: map[string]int{s: 1},
 		Verified: []ledger.Verified{{Instance: s, Result: ledger.Verdict(s), Differences: []string{s}, Tags: []string{s}, TagsLeft: []string{s}}},
@@ -351,5 +351,20 @@ func TestMarkdownListsPackagesAddedToBaseImages(t *testing.T) {
 	const want = "| Packages added to base images | <code>a</code> (1 image), <code>docutils&#60;0.21 roman</code> (3 images) |\n"
 	if got := Markdown(s); !strings.Contains(got, want) {
 		t.Errorf("no line %q in\n%s", want, got)
+	}
+}
+
+// Two failures of one class may need two remedies.
+func TestSummaryHasTheHintOfEachMessage(t *testing.T) {
+	all := entries([]*outcome.Outcome{
+		failed("a__b-1", failure.ClassTLS, 1, 1, "x509: certificate signed by unknown authority"),
+		failed("a__b-2", failure.ClassTLS, 1, 1, "http: server gave HTTP response to HTTPS client"),
+		failed("a__b-3", failure.ClassTLS, 1, 1, "http: server gave HTTP response to HTTPS client"),
+	})
+	got := Markdown(ledger.Summarize(exampleRun(3), all))
+	for _, hint := range []string{"let the builder trust the registry", "tell the builder that the registry speaks plain http"} {
+		if n := strings.Count(got, "What to do about registry-tls: "+hint); n != 1 {
+			t.Errorf("%q is said %d times, want once:\n%s", hint, n, got)
+		}
 	}
 }
