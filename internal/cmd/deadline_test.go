@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -123,7 +124,9 @@ func TestCountsAreThoseOfTheRegistry(t *testing.T) {
 			verdict, missing string
 		}{
 			{
-				"a deadline", 4*time.Minute + 30*time.Second, []string{"a__a-04", "a__a-07"}, 3, 4, ExitFailed,
+				"a deadline", 4*time.Minute + 30*time.Second,
+				[]string{"a__a-04", "a__a-07"},
+				3, 4, ExitFailed,
 				"❌ **Stopped for the deadline of 4m 30s**", "5 not started",
 			},
 			{"the next run", time.Hour, nil, -1, -1, ExitOK, "✅ **All 12 images exist**", ""},
@@ -237,6 +240,19 @@ func TestFailOn(t *testing.T) {
 				t.Errorf("exit code %d, and the summary begins with %s", code, strings.Split(verdict, "\n")[2])
 			}
 		})
+	}
+}
+
+// A plan that is not complete fails the dry run, although no image is missing for it.
+func TestDryRunAtTheDeadline(t *testing.T) {
+	ctx, stop := withDeadline(t.Context(), time.Nanosecond, time.Now().Add(-time.Hour))
+	defer stop()
+	var said bytes.Buffer
+	rec := newRecord(Process{Stdout: &said}, nil)
+	rec.facts.MissingAllowedPercent = 100
+	code := dryRun(ctx, config.Config{DryRun: true}, nil, []plan.Target{{InstanceID: "a__a-1"}}, &workspace{root: t.TempDir()}, rec)
+	if code != ExitFailed || !strings.Contains(said.String(), "error: making the plan: the run's deadline was reached") {
+		t.Errorf("exit code %d:\n%s", code, &said)
 	}
 }
 

@@ -28,8 +28,8 @@ import (
 
 // The program's exit codes.
 const (
-	ExitOK        = 0   // every image exists: built or skipped
-	ExitFailed    = 1   // more images are missing than fail-on allows, verification failed, the deadline was reached, or the record is incomplete
+	ExitOK        = 0   // every image exists, or fail-on allows those that are missing
+	ExitFailed    = 1   // too many images are missing, the verification failed, or the record is incomplete
 	ExitBadInput  = 2   // an input is wrong; nothing was built
 	ExitSetup     = 3   // the SDK, the engine, the builder or the registry could not be used
 	ExitCancelled = 130 // SIGINT, SIGTERM or SIGHUP

@@ -63,18 +63,21 @@ func TestDeadlineEndsWhatRuns(t *testing.T) {
 	}{
 		{
 			"in the first eval-base", 20 * time.Second, func(*fixture) {},
-			map[string]failure.Class{"a": waiting}, "not started: the run's deadline was reached",
+			map[string]failure.Class{"a": waiting},
+			"not started: the run's deadline was reached",
 		},
 		{
 			"in the first reference", 70 * time.Second, func(*fixture) {},
-			map[string]failure.Class{"a": cut}, "the run's deadline was reached",
+			map[string]failure.Class{"a": cut},
+			"the run's deadline was reached",
 		},
 		{
 			"in the wait for another attempt", 123 * time.Second, func(h *fixture) {
 				h.settings.MaxRetries = 2
 				h.failsFor(map[string]error{"a": noNetwork})
 			},
-			map[string]failure.Class{"a": cut, "f": cut}, "the run's deadline was reached after an attempt that failed (network): ",
+			map[string]failure.Class{"a": cut, "f": cut},
+			"the run's deadline was reached after an attempt that failed (network): ",
 		},
 		{
 			"in a pause of the registry", 5 * time.Minute, func(h *fixture) {
@@ -87,7 +90,8 @@ func TestDeadlineEndsWhatRuns(t *testing.T) {
 					return true
 				}
 			},
-			map[string]failure.Class{"a": waiting}, "not started: the run's deadline was reached",
+			map[string]failure.Class{"a": waiting},
+			"not started: the run's deadline was reached",
 		},
 	}
 	for _, c := range cases {

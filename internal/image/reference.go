@@ -191,8 +191,9 @@ func (m *Maker) learn(ctx context.Context, candidates []plan.Target, warm *warmE
 					stages[next.InstanceID] = m.startBaseStage(ctx, next)
 				}
 			}
+			stage := stages[t.InstanceID]
 			go func() {
-				found, err := m.makeReference(ctx, t, place, stages[t.InstanceID], ended)
+				found, err := m.makeReference(ctx, t, place, stage, ended)
 				lessons <- lesson{place, found, err}
 			}()
 		case l := <-lessons:

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/OpenHands/eval-images/internal/failure"
 	"github.com/OpenHands/eval-images/internal/outcome"
 )
 
@@ -167,6 +168,22 @@ func TestBestRecordCounts(t *testing.T) {
 		if s.Total != 3 || s.Built != 2 || s.Failed != 1 || s.FailedBuilds[0].InstanceID != "failed twice" || s.FailedBuilds[0].Error != "at 72" {
 			t.Errorf("merged to %d built, failed %+v", s.Built, s.FailedBuilds)
 		}
+	}
+}
+
+// A run that stopped for its deadline, and the one that continued it, are a run that did not stop.
+func TestMergeOfAContinuedRun(t *testing.T) {
+	first, second := t.TempDir(), t.TempDir()
+	run := Run{PlannedTotal: 2, Planned: 2, Started: noon, DeadlineSeconds: 60, StoppedForDeadline: true}
+	late := FromOutcome(outcomeOf("b", 60, outcome.Outcome{}, failure.TooLate(time.Second, time.Minute)))
+	leave(t, first, run, []Entry{took("a", 1, 10), late})
+	run.Started, run.StoppedForDeadline = noon.Add(time.Hour), false
+	leave(t, second, run, []Entry{took("b", 1, 3610)})
+	if s, _ := merged(t, first); !s.Run.StoppedForDeadline || s.NotStarted != 1 {
+		t.Errorf("the first alone: stopped %v, %d not started", s.Run.StoppedForDeadline, s.NotStarted)
+	}
+	if s, _ := merged(t, first, second); s.Run.StoppedForDeadline || s.Missing() != 0 || s.Built != 2 {
+		t.Errorf("both: stopped %v, %d missing, %d built", s.Run.StoppedForDeadline, s.Missing(), s.Built)
 	}
 }
 

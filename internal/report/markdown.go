@@ -294,8 +294,10 @@ func files(s ledger.Summary) string {
 		f.Failed = ""
 	}
 	for _, file := range []struct{ what, path string }{
-		{"one line per image", string(f.Ledger)}, {"this summary as JSON", string(f.Summary)},
-		{"missing images", string(f.Failed)}, {"logs", string(f.Logs)},
+		{"one line per image", string(f.Ledger)},
+		{"this summary as JSON", string(f.Summary)},
+		{"missing images", string(f.Failed)},
+		{"logs", string(f.Logs)},
 	} {
 		if file.path != "" {
 			list = append(list, file.what+" "+code(file.path, shortValue))
