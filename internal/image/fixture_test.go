@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -297,13 +298,20 @@ func (r *ran) Stopped(plan.Target) {
 	r.running--
 }
 
-func (r *ran) Doing(t plan.Target, what, _ string) {
+func (r *ran) Doing(t plan.Target, what, layer string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.doing == nil {
 		r.doing = map[string]string{}
 	}
-	r.doing[t.InstanceID] = what
+	r.doing[t.InstanceID] = strings.TrimSpace(what + " " + layer)
+}
+
+// does is what the images do or wait for now, outside of builds.
+func (r *ran) does() map[string]string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return maps.Clone(r.doing)
 }
 
 func (r *ran) Waiting(_ plan.Target, _ int, _ error, wait time.Duration) {

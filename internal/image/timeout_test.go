@@ -150,6 +150,41 @@ func TestImageTimeoutCoversCopies(t *testing.T) {
 	}
 }
 
+// A reporter knows at any time what the images wait for.
+func TestMakerTellsWhatImagesWaitFor(t *testing.T) {
+	h := with(t, "hub.test/bases")
+	h.settings.MaxWorkers = 1
+	synctest.Test(t, func(t *testing.T) {
+		targets := h.targetsWithEvalBases(t, 5) // the first three may have to become references
+		targets = append(targets, h.targets(t, "new")...)
+		layer := h.layerDigest(t, "i4", 1)
+		h.between = func(next http.RoundTripper) http.RoundTripper {
+			return &slowBlobs{next: next, take: map[string]time.Duration{layer: 50 * time.Second}}
+		}
+		r := h.newRun(t, true)
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			r.makeAll(t, h, targets)
+		}()
+		at := func(moment time.Duration, want map[string]string) {
+			t.Helper()
+			time.Sleep(moment - time.Since(start))
+			got := r.does()
+			for id, what := range want {
+				if got[id] != what {
+					t.Errorf("after %s %s is %q, want %q", moment, id, got[id], what)
+				}
+			}
+		}
+		at(30*time.Second, map[string]string{"i3": "waiting for the references", "new": "waiting for an eval-base", "a": ""})
+		<-r.maker.references.done
+		at(time.Since(start)+20*time.Second, map[string]string{"i4": "pushing " + layer, "i3": ""})
+		<-ended
+		at(time.Since(start), map[string]string{"i3": "", "i4": "", "new": "", "a": "", "b": ""})
+	})
+}
+
 // image-timeout ends the inspection of an eval-base, and a build of its stage that does not end by itself. Of two images that wait for the
 // eval-base, both fail by it, and a later one tries again.
 func TestImageTimeoutCoversEvalBases(t *testing.T) {
