@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -45,11 +46,33 @@ func TestLogKeepsTheBeginningOfALongLine(t *testing.T) {
 	}
 }
 
+// end is a log of which only the length and the end are kept.
+type end struct {
+	length int
+	text   string
+}
+
+func (e *end) Write(p []byte) (int, error) {
+	e.length += len(p)
+	e.text += string(p[max(0, len(p)-200):])
+	e.text = e.text[max(0, len(e.text)-200):]
+	return len(p), nil
+}
+
 func TestLogOfABuildIsBounded(t *testing.T) {
-	line := strings.Repeat("x", 1023) + "\n"
-	got := printed(strings.Repeat(line, maxOutput/len(line)-1)+"y\n", line, "ERROR: the end\n") // which would fit
-	if want := fmt.Sprintf("y\n[eval-images] the log of this build is full: %d more bytes are left out\n", len(line)+len("ERROR: the end\n")); len(got) > maxOutput+200 || !strings.HasSuffix(got, want) {
-		t.Errorf("the log has %d bytes and ends in %q, want %q", len(got), got[len(got)-80:], want)
+	var log end
+	_, output := NewOutput(t.Context(), &log, 0)
+	chunk := strings.Repeat(strings.Repeat("x", maxLine-1)+"\n", 128)
+	for range maxOutput/len(chunk) - 1 {
+		io.WriteString(output, chunk)
+	}
+	io.WriteString(output, "y\n")
+	io.WriteString(output, chunk)
+	io.WriteString(output, "ERROR: the end\n") // which would fit
+	output.Close()
+	want := fmt.Sprintf("y\n[eval-images] the log of this build is full: %d more bytes are left out\n", len(chunk)+len("ERROR: the end\n"))
+	if log.length > maxOutput || !strings.HasSuffix(log.text, want) {
+		t.Errorf("the log has %d bytes and ends in %q, want %q", log.length, log.text, want)
 	}
 }
 
@@ -72,10 +95,10 @@ func TestBuildThatPrintsNothingIsEnded(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				begin := time.Now()
 				ctx, output := NewOutput(t.Context(), io.Discard, c.limit)
-				stalled := time.Duration(0)
+				var stalled atomic.Int64
 				context.AfterFunc(ctx, func() {
 					if errors.Is(context.Cause(ctx), ErrStalled) {
-						stalled = time.Since(begin)
+						stalled.Store(int64(time.Since(begin)))
 					}
 				})
 				for _, text := range c.print {
@@ -86,8 +109,8 @@ func TestBuildThatPrintsNothingIsEnded(t *testing.T) {
 				}
 				output.Close()
 				time.Sleep(time.Hour) // a build that has ended does not stall
-				if stalled != c.stalled {
-					t.Errorf("stalled after %s, want %s", stalled, c.stalled)
+				if got := time.Duration(stalled.Load()); got != c.stalled {
+					t.Errorf("stalled after %s, want %s", got, c.stalled)
 				}
 			})
 		})
