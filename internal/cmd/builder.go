@@ -28,7 +28,8 @@ type builder struct {
 	// name is the name in buildx. It is known from the start, because workers get it before the builder exists.
 	name string
 
-	reached sync.Once
+	reach   sync.Mutex
+	reached bool
 	problem error       // why it cannot be used, or nil
 	begun   atomic.Bool // the run has started to create it, so it must remove it
 
@@ -73,16 +74,53 @@ func ownContainer() string {
 	return docker.OwnContainer(mounts)
 }
 
-// Reach connects to, adopts or creates the builder on the first call. Later calls return the same result.
+// Reach connects to, adopts or creates the builder on the first call. A later call looks whether the builder still runs, and
+// brings it back if it does not; the others wait for that. When the builder cannot be used, later calls return the same error.
 func (b *builder) Reach(ctx context.Context) error {
-	b.reached.Do(func() {
-		found, err := b.use(ctx)
-		if err == nil {
+	b.reach.Lock()
+	defer b.reach.Unlock()
+	if b.problem != nil {
+		return b.problem
+	}
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("waiting for the builder: %w", err)
+	}
+	var err error
+	if b.reached {
+		err = b.bringBack(ctx)
+	} else {
+		var found docker.Builder
+		if found, err = b.use(ctx); err == nil {
+			b.reached = true
 			b.record.Info(fmt.Sprintf("builder %s (%s, BuildKit %s)", found.Name, found.Driver, found.BuildKit))
 		}
+	}
+	if ctx.Err() == nil {
 		b.problem = err
-	})
-	return b.problem
+	}
+	return err
+}
+
+// bringBack makes sure of a builder that has answered before.
+func (b *builder) bringBack(ctx context.Context) error {
+	if docker.IsAddress(b.config.Builder) {
+		return docker.Redial(ctx, b.config.Builder)
+	}
+	buildx := docker.Buildx{Environ: b.environ, Log: b.work.setupLog}
+	action, err := buildx.BringBack(ctx, b.env.get, b.name, b.config.Builder == "")
+	if action != "" {
+		b.record.Warn(fmt.Sprintf("The builder %s had ended; it was %s.", b.name, action))
+	}
+	return err
+}
+
+// Instance identifies the BuildKit that runs now: another one runs after a restart. It is empty if none runs, and for a builder
+// at an address.
+func (b *builder) Instance(ctx context.Context) string {
+	if docker.IsAddress(b.config.Builder) {
+		return ""
+	}
+	return docker.Instance(ctx, b.env.get, b.name)
 }
 
 func (b *builder) use(ctx context.Context) (docker.Builder, error) {
@@ -91,7 +129,7 @@ func (b *builder) use(ctx context.Context) (docker.Builder, error) {
 		b.keepCache(buildx, "", true)
 		return buildx.UseAddress(ctx, b.config.Builder)
 	}
-	engine, err := docker.Connect(ctx, b.env.get("DOCKER_HOST"))
+	engine, err := docker.Connect(ctx, b.env.get)
 	if err != nil {
 		return docker.Builder{}, err
 	}
@@ -232,7 +270,7 @@ func (b *builder) remove(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), within)
 	defer cancel()
-	engine, err := docker.Connect(ctx, b.env.get("DOCKER_HOST"))
+	engine, err := docker.Connect(ctx, b.env.get)
 	if err == nil {
 		defer engine.Close()
 		_, err = engine.RemoveBuilder(ctx, b.name)

@@ -1,6 +1,7 @@
 package image
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -58,11 +59,11 @@ func (r Retries) untilDone(ctx context.Context, out *outcome.Outcome, attempt fu
 		case err == nil:
 			out.Skipped = false // What is there then is this run's own push, by an attempt that failed after it.
 			return nil
-		case ctx.Err() != nil:
-			if failure.ClassOf(err) == failure.ClassCancelled && len(out.Attempts) > 0 {
-				err = failure.Cancelled(ctx, out.Attempts[len(out.Attempts)-1].Err)
+		case ctx.Err() != nil, failure.ClassOf(err) == failure.ClassNotStarted:
+			if n := len(out.Attempts); n > 0 && failure.ByEnd(err) {
+				err = failure.NoRetry(cmp.Or(context.Cause(ctx), err), out.Attempts[n-1].Err)
 			}
-			if begun || failure.ClassOf(err) != failure.ClassCancelled {
+			if begun || !failure.ByEnd(err) {
 				add(out, err)
 			}
 			return err
@@ -75,7 +76,7 @@ func (r Retries) untilDone(ctx context.Context, out *outcome.Outcome, attempt fu
 			return err
 		}
 		if !r.wait(ctx, out, err, wait) {
-			return failure.Cancelled(ctx, err)
+			return failure.NoRetry(context.Cause(ctx), err)
 		}
 	}
 }

@@ -134,6 +134,7 @@ func TestAttemptsByClass(t *testing.T) {
 		{failure.ClassWorkerDied, 5, 6},
 		{failure.ClassDisk, 5, 3},
 		{failure.ClassTimeout, 5, 2},
+		{failure.ClassStalled, 5, 6},
 		{failure.ClassBuild, 5, 2},
 		{failure.ClassNetwork, 2, 3},
 		{failure.ClassNetwork, 0, 1},

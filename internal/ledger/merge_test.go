@@ -40,7 +40,7 @@ func shardOfWhole(i, n int) (Run, []Entry) {
 	run, all := whole()
 	run.Shard, run.Planned = Text(fmt.Sprintf("%d/%d", i, n)), 0
 	if i > 1 { // the first one did it for all
-		run.Rebase = Rebase{}
+		run.Rebase, run.AskedAgain = Rebase{}, nil
 	}
 	var part []Entry
 	for j := i - 1; j < run.PlannedTotal; j += n {
@@ -99,6 +99,37 @@ func TestShardsMergedEqualOneRun(t *testing.T) {
 				t.Errorf("merged from %d files, %d runs, want %d", got.ManifestFiles, got.Run.MergedFrom, n)
 			}
 		})
+	}
+}
+
+// Records that an earlier version wrote, before they had a number, merge with new ones. testdata/no-schema has what version 8e4d2d6
+// wrote.
+func TestRecordsWithoutASchemaAreMerged(t *testing.T) {
+	run, part := exampleRun(), []Entry{took("x__y-1", 1, 90)}
+	run.Shard, run.Planned, run.Rebase = "1/3", 1, Rebase{}
+	run.MissingAllowedPercent = 90 // the earlier version had no such input: any missing image failed its run
+	recent := t.TempDir()
+	leave(t, recent, run, part)
+	s, all := merged(t, filepath.Join("testdata", "no-schema"), recent)
+	counts := map[string]int{"built": s.Built, "skipped": s.Skipped, "failed": s.Failed, "cancelled": s.Cancelled, "not started": s.NotStarted}
+	want := map[string]int{"built": 2, "skipped": 1, "failed": 4, "cancelled": 1, "not started": 29}
+	if diff := cmp.Diff(want, counts); diff != "" {
+		t.Error(diff)
+	}
+	if s.Schema != Schema || s.Run.MissingAllowedPercent != 0 || !s.TooManyMissing() {
+		t.Errorf("schema %d; %d %% may be missing", s.Schema, s.Run.MissingAllowedPercent)
+	}
+	earlier, _, err := ReadParts([]string{filepath.Join("testdata", "no-schema")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(append(earlier[0].Entries, part...), all, cmpopts.IgnoreFields(Entry{}, "Schema"), cmpopts.SortSlices(func(a, b Entry) bool {
+		return a.InstanceID < b.InstanceID
+	})); diff != "" {
+		t.Errorf("entries (-read +merged):\n%s", diff)
+	}
+	if diff := cmp.Diff(exampleRebase().normalized(), s.Run.Rebase); diff != "" {
+		t.Errorf("rebases (-want +merged):\n%s", diff)
 	}
 }
 

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -79,8 +78,7 @@ func (f *faulty) push(t *testing.T, tags ...string) v1.Hash {
 }
 
 func client() *ours.Client {
-	fast := remote.WithRetryBackoff(remote.Backoff{Duration: time.Millisecond, Steps: 2})
-	return ours.New(authn.DefaultKeychain, http.DefaultTransport, nil, fast)
+	return ours.New(authn.DefaultKeychain, http.DefaultTransport, nil).Quick()
 }
 
 func TestPresent(t *testing.T) {
