@@ -99,6 +99,7 @@ func (r *record) Waiting(t plan.Target, attempt int, err error, wait time.Durati
 // Ended records the outcome of a target in the ledger and the log. A failure also gets an annotation.
 func (r *record) Ended(_ context.Context, out *outcome.Outcome) {
 	entry := ledger.FromOutcome(out)
+	entry.Redact(r.actions.Redact)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
@@ -172,6 +173,7 @@ func (r *record) finish(ctx context.Context, w *workspace, targets []plan.Target
 		}
 		r.facts.SetupError = ledger.Text(text)
 	}
+	r.facts.Redact(r.actions.Redact)
 	summary := ledger.Summarize(r.facts, r.entries)
 	if r.ledger != nil { // there is no ledger after a bad input, or if its folder could not be created
 		r.writeFiles(w, &summary)
