@@ -58,6 +58,7 @@ func (r *record) Info(message string) { r.actions.Info(message) }
 
 // Warn prints a warning and adds it to the report.
 func (r *record) Warn(message string) {
+	message = r.actions.Redact(message)
 	r.actions.Warning("eval-images", message)
 	r.set(func(f *ledger.Run) { f.Warnings = append(f.Warnings, message) })
 }
