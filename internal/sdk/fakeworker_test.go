@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -83,6 +84,13 @@ func fakeBuild(conn net.Conn, request buildRequest) map[string]any {
 	case "garbage":
 		fmt.Fprintln(conn, "[stdout] #1 building")
 		time.Sleep(time.Hour)
+	case "floods":
+		fmt.Fprint(conn, `{"tags":["`)
+		for block := []byte(strings.Repeat("x", 1<<16)); ; {
+			if _, err := conn.Write(block); err != nil {
+				time.Sleep(time.Hour)
+			}
+		}
 	case "hangs":
 		time.Sleep(time.Hour)
 	case "stubborn child", "stubborn orphan":
