@@ -58,6 +58,7 @@ func (r *record) Info(message string) { r.actions.Info(message) }
 
 // Warn prints a warning and adds it to the report.
 func (r *record) Warn(message string) {
+	message = failure.Shorten(message, maxError)
 	r.actions.Warning("eval-images", message)
 	r.set(func(f *ledger.Run) { f.Warnings = append(f.Warnings, message) })
 }
@@ -114,7 +115,7 @@ func (r *record) Ended(_ context.Context, out *outcome.Outcome) {
 	}
 	// A cancelled image needs no annotation.
 	if class := failure.ClassOf(out.Err); out.Status() == outcome.Failed && class != failure.ClassCancelled {
-		message := fmt.Sprintf("%s: %v\nhint: %s", class, out.Err, failure.Hint(class))
+		message := fmt.Sprintf("%s: %s\nhint: %s", class, entry.Error, failure.Hint(class))
 		if out.LogPath != "" {
 			message += "\nlog: " + out.LogPath
 		}
