@@ -2,9 +2,12 @@ package image
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
-	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -239,16 +242,67 @@ func (m *Maker) inspect(ctx context.Context, baseImage, built, log string) (mark
 	if err := docker.Build(ctx, m.Environ, log, args, inspectDockerfile(baseImage, built), baseImage); err != nil {
 		return "", err
 	}
-	paths, err := os.ReadFile(filepath.Join(folder, "paths"))
-	if err != nil {
-		return "", ofMachine(err)
+	mark, err = checkInspected(folder)
+	var odd *oddFile
+	if errors.As(err, &odd) {
+		return rebase.MarkRefused + odd.Error(), nil
 	}
-	if found := strings.TrimSpace(string(paths)); found != "" {
-		return rebase.MarkRefused + "its base image has " + strings.ReplaceAll(found, "\n", ", "), nil
-	}
-	mark, err = checkUser(filepath.Join(folder, "passwd"), filepath.Join(folder, "group"))
 	return mark, ofMachine(err)
 }
+
+// oddFile is the error for what a base image made of a file of the inspection.
+type oddFile struct{ name, is string }
+
+func (e *oddFile) Error() string { return "its file " + e.name + " " + e.is }
+
+// maxInspected is how many bytes are read of each file of an inspection. Its programs and files are those of the base image, so
+// it may say anything, for ever. /etc/passwd of Debian has 1 kB.
+const maxInspected = 16 << 10
+
+// readInspected reads a file of an inspection. It follows no symbolic link.
+func readInspected(folder, name string) (string, error) {
+	root, err := os.OpenRoot(folder)
+	if err != nil {
+		return "", err
+	}
+	defer root.Close()
+	info, err := root.Lstat(name)
+	if err != nil {
+		return "", err
+	}
+	if !info.Mode().IsRegular() {
+		return "", &oddFile{name, "is no regular file"}
+	}
+	file, err := root.Open(name)
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	text, err := io.ReadAll(io.LimitReader(file, maxInspected+1))
+	if len(text) > maxInspected {
+		return "", &oddFile{name, fmt.Sprintf("has more than %d bytes", maxInspected)}
+	}
+	return string(text), err
+}
+
+// checkInspected returns the mark for what the inspection has left in a folder.
+func checkInspected(folder string) (mark string, err error) {
+	paths, err := readInspected(folder, "paths")
+	if err != nil {
+		return "", err
+	}
+	if found := strings.TrimSpace(paths); found != "" {
+		lines := strings.Split(found, "\n")
+		if slices.ContainsFunc(lines, func(line string) bool { return !inspectedPath.MatchString(line) }) {
+			return "", &oddFile{"paths", "is not what the inspection writes: its shell is no usual one"}
+		}
+		return rebase.MarkRefused + "its base image has " + strings.Join(lines, ", "), nil
+	}
+	return checkUser(folder)
+}
+
+// inspectedPath matches a line that the inspection writes for a path that the base image has.
+var inspectedPath = regexp.MustCompile(`^/(agent-server|acp-node) as a (symbolic link|folder|file)$`)
 
 // ofMachine is the error of a file operation as a *failure.Error: a full disk is worth another attempt.
 func ofMachine(err error) error {
@@ -273,15 +327,15 @@ COPY --from=made /etc/group /group
 }
 
 // checkUser checks the numbers of the agent's user and group.
-func checkUser(passwd, group string) (mark string, err error) {
-	fields, err := account(passwd, agentUser)
+func checkUser(folder string) (mark string, err error) {
+	fields, err := account(folder, "passwd")
 	if err != nil {
 		return "", err
 	}
 	if len(fields) < 4 || fields[2] != agentUID {
 		return rebase.MarkRefused + fmt.Sprintf("its user %s has not the uid %s", agentUser, agentUID), nil
 	}
-	fields, err = account(group, agentUser)
+	fields, err = account(folder, "group")
 	if err != nil {
 		return "", err
 	}
@@ -291,14 +345,14 @@ func checkUser(passwd, group string) (mark string, err error) {
 	return rebase.MarkPlain, nil
 }
 
-// account returns the fields of the first line for name in a file such as /etc/passwd, or none.
-func account(path, name string) ([]string, error) {
-	content, err := os.ReadFile(path)
+// account returns the fields of the first line for the agent's user in a file such as /etc/passwd, or none.
+func account(folder, file string) ([]string, error) {
+	content, err := readInspected(folder, file)
 	if err != nil {
 		return nil, err
 	}
-	for line := range strings.Lines(string(content)) {
-		if fields := strings.Split(strings.TrimSpace(line), ":"); fields[0] == name {
+	for line := range strings.Lines(content) {
+		if fields := strings.Split(strings.TrimSpace(line), ":"); fields[0] == agentUser {
 			return fields, nil
 		}
 	}

@@ -115,6 +115,7 @@ type Maker struct {
 	bases         *evalBases
 	references    *references
 	warnLax       sync.Once
+	warnDeep      sync.Once
 	missedBuilder atomic.Bool
 	evalBasePush  pushProbe
 	attemptsByLog map[string]int
