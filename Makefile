@@ -43,7 +43,7 @@ FUZZTIME = 10s
 fuzz: ## try random input on every parser of outside data, each for FUZZTIME (10s)
 	$(call step,fuzz,for package in $$(grep -rl --include=*_test.go '^func Fuzz' internal | xargs -n1 dirname | sort -u); do \
 		for target in $$(grep -rhoE '^func Fuzz[A-Za-z]*' $$package/*_test.go | cut -c6-); do \
-			echo "$$package $$target"; go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) "./$$package"; done; done)
+			echo "$$package $$target"; go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 2s "./$$package"; done; done)
 
 e2e: lab ## the action on the lab, as a runner runs it
 	@mkdir -p dist

@@ -1,11 +1,9 @@
 package cmd
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -15,6 +13,7 @@ import (
 	"time"
 
 	"github.com/OpenHands/eval-images/internal/config"
+	"github.com/OpenHands/eval-images/internal/confined"
 	"github.com/OpenHands/eval-images/internal/sdk"
 )
 
@@ -66,37 +65,14 @@ func (w *workspace) absolute(path string) string {
 // The largest files that a user may give, in bytes.
 const maxDatasetFile, maxInstancesFile = 256 << 20, 8 << 20
 
-// readFile reads a file of the workspace. It refuses symbolic links that lead out of the workspace, files that are not regular
-// and may have no end, and files of more than limit bytes.
+// readFile reads a file of the workspace, of at most limit bytes.
 func (w *workspace) readFile(name string, limit int64) ([]byte, error) {
-	text, err := func() ([]byte, error) {
-		root, err := os.OpenRoot(w.root)
-		if err != nil {
-			return nil, err
-		}
-		defer root.Close()
-		file, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a named pipe would make open wait
-		if err != nil {
-			return nil, err
-		}
-		defer file.Close()
-		if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
-			return nil, cmp.Or(err, errors.New("not a regular file"))
-		}
-		text, err := io.ReadAll(io.LimitReader(file, limit+1))
-		if int64(len(text)) > limit {
-			err = fmt.Errorf("more than %d MB", limit>>20)
-		}
-		return text, err
-	}()
+	text, err := confined.Read(w.root, name, limit)
 	var path *fs.PathError
 	if errors.As(err, &path) {
-		err = path.Err
+		err = fmt.Errorf("reading %s: %w", name, path.Err) // without the system call's name
 	}
-	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", name, err)
-	}
-	return text, nil
+	return text, err
 }
 
 // makeLogs creates the folder for logs, in the folder of the run's record.

@@ -26,7 +26,11 @@ func checkRead(t *testing.T, rows []Row, err error) {
 		}
 		return
 	}
-	for _, said := range append(sayings(err), err.Error()) {
+	told := sayings(err)
+	if len(told) == 0 {
+		told = []string{err.Error()}
+	}
+	for _, said := range told {
 		if len(said) > 4000 || strings.ContainsAny(said, "\n\r\x1b\x00") {
 			t.Errorf("the error is %q", said)
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"regexp"
 	"slices"
@@ -14,6 +13,7 @@ import (
 
 	"golang.org/x/sync/singleflight"
 
+	"github.com/OpenHands/eval-images/internal/confined"
 	"github.com/OpenHands/eval-images/internal/docker"
 	"github.com/OpenHands/eval-images/internal/failure"
 	"github.com/OpenHands/eval-images/internal/outcome"
@@ -243,58 +243,27 @@ func (m *Maker) inspect(ctx context.Context, baseImage, built, log string) (mark
 		return "", err
 	}
 	mark, err = checkInspected(folder)
-	var odd *oddFile
+	var odd *confined.Odd
 	if errors.As(err, &odd) {
-		return rebase.MarkRefused + odd.Error(), nil
+		return rebase.MarkRefused + "its file " + odd.Error(), nil
 	}
 	return mark, ofMachine(err)
 }
-
-// oddFile is the error for what a base image made of a file of the inspection.
-type oddFile struct{ name, is string }
-
-func (e *oddFile) Error() string { return "its file " + e.name + " " + e.is }
 
 // maxInspected is how many bytes are read of each file of an inspection. Its programs and files are those of the base image, so
 // it may say anything, for ever. /etc/passwd of Debian has 1 kB.
 const maxInspected = 16 << 10
 
-// readInspected reads a file of an inspection. It follows no symbolic link.
-func readInspected(folder, name string) (string, error) {
-	root, err := os.OpenRoot(folder)
-	if err != nil {
-		return "", err
-	}
-	defer root.Close()
-	info, err := root.Lstat(name)
-	if err != nil {
-		return "", err
-	}
-	if !info.Mode().IsRegular() {
-		return "", &oddFile{name, "is no regular file"}
-	}
-	file, err := root.Open(name)
-	if err != nil {
-		return "", err
-	}
-	defer file.Close()
-	text, err := io.ReadAll(io.LimitReader(file, maxInspected+1))
-	if len(text) > maxInspected {
-		return "", &oddFile{name, fmt.Sprintf("has more than %d bytes", maxInspected)}
-	}
-	return string(text), err
-}
-
 // checkInspected returns the mark for what the inspection has left in a folder.
 func checkInspected(folder string) (mark string, err error) {
-	paths, err := readInspected(folder, "paths")
+	text, err := confined.Read(folder, "paths", maxInspected)
 	if err != nil {
 		return "", err
 	}
-	if found := strings.TrimSpace(paths); found != "" {
+	if found := strings.TrimSpace(string(text)); found != "" {
 		lines := strings.Split(found, "\n")
 		if slices.ContainsFunc(lines, func(line string) bool { return !inspectedPath.MatchString(line) }) {
-			return "", &oddFile{"paths", "is not what the inspection writes: its shell is no usual one"}
+			return "", &confined.Odd{Name: "paths", Is: "is not what the inspection writes: its shell is no usual one"}
 		}
 		return rebase.MarkRefused + "its base image has " + strings.Join(lines, ", "), nil
 	}
@@ -347,11 +316,11 @@ func checkUser(folder string) (mark string, err error) {
 
 // account returns the fields of the first line for the agent's user in a file such as /etc/passwd, or none.
 func account(folder, file string) ([]string, error) {
-	content, err := readInspected(folder, file)
+	content, err := confined.Read(folder, file, maxInspected)
 	if err != nil {
 		return nil, err
 	}
-	for line := range strings.Lines(content) {
+	for line := range strings.Lines(string(content)) {
 		if fields := strings.Split(strings.TrimSpace(line), ":"); fields[0] == agentUser {
 			return fields, nil
 		}

@@ -137,8 +137,8 @@ func TestHostileInspections(t *testing.T) {
 	cases := []struct{ name, docker, want string }{
 		{"a shell that writes 1.5 GB", "truncate -s 1500M $to/paths\n", "its file paths has more than 16384 bytes"},
 		{"a shell that writes anything", "printf '/agent-server as a folder\n::error::x\033[2J\n' >$to/paths\n", "its file paths is not what the inspection writes"},
-		{"a link to a device", "rm $to/paths; ln -s /dev/zero $to/paths\n", "its file paths is no regular file"},
-		{"a link to a file of this machine", "rm $to/passwd; ln -s /etc/passwd $to/passwd\n", "its file passwd is no regular file"},
+		{"a link to a device", "rm $to/paths; ln -s /dev/zero $to/paths\n", "its file paths leads out of its folder"},
+		{"a link to a file of this machine", "rm $to/passwd; ln -s /etc/passwd $to/passwd\n", "its file passwd leads out of its folder"},
 		{"a pipe that nobody writes", "rm $to/group; mkfifo $to/group\n", "its file group is no regular file"},
 	}
 	for _, c := range cases {

@@ -5,18 +5,17 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
-	"syscall"
+
+	"github.com/OpenHands/eval-images/internal/confined"
 )
 
 // Read returns the entries of the ledger at path. It ignores an incomplete last line, which a killed run may leave. For any
 // other invalid line it returns an error and the entries before that line.
 func Read(path string) ([]Entry, error) {
-	text, err := readFile(path)
+	text, err := confined.Read(filepath.Dir(path), filepath.Base(path), maxFile)
 	if err != nil {
 		return nil, fmt.Errorf("reading the ledger: %w", err)
 	}
@@ -25,25 +24,6 @@ func Read(path string) ([]Entry, error) {
 
 // maxFile bounds a file of a record, in bytes. The ledger of 500 images has 1 MB.
 const maxFile = 512 << 20
-
-// readFile reads a file of a record. It refuses what is not regular, such as a device that a symbolic link names.
-func readFile(path string) ([]byte, error) {
-	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a named pipe would make open wait
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	info, err := file.Stat()
-	switch {
-	case err != nil:
-		return nil, err
-	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s is no regular file", path)
-	case info.Size() > maxFile:
-		return nil, fmt.Errorf("%s has more than %d MB", path, maxFile>>20)
-	}
-	return io.ReadAll(io.LimitReader(file, maxFile))
-}
 
 func parse(path string, text []byte) ([]Entry, error) {
 	var entries []Entry
@@ -128,7 +108,7 @@ var errNoSummary = errors.New("there is no summary")
 func readPart(dir string) (Part, error) {
 	part := Part{Dir: dir}
 	path := filepath.Join(dir, SummaryFileName)
-	text, err := readFile(path)
+	text, err := confined.Read(filepath.Dir(path), filepath.Base(path), maxFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return part, errNoSummary
 	}

@@ -62,7 +62,7 @@ func Name(instance string) string {
 		return '-'
 	}, instance)
 	safe = strings.TrimLeft(safe, ".-")
-	if safe != instance || len(safe) > maxName {
+	if safe == "" || safe != instance || len(safe) > maxName {
 		safe = fmt.Sprintf("%s-%.4x", safe[:min(len(safe), maxName)], sha256.Sum256([]byte(instance)))
 	}
 	return strings.TrimLeft(safe, "-") + ".log"

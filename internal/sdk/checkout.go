@@ -15,6 +15,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/OpenHands/eval-images/internal/confined"
 )
 
 // Source is where the SDK comes from.
@@ -104,7 +106,7 @@ const maxDockerfile = 4 << 20
 
 // Dockerfile returns the text of the SDK's Dockerfile.
 func (c Checkout) Dockerfile() (string, error) {
-	text, err := readSmall(c.Root, dockerfilePath, maxDockerfile)
+	text, err := confined.Read(c.Root, dockerfilePath, maxDockerfile)
 	if err != nil {
 		return "", fmt.Errorf("reading the SDK's Dockerfile: %w", err)
 	}
@@ -131,7 +133,7 @@ func (g *git) checkOut(ctx context.Context, sha string) (Checkout, error) {
 	if _, err := g.cmds.run(ctx, g.root, environ, "git", "-c", "core.attributesFile=/dev/null", "checkout", "--quiet", "--detach", sha); err != nil {
 		return Checkout{}, err
 	}
-	text, err := readSmall(g.root, dockerfilePath, maxDockerfile)
+	text, err := confined.Read(g.root, dockerfilePath, maxDockerfile)
 	if errors.Is(err, os.ErrNotExist) {
 		err = fmt.Errorf("commit %s has no %s, so it is no software-agent-sdk that builds images", sha, dockerfilePath)
 	}

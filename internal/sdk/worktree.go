@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net/url"
 	"os"
@@ -13,7 +12,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"syscall"
+
+	"github.com/OpenHands/eval-images/internal/confined"
 )
 
 // WorkTree is the user's own checkout of the SDK. We only read it.
@@ -98,36 +98,11 @@ func (w WorkTree) notACheckout() error {
 // maxGitFile is more than a path may have, in bytes.
 const maxGitFile = 8 << 10
 
-// readSmall reads a file below a folder, and no symbolic link that leads out of it. It refuses what is no regular file, and a file
-// of more than limit bytes.
-func readSmall(folder, name string, limit int64) ([]byte, error) {
-	root, err := os.OpenRoot(folder)
-	if err != nil {
-		return nil, err
-	}
-	defer root.Close()
-	file, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a named pipe would make open wait
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	info, err := file.Stat()
-	switch {
-	case err != nil:
-		return nil, err
-	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s is no regular file", name)
-	case info.Size() > limit:
-		return nil, fmt.Errorf("%s has more than %d bytes", name, limit)
-	}
-	return io.ReadAll(io.LimitReader(file, limit))
-}
-
 // checkGitFile checks the path in the .git file of a submodule or a linked worktree. Git writes a relative path for a
 // submodule, and an absolute one for a worktree, unless --relative-paths is given (git-worktree, since 2.48). An
 // absolute path of the host does not exist in a container.
 func (w WorkTree) checkGitFile() error {
-	text, err := readSmall(w.dir(), ".git", maxGitFile)
+	text, err := confined.Read(w.dir(), ".git", maxGitFile)
 	if err != nil {
 		return w.pathError(checkoutHint, "cannot be read: %v", err)
 	}
