@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench soak unit e2e lab down lint format packages
+.PHONY: help demo test bench soak unit fuzz e2e lab down lint format packages
 
 # $(call step,NAME,COMMAND) prints the name before the command, and the time it took after it.
 step = @begin=$$SECONDS; echo "==> $(1)"; $(2); echo "==> $(1): done in $$((SECONDS - begin)) s"
@@ -30,6 +30,7 @@ bench: lab ## measure the main job, built natively and rebased: ratios of one ru
 
 soak: lab ## kill runs at 20 random moments: half an hour
 	$(call step,soak,go test -C internal/lab -count=1 -timeout 90m -v -run TestRebase ./e2e -soak)
+	@$(MAKE) --no-print-directory fuzz FUZZTIME=20s
 
 # Go's cache of test results does not see that the lab's tests read the Dockerfile and the workflows: -count=1.
 unit: packages lint ## unit and contract tests, with the race detector; no Docker
@@ -37,6 +38,13 @@ unit: packages lint ## unit and contract tests, with the race detector; no Docke
 	$(call step,unit and contract tests,{ go test -json -race -short ./...; go test -C internal/lab -json -race -short -count=1 ./...; } \
 		| tee dist/unit.json | $(testlog))
 	$(call step,distribution 2 and 3,go test -C internal/lab/registries ./...)
+
+# go test runs one target of one package at a time. `make unit` runs the inputs in testdata/fuzz, which were found so.
+FUZZTIME = 10s
+fuzz: ## try random input on every parser of outside data, each for FUZZTIME (10s)
+	$(call step,fuzz,for package in $$(grep -rl --include=*_test.go '^func Fuzz' internal | xargs -n1 dirname | sort -u); do \
+		for target in $$(grep -rhoE '^func Fuzz[A-Za-z]*' $$package/*_test.go | cut -c6-); do \
+			echo "$$package $$target"; go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 2s "./$$package"; done; done)
 
 e2e: lab ## the action on the lab, as a runner runs it
 	@mkdir -p dist
