@@ -398,8 +398,10 @@ func (w *whole) checkNothingLeft(t *testing.T) {
 	if left := w.left(); len(left) > 0 {
 		t.Errorf("processes are left: %q", left)
 	}
-	if left, err := os.ReadDir(filepath.Join(w.dir, "tmp")); err != nil || len(left) > 0 {
-		t.Errorf("temporary files are left: %v, %v", left, err)
+	for _, folder := range []string{filepath.Join(w.dir, "tmp"), w.memory} {
+		if left, err := os.ReadDir(folder); err != nil || len(left) > 0 {
+			t.Errorf("temporary files are left in %s: %v, %v", folder, left, err)
+		}
 	}
 }
 
