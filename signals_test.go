@@ -251,6 +251,58 @@ func (p process) ends(t *testing.T, code int, log *bytes.Buffer) {
 	}
 }
 
+// The deadline ends a run wherever it hangs, with a complete record.
+func TestDeadlineDuringSetUp(t *testing.T) {
+	silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	t.Cleanup(func() {
+		silent.CloseClientConnections()
+		silent.Close()
+	})
+	cases := []struct {
+		name, hub, says string
+		want            map[string]string // what each file of the record has
+	}{
+		{"git hangs", "", "cloning ", map[string]string{
+			"ledger": `"error_class":"not-started"`, "summary": `"stopped_for_deadline": true`, "list": "django__django-11133\n",
+			"step summary": "❌ **Stopped for the deadline of 2.0s**: 0 of 1 image exists (0 built, 0 already existed); 1 not started. ",
+		}},
+		{"the hub hangs", silent.URL, "reading the dataset ", map[string]string{
+			"summary": `"stopped_for_deadline": true`, "step summary": "❌ **Stopped for the deadline of 2.0s**. ",
+		}},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			p, log := newProcess(t, "eval-images", "--sdk-repository", silent.URL+"/sdk.git", "--sdk-ref", "v1.58.2", "--builder", "b",
+				"--instance-ids", "django__django-11133", "--deadline", "2s", "--fail-on", "never"), &bytes.Buffer{}
+			if c.hub != "" {
+				p.Env = append(p.Env, "HF_ENDPOINT="+c.hub)
+			}
+			p.Stdout, p.Stderr = log, log
+			if err := p.Start(); err != nil {
+				t.Fatal(err)
+			}
+			p.ends(t, 1, log)
+			records := p.records(t)
+			list, err := os.ReadFile(filepath.Join(p.Dir, "builds/princeton-nlp/SWE-bench_Verified/test/failed.txt"))
+			if records["list"] = string(list); (err == nil) != (c.want["list"] != "") {
+				t.Errorf("the list of missing images: %q, %v", list, err)
+			}
+			for name, want := range c.want {
+				if !strings.Contains(records[name], want) {
+					t.Errorf("%s does not have %s:\n%s", name, want, records[name])
+				}
+			}
+			if said := log.String(); !strings.Contains(said, c.says) || !strings.Contains(said, "the run's deadline was reached") {
+				t.Errorf("it does not say what it was at:\n%s", said)
+			}
+			if left, err := os.ReadDir(filepath.Join(p.dir, "tmp")); err != nil || len(left) > 0 {
+				t.Errorf("temporary files are left: %v, %v", left, err)
+			}
+		})
+	}
+}
+
 // Who stops reading, as head does, changes neither what a run does nor its exit code.
 func TestReaderThatLeaves(t *testing.T) {
 	run := []string{"--sdk-ref", "v1.58.2", "--builder", "b", "--instance-ids", "django__django-11133"}

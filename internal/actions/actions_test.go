@@ -163,10 +163,12 @@ func TestInfo(t *testing.T) {
 
 func TestMask(t *testing.T) {
 	cases := map[string]struct{ secret, want string }{
-		"one line":           {"s3cret\n", "::add-mask::s3cret\n"},
-		"each line, and all": {"one\r\n\n two \n", "::add-mask::one%0D%0A%0A two\n::add-mask::one\n::add-mask::two\n"},
-		"nothing":            {" \n ", ""},
-		"escaped":            {"a%b", "::add-mask::a%25b\n"},
+		"one line":                 {"s3cret\n", "::add-mask::s3cret\n"},
+		"each line":                {"line 1\r\n\n line 2 \n", "::add-mask::line 1\n::add-mask::line 2\n"},
+		"no short line of several": {"{\n \"k\": \"v\",\n abc\n}\n", "::add-mask::\"k\": \"v\",\n"},
+		"a short secret":           {"abc", "::add-mask::abc\n"},
+		"nothing":                  {" \n ", ""},
+		"escaped":                  {"a%b", "::add-mask::a%25b\n"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

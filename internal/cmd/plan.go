@@ -23,8 +23,11 @@ func dryRun(ctx context.Context, c config.Config, env environment, targets []pla
 	if _, ref := c.SDKSource(); ref != "" && len(targets) > 0 {
 		targets, found, decisions, err = decide(ctx, c, env, targets, work, rec)
 	}
-	if err != nil || ctx.Err() != nil {
-		return rec.finish(ctx, work, targets, errors.Join(err, context.Cause(ctx)))
+	if ctx.Err() != nil {
+		err = errors.Join(err, fmt.Errorf("making the plan: %w", context.Cause(ctx)))
+	}
+	if err != nil {
+		return rec.finish(ctx, work, targets, err)
 	}
 	p := report.NewPlan(rec.facts, targets, found, decisions, c.ForceBuild)
 	if c.Format == "json" {

@@ -89,7 +89,7 @@ func reportKilledRun(a *actions.Runner, env environment, workspace string) error
 func removeLeftBuilders(ctx context.Context, a *actions.Runner, env environment) {
 	ctx, cancel := context.WithTimeout(ctx, removeWithin)
 	defer cancel()
-	engine, err := docker.Connect(ctx, env.get("DOCKER_HOST"))
+	engine, err := docker.Connect(ctx, env.get)
 	if err != nil {
 		a.Info("not looking for a builder that was left: " + err.Error())
 		return

@@ -17,6 +17,7 @@ import (
 
 	"github.com/OpenHands/eval-images/internal/actions"
 	"github.com/OpenHands/eval-images/internal/config"
+	"github.com/OpenHands/eval-images/internal/failure"
 	"github.com/OpenHands/eval-images/internal/image"
 	"github.com/OpenHands/eval-images/internal/ledger"
 	"github.com/OpenHands/eval-images/internal/outcome"
@@ -27,8 +28,8 @@ import (
 
 // The program's exit codes.
 const (
-	ExitOK        = 0   // every image exists: built or skipped
-	ExitFailed    = 1   // some images failed, or the record of the run is incomplete
+	ExitOK        = 0   // every image exists, or fail-on allows those that are missing
+	ExitFailed    = 1   // too many images are missing, the verification failed, or the record is incomplete
 	ExitBadInput  = 2   // an input is wrong; nothing was built
 	ExitSetup     = 3   // the SDK, the engine, the builder or the registry could not be used
 	ExitCancelled = 130 // SIGINT, SIGTERM or SIGHUP
@@ -43,8 +44,8 @@ type Process struct {
 	Dir     string    // the working directory; relative paths start here, except in a runner
 }
 
-// Run executes one run and returns the exit code. When ctx is cancelled, Run stops the running builds and still writes ledger,
-// summary and outputs.
+// Run executes one run and returns the exit code. When ctx is cancelled, or the deadline is reached, Run stops the running builds
+// and still writes ledger, summary and outputs.
 func Run(ctx context.Context, p Process) int {
 	if len(p.Args) > 0 && p.Args[0] == mergeCommand {
 		return merge(p)
@@ -56,14 +57,17 @@ func Run(ctx context.Context, p Process) int {
 		work.root = given
 	}
 	c, targets, err := readInputs(ctx, p.Args, env, work, rec, p.Stdout)
+	if errors.Is(err, flag.ErrHelp) {
+		return ExitOK
+	}
+	run, stop := withDeadline(ctx, c.Deadline, rec.facts.Started)
+	defer stop()
 	var bad badInput
 	switch {
-	case errors.Is(err, flag.ErrHelp):
-		return ExitOK
 	case errors.As(err, &bad), err != nil && c.DryRun:
-		return rec.finish(ctx, work, targets, err)
+		return rec.finish(run, work, targets, err)
 	case c.DryRun:
-		return dryRun(ctx, c, env, targets, work, rec)
+		return dryRun(run, c, env, targets, work, rec)
 	}
 	var b *builder
 	defer func() { clean(ctx, work, b, rec) }()
@@ -75,9 +79,29 @@ func Run(ctx context.Context, p Process) int {
 	if err == nil {
 		name := builderName(c.Builder, env)
 		b = &builder{config: c, env: env, environ: work.buildEnviron(env, name), work: work, record: rec, name: name}
-		err = untilCancelled(ctx, rec, func() error { return execute(ctx, c, env, targets, b, work, rec) })
+		err = untilEnd(ctx, run, rec, func() error { return execute(run, c, env, targets, b, work, rec) })
 	}
-	return rec.finish(ctx, work, targets, err)
+	return rec.finish(run, work, targets, err)
+}
+
+// withDeadline returns a context that ends with ctx, and with the cause failure.ErrDeadline at the deadline, which is counted from
+// the start of the program; 0 is none.
+func withDeadline(ctx context.Context, deadline time.Duration, started time.Time) (context.Context, context.CancelFunc) {
+	if deadline == 0 {
+		return ctx, func() {}
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	reached := func() { cancel(failure.ErrDeadline) }
+	left := time.Until(started.Add(deadline))
+	if left <= 0 {
+		reached()
+		return ctx, func() {}
+	}
+	timer := time.AfterFunc(left, reached)
+	return ctx, func() {
+		timer.Stop()
+		cancel(nil)
+	}
 }
 
 // clean removes the builder of the run and, at the same time, its temporary files.
@@ -121,16 +145,30 @@ func openRecord(c config.Config, targets int, work *workspace, rec *record) erro
 // signal (actions/runner, ProcessInvoker.cs), and the files must be complete before.
 const reportWithin = 5 * time.Second
 
-// untilCancelled runs part while the console shows progress. After a cancel it waits at most reportWithin.
-func untilCancelled(ctx context.Context, rec *record, part func() error) error {
+// stopWithin is how long the report waits for builds to end after the deadline, which leaves more time than a cancel.
+const stopWithin = time.Minute
+
+// untilEnd runs part while the console shows progress. ctx ends by a cancel, and run also at the deadline. After a cancel it waits at
+// most reportWithin for part, after the deadline at most stopWithin.
+func untilEnd(ctx, run context.Context, rec *record, part func() error) error {
 	ended := make(chan error, 1)
 	go func() { ended <- part() }()
-	go rec.console.Run(ctx)
+	go rec.console.Run(run)
 	defer rec.console.Close()
 	select {
 	case err := <-ended:
 		return err
-	case <-ctx.Done():
+	case <-run.Done():
+	}
+	if ctx.Err() == nil {
+		rec.Info("the deadline was reached: stopping running builds, and starting no more")
+		select {
+		case err := <-ended:
+			return err
+		case <-time.After(stopWithin):
+			return fmt.Errorf("reporting %s after the deadline without what had not ended by then: %w", stopWithin, context.Cause(run))
+		case <-ctx.Done():
+		}
 	}
 	rec.Info("cancelled: stopping running builds, and starting no more")
 	select {
@@ -165,7 +203,7 @@ func execute(ctx context.Context, c config.Config, env environment, targets []pl
 	}
 	missing, err := findMissing(ctx, c, targets, client, rec)
 	if err != nil || len(missing) == 0 || ctx.Err() != nil {
-		return errors.Join(err, ctx.Err())
+		return errors.Join(err, context.Cause(ctx))
 	}
 	if err := preflight(ctx, c, len(targets), client, b, rec); err != nil {
 		return err
@@ -183,7 +221,7 @@ func execute(ctx context.Context, c config.Config, env environment, targets []pl
 	if settings.BaseStage != nil {
 		rec.addRebaseFacts(maker.EvalBaseFacts(), client.Requests())
 	}
-	return errors.Join(ctx.Err(), err)
+	return errors.Join(context.Cause(ctx), err)
 }
 
 // connections is the number of idle connections to keep for each registry. The default of net/http is two, and then most of many
@@ -271,17 +309,21 @@ func (r *record) addRebaseFacts(facts image.EvalBaseFacts, requests map[string]i
 
 // Copying reports the progress of copying a blob that the registry did not mount.
 func (r *record) Copying(digest string, done, size int64) {
+	if r.console != nil {
+		r.console.Copying(digest, done, size)
+	}
 	switch {
 	case done == 0:
 		r.Info(fmt.Sprintf("copying %s, %s, because the registry does not mount it", digest, units.HumanSize(float64(max(0, size)))))
 	case done == size:
 		r.set(func(f *ledger.Run) { f.Rebase.Copied += size })
-	default:
-		r.Info(fmt.Sprintf("copying %s: %s so far", digest, units.HumanSize(float64(done))))
 	}
 }
 
 // Pausing reports that a registry asked clients to wait.
 func (r *record) Pausing(host string, wait time.Duration) {
 	r.Info(fmt.Sprintf("%s asks to wait for %s: pausing writes to it", host, wait.Round(time.Second)))
+	if r.console != nil {
+		r.console.Pausing(host, wait)
+	}
 }

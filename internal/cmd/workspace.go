@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,10 +10,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
 	"github.com/OpenHands/eval-images/internal/config"
+	"github.com/OpenHands/eval-images/internal/docker"
+	"github.com/OpenHands/eval-images/internal/failure"
 	"github.com/OpenHands/eval-images/internal/sdk"
 )
 
@@ -37,6 +41,9 @@ type workspace struct {
 	logs      string // logs of the images and of the set-up
 	temporary string // checkout, environment, sdist, credentials: removed when the run ends
 	setupLog  *os.File
+	lock      *os.File // of the temporary folder; may be nil
+
+	leftovers sync.WaitGroup // the removal of what killed runs have left
 }
 
 // dockerConfig and sdistFolder are in the temporary folder. The first has credentials and the state of buildx.
@@ -77,9 +84,10 @@ func (w *workspace) makeLogs(c config.Config) error {
 	return nil
 }
 
-// makeTemporary creates the temporary folder, and the log of the set-up.
+// makeTemporary creates the temporary folder, and the log of the set-up. It removes the folders of runs that were killed.
 func (w *workspace) makeTemporary() (err error) {
-	if w.temporary, err = os.MkdirTemp("", "eval-images-"); err != nil {
+	w.leftovers.Go(func() { removeLeftovers(os.TempDir()) })
+	if w.temporary, w.lock, err = makeLockedFolder(os.TempDir()); err != nil {
 		return fmt.Errorf("making a temporary folder: %w", err)
 	}
 	if w.setupLog, err = os.Create(filepath.Join(w.logs, "set-up.log")); err != nil {
@@ -89,6 +97,53 @@ func (w *workspace) makeTemporary() (err error) {
 		return fmt.Errorf("making the Docker configuration: %w", err)
 	}
 	return nil
+}
+
+// temporaryPrefix starts the name of every temporary folder of a run, and of nothing else: what is not locked is removed.
+const temporaryPrefix = "eval-images-run-"
+
+// makeLockedFolder makes a folder in dir, and locks it until this process ends, however that happens. It gets its name when it is
+// locked, so that no other run takes it for one that was left. Not every file system has locks; then other runs get none either.
+func makeLockedFolder(dir string) (folder string, lock *os.File, err error) {
+	unlocked, err := os.MkdirTemp(dir, "."+temporaryPrefix)
+	if err != nil {
+		return "", nil, err
+	}
+	lock, _ = lockDir(unlocked)
+	folder = filepath.Join(dir, strings.TrimPrefix(filepath.Base(unlocked), "."))
+	return folder, lock, os.Rename(unlocked, folder)
+}
+
+// lockDir locks a folder while the file is open. It fails if another process has locked it.
+func lockDir(folder string) (*os.File, error) {
+	lock, err := os.Open(folder)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		lock.Close()
+		return nil, err
+	}
+	return lock, nil
+}
+
+// removeLeftovers removes the temporary folders in dir of runs that were killed: nobody has locked them. It takes only folders that
+// this user has made, because others may write to dir.
+func removeLeftovers(dir string) {
+	folders, _ := filepath.Glob(filepath.Join(dir, temporaryPrefix+"*"))
+	for _, folder := range folders {
+		info, err := os.Lstat(folder)
+		if err != nil || info.Mode() != fs.ModeDir|0o700 {
+			continue
+		}
+		if owner, ok := info.Sys().(*syscall.Stat_t); !ok || int(owner.Uid) != os.Getuid() {
+			continue
+		}
+		if lock, err := lockDir(folder); err == nil {
+			_ = os.RemoveAll(folder) // the next run tries again
+			lock.Close()
+		}
+	}
 }
 
 // commands returns the settings for the commands of the set-up.
@@ -110,6 +165,46 @@ func isSecret(variable string) bool {
 	name, _, _ := strings.Cut(variable, "=")
 	return strings.HasPrefix(name, "INPUT_") || strings.HasPrefix(name, "ACTIONS_") ||
 		strings.HasSuffix(name, "PASSWORD") || strings.HasSuffix(name, "TOKEN")
+}
+
+// disk is the room on the disk of a folder, or the reason why that is not known.
+type disk struct {
+	name  string
+	space docker.Space
+	err   error
+}
+
+func diskOf(name, path string) disk {
+	space, err := docker.SpaceOf(path)
+	return disk{name, space, err}
+}
+
+// disks are those that the run itself writes to.
+func (w *workspace) disks() []disk {
+	temporary := w.temporary
+	if temporary == "" {
+		temporary = os.TempDir()
+	}
+	return []disk{diskOf("workspace", cmp.Or(w.logs, w.root)), diskOf("temporary folder", temporary)}
+}
+
+// free says how much room there is on the disks that are known.
+func free(disks []disk) string {
+	var all []string
+	for _, d := range disks {
+		if d.err == nil {
+			all = append(all, d.name+" "+d.space.String())
+		}
+	}
+	return "free: " + strings.Join(all, ", ")
+}
+
+// withSpace adds to the error of a full disk how much room the run's disks have.
+func (w *workspace) withSpace(err error) error {
+	if err == nil || failure.Classify(err.Error(), failure.ClassUnknown) != failure.ClassDisk {
+		return err
+	}
+	return fmt.Errorf("%w; %s", err, free(w.disks()))
 }
 
 // chownToOwner gives the files of this run to the owner of the workspace. A container action runs as root, but a self-hosted runner
@@ -146,8 +241,10 @@ func (w *workspace) clean(ctx context.Context) (left string) {
 	}
 	removed := make(chan error, 1)
 	go func() {
-		removed <- errors.Join(os.RemoveAll(filepath.Join(w.temporary, dockerConfig)),
+		err := errors.Join(os.RemoveAll(filepath.Join(w.temporary, dockerConfig)),
 			os.RemoveAll(filepath.Join(w.temporary, sdistFolder)), os.RemoveAll(w.temporary))
+		w.leftovers.Wait()
+		removed <- err
 	}()
 	var timeout <-chan time.Time
 	if ctx.Err() != nil {

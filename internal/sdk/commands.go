@@ -42,7 +42,7 @@ var uvPassedOn = []string{
 	"UV_CACHE_DIR", "UV_NO_CACHE", "UV_LINK_MODE",
 	"UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_KEYRING_PROVIDER",
 	"UV_NATIVE_TLS", "UV_SYSTEM_CERTS", "UV_OFFLINE", "UV_CONCURRENT_", "UV_HTTP_",
-	"UV_PYTHON_INSTALL_MIRROR", "UV_PYTHON_DOWNLOADS_JSON_URL",
+	"UV_PYTHON_INSTALL_MIRROR", "UV_PYTHON_DOWNLOADS_JSON_URL", "UV_PYTHON_INSTALL_DIR",
 }
 
 // pick takes from environ what names allow; a name that ends in "_" allows all that begin with it.

@@ -16,6 +16,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/OpenHands/eval-images/internal/logfile"
 )
 
 //go:embed worker.py
@@ -123,7 +125,7 @@ func (w *worker) environ(options PoolOptions) []string {
 		"DOCKER_CONFIG", "DOCKER_HOST", "DOCKER_CONTEXT",
 		"DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY", "DOCKER_API_VERSION", "BUILDX_BUILDER", "BUILDX_CONFIG",
 	})...)
-	environ = append(withoutSecrets(environ), uvSettings...)
+	environ = append(withoutSecrets(environ), uvSettings(options.Environment.Version)...)
 	return append(environ,
 		"PYTHONPATH="+strings.Join(options.Environment.PythonPath, string(os.PathListSeparator)),
 		"PYTHONUNBUFFERED=1",
@@ -225,7 +227,7 @@ func (w *worker) exchangeError(ctx context.Context, err error) error {
 	return &WorkerDied{How: fmt.Sprintf("no answer: %v", err)}
 }
 
-// build lets the worker build one image within the request's timeout, with all output in log. With a folder, the worker
+// build lets the worker build one image within the request's timeouts, with all output in log. With a folder, the worker
 // captures the docker build instead, and copies its context there.
 func (w *worker) build(ctx context.Context, request Request, log logFile, folder string) (message, error) {
 	if request.Timeout > 0 {
@@ -238,7 +240,21 @@ func (w *worker) build(ctx context.Context, request Request, log logFile, folder
 		op = "capture"
 	}
 	before, began := log.size(), time.Now()
-	answer, err := w.ask(ctx, buildRequest{op, request.image(), request.Sdist, log.path, folder})
+	file, err := log.open()
+	if err != nil {
+		w.end()
+		return message{}, err
+	}
+	defer file.Close()
+	ctx, output := logfile.NewOutput(ctx, file, request.StallTimeout)
+	pipe, err := w.openPipe(output)
+	if err != nil {
+		w.end()
+		return message{}, err
+	}
+	answer, err := w.ask(ctx, buildRequest{op, request.image(), request.Sdist, pipe.path, folder})
+	pipe.close()
+	output.Close()
 	if err != nil {
 		err = withTail(err, log, before)
 		log.note(fmt.Sprintf("ended after %s: %v", time.Since(began).Round(time.Second), err))
