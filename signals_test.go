@@ -21,10 +21,10 @@ import (
 	"github.com/OpenHands/eval-images/internal/dataset/hubtest"
 )
 
-// process is one run of the program in a runner, with a folder of its own for all that it writes.
+// process is one run of the program in a runner, with a folder of its own for all that it writes, and one in memory.
 type process struct {
 	*exec.Cmd
-	dir string
+	dir, memory string
 }
 
 func newProcess(t *testing.T, name string, args ...string) process {
@@ -35,7 +35,12 @@ func newProcess(t *testing.T, name string, args ...string) process {
 	}
 	hub := hubtest.New(t)
 	hub.Add("princeton-nlp/SWE-bench_Verified", hubtest.Whole(t, "test", ids))
-	p := process{exec.Command(name, args...), t.TempDir()}
+	memory, err := os.MkdirTemp("/dev/shm", "eval-images-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(memory) })
+	p := process{exec.Command(name, args...), t.TempDir(), memory}
 	for _, folder := range []string{"tmp", "ws"} {
 		if err := os.Mkdir(filepath.Join(p.dir, folder), 0o755); err != nil {
 			t.Fatal(err)
@@ -44,7 +49,7 @@ func newProcess(t *testing.T, name string, args ...string) process {
 	p.Dir = filepath.Join(p.dir, "ws")
 	p.Env = []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + p.dir, "TMPDIR=" + filepath.Join(p.dir, "tmp"),
-		"HF_ENDPOINT=" + hub.URL,
+		"HF_ENDPOINT=" + hub.URL, "XDG_RUNTIME_DIR=" + memory,
 		"GITHUB_ACTIONS=true", "GITHUB_WORKSPACE=" + p.Dir, "GITHUB_OUTPUT=" + filepath.Join(p.dir, "output"),
 		"GITHUB_STEP_SUMMARY=" + filepath.Join(p.dir, "summary.md"), "GITHUB_STATE=" + filepath.Join(p.dir, "state"),
 	}
@@ -82,10 +87,10 @@ func (p process) records(t *testing.T) map[string]string {
 	return texts
 }
 
-// holding are the temporary files that hold a text.
-func (p process) holding(t *testing.T, text string) (paths []string) {
+// holding are the files below a folder that hold a text.
+func holding(t *testing.T, folder, text string) (paths []string) {
 	t.Helper()
-	err := filepath.WalkDir(filepath.Join(p.dir, "tmp"), func(path string, entry fs.DirEntry, err error) error {
+	err := filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) || err == nil && !entry.Type().IsRegular() {
 			return nil
 		}
@@ -150,8 +155,11 @@ func TestSignalsDuringSetUp(t *testing.T) {
 			p, log := startHanging(t, c.read, "eval-images")
 			children := below(p.Process.Pid)
 			login := base64.StdEncoding.EncodeToString([]byte("u:secret"))
-			if files := p.holding(t, login); len(children) == 0 || len(files) == 0 {
+			if files := holding(t, p.memory, login); len(children) == 0 || len(files) == 0 {
 				t.Fatalf("child processes %v, credentials in %v: there is nothing to clean up", children, files)
+			}
+			if files := holding(t, p.dir, login); len(files) > 0 {
+				t.Errorf("credentials on a disk: %v", files)
 			}
 			for _, child := range children {
 				if ignores(t, child, syscall.SIGPIPE) {
@@ -167,8 +175,10 @@ func TestSignalsDuringSetUp(t *testing.T) {
 					t.Errorf("%s lives on", name)
 				}
 			}
-			if left, err := os.ReadDir(filepath.Join(p.dir, "tmp")); err != nil || len(left) > 0 {
-				t.Errorf("temporary files are left: %v, %v", left, err)
+			for _, folder := range []string{filepath.Join(p.dir, "tmp"), p.memory} {
+				if left, err := os.ReadDir(folder); err != nil || len(left) > 0 {
+					t.Errorf("temporary files are left: %v, %v", left, err)
+				}
 			}
 			records := p.records(t)
 			for name, want := range map[string]string{

@@ -81,17 +81,27 @@ func (r *Runner) Mask(secret string) {
 	slices.SortStableFunc(r.secrets, func(a, b string) int { return len(b) - len(a) })
 }
 
-// Redact replaces the secrets in a text by ***.
+// urlPassword matches the user and password of a URL. signedQuery matches a query that gives access to what the URL names:
+// registries and the hub redirect to such addresses of a storage, and errors of net/http repeat them.
+var (
+	urlPassword = regexp.MustCompile(`://[^\s/:@]*:[^\s/@]+@`)
+	signedQuery = regexp.MustCompile(`(?i)\?[^\s"'<>]*\b(x-(amz|goog)-\w+|signature|sig|token|verify)=[^\s"'<>]*`)
+)
+
+// Redact replaces the secrets in a text by ***: those that Mask got, and those in URLs.
 func (r *Runner) Redact(text string) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.redact(text)
 }
 
-// redact replaces the secrets in a text by ***.
 func (r *Runner) redact(text string) string {
 	for _, secret := range r.secrets {
 		text = strings.ReplaceAll(text, secret, "***")
+	}
+	if strings.Contains(text, "://") {
+		text = urlPassword.ReplaceAllString(text, "://***@")
+		text = signedQuery.ReplaceAllString(text, "?***")
 	}
 	return text
 }

@@ -145,6 +145,10 @@ func TestInfo(t *testing.T) {
 		"hunter22":                "***2",
 		"hun\x1b[0mter2":          "***",
 		"the longer, hunter2-and": "the longer, ***",
+		"by https://u:pass@proxy:1, as http://u@h and a:b@c":            "by https://***@proxy:1, as http://u@h and a:b@c",
+		`Get "https://b.s3.test/x?X-Amz-Date=1&X-Amz-Signature=2": EOF`: `Get "https://b.s3.test/x?***": EOF`,
+		"https://hub.test/x?verify=1-2%3D https://az.test/x?se=1&sig=2": "https://hub.test/x?*** https://az.test/x?***",
+		"https://ghcr.io/token?scope=repository%3Ax&service=ghcr.io":    "https://ghcr.io/token?scope=repository%3Ax&service=ghcr.io",
 	}
 	for in, want := range cases {
 		t.Run(fmt.Sprintf("%q", in), func(t *testing.T) {

@@ -142,12 +142,7 @@ const node = "buildx_buildkit_b0"
 func (e *fakeEngine) reached(own bool) (*builder, *begunRecord) {
 	e.t.Helper()
 	r := beginRecord(e.t)
-	log, err := os.Create(filepath.Join(e.t.TempDir(), "log"))
-	if err != nil {
-		e.t.Fatal(err)
-	}
-	e.t.Cleanup(func() { log.Close() })
-	r.work.setupLog = log
+	r.work.setupLog = newSetupLog(e.t)
 	b := &builder{env: environment{"DOCKER_HOST=unix://" + e.socket()}, environ: os.Environ(), work: r.work, record: r.record, name: "b"}
 	if !own {
 		b.config = config.Config{Builder: "b"}
@@ -252,12 +247,22 @@ func TestRestartOfTheEngineIsWaitedFor(t *testing.T) {
 	}
 }
 
+// newSetupLog is the log of a set-up in which nothing is a secret.
+func newSetupLog(t *testing.T) *safeLog {
+	t.Helper()
+	file, err := os.Create(filepath.Join(t.TempDir(), "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { file.Close() })
+	return &safeLog{file: file, redact: func(s string) string { return s }}
+}
+
 func TestRestartOfABuildkitdAtAnAddressIsWaitedFor(t *testing.T) {
 	e := newFakeEngine(t) // for its docker command
 	socket := filepath.Join(e.dir, "buildkitd")
 	r := beginRecord(t)
-	r.work.setupLog, _ = os.Create(filepath.Join(t.TempDir(), "log"))
-	defer r.work.setupLog.Close()
+	r.work.setupLog = newSetupLog(t)
 	b := &builder{config: config.Config{Builder: "unix://" + socket}, environ: os.Environ(), work: r.work, record: r.record, name: "b"}
 	if err := b.Reach(t.Context()); err != nil {
 		t.Fatal(err)

@@ -51,7 +51,11 @@ func readInputs(ctx context.Context, args []string, env environment, w *workspac
 	if c.SDKPath != "" { // the checks that need no git
 		pathErr = workTree(c, w).Check()
 	}
-	if err = errors.Join(err, pathErr, planErr); err != nil {
+	var loginErr error
+	if err == nil && planErr == nil {
+		_, loginErr = logins(c, targets)
+	}
+	if err = errors.Join(err, pathErr, planErr, loginErr); err != nil {
 		rec.facts = known
 		return c, nil, badInput{err}
 	}

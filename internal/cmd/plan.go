@@ -61,10 +61,10 @@ func decide(ctx context.Context, c config.Config, env environment, targets []pla
 		return targets, nil, decisions, err
 	}
 	rec.facts.Files.Logs = ledger.Text(work.relative(work.logs))
-	if err := work.makeTemporary(); err != nil {
+	if err := work.makeTemporary(env, rec.actions); err != nil {
 		return targets, nil, decisions, err
 	}
-	client, err := newRegistry(c, env, targets[0].BaseImage, work, rec)
+	client, err := newRegistry(c, env, targets, work, rec)
 	if err != nil {
 		return targets, nil, decisions, err
 	}

@@ -61,6 +61,7 @@ func (r *record) Info(message string) { r.actions.Info(message) }
 
 // Warn prints a warning and adds it to the report.
 func (r *record) Warn(message string) {
+	message = r.actions.Redact(message)
 	r.actions.Warning("eval-images", message)
 	r.set(func(f *ledger.Run) { f.Warnings = append(f.Warnings, message) })
 }
@@ -109,6 +110,7 @@ func (r *record) Waiting(t plan.Target, attempt int, err error, wait time.Durati
 // Ended records the outcome of a target in the ledger and the log. A failure also gets an annotation.
 func (r *record) Ended(_ context.Context, out *outcome.Outcome) {
 	entry := ledger.FromOutcome(out)
+	entry.Redact(r.actions.Redact)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
@@ -190,6 +192,7 @@ func (r *record) finish(ctx context.Context, w *workspace, targets []plan.Target
 		}
 		r.facts.SetupError = ledger.Text(strings.Join(texts, "\n"))
 	}
+	r.facts.Redact(r.actions.Redact)
 	summary := ledger.Summarize(r.facts, r.entries)
 	if r.facts.StoppedForDeadline {
 		message := fmt.Sprintf("the run stopped for its deadline, and %d of %d images are missing\nhint: %s",

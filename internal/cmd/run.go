@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -74,7 +72,7 @@ func Run(ctx context.Context, p Process) int {
 	// A run also has a record if it could not read its dataset or was cancelled.
 	err = errors.Join(err, withDiskHint(openRecord(c, len(targets), work, rec)))
 	if err == nil {
-		err = withDiskHint(work.makeTemporary())
+		err = withDiskHint(work.makeTemporary(env, rec.actions))
 	}
 	if err == nil {
 		name := builderName(c.Builder, env)
@@ -126,9 +124,11 @@ func newRecord(p Process, env environment) *record {
 		}
 	}
 	rec.actions = actions.New(log, env.get)
-	rec.actions.Mask(env.get("HF_TOKEN"))
 	for _, secret := range []string{"registry-password", "base-registry-password", "hf-token"} {
 		rec.actions.Mask(rec.actions.Input(secret))
+	}
+	for _, secret := range env.secrets() {
+		rec.actions.Mask(secret)
 	}
 	rec.facts.Started = time.Now()
 	return rec
@@ -185,7 +185,7 @@ func execute(ctx context.Context, c config.Config, env environment, targets []pl
 	if len(targets) == 0 { // a shard is empty when there are more shards than images
 		return nil
 	}
-	client, err := newRegistry(c, env, targets[0].BaseImage, work, rec)
+	client, err := newRegistry(c, env, targets, work, rec)
 	if err != nil {
 		return err
 	}
@@ -228,30 +228,15 @@ func execute(ctx context.Context, c config.Config, env environment, targets []pl
 // concurrent requests need a new handshake.
 const connections = 32
 
-// newRegistry returns the registry client. It writes the credentials to a private Docker configuration of the run.
-func newRegistry(c config.Config, env environment, baseImage string, work *workspace, rec *record) (*registry.Client, error) {
-	var logins []registry.Login
-	add := func(reference string, given config.Credentials) {
-		if given.Username != "" {
-			logins = append(logins, registry.Login{Reference: reference, Username: given.Username, Password: given.Password})
-		}
-	}
-	add(baseImage, c.BaseRegistry)
-	add(c.Image, c.Registry)
-	inherited := env.get("DOCKER_CONFIG") // has the credentials of an earlier docker login
-	if inherited == "" {
-		inherited = filepath.Join(env.get("HOME"), ".docker")
-	}
-	if _, err := os.Stat(inherited); err != nil {
-		inherited = ""
-	}
-	keychain, err := registry.WriteConfig(filepath.Join(work.temporary, dockerConfig), inherited, logins)
+// newRegistry returns the registry client. It writes the credentials to the run's own Docker configuration.
+func newRegistry(c config.Config, env environment, targets []plan.Target, work *workspace, rec *record) (*registry.Client, error) {
+	keychain, err := writeCredentials(c, env, targets, work)
 	if err != nil {
-		return nil, withDiskHint(err)
+		return nil, err
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = connections
-	client := registry.New(keychain, transport, rec)
+	client := registry.New(maskingKeychain{keychain, rec.actions}, transport, rec)
 	client.Limit(registry.GitHub, registry.WritesPerMinute/float64(max(1, c.Shard.Count)), registry.Burst)
 	return client, nil
 }

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -66,7 +67,7 @@ func setUpSDK(ctx context.Context, c config.Config, env environment, buildEnviro
 		}
 		s.pool = sdk.NewPool(sdk.PoolOptions{
 			Checkout: s.checkout, Environment: environment, Size: workers, Dir: filepath.Join(w.temporary, "w"),
-			Environ: buildEnviron, CacheMode: c.CacheMode, LogPath: filepath.Join(w.logs, "workers.log"),
+			Environ: slices.Concat(env, buildEnviron), CacheMode: c.CacheMode, LogPath: filepath.Join(w.logs, "workers.log"),
 		})
 		s.pool.Start(ctx)
 		return nil

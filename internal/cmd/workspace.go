@@ -8,12 +8,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
 
+	"github.com/OpenHands/eval-images/internal/actions"
 	"github.com/OpenHands/eval-images/internal/config"
 	"github.com/OpenHands/eval-images/internal/docker"
 	"github.com/OpenHands/eval-images/internal/failure"
@@ -35,19 +35,22 @@ func (e environment) get(name string) string {
 
 // workspace has the folders of a run.
 type workspace struct {
-	root      string // paths in the report are relative to it
-	buildDir  string // the folder with the records of all runs
-	folder    string // for ledger, summary and lock file; empty for a run without a record
-	logs      string // logs of the images and of the set-up
-	temporary string // checkout, environment, sdist, credentials: removed when the run ends
-	setupLog  *os.File
+	root      string   // paths in the report are relative to it
+	buildDir  string   // the folder with the records of all runs
+	folder    string   // for ledger, summary and lock file; empty for a run without a record
+	logs      string   // logs of the images and of the set-up
+	temporary string   // checkout, environment, sdist: removed when the run ends
 	lock      *os.File // of the temporary folder; may be nil
+	// dockerConfig is the run's own Docker configuration, with credentials and the state of buildx. It is removed when the run ends.
+	dockerConfig     string
+	dockerConfigLock *os.File // or nil
+	setupLog         *safeLog
 
 	leftovers sync.WaitGroup // the removal of what killed runs have left
 }
 
-// dockerConfig and sdistFolder are in the temporary folder. The first has credentials and the state of buildx.
-const dockerConfig, sdistFolder = "docker", "sdist"
+// sdistFolder is in the temporary folder.
+const sdistFolder = "sdist"
 
 // dryRunFolder is the folder for the logs of a dry run.
 const dryRunFolder = "dry-run"
@@ -84,66 +87,24 @@ func (w *workspace) makeLogs(c config.Config) error {
 	return nil
 }
 
-// makeTemporary creates the temporary folder, and the log of the set-up. It removes the folders of runs that were killed.
-func (w *workspace) makeTemporary() (err error) {
-	w.leftovers.Go(func() { removeLeftovers(os.TempDir()) })
-	if w.temporary, w.lock, err = makeLockedFolder(os.TempDir()); err != nil {
+// makeTemporary creates the temporary folders, and the log of the set-up. It removes the folders of runs that were killed.
+func (w *workspace) makeTemporary(env environment, a *actions.Runner) (err error) {
+	w.leftovers.Go(func() { removeLeftovers(os.TempDir(), temporaryPrefix) })
+	if w.temporary, w.lock, err = makeLockedFolder(os.TempDir(), temporaryPrefix); err != nil {
 		return fmt.Errorf("making a temporary folder: %w", err)
 	}
-	if w.setupLog, err = os.Create(filepath.Join(w.logs, "set-up.log")); err != nil {
+	log, err := os.Create(filepath.Join(w.logs, "set-up.log"))
+	if err != nil {
 		return fmt.Errorf("making the set-up's log: %w", err)
 	}
-	if err := os.Mkdir(filepath.Join(w.temporary, dockerConfig), 0o700); err != nil {
-		return fmt.Errorf("making the Docker configuration: %w", err)
+	w.setupLog = &safeLog{file: log, redact: a.Redact}
+	if w.dockerConfig, w.dockerConfigLock, err = makeDockerConfig(env, w.temporary); err != nil {
+		return err
+	}
+	if err := a.SaveState(dockerConfigState, w.dockerConfig); err != nil {
+		a.Info("the post step removes no credentials: " + err.Error())
 	}
 	return nil
-}
-
-// temporaryPrefix starts the name of every temporary folder of a run, and of nothing else: what is not locked is removed.
-const temporaryPrefix = "eval-images-run-"
-
-// makeLockedFolder makes a folder in dir, and locks it until this process ends, however that happens. It gets its name when it is
-// locked, so that no other run takes it for one that was left. Not every file system has locks; then other runs get none either.
-func makeLockedFolder(dir string) (folder string, lock *os.File, err error) {
-	unlocked, err := os.MkdirTemp(dir, "."+temporaryPrefix)
-	if err != nil {
-		return "", nil, err
-	}
-	lock, _ = lockDir(unlocked)
-	folder = filepath.Join(dir, strings.TrimPrefix(filepath.Base(unlocked), "."))
-	return folder, lock, os.Rename(unlocked, folder)
-}
-
-// lockDir locks a folder while the file is open. It fails if another process has locked it.
-func lockDir(folder string) (*os.File, error) {
-	lock, err := os.Open(folder)
-	if err != nil {
-		return nil, err
-	}
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		lock.Close()
-		return nil, err
-	}
-	return lock, nil
-}
-
-// removeLeftovers removes the temporary folders in dir of runs that were killed: nobody has locked them. It takes only folders that
-// this user has made, because others may write to dir.
-func removeLeftovers(dir string) {
-	folders, _ := filepath.Glob(filepath.Join(dir, temporaryPrefix+"*"))
-	for _, folder := range folders {
-		info, err := os.Lstat(folder)
-		if err != nil || info.Mode() != fs.ModeDir|0o700 {
-			continue
-		}
-		if owner, ok := info.Sys().(*syscall.Stat_t); !ok || int(owner.Uid) != os.Getuid() {
-			continue
-		}
-		if lock, err := lockDir(folder); err == nil {
-			_ = os.RemoveAll(folder) // the next run tries again
-			lock.Close()
-		}
-	}
 }
 
 // commands returns the settings for the commands of the set-up.
@@ -151,20 +112,15 @@ func (w *workspace) commands(env environment) sdk.Commands {
 	return sdk.Commands{Environ: env, Log: w.setupLog, LogPath: w.relative(w.setupLog.Name())}
 }
 
-// buildEnviron returns the environment of docker commands and workers, with the run's Docker configuration and builder. It sets
-// BUILDX_CONFIG, because buildx would otherwise write to the folder in the user's own BUILDX_CONFIG.
+// buildEnviron returns the environment of docker commands, with the run's Docker configuration and builder. It sets BUILDX_CONFIG,
+// because buildx would otherwise write to the folder in the user's own BUILDX_CONFIG.
 func (w *workspace) buildEnviron(env environment, builder string) []string {
-	folder := filepath.Join(w.temporary, dockerConfig)
-	return append(slices.DeleteFunc(slices.Clone(env), isSecret),
-		"DOCKER_CONFIG="+folder, "BUILDX_CONFIG="+filepath.Join(folder, "buildx"), "BUILDX_BUILDER="+builder)
-}
-
-// isSecret reports whether builds must not see the variable. Inputs contain passwords, and variables of the runner contain its
-// tokens. Builds get credentials only from the run's Docker configuration.
-func isSecret(variable string) bool {
-	name, _, _ := strings.Cut(variable, "=")
-	return strings.HasPrefix(name, "INPUT_") || strings.HasPrefix(name, "ACTIONS_") ||
-		strings.HasSuffix(name, "PASSWORD") || strings.HasSuffix(name, "TOKEN")
+	environ := append(sdk.DockerEnviron(env),
+		"DOCKER_CONFIG="+w.dockerConfig, "BUILDX_CONFIG="+filepath.Join(w.dockerConfig, "buildx"), "BUILDX_BUILDER="+builder)
+	if path := docker.CertPath(env.get); path != "" { // docker looks for certificates beside its configuration
+		environ = append(environ, "DOCKER_CERT_PATH="+path)
+	}
+	return environ
 }
 
 // disk is the room on the disk of a folder, or the reason why that is not known.
@@ -233,6 +189,9 @@ const cleanWithin = 2 * time.Second
 // clean removes the temporary files: credentials and sdist first, then the rest. It returns a message about files that it could not
 // remove, or "".
 func (w *workspace) clean(ctx context.Context) (left string) {
+	if w.dockerConfigLock != nil {
+		defer w.dockerConfigLock.Close()
+	}
 	if w.setupLog != nil {
 		w.setupLog.Close()
 	}
@@ -241,7 +200,7 @@ func (w *workspace) clean(ctx context.Context) (left string) {
 	}
 	removed := make(chan error, 1)
 	go func() {
-		err := errors.Join(os.RemoveAll(filepath.Join(w.temporary, dockerConfig)),
+		err := errors.Join(os.RemoveAll(w.dockerConfig),
 			os.RemoveAll(filepath.Join(w.temporary, sdistFolder)), os.RemoveAll(w.temporary))
 		w.leftovers.Wait()
 		removed <- err

@@ -49,7 +49,8 @@ func TestOwnBuilderGetsTheProxies(t *testing.T) {
 			map[string]any{"network": "n"},
 		},
 		{
-			"one of this machine's own, on its network", "host", []string{"HTTP_PROXY=http://127.0.0.1:3128"},
+			"one of this machine's own, on its network", "host",
+			[]string{"HTTP_PROXY=http://127.0.0.1:3128"},
 			map[string]any{"network": "n", "env.HTTP_PROXY": "http://127.0.0.1:3128"},
 		},
 	}

@@ -14,7 +14,8 @@ var patterns = []struct {
 	text  *regexp.Regexp
 	hint  string // for these messages; empty where that of the class helps
 }{
-	{ClassDisk, anyOf(`no space left on device`, `disk quota exceeded`, `database or disk is full`, `don't have enough free space in `), ""}, // sqlite, apt
+	// The last two are messages of SQLite and of apt.
+	{ClassDisk, anyOf(`no space left on device`, `disk quota exceeded`, `database or disk is full`, `don't have enough free space in `), ""},
 	{ClassEngine, anyOf(
 		`cannot connect to the docker daemon`, `failed to connect to the docker API`, `no builder "\S+" found`, `is the docker daemon running`,
 		`error reading from server: EOF`, `code = Unavailable`, `transport is closing`, `listing workers for Build`,

@@ -100,8 +100,8 @@ func TestFullDisk(t *testing.T) {
 				f.settings.NotRebased = "strategy native"
 			}
 			f.settings.MaxWorkers, f.settings.MaxRetries = 2, c.retries
-			d := &smallDisk{fixture: f, needs: c.needs, size: size}
-			f.workers, f.builder = d, d
+			d := &smallDisk{fakeBuilder: fakeBuilder{restarts: &f.restarts}, fixture: f, needs: c.needs, size: size}
+			f.workers, f.disk = d, d
 			synctest.Test(t, func(t *testing.T) {
 				var names []string
 				for _, name := range []string{"a", "b", "c", "d", "e", "f"} {

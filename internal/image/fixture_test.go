@@ -49,9 +49,10 @@ type fixture struct {
 	fails func(what string) error
 	// quiet leaves out of logs that all stages are built.
 	quiet bool
-	// workers build in place of the fake SDK, and builder is in place of one that is always there.
+	// workers build in place of the fake SDK.
 	workers Workers
-	builder Builder
+	// disk is a builder in place of one with all the room in the world.
+	disk Builder
 	// docker is the folder of the docker command.
 	docker string
 	// more is what the target's stage has beside the agent's layer, and configured is what that makes of a configuration.
@@ -414,12 +415,12 @@ func (f *fixture) newRun(t *testing.T, builder bool) *ran {
 	if err := os.MkdirAll(s.Logs, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	b := f.builder
+	b := f.disk
 	switch {
 	case !builder:
-		b = fakeBuilder{err: errNoBuilder, restarts: &f.restarts}
+		b = fakeBuilder{errNoBuilder, &f.restarts}
 	case b == nil:
-		b = fakeBuilder{restarts: &f.restarts}
+		b = fakeBuilder{nil, &f.restarts}
 	}
 	workers := f.workers
 	if workers == nil {

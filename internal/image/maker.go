@@ -343,29 +343,14 @@ func (m *Maker) inSlot(ctx context.Context, t plan.Target, out *outcome.Outcome,
 			m.restarted.Store(true)
 		}
 		err := fn()
-		if err != nil && ctx.Err() == nil && m.builder.Instance(ctx) != instance {
-			err = builderGone(err)
-		}
 		if failure.ClassOf(err) == failure.ClassDisk {
 			err = retold(err, fmt.Errorf("%w; %s", err, m.builder.Space(ctx)))
 		}
+		if err != nil && ctx.Err() == nil && m.builder.Instance(ctx) != instance {
+			return builderGone(err)
+		}
 		return err
 	})
-}
-
-// builderGone is the failure of a build whose BuildKit ended, or was restarted, meanwhile. What the build said is then no news of
-// the image: a BuildKit that is stopped cancels steps or lets them fail, and may not be there to say anything.
-func builderGone(err error) error {
-	switch failure.ClassOf(err) {
-	case failure.ClassEngine, failure.ClassDisk: // A full disk may be why it ended.
-		return err
-	}
-	gone := failure.Error{Class: failure.ClassEngine, Err: fmt.Errorf("BuildKit ended during the build: %w", err)}
-	var failed *failure.Error
-	if errors.As(err, &failed) {
-		gone.ReturnCode, gone.Tail = failed.ReturnCode, failed.Tail
-	}
-	return &gone
 }
 
 // makeRoom prunes the builder's cache for an image that goes alone: down to a part of it, and for the image's last attempt
@@ -386,6 +371,21 @@ func retold(err, text error) error {
 	told := *failed
 	told.Err = text
 	return &told
+}
+
+// builderGone is the failure of a build whose BuildKit ended, or was restarted, meanwhile. What the build said is then no news of
+// the image: a BuildKit that is stopped cancels steps or lets them fail, and may not be there to say anything.
+func builderGone(err error) error {
+	switch failure.ClassOf(err) {
+	case failure.ClassEngine, failure.ClassDisk: // A full disk may be why it ended.
+		return err
+	}
+	gone := failure.Error{Class: failure.ClassEngine, Err: fmt.Errorf("BuildKit ended during the build: %w", err)}
+	var failed *failure.Error
+	if errors.As(err, &failed) {
+		gone.ReturnCode, gone.Tail = failed.ReturnCode, failed.Tail
+	}
+	return &gone
 }
 
 // needBuilder makes sure of the builder for an image that cannot be made without one. When there is none, the run ends with

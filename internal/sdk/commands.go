@@ -45,6 +45,18 @@ var uvPassedOn = []string{
 	"UV_PYTHON_INSTALL_MIRROR", "UV_PYTHON_DOWNLOADS_JSON_URL", "UV_PYTHON_INSTALL_DIR",
 }
 
+// dockerPassedOn are the variables of docker commands: the engine, the configuration, and what credential helpers find their
+// stores by.
+var dockerPassedOn = []string{
+	"DOCKER_CONFIG", "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CERT_PATH", "DOCKER_TLS", "DOCKER_TLS_VERIFY", "DOCKER_API_VERSION",
+	"BUILDX_BUILDER", "BUILDX_CONFIG", "DBUS_SESSION_BUS_ADDRESS", "GNUPGHOME", "PASSWORD_STORE_DIR",
+}
+
+// DockerEnviron returns those variables of environ that a docker command may see.
+func DockerEnviron(environ []string) []string {
+	return pick(environ, slices.Concat(passedOn, dockerPassedOn)...)
+}
+
 // pick takes from environ what names allow; a name that ends in "_" allows all that begin with it.
 func pick(environ []string, names ...string) []string {
 	var picked []string

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -121,10 +122,7 @@ func (w *worker) spawn(options PoolOptions) error {
 // ACTIONS_* hold secrets, GITHUB_OUTPUT and its like are files of the runner that the SDK would write to, DEBUG_LLM
 // makes it ask a question, and CI changes what it does.
 func (w *worker) environ(options PoolOptions) []string {
-	environ := pick(options.Environ, slices.Concat(passedOn, uvPassedOn, []string{
-		"DOCKER_CONFIG", "DOCKER_HOST", "DOCKER_CONTEXT",
-		"DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY", "DOCKER_API_VERSION", "BUILDX_BUILDER", "BUILDX_CONFIG",
-	})...)
+	environ := pick(options.Environ, slices.Concat(passedOn, uvPassedOn, dockerPassedOn)...)
 	environ = append(withoutSecrets(environ), uvSettings(options.Environment.Version)...)
 	return append(environ,
 		"PYTHONPATH="+strings.Join(options.Environment.PythonPath, string(os.PathListSeparator)),
@@ -143,14 +141,21 @@ func (w *worker) environ(options PoolOptions) []string {
 	)
 }
 
+// userInfo matches the user and password of a URL.
+var userInfo = regexp.MustCompile(`://[^\s/]*@`)
+
 // withoutSecrets drops what uv would log in with: the SDK's build needs no index that asks for a password.
 func withoutSecrets(environ []string) []string {
 	var kept []string
 	for _, variable := range environ {
 		name, _, _ := strings.Cut(variable, "=")
-		if !strings.HasSuffix(name, "PASSWORD") && !strings.HasSuffix(name, "TOKEN") {
-			kept = append(kept, variable)
+		if strings.HasSuffix(name, "PASSWORD") || strings.HasSuffix(name, "TOKEN") {
+			continue
 		}
+		if strings.HasPrefix(name, "UV_") {
+			variable = userInfo.ReplaceAllString(variable, "://")
+		}
+		kept = append(kept, variable)
 	}
 	return kept
 }
