@@ -4,7 +4,9 @@ import (
 	"errors"
 	"io"
 	"log"
+	"net"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -40,13 +42,18 @@ func newVerifiable(t *testing.T) verifiable {
 	return v
 }
 
-// builder is a builder of an engine that does not answer. One that is there has been reached already.
-func (v verifiable) builder(c config.Config, there bool) *builder {
-	b := &builder{config: c, env: environment{"DOCKER_HOST=tcp://127.0.0.1:1"}, work: v.work, record: v.record, name: "b"}
+// builder is a builder of an engine that does not answer. One that is there has an address, and has been reached already.
+func (v verifiable) builder(t *testing.T, c config.Config, there bool) *builder {
+	t.Helper()
 	if there {
-		b.reached.Do(func() {})
+		listener, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { listener.Close() })
+		c.Builder = "unix://" + listener.Addr().String()
 	}
-	return b
+	return &builder{config: c, env: environment{"DOCKER_HOST=tcp://127.0.0.1:1"}, work: v.work, record: v.record, name: "b", reached: there}
 }
 
 // The command verify compares images that these inputs make, and names others as bad inputs before it looks for an engine.
@@ -79,7 +86,7 @@ func TestVerifyOfAnotherPlansImageIsABadInput(t *testing.T) {
 				t.Fatal(err)
 			}
 			given := config.Config{Image: "images.test/eval", MaxWorkers: 1, VerifyImages: c.images(digest)}
-			err = verifyImages(t.Context(), given, setUp{pool: sdk.NewPool(sdk.PoolOptions{})}, v.targets, v.client, v.builder(given, c.engine), v.work, v.record)
+			err = verifyImages(t.Context(), given, setUp{pool: sdk.NewPool(sdk.PoolOptions{})}, v.targets, v.client, v.builder(t, given, c.engine), v.work, v.record)
 			code := v.finish(t.Context(), v.work, v.targets, err)
 			if said := v.said.String(); code != c.want || !strings.Contains(strings.ToLower(said), c.says) {
 				t.Errorf("exit code %d, want %d and %q:\n%s", code, c.want, c.says, said)
@@ -140,7 +147,7 @@ func TestPreflightOfRebase(t *testing.T) {
 			v := newVerifiable(t)
 			given := config.Config{Image: "images.test/eval", Strategy: config.StrategyAuto}
 			c.change(&given)
-			err := preflight(t.Context(), given, len(v.targets), v.client, v.builder(given, false), v.record)
+			err := preflight(t.Context(), given, len(v.targets), v.client, v.builder(t, given, false), v.record)
 			if got := exitCode(false, err, 0); got != c.want {
 				t.Errorf("exit code %d (%v), want %d", got, err, c.want)
 			}

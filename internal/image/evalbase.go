@@ -176,11 +176,11 @@ func (m *Maker) makeEvalBase(ctx context.Context, t plan.Target, d Decision, out
 			return out.LogPath, err
 		}
 		err := m.bases.canary.Do(ctx, m.retries, out, func() error {
-			return m.inSlot(ctx, t, func() error {
+			return m.inSlot(ctx, t, out, func() error {
 				if err := m.bases.canary.Broken(); err != nil {
 					return err
 				}
-				return m.buildEvalBase(ctx, t, d, out)
+				return m.inTime(evalBaseWay, func() error { return m.buildEvalBase(ctx, t, d, out) })
 			})
 		})
 		if err == nil {
@@ -233,13 +233,13 @@ const agentUser, agentUID, agentGID = "openhands", "10001", "10001"
 // inspect looks, on the builder, into a base image and the base stage that was built on it, and returns a mark: whether the
 // agent's layers would land on it as a build's COPY does.
 func (m *Maker) inspect(ctx context.Context, baseImage, built, log string) (mark string, err error) {
-	folder, err := os.MkdirTemp("", "eval-base-")
+	folder, err := os.MkdirTemp(m.Temporary, "eval-base-")
 	if err != nil {
 		return "", ofMachine(err)
 	}
 	defer os.RemoveAll(folder)
 	args := []string{"--platform", Platform, "--output", "type=local,dest=" + folder}
-	if err := docker.Build(ctx, m.Environ, log, args, inspectDockerfile(baseImage, built), baseImage); err != nil {
+	if err := docker.Build(ctx, m.Environ, log, m.StallTimeout, args, inspectDockerfile(baseImage, built), baseImage); err != nil {
 		return "", err
 	}
 	paths, err := os.ReadFile(filepath.Join(folder, "paths"))

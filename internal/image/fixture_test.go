@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -50,19 +51,23 @@ type fixture struct {
 	quiet bool
 	// workers build in place of the fake SDK.
 	workers Workers
+	// disk is a builder in place of one with all the room in the world.
+	disk Builder
 	// docker is the folder of the docker command.
 	docker string
 	// more is what the target's stage has beside the agent's layer, and configured is what that makes of a configuration.
 	more       string
 	configured func(*v1.ConfigFile)
-	// builder is what layers depend on that each builder makes otherwise, such as times.
-	builder string
+	// built is what layers depend on that each builder makes otherwise, such as times.
+	built string
 	// longTags are a second tag for each image, with the whole commit, as the SDK's releases from 1.22.0 make it.
 	longTags bool
 	// between are the transports between the registry client and the registries.
 	between func(http.RoundTripper) http.RoundTripper
 	// others are the agents of what does not get the fixture's, by what it is.
 	others map[string]string
+	// restarts counts how often BuildKit was restarted.
+	restarts atomic.Int32
 
 	mu     sync.Mutex
 	events []event
@@ -195,7 +200,7 @@ func (f *fixture) Build(ctx context.Context, r sdk.Request) (sdk.Response, error
 		select {
 		case <-time.After(f.takes(what) / 2):
 		case <-ctx.Done():
-			return sdk.Response{}, context.Cause(ctx)
+			return sdk.Response{}, fmt.Errorf("%w: %w", ctx.Err(), context.Cause(ctx))
 		}
 		if half == 0 && failed == nil && !f.quiet {
 			if err := sayExporting(r.LogPath); err != nil {
@@ -206,13 +211,13 @@ func (f *fixture) Build(ctx context.Context, r sdk.Request) (sdk.Response, error
 	if failed != nil {
 		return sdk.Response{}, failed
 	}
-	img := registrytest.EvalBase(f.bases[name], sha, name+sha+f.options+f.builder)
+	img := registrytest.EvalBase(f.bases[name], sha, name+sha+f.options+f.built)
 	if r.Target != BaseStageTarget {
 		agent, other := f.others[what]
 		if !other {
 			agent = f.agent
 		}
-		if f.builder != "" {
+		if f.built != "" {
 			agent += ";again"
 		}
 		img = registrytest.WithConfig(registrytest.Final(img, agent), f.configured)
@@ -368,10 +373,20 @@ func (r *ran) Pausing(host string, wait time.Duration) {
 var errNoBuilder = errors.New("there is no builder here")
 
 // fakeBuilder is a builder that is there, or is not.
-type fakeBuilder struct{ err error }
+type fakeBuilder struct {
+	err      error
+	restarts *atomic.Int32
+}
 
 func (b fakeBuilder) Reach(context.Context) error { return b.err }
-func (b fakeBuilder) Prune(context.Context)       {}
+func (b fakeBuilder) Instance(context.Context) string {
+	if b.restarts == nil {
+		return ""
+	}
+	return fmt.Sprint("BuildKit ", b.restarts.Load())
+}
+func (b fakeBuilder) Prune(context.Context, bool)  {}
+func (b fakeBuilder) Space(context.Context) string { return "free: nothing" }
 
 // newRun is a run that has not begun. It has a builder, unless builder is false.
 func (f *fixture) newRun(t *testing.T, builder bool) *ran {
@@ -400,9 +415,12 @@ func (f *fixture) newRun(t *testing.T, builder bool) *ran {
 	if err := os.MkdirAll(s.Logs, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	b := fakeBuilder{}
-	if !builder {
-		b.err = errNoBuilder
+	b := f.disk
+	switch {
+	case !builder:
+		b = fakeBuilder{errNoBuilder, &f.restarts}
+	case b == nil:
+		b = fakeBuilder{nil, &f.restarts}
 	}
 	workers := f.workers
 	if workers == nil {

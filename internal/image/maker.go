@@ -56,6 +56,10 @@ type Settings struct {
 	MaxRetries int
 	// ImageTimeout bounds one image; 0 is no bound.
 	ImageTimeout time.Duration
+	// Deadline is when the run ends; zero is never. What would probably end later is not begun.
+	Deadline time.Time
+	// StallTimeout bounds the time in which a build prints nothing; 0 is no bound.
+	StallTimeout time.Duration
 	// EvalBaseMaxAge is the age from which an eval-base is made anew; 0 is none.
 	EvalBaseMaxAge time.Duration
 	// Verify is how many rebased images are compared with a native build. VerifyTree compares their files, too.
@@ -67,6 +71,8 @@ type Settings struct {
 	Workspace, Logs string
 	// Environ is the environment of docker commands.
 	Environ []string
+	// Temporary is the folder for temporary files. The run removes it.
+	Temporary string
 }
 
 // Workers run the SDK's build; an *sdk.Pool does.
@@ -76,10 +82,16 @@ type Workers interface {
 
 // Builder is the run's BuildKit builder.
 type Builder interface {
-	// Reach reaches, adopts or makes the builder the first time, and returns that first result ever after.
+	// Reach reaches, adopts or makes the builder the first time. Later calls bring back a builder that has ended meanwhile. An
+	// error is final, unless ctx has ended.
 	Reach(ctx context.Context) error
-	// Prune makes room on the builder's disk. What goes wrong is reported there.
-	Prune(ctx context.Context)
+	// Instance identifies the BuildKit that runs now. It is empty where none runs, or where that is not known.
+	Instance(ctx context.Context) string
+	// Prune makes room on the builder's disk. It keeps a part of the cache, or nothing with all. What goes wrong is reported
+	// there.
+	Prune(ctx context.Context, all bool)
+	// Space says how much room the disks have that a build needs.
+	Space(ctx context.Context) string
 }
 
 // Reporter takes what a run tells about its images. It is called from many goroutines.
@@ -120,11 +132,14 @@ type Maker struct {
 	copies        layerCopies
 	bases         *evalBases
 	references    *references
+	pace          pace
 	// nonce is part of the tags of images that only this run needs. Another run of the same commit, which may be on at the same time, must
 	// neither overwrite nor delete them: builds of two builders differ in every layer.
 	nonce         string
 	warnLax       sync.Once
 	missedBuilder atomic.Bool
+	instance      atomic.Value // of BuildKit, that began the first build: a string
+	restarted     atomic.Bool  // another one began a later build
 	evalBasePush  pushProbe
 	attemptsByLog map[string]int
 	attemptsMu    sync.Mutex
@@ -134,7 +149,7 @@ type Maker struct {
 func New(s Settings, r *registry.Client, w Workers, b Builder, report Reporter) *Maker {
 	return &Maker{
 		Settings: s, registry: r, workers: w, builder: b, report: report,
-		retries: Retries{Max: s.MaxRetries, Pruner: b, Waiter: report},
+		retries: Retries{Max: s.MaxRetries, Waiter: report},
 		builds:  newSlots(s.MaxWorkers), lookUps: newSlots(requestsAtOnce), puts: newSlots(requestsAtOnce),
 		canary: NewCanary(), bases: newEvalBases(), references: newReferences(), nonce: strings.ToLower(rand.Text()[:8]),
 		attemptsByLog: map[string]int{},
@@ -155,13 +170,13 @@ func (m *Maker) All(ctx context.Context, targets []plan.Target) error {
 		m.references.refused = m.references.disagree()
 	}
 	missing := m.references.missing()
-	if m.BaseStage == nil || len(targets) < missing { // there is nothing to learn from
+	ordered := Candidates(targets)
+	if m.BaseStage == nil || buildable(ordered) < missing { // there is nothing to learn from
 		return m.allNative(ctx, targets)
 	}
-	ordered := Candidates(targets)
 	var held []plan.Target
 	if missing > 0 {
-		held = ordered[:min(mostCandidates, len(ordered))]
+		held = ordered[:min(mostCandidates, buildable(ordered))]
 	}
 	verifier := m.newVerifier(ordered[missing:])
 	m.bases.expect(len(targets) - missing) // the references need no eval-base
@@ -224,7 +239,11 @@ func (m *Maker) untried(ctx context.Context) error {
 	if m.missedBuilder.Load() {
 		noBuilder = m.builder.Reach(ctx)
 	}
-	return errors.Join(noBuilder, m.evalBasePush.problem)
+	noPush := m.evalBasePush.problem
+	if failure.ByEnd(noPush) { // nobody knows whether it would have been accepted
+		noPush = nil
+	}
+	return errors.Join(noBuilder, noPush)
 }
 
 func without(targets, others []plan.Target) []plan.Target {
@@ -247,6 +266,7 @@ func (m *Maker) Image(ctx context.Context, t plan.Target, attempt func(context.C
 	out := &outcome.Outcome{Target: t, Started: time.Now(), NotRebased: m.NotRebased}
 	defer m.report.Doing(t, "", "")
 	out.Err = m.retries.Do(ctx, out, func() error { return attempt(ctx, t, out) })
+	out.Err = failure.AtDeadline(out.Err, len(out.Attempts))
 	out.Finished = time.Now()
 	m.report.Ended(ctx, out)
 	return out
@@ -302,16 +322,70 @@ func (m *Maker) refusalOf(err error, out *outcome.Outcome) *rebase.Refusal {
 	return nil
 }
 
-// inSlot runs fn in a slot for builds, when the run's builder is there.
-func (m *Maker) inSlot(ctx context.Context, t plan.Target, fn func() error) error {
-	return m.builds.do(ctx, func() error {
+// inSlot runs fn in a slot for builds, when the run's builder is there. A build that found the disk full takes all slots the
+// next time: builds that do not fit beside each other fit one at a time.
+func (m *Maker) inSlot(ctx context.Context, t plan.Target, out *outcome.Outcome, fn func() error) error {
+	slots, alone := 1, failuresOf(out, failure.ClassDisk) > 0
+	if alone {
+		slots = m.MaxWorkers
+	}
+	return m.builds.doIn(ctx, slots, func() error {
 		m.report.Started(t)
 		defer m.report.Stopped(t)
 		if err := m.needBuilder(ctx); err != nil {
 			return err
 		}
-		return fn()
+		if alone {
+			m.makeRoom(ctx, t, out)
+		}
+		instance := m.builder.Instance(ctx)
+		if !m.instance.CompareAndSwap(nil, instance) && m.instance.Load() != instance {
+			m.restarted.Store(true)
+		}
+		err := fn()
+		if failure.ClassOf(err) == failure.ClassDisk {
+			err = retold(err, fmt.Errorf("%w; %s", err, m.builder.Space(ctx)))
+		}
+		if err != nil && ctx.Err() == nil && m.builder.Instance(ctx) != instance {
+			return builderGone(err)
+		}
+		return err
 	})
+}
+
+// makeRoom prunes the builder's cache for an image that goes alone: down to a part of it, and for the image's last attempt
+// completely. What all images share is built again then, but without that room nothing is built.
+func (m *Maker) makeRoom(ctx context.Context, t plan.Target, out *outcome.Outcome) {
+	defer addTime(&out.Waited, time.Now())
+	last := !m.retries.another(out, &failure.Error{Class: failure.ClassDisk})
+	m.report.Info(t.InstanceID + " found the disk full: pruning the builder's cache, and building it alone")
+	m.builder.Prune(ctx, last)
+}
+
+// retold is a *failure.Error with another text, whose class and all else stay.
+func retold(err, text error) error {
+	var failed *failure.Error
+	if !errors.As(err, &failed) {
+		return text
+	}
+	told := *failed
+	told.Err = text
+	return &told
+}
+
+// builderGone is the failure of a build whose BuildKit ended, or was restarted, meanwhile. What the build said is then no news of
+// the image: a BuildKit that is stopped cancels steps or lets them fail, and may not be there to say anything.
+func builderGone(err error) error {
+	switch failure.ClassOf(err) {
+	case failure.ClassEngine, failure.ClassDisk: // A full disk may be why it ended.
+		return err
+	}
+	gone := failure.Error{Class: failure.ClassEngine, Err: fmt.Errorf("BuildKit ended during the build: %w", err)}
+	var failed *failure.Error
+	if errors.As(err, &failed) {
+		gone.ReturnCode, gone.Tail = failed.ReturnCode, failed.Tail
+	}
+	return &gone
 }
 
 // needBuilder makes sure of the builder for an image that cannot be made without one. When there is none, the run ends with
@@ -337,7 +411,7 @@ func (m *Maker) confirm(ctx context.Context, out *outcome.Outcome) error {
 		err = m.registry.Confirm(ctx, out.Tags[0]+"@"+digest)
 	}
 	if err != nil {
-		return failure.OfRegistry("confirming the push", err)
+		return registryFailure(ctx, "confirming the push", err)
 	}
 	out.Digest = digest
 	return nil

@@ -41,7 +41,7 @@ func TestBuildsFillTheirSlots(t *testing.T) {
 		var all sync.WaitGroup
 		for range 7 {
 			all.Go(func() {
-				err := r.maker.inSlot(t.Context(), plan.Target{}, func() error {
+				err := r.maker.inSlot(t.Context(), plan.Target{}, &outcome.Outcome{}, func() error {
 					time.Sleep(time.Minute)
 					return nil
 				})

@@ -33,7 +33,7 @@ func (m *Maker) rebase(ctx context.Context, t plan.Target, d Decision, out *outc
 				return err
 			}
 		}
-		return m.put(ctx, t, base, delta, out)
+		return m.inTime(outcome.Rebase, func() error { return m.put(ctx, t, base, delta, out) })
 	})
 }
 

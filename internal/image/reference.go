@@ -191,8 +191,9 @@ func (m *Maker) learn(ctx context.Context, candidates []plan.Target, warm *warmE
 					stages[next.InstanceID] = m.startBaseStage(ctx, next)
 				}
 			}
+			stage := stages[t.InstanceID]
 			go func() {
-				found, err := m.makeReference(ctx, t, place, stages[t.InstanceID], ended)
+				found, err := m.makeReference(ctx, t, place, stage, ended)
 				lessons <- lesson{place, found, err}
 			}()
 		case l := <-lessons:
@@ -317,7 +318,7 @@ func (m *Maker) buildBaseStage(ctx context.Context, t plan.Target, customTag str
 	log := m.logOf(t.InstanceID, baseStageLog)
 	out := &outcome.Outcome{Target: t}
 	err = m.retries.Do(ctx, out, func() error {
-		return m.inSlot(ctx, t, func() error {
+		return m.inSlot(ctx, t, out, func() error {
 			ctx, cancel := m.withTimeout(ctx)
 			defer cancel()
 			base, err := m.makePipBase(ctx, t, out)
@@ -429,16 +430,17 @@ func (w *warmEvalBases) failed(t plan.Target) bool {
 
 // Candidates orders targets by how well they serve as references: the first one, then the one whose base image has the name
 // most unlike it (another repository, so mostly another environment), then the others. One change is learned from both, so
-// the less they have in common, the less it can hide. Base images that need Python packages first come last.
+// the less they have in common, the less it can hide. Base images that need Python packages first come last, and after them
+// targets that cannot be built natively.
 func Candidates(targets []plan.Target) []plan.Target {
 	ordered := slices.Clone(targets)
-	slices.SortStableFunc(ordered, func(a, b plan.Target) int { return pipRank(a) - pipRank(b) })
+	slices.SortStableFunc(ordered, func(a, b plan.Target) int { return rank(a) - rank(b) })
 	if len(ordered) < wantedReferences {
 		return ordered
 	}
 	first, unlike := ordered[0], 1
 	for i := 2; i < len(ordered); i++ {
-		if pipRank(ordered[i]) == pipRank(ordered[unlike]) && commonPrefix(first, ordered[i]) < commonPrefix(first, ordered[unlike]) {
+		if rank(ordered[i]) == rank(ordered[unlike]) && commonPrefix(first, ordered[i]) < commonPrefix(first, ordered[unlike]) {
 			unlike = i
 		}
 	}
@@ -446,11 +448,25 @@ func Candidates(targets []plan.Target) []plan.Target {
 	return slices.Concat([]plan.Target{first, second}, slices.Delete(ordered[1:], unlike-1, unlike))
 }
 
-func pipRank(t plan.Target) int {
-	if t.PipRequirements == "" {
-		return 0
+// rank is the place of a target among candidates: the smaller one comes first.
+func rank(t plan.Target) int {
+	switch {
+	case t.NotNative != "":
+		return 2
+	case t.PipRequirements != "":
+		return 1
 	}
-	return 1
+	return 0
+}
+
+// buildable counts the targets that can be built natively: the first ones among candidates.
+func buildable(candidates []plan.Target) (n int) {
+	for _, t := range candidates {
+		if t.NotNative == "" {
+			n++
+		}
+	}
+	return n
 }
 
 // commonPrefix is how long the names of two base images are the same.

@@ -28,7 +28,7 @@ func (f *fixture) another(t *testing.T) *fixture {
 	t.Helper()
 	other := forTwo(t)
 	other.hosts, other.hub, other.ours, other.bases = f.hosts, f.hub, f.ours, maps.Clone(f.bases)
-	other.builder = "another"
+	other.built = "another"
 	return other
 }
 

@@ -2,12 +2,14 @@ package image
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/OpenHands/eval-images/internal/failure"
 	"github.com/OpenHands/eval-images/internal/imagediff"
 	"github.com/OpenHands/eval-images/internal/ledger"
 	"github.com/OpenHands/eval-images/internal/outcome"
@@ -94,6 +96,7 @@ func (m *Maker) verify(ctx context.Context, rebased *outcome.Outcome, number int
 	native, err := m.buildForComparison(ctx, rebased.Target, number)
 	v := ledger.Verified{Instance: rebased.Target.InstanceID, Tags: native.Tags}
 	agentLayers, sameBuilder := m.references.agentLayers()
+	sameBuilder = sameBuilder && !m.restarted.Load() // which may have lost its cache, and made the agent's layers again
 	// By its digest: another run may have overwritten its tags, with layers of another builder.
 	image := repositoryOf(rebased.Tags[0]) + "@" + rebased.Digest
 	m.compare(ctx, &v, err, image, agentLayers, sameBuilder)
@@ -135,19 +138,21 @@ func (m *Maker) buildForComparison(ctx context.Context, t plan.Target, number in
 	t.CustomTag = fmt.Sprintf("verify-%s-%d", m.nonce, number)
 	out := &outcome.Outcome{Target: t}
 	err := m.retries.Do(ctx, out, func() error {
-		return m.inSlot(ctx, t, func() error { return m.buildWhole(ctx, t, sdkBuild{What: "for comparison, "}, out) })
+		return m.inSlot(ctx, t, out, func() error {
+			return m.inTime(outcome.Native, func() error { return m.buildWhole(ctx, t, sdkBuild{What: "for comparison, "}, out) })
+		})
 	})
 	return out, err
 }
 
 // compare completes a record with what a comparison finds, reports it, and removes the native image. failed is why that could
-// not be made.
+// not be made. A cancelled comparison is not reported; one that the deadline stopped has failed.
 func (m *Maker) compare(ctx context.Context, v *ledger.Verified, failed error, reference string, agentLayers int, sameBuilder bool) {
 	found, err := []imagediff.Difference(nil), failed
 	if err == nil {
 		found, err = m.differences(ctx, v.Tags[0], reference, agentLayers, sameBuilder)
 	}
-	if ctx.Err() != nil {
+	if ctx.Err() != nil && !errors.Is(context.Cause(ctx), failure.ErrDeadline) {
 		return
 	}
 	switch {

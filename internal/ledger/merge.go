@@ -30,6 +30,7 @@ func Merge(parts []Part) (Summary, []Entry, error) {
 	entries := bestEntries(parts)
 	summary := Summarize(mergeRuns(parts), entries)
 	summary.ManifestFiles = len(parts)
+	summary.Run.StoppedForDeadline = summary.Run.StoppedForDeadline && summary.Missing() > 0 // a later run may have made the rest
 	// Each run built a source distribution of its own.
 	summary.SdistBuilds = 0
 	for _, part := range parts {
@@ -98,6 +99,8 @@ func mergeRuns(parts []Part) Run {
 		run.ImageTagPrefix = cmp.Or(run.ImageTagPrefix, one.ImageTagPrefix)
 		run.Started, run.Finished = earlier(run.Started, one.Started), later(run.Finished, one.Finished)
 		run.Cancelled = run.Cancelled || one.Cancelled
+		run.StoppedForDeadline = run.StoppedForDeadline || one.StoppedForDeadline
+		run.MissingAllowedPercent = min(run.MissingAllowedPercent, one.MissingAllowedPercent)
 		run.Rebase = run.Rebase.plus(one.Rebase)
 		for class, n := range one.AskedAgain {
 			if run.AskedAgain == nil {

@@ -15,12 +15,14 @@ import (
 // (build_manifest.py, BuildManifestSummary). Two differ in meaning: the times are those of the whole run, and Total also
 // counts requested images that have no entry.
 type Summary struct {
+	Schema        int `json:"schema"`
 	ManifestFiles int `json:"manifest_files"`
 	Total         int `json:"total"`
 	Successful    int `json:"successful"`
 	Built         int `json:"built"`
 	Skipped       int `json:"skipped"`
-	// Failed counts failed entries, including cancelled images.
+	// Failed counts failed entries, including cancelled images, but not those of NotStarted. Total is the sum of Built, Skipped,
+	// Failed and NotStarted.
 	Failed  int `json:"failed"`
 	Retried int `json:"retried"`
 
@@ -38,8 +40,8 @@ type Summary struct {
 	SlowestBuilds []SlowBuild            `json:"slowest_builds"`
 	FailedBuilds  []FailedBuild          `json:"failed_builds"`
 
-	// Cancelled counts the entries of Failed that a cancel stopped or kept from starting. NotStarted counts requested images
-	// without an entry.
+	// Cancelled counts the entries of Failed that a cancel stopped or kept from starting. NotStarted counts the images that were not
+	// begun because of the deadline, and requested images without an entry.
 	Cancelled       int                   `json:"cancelled"`
 	NotStarted      int                   `json:"not_started"`
 	FailuresByClass map[failure.Class]int `json:"failures_by_class"`
@@ -93,8 +95,8 @@ const maxRefusedInstances = 5
 func Summarize(run Run, entries []Entry) Summary {
 	run = run.normalized()
 	s := Summary{
-		ManifestFiles: 1,
-		StartedAt:     run.Started, FinishedAt: run.Finished,
+		Schema: Schema, ManifestFiles: 1,
+		StartedAt: run.Started, FinishedAt: run.Finished,
 		WallClockSeconds: round(run.Finished.Sub(run.Started).Seconds()),
 		Totals:           totals(entries),
 		StatusCounts:     map[outcome.Status]int{}, SkipReasons: map[Text]int{}, FailuresByClass: map[failure.Class]int{},
@@ -110,8 +112,8 @@ func Summarize(run Run, entries []Entry) Summary {
 		s.count(e)
 	}
 	s.Total = max(run.Planned, len(entries))
-	s.NotStarted = s.Total - len(entries)
 	s.Successful = s.Built + s.Skipped
+	s.NotStarted = s.Total - s.Successful - s.Failed
 	s.setTimes(entries)
 	s.listRefused(entries)
 	slices.SortFunc(s.FailedBuilds, func(a, b FailedBuild) int { return strings.Compare(a.InstanceID, b.InstanceID) })
@@ -145,9 +147,11 @@ func (s *Summary) count(e Entry) {
 		s.Skipped++
 		s.SkipReasons[e.SkipReason]++
 	default:
-		s.Failed++
 		class := failure.Class(e.ErrorClass)
 		s.FailuresByClass[class]++
+		if class != failure.ClassNotStarted {
+			s.Failed++
+		}
 		if class == failure.ClassCancelled {
 			s.Cancelled++
 		}
@@ -156,6 +160,14 @@ func (s *Summary) count(e Entry) {
 			InstanceID: e.InstanceID, Class: class, ReturnCode: e.ErrorReturnCode, LogPath: e.LogPath,
 		})
 	}
+}
+
+// Missing counts the requested images that do not exist now.
+func (s Summary) Missing() int { return s.Failed + s.NotStarted }
+
+// TooManyMissing reports whether the run fails because of missing images: more than MissingAllowedPercent of the requested ones.
+func (s Summary) TooManyMissing() bool {
+	return 100*s.Missing() > s.Run.MissingAllowedPercent*s.Total
 }
 
 // setTimes sets the fields that depend on the times of the built images.

@@ -260,11 +260,11 @@ func hintOf(denied *ours.Denied) string {
 
 func TestCredentials(t *testing.T) {
 	dir, inherited := t.TempDir(), t.TempDir()
-	theirs := `{"auths":{"quay.io":{"auth":"dTpw"}},"credsStore":"secretservice","HttpHeaders":{"X":"y"}}`
+	theirs := `{"auths":{"quay.io":{"auth":"dTpw"}},"HttpHeaders":{"X":"y"}}`
 	if err := os.WriteFile(filepath.Join(inherited, "config.json"), []byte(theirs), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	keychain, err := ours.WriteConfig(dir, inherited, []ours.Login{
+	keychain, err := ours.WriteConfig(dir, inherited, "", []ours.Login{
 		{Reference: "ghcr.io/openhands/x", Username: "me", Password: "s3cret"},
 		{Reference: "docker.io/swebench/y:latest", Username: "hub", Password: "h"},
 	})

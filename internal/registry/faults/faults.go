@@ -93,9 +93,10 @@ func (t *Transport) Proxy(registry *url.URL) http.Handler {
 			r.SetURL(registry)
 			r.Out.Host = r.In.Host // the registry names it in Location headers
 		},
-		Transport:    t,
-		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
-		ErrorLog:     log.New(io.Discard, "", 0),
+		Transport:     t,
+		FlushInterval: -1, // a response that is cut off must have begun
+		ErrorHandler:  func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
+		ErrorLog:      log.New(io.Discard, "", 0),
 	}
 }
 
