@@ -277,7 +277,7 @@ func (m *Maker) compareWithStage(ctx context.Context, out *outcome.Outcome, stag
 	if base, err = Fetch(ctx, m.registry, stage.tags[0]); err != nil {
 		return found, base, fmt.Errorf("reading its base stage: %w", err)
 	}
-	final, err := Fetch(ctx, m.registry, out.Tags[0])
+	final, err := Fetch(ctx, m.registry, repositoryOf(out.Tags[0])+"@"+out.Digest)
 	if err != nil {
 		return found, base, fmt.Errorf("reading it: %w", err)
 	}
