@@ -15,8 +15,8 @@ import (
 // pushes is how many images are put into the registry at once.
 const pushes = 8
 
-// PushLabelled pushes to each tag in to one of the images in from, in turn, with another label. All have a configuration of
-// their own, but no layer is new.
+// PushLabelled pushes to each tag in to one of the images in from, in turn, with the tag as a label. All have a
+// configuration of their own, but no layer is new.
 func PushLabelled(ctx context.Context, from, to []name.Tag) error {
 	var images []v1.Image
 	for _, ref := range from {
@@ -34,7 +34,7 @@ func PushLabelled(ctx context.Context, from, to []name.Tag) error {
 	group.SetLimit(pushes)
 	for i, ref := range to {
 		group.Go(func() error {
-			image, err := withLabel(images[i%len(images)], fmt.Sprint(i))
+			image, err := withLabel(images[i%len(images)], ref.TagStr())
 			if err == nil {
 				err = pusher.Push(ctx, ref, image)
 			}

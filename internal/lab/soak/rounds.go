@@ -23,12 +23,12 @@ func (s *soak) rebaseKilled(ctx context.Context, round int) error {
 	})
 }
 
-// recordDiskFull makes a run whose ledger and logs are on a disk of 200 KB.
+// recordDiskFull makes a run whose ledger and logs are on a disk of 48 KB, which is too small for the ledger alone.
 func (s *soak) recordDiskFull(ctx context.Context, round int) error {
 	return s.rebaseRound(ctx, round, func(ctx context.Context, step runner.Step) error {
 		volume := s.name("record")
 		s.tally.disks["disk of the record full"]++
-		if _, err := docker(ctx, "volume", "create", "--driver", "local", "--opt", "type=tmpfs", "--opt", "device=tmpfs", "--opt", "o=size=200k", volume); err != nil {
+		if _, err := docker(ctx, "volume", "create", "--driver", "local", "--opt", "type=tmpfs", "--opt", "device=tmpfs", "--opt", "o=size=48k", volume); err != nil {
 			return err
 		}
 		step.Volumes = []string{volume + ":/github/workspace/builds"}
