@@ -211,7 +211,8 @@ func newWhole(t *testing.T, bin, sdk string) *whole {
 			t.Fatal(err)
 		}
 	}
-	w.process = newProcess(t, "eval-images", "--sdk-repository", "file://"+sdk, "--sdk-ref", "main", "--builder", "tcp://127.0.0.1:1",
+	w.process = newProcess(t, "eval-images", "--sdk-repository", "file://"+sdk, "--sdk-ref", "main",
+		"--builder", "tcp://"+w.registry, // which accepts connections
 		"--image", w.registry+"/eval", "--base-image-template", w.registry+"/bench/{instance_id}:latest",
 		"--instance-ids", strings.Join(wholeInstances, ","), "--max-workers", "2",
 		"--registry-username", "u", "--registry-password", "secret")
