@@ -63,6 +63,8 @@ func (r *references) find(ctx context.Context, m *Maker, making map[int]bool) {
 		case err == nil:
 			r.known[place] = &found
 			m.report.Reference(ledger.Reference{Tag: tag, Digest: ledger.Text(found.image.Digest), Reused: true})
+		case ctx.Err() != nil:
+			return
 		case !errors.Is(err, registry.ErrNotFound), errors.Is(err, errIncomplete):
 			m.report.Warn(fmt.Sprintf("The reference %s is not used: %v", tag, err))
 		}
