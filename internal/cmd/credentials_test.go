@@ -9,7 +9,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
@@ -127,27 +126,22 @@ func TestCredentialsAreInMemory(t *testing.T) {
 func TestCredentialsOfKilledRunsAreRemoved(t *testing.T) {
 	dir := memory(t)
 	env := environment{"XDG_RUNTIME_DIR=" + dir}
+	begins := filepath.Join(dir, "."+dockerConfigPrefix+"begins") // another run has not locked it yet
+	if err := os.Mkdir(begins, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	killed, lock, err := makeDockerConfig(env, "/nowhere")
 	if err != nil {
 		t.Fatal(err)
 	}
+	write(t, filepath.Join(killed, "config.json"), "x")
 	lock.Close() // as the end of a process does
 	running, lock, err := makeDockerConfig(env, "/nowhere")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer lock.Close()
-	begins := filepath.Join(dir, dockerConfigPrefix+"begins")
-	if err := os.Mkdir(begins, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	old := time.Now().Add(-time.Hour)
-	for _, folder := range []string{killed, running} {
-		write(t, filepath.Join(folder, "config.json"), "x")
-		if err := os.Chtimes(folder, old, old); err != nil {
-			t.Fatal(err)
-		}
-	}
+	write(t, filepath.Join(running, "config.json"), "x")
 	_, next, err := makeDockerConfig(env, "/nowhere")
 	if err != nil {
 		t.Fatal(err)

@@ -145,6 +145,9 @@ func (m *Maker) buildForComparison(ctx context.Context, t plan.Target, number in
 	return out, err
 }
 
+// maxError limits the error of a comparison in the record, in bytes.
+const maxError = 1000
+
 // compare completes a record with what a comparison finds, reports it, and removes the native image. failed is why that could
 // not be made. A cancelled comparison is not reported; one that the deadline stopped has failed.
 func (m *Maker) compare(ctx context.Context, v *ledger.Verified, failed error, reference string, agentLayers int, sameBuilder bool) {
@@ -157,7 +160,7 @@ func (m *Maker) compare(ctx context.Context, v *ledger.Verified, failed error, r
 	}
 	switch {
 	case err != nil:
-		v.Result, v.Differences = ledger.VerifiedFailed, []string{err.Error()}
+		v.Result, v.Differences = ledger.VerifiedFailed, []string{failure.Shorten(err.Error(), maxError)}
 	case len(found) > 0:
 		v.Result, v.Differences = ledger.VerifiedDifferent, strings.Split(strings.TrimSpace(imagediff.List(found, maxDifferences)), "\n")
 	default:
