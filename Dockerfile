@@ -24,7 +24,7 @@ COPY --from=ghcr.io/astral-sh/uv:0.13.9 /uv /usr/local/bin/uv
 COPY --from=build /eval-images /eval-images
 # The runner starts the post step by another path, without arguments.
 RUN ln -s /eval-images /eval-images-post
-# The SDK's environment is made of Debian's Python: no interpreter is ever downloaded.
+# The SDK's environment is made of Debian's Python. An SDK that names another one has uv fetch it, with a warning.
 ENV UV_PYTHON=/usr/bin/python3.13 UV_PYTHON_DOWNLOADS=never
 # Process 1 has to reap what killed builds leave behind.
 ENTRYPOINT ["tini", "--", "/eval-images"]

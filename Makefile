@@ -37,6 +37,7 @@ unit: packages lint ## unit and contract tests, with the race detector; no Docke
 	@mkdir -p dist
 	$(call step,unit and contract tests,{ go test -json -race -short ./...; go test -C internal/lab -json -race -short -count=1 ./...; } \
 		| tee dist/unit.json | $(testlog))
+	$(call step,distribution 2 and 3,go test -C internal/lab/registries ./...)
 
 # go test runs one target of one package at a time. `make unit` runs the inputs in testdata/fuzz, which were found so.
 FUZZTIME = 10s

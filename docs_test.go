@@ -52,7 +52,7 @@ func TestTroubleshootingHasEveryClassOfFailure(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	again := map[int]string{0: "no", 1: "once", 5: "yes"}
+	again := map[int]string{0: "no", 1: "once", 2: "twice", 5: "yes"}
 	for _, class := range failure.Classes() {
 		row := regexp.MustCompile("(?m)^\\| `" + string(class) + "` \\| .+ \\| (.+) \\| (.+) \\|$").FindSubmatch(page)
 		if row == nil || string(row[1]) != again[failure.MaxRetries(class, 5)] || string(row[2]) != failure.Hint(class) {

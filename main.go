@@ -36,7 +36,11 @@ func main() {
 	if filepath.Base(os.Args[0]) == cmd.PostName {
 		program = cmd.Post
 	}
+	environ := os.Environ()
+	for _, name := range cmd.SecretVariables(environ) {
+		os.Unsetenv(name)
+	}
 	os.Exit(program(ctx, cmd.Process{
-		Args: os.Args[1:], Environ: os.Environ(), Stdout: os.Stdout, Stderr: os.Stderr, Dir: dir,
+		Args: os.Args[1:], Environ: environ, Stdout: os.Stdout, Stderr: os.Stderr, Dir: dir,
 	}))
 }

@@ -16,7 +16,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"eval-images": main, cmd.PostName: main})
+	testscript.Main(m, map[string]func(){"eval-images": main, cmd.PostName: main, "standin-push": standInPush})
 }
 
 // TestScripts holds the command's contract: what it prints, which files it writes, with which code it ends.

@@ -21,10 +21,10 @@ import (
 	"github.com/OpenHands/eval-images/internal/dataset/hubtest"
 )
 
-// process is one run of the program in a runner, with a folder of its own for all that it writes.
+// process is one run of the program in a runner, with a folder of its own for all that it writes, and one in memory.
 type process struct {
 	*exec.Cmd
-	dir string
+	dir, memory string
 }
 
 func newProcess(t *testing.T, name string, args ...string) process {
@@ -35,7 +35,12 @@ func newProcess(t *testing.T, name string, args ...string) process {
 	}
 	hub := hubtest.New(t)
 	hub.Add("princeton-nlp/SWE-bench_Verified", hubtest.Whole(t, "test", ids))
-	p := process{exec.Command(name, args...), t.TempDir()}
+	memory, err := os.MkdirTemp("/dev/shm", "eval-images-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(memory) })
+	p := process{exec.Command(name, args...), t.TempDir(), memory}
 	for _, folder := range []string{"tmp", "ws"} {
 		if err := os.Mkdir(filepath.Join(p.dir, folder), 0o755); err != nil {
 			t.Fatal(err)
@@ -44,7 +49,7 @@ func newProcess(t *testing.T, name string, args ...string) process {
 	p.Dir = filepath.Join(p.dir, "ws")
 	p.Env = []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + p.dir, "TMPDIR=" + filepath.Join(p.dir, "tmp"),
-		"HF_ENDPOINT=" + hub.URL,
+		"HF_ENDPOINT=" + hub.URL, "XDG_RUNTIME_DIR=" + memory,
 		"GITHUB_ACTIONS=true", "GITHUB_WORKSPACE=" + p.Dir, "GITHUB_OUTPUT=" + filepath.Join(p.dir, "output"),
 		"GITHUB_STEP_SUMMARY=" + filepath.Join(p.dir, "summary.md"), "GITHUB_STATE=" + filepath.Join(p.dir, "state"),
 	}
@@ -82,10 +87,10 @@ func (p process) records(t *testing.T) map[string]string {
 	return texts
 }
 
-// holding are the temporary files that hold a text.
-func (p process) holding(t *testing.T, text string) (paths []string) {
+// holding are the files below a folder that hold a text.
+func holding(t *testing.T, folder, text string) (paths []string) {
 	t.Helper()
-	err := filepath.WalkDir(filepath.Join(p.dir, "tmp"), func(path string, entry fs.DirEntry, err error) error {
+	err := filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) || err == nil && !entry.Type().IsRegular() {
 			return nil
 		}
@@ -150,8 +155,11 @@ func TestSignalsDuringSetUp(t *testing.T) {
 			p, log := startHanging(t, c.read, "eval-images")
 			children := below(p.Process.Pid)
 			login := base64.StdEncoding.EncodeToString([]byte("u:secret"))
-			if files := p.holding(t, login); len(children) == 0 || len(files) == 0 {
+			if files := holding(t, p.memory, login); len(children) == 0 || len(files) == 0 {
 				t.Fatalf("child processes %v, credentials in %v: there is nothing to clean up", children, files)
+			}
+			if files := holding(t, p.dir, login); len(files) > 0 {
+				t.Errorf("credentials on a disk: %v", files)
 			}
 			for _, child := range children {
 				if ignores(t, child, syscall.SIGPIPE) {
@@ -167,8 +175,10 @@ func TestSignalsDuringSetUp(t *testing.T) {
 					t.Errorf("%s lives on", name)
 				}
 			}
-			if left, err := os.ReadDir(filepath.Join(p.dir, "tmp")); err != nil || len(left) > 0 {
-				t.Errorf("temporary files are left: %v, %v", left, err)
+			for _, folder := range []string{filepath.Join(p.dir, "tmp"), p.memory} {
+				if left, err := os.ReadDir(folder); err != nil || len(left) > 0 {
+					t.Errorf("temporary files are left: %v, %v", left, err)
+				}
 			}
 			records := p.records(t)
 			for name, want := range map[string]string{
@@ -248,6 +258,58 @@ func (p process) ends(t *testing.T, code int, log *bytes.Buffer) {
 	_ = p.Wait()
 	if got := p.ProcessState.ExitCode(); got != code {
 		t.Errorf("it ends with %v, want exit status %d:\n%s", p.ProcessState, code, log)
+	}
+}
+
+// The deadline ends a run wherever it hangs, with a complete record.
+func TestDeadlineDuringSetUp(t *testing.T) {
+	silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	t.Cleanup(func() {
+		silent.CloseClientConnections()
+		silent.Close()
+	})
+	cases := []struct {
+		name, hub, says string
+		want            map[string]string // what each file of the record has
+	}{
+		{"git hangs", "", "cloning ", map[string]string{
+			"ledger": `"error_class":"not-started"`, "summary": `"stopped_for_deadline": true`, "list": "django__django-11133\n",
+			"step summary": "❌ **Stopped for the deadline of 2.0s**: 0 of 1 image exists (0 built, 0 already existed); 1 not started. ",
+		}},
+		{"the hub hangs", silent.URL, "reading the dataset ", map[string]string{
+			"summary": `"stopped_for_deadline": true`, "step summary": "❌ **Stopped for the deadline of 2.0s**. ",
+		}},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			p, log := newProcess(t, "eval-images", "--sdk-repository", silent.URL+"/sdk.git", "--sdk-ref", "v1.58.2", "--builder", "b",
+				"--instance-ids", "django__django-11133", "--deadline", "2s", "--fail-on", "never"), &bytes.Buffer{}
+			if c.hub != "" {
+				p.Env = append(p.Env, "HF_ENDPOINT="+c.hub)
+			}
+			p.Stdout, p.Stderr = log, log
+			if err := p.Start(); err != nil {
+				t.Fatal(err)
+			}
+			p.ends(t, 1, log)
+			records := p.records(t)
+			list, err := os.ReadFile(filepath.Join(p.Dir, "builds/princeton-nlp/SWE-bench_Verified/test/failed.txt"))
+			if records["list"] = string(list); (err == nil) != (c.want["list"] != "") {
+				t.Errorf("the list of missing images: %q, %v", list, err)
+			}
+			for name, want := range c.want {
+				if !strings.Contains(records[name], want) {
+					t.Errorf("%s does not have %s:\n%s", name, want, records[name])
+				}
+			}
+			if said := log.String(); !strings.Contains(said, c.says) || !strings.Contains(said, "the run's deadline was reached") {
+				t.Errorf("it does not say what it was at:\n%s", said)
+			}
+			if left, err := os.ReadDir(filepath.Join(p.dir, "tmp")); err != nil || len(left) > 0 {
+				t.Errorf("temporary files are left: %v, %v", left, err)
+			}
+		})
 	}
 }
 

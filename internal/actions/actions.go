@@ -54,32 +54,54 @@ func (r *Runner) InActions() bool { return r.inActions }
 // Input returns the value of an input without the blanks around it. An input that is not set is empty.
 func (r *Runner) Input(name string) string { return r.commands.GetInput(name) }
 
-// Mask hides a secret, and each line of a secret that has several, in everything that Runner or the runner prints from now
-// on. The command that it prints contains the secret, but the runner does not show that command. So call Mask before
-// anything else prints the secret. Outside of a runner it prints nothing.
+// shortestLine is the length in bytes of the shortest line that Mask hides of a secret of several lines. A JSON key has lines
+// such as "{": hiding these would hide every brace of the log.
+const shortestLine = 4
+
+// Mask hides the lines of a secret in everything that Runner or the runner prints from now on. The command that it prints
+// contains the secret, but the runner does not show that command. So call Mask before anything else prints the secret. Outside
+// of a runner it prints nothing.
 func (r *Runner) Mask(secret string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	whole := strings.TrimSpace(secret)
-	lines := strings.FieldsFunc(whole, func(c rune) bool { return c == '\n' || c == '\r' })
-	for _, part := range append([]string{whole}, lines...) {
+	// The runner would split a secret into lines too, and hide even the shortest (actions/runner, ActionCommandManager.cs).
+	lines := strings.FieldsFunc(strings.TrimSpace(secret), func(c rune) bool { return c == '\n' || c == '\r' })
+	for _, line := range lines {
 		// The runner rejects an empty mask. A mask of one blank would hide every blank of the log.
-		if part = strings.TrimSpace(part); part == "" || slices.Contains(r.secrets, part) {
+		line = strings.TrimSpace(line)
+		if line == "" || len(lines) > 1 && len(line) < shortestLine || slices.Contains(r.secrets, line) {
 			continue
 		}
-		r.secrets = append(r.secrets, part)
+		r.secrets = append(r.secrets, line)
 		if r.inActions {
-			r.commands.AddMask(part)
+			r.commands.AddMask(line)
 		}
 	}
 	// One secret may be a part of another: replace the longest first.
 	slices.SortStableFunc(r.secrets, func(a, b string) int { return len(b) - len(a) })
 }
 
-// redact replaces the secrets in a text by ***.
+// urlPassword matches the user and password of a URL. signedQuery matches a query that gives access to what the URL names:
+// registries and the hub redirect to such addresses of a storage, and errors of net/http repeat them.
+var (
+	urlPassword = regexp.MustCompile(`://[^\s/:@]*:[^\s/@]+@`)
+	signedQuery = regexp.MustCompile(`(?i)\?[^\s"'<>]*\b(x-(amz|goog)-\w+|signature|sig|token|verify)=[^\s"'<>]*`)
+)
+
+// Redact replaces the secrets in a text by ***: those that Mask got, and those in URLs.
+func (r *Runner) Redact(text string) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.redact(text)
+}
+
 func (r *Runner) redact(text string) string {
 	for _, secret := range r.secrets {
 		text = strings.ReplaceAll(text, secret, "***")
+	}
+	if strings.Contains(text, "://") {
+		text = urlPassword.ReplaceAllString(text, "://***@")
+		text = signedQuery.ReplaceAllString(text, "?***")
 	}
 	return text
 }

@@ -145,6 +145,10 @@ func TestInfo(t *testing.T) {
 		"hunter22":                "***2",
 		"hun\x1b[0mter2":          "***",
 		"the longer, hunter2-and": "the longer, ***",
+		"by https://u:pass@proxy:1, as http://u@h and a:b@c":            "by https://***@proxy:1, as http://u@h and a:b@c",
+		`Get "https://b.s3.test/x?X-Amz-Date=1&X-Amz-Signature=2": EOF`: `Get "https://b.s3.test/x?***": EOF`,
+		"https://hub.test/x?verify=1-2%3D https://az.test/x?se=1&sig=2": "https://hub.test/x?*** https://az.test/x?***",
+		"https://ghcr.io/token?scope=repository%3Ax&service=ghcr.io":    "https://ghcr.io/token?scope=repository%3Ax&service=ghcr.io",
 	}
 	for in, want := range cases {
 		t.Run(fmt.Sprintf("%q", in), func(t *testing.T) {
@@ -163,10 +167,12 @@ func TestInfo(t *testing.T) {
 
 func TestMask(t *testing.T) {
 	cases := map[string]struct{ secret, want string }{
-		"one line":           {"s3cret\n", "::add-mask::s3cret\n"},
-		"each line, and all": {"one\r\n\n two \n", "::add-mask::one%0D%0A%0A two\n::add-mask::one\n::add-mask::two\n"},
-		"nothing":            {" \n ", ""},
-		"escaped":            {"a%b", "::add-mask::a%25b\n"},
+		"one line":                 {"s3cret\n", "::add-mask::s3cret\n"},
+		"each line":                {"line 1\r\n\n line 2 \n", "::add-mask::line 1\n::add-mask::line 2\n"},
+		"no short line of several": {"{\n \"k\": \"v\",\n abc\n}\n", "::add-mask::\"k\": \"v\",\n"},
+		"a short secret":           {"abc", "::add-mask::abc\n"},
+		"nothing":                  {" \n ", ""},
+		"escaped":                  {"a%b", "::add-mask::a%25b\n"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

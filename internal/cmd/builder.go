@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/docker/go-units"
+
 	"github.com/OpenHands/eval-images/internal/config"
 	"github.com/OpenHands/eval-images/internal/docker"
 	"github.com/OpenHands/eval-images/internal/ledger"
@@ -26,9 +28,12 @@ type builder struct {
 	// name is the name in buildx. It is known from the start, because workers get it before the builder exists.
 	name string
 
-	reached sync.Once
+	reach   sync.Mutex
+	reached bool
 	problem error       // why it cannot be used, or nil
 	begun   atomic.Bool // the run has started to create it, so it must remove it
+
+	storage storage // valid after Reach
 
 	mu    sync.Mutex
 	cache *docker.CacheKeeper // nil before Reach
@@ -69,16 +74,53 @@ func ownContainer() string {
 	return docker.OwnContainer(mounts)
 }
 
-// Reach connects to, adopts or creates the builder on the first call. Later calls return the same result.
+// Reach connects to, adopts or creates the builder on the first call. A later call looks whether the builder still runs, and
+// brings it back if it does not; the others wait for that. When the builder cannot be used, later calls return the same error.
 func (b *builder) Reach(ctx context.Context) error {
-	b.reached.Do(func() {
-		found, err := b.use(ctx)
-		if err == nil {
+	b.reach.Lock()
+	defer b.reach.Unlock()
+	if b.problem != nil {
+		return b.problem
+	}
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("waiting for the builder: %w", err)
+	}
+	var err error
+	if b.reached {
+		err = b.bringBack(ctx)
+	} else {
+		var found docker.Builder
+		if found, err = b.use(ctx); err == nil {
+			b.reached = true
 			b.record.Info(fmt.Sprintf("builder %s (%s, BuildKit %s)", found.Name, found.Driver, found.BuildKit))
 		}
+	}
+	if ctx.Err() == nil {
 		b.problem = err
-	})
-	return b.problem
+	}
+	return err
+}
+
+// bringBack makes sure of a builder that has answered before.
+func (b *builder) bringBack(ctx context.Context) error {
+	if docker.IsAddress(b.config.Builder) {
+		return docker.Redial(ctx, b.config.Builder)
+	}
+	buildx := docker.Buildx{Environ: b.environ, Log: b.work.setupLog}
+	action, err := buildx.BringBack(ctx, b.env.get, b.name, b.config.Builder == "")
+	if action != "" {
+		b.record.Warn(fmt.Sprintf("The builder %s had ended; it was %s.", b.name, action))
+	}
+	return err
+}
+
+// Instance identifies the BuildKit that runs now: another one runs after a restart. It is empty if none runs, and for a builder
+// at an address.
+func (b *builder) Instance(ctx context.Context) string {
+	if docker.IsAddress(b.config.Builder) {
+		return ""
+	}
+	return docker.Instance(ctx, b.env.get, b.name)
 }
 
 func (b *builder) use(ctx context.Context) (docker.Builder, error) {
@@ -87,7 +129,7 @@ func (b *builder) use(ctx context.Context) (docker.Builder, error) {
 		b.keepCache(buildx, "", true)
 		return buildx.UseAddress(ctx, b.config.Builder)
 	}
-	engine, err := docker.Connect(ctx, b.env.get("DOCKER_HOST"))
+	engine, err := docker.Connect(ctx, b.env.get)
 	if err != nil {
 		return docker.Builder{}, err
 	}
@@ -131,10 +173,18 @@ func (b *builder) makeOwn(ctx context.Context, engine *docker.Engine, buildx doc
 type storage struct {
 	buildx docker.Buildx
 	name   string
-	disk   string // a path on the engine's disk
+	disk   string // a path on the engine's disk, or "" when that is not visible
+	remote bool   // the builder is a buildkitd at an address
 }
 
-func (s storage) DiskUsed() (float64, error) { return docker.DiskUsed(s.disk) }
+func (s storage) DiskUsed() (float64, error) {
+	space, err := docker.SpaceOf(s.disk)
+	if err != nil {
+		return 0, err
+	}
+	return space.Used(), nil
+}
+
 func (s storage) CacheSize(ctx context.Context) (int64, error) {
 	return s.buildx.CacheSize(ctx, s.name)
 }
@@ -146,8 +196,9 @@ func (s storage) Prune(ctx context.Context, keep int64) (int64, error) {
 // keepCache starts to monitor the builder's disk. disk is a path on the engine's disk, or "" when that disk is not visible.
 func (b *builder) keepCache(buildx docker.Buildx, disk string, remote bool) {
 	const gigabyte = 1_000_000_000
+	b.storage = storage{buildx, b.name, disk, remote}
 	keeper := &docker.CacheKeeper{
-		Storage: storage{buildx, b.name, disk}, Reporter: b.record,
+		Storage: b.storage, Reporter: b.record,
 		Batch: b.config.BatchSize, Threshold: float64(b.config.PruneThreshold), Keep: int64(b.config.KeepStorageGB) * gigabyte,
 		DiskVisible: disk != "", Remote: remote, Temporary: b.config.Builder == "",
 	}
@@ -179,7 +230,29 @@ func (b *builder) imageEnded(ctx context.Context) {
 }
 
 // Prune frees space on the builder's disk.
-func (b *builder) Prune(ctx context.Context) { _ = b.keeper().Prune(ctx) } // it reports errors itself
+func (b *builder) Prune(ctx context.Context, all bool) { _ = b.keeper().Prune(ctx, all) } // it reports errors itself
+
+// spaceWithin limits the time to find out how full the builder is. It may not answer when its disk is full.
+const spaceWithin = 20 * time.Second
+
+// Space says how much room the disks of a build have, and what the images took. It leaves out what it cannot find out.
+func (b *builder) Space(ctx context.Context) string {
+	ctx, cancel := context.WithTimeout(ctx, spaceWithin)
+	defer cancel()
+	var disks []disk
+	if !b.storage.remote {
+		root, err := b.storage.buildx.RootSpace(ctx, b.name)
+		disks = append(disks, disk{"builder's root", root, err})
+	}
+	if b.storage.disk != "" {
+		disks = append(disks, diskOf("engine's disk", b.storage.disk))
+	}
+	text := free(append(disks, b.work.disks()...))
+	if size, err := b.storage.CacheSize(ctx); err == nil {
+		text += "; the builder's cache takes " + units.HumanSizeWithPrecision(float64(size), 3)
+	}
+	return text
+}
 
 // removeWithin limits the time to remove a builder at the end of a run that was not cancelled. Deleting tens of gigabytes of cache
 // is slow.
@@ -197,7 +270,7 @@ func (b *builder) remove(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), within)
 	defer cancel()
-	engine, err := docker.Connect(ctx, b.env.get("DOCKER_HOST"))
+	engine, err := docker.Connect(ctx, b.env.get)
 	if err == nil {
 		defer engine.Close()
 		_, err = engine.RemoveBuilder(ctx, b.name)

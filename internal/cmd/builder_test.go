@@ -1,7 +1,11 @@
 package cmd
 
 import (
+	"io"
 	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -45,5 +49,35 @@ func TestEachStepHasItsOwnIdentity(t *testing.T) {
 		if identity(other) == identity(step) {
 			t.Errorf("another %s makes no difference", name)
 		}
+	}
+}
+
+// What a build that finds the disk full says: the room on all disks that it needs, and what the images took.
+func TestSpaceOfABuild(t *testing.T) {
+	bin := t.TempDir()
+	script := "#!/bin/sh\ncase $1 in exec) echo tmpfs 2400000 2400000 0 100% /var/lib/buildkit ;; *) echo Total: 2.1GB ;; esac\n"
+	if err := os.WriteFile(filepath.Join(bin, "docker"), []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", bin)
+	const size = `[0-9.]+[kMGT]?B of [0-9.]+[kMGT]?B`
+	cases := []struct {
+		name, disk string
+		remote     bool
+		want       string
+	}{
+		{"on this engine", bin, false, `builder's root 0B of 2.46GB, engine's disk ` + size + `, workspace ` + size + `, temporary folder ` + size},
+		{"on another", "", false, `builder's root 0B of 2.46GB, workspace ` + size + `, temporary folder ` + size},
+		{"at an address", "", true, `workspace ` + size + `, temporary folder ` + size},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			b := &builder{name: "b", work: &workspace{root: t.TempDir()}}
+			b.keepCache(docker.Buildx{Log: io.Discard}, c.disk, c.remote)
+			got := b.Space(t.Context())
+			if want := "^free: " + c.want + "; the builder's cache takes 2.1GB$"; !regexp.MustCompile(want).MatchString(got) {
+				t.Errorf("%q, want %s", got, want)
+			}
+		})
 	}
 }

@@ -12,7 +12,7 @@ type badInput struct{ error }
 
 func (b badInput) Unwrap() error { return b.error }
 
-// exitCode returns the exit code of a run. failed counts the failed images and the parts of the record that were not written.
+// exitCode returns the exit code of a run. failed counts what fails a run that ended by itself.
 func exitCode(cancelled bool, err error, failed int) int {
 	var bad badInput
 	switch {

@@ -25,6 +25,11 @@ func readInputs(ctx context.Context, args []string, env environment, w *workspac
 	if errors.Is(err, flag.ErrHelp) {
 		return c, nil, err
 	}
+	if c.DeadlineOpen && env.get("RUNNER_ENVIRONMENT") == "github-hosted" {
+		c.Deadline = config.HostedDeadline()
+	}
+	ctx, stop := withDeadline(ctx, c.Deadline, rec.facts.Started)
+	defer stop()
 	rec.facts.Title = cmp.Or(c.Title, "eval-images")
 	for _, secret := range []string{c.Registry.Password, c.BaseRegistry.Password, c.HFToken} {
 		rec.actions.Mask(secret)
@@ -45,7 +50,11 @@ func readInputs(ctx context.Context, args []string, env environment, w *workspac
 	if c.SDKPath != "" { // the checks that need no git
 		pathErr = workTree(c, w).Check()
 	}
-	if err = errors.Join(err, pathErr, planErr); err != nil {
+	var loginErr error
+	if err == nil && planErr == nil {
+		_, loginErr = logins(c, targets)
+	}
+	if err = errors.Join(err, pathErr, planErr, loginErr); err != nil {
 		rec.facts = known
 		return c, nil, badInput{err}
 	}
@@ -67,6 +76,7 @@ func (r *record) describe(c config.Config) {
 		Title: c.Title, Benchmark: c.Benchmark.Name, Dataset: c.Dataset, Split: c.Split, Shard: ledger.Text(c.Shard.String()),
 		SDKRepository: sdkRepository, SDKRef: sdkRef, Strategy: c.Strategy, Image: c.Image, Builder: c.Builder,
 		CacheMode: c.CacheMode, Workers: c.MaxWorkers, Options: options, Started: r.facts.Started,
+		DeadlineSeconds: c.Deadline.Seconds(), MissingAllowedPercent: c.MissingAllowed,
 	}
 }
 

@@ -17,8 +17,9 @@ const mergeCommand = "merge"
 
 const mergeHelp = "eval-images merge DIR... merges the records of one plan's shards.\n\n" +
 	"It prints a summary in Markdown, which becomes the step summary in a runner, and writes a merged " + ledger.SummaryFileName + ",\n" +
-	ledger.FileName + " and " + ledger.LockFileName + " to the working directory.\n" +
-	"Its exit code is 1 if an image is missing or failed verification, or a file could not be written.\n"
+	ledger.FileName + ", " + ledger.LockFileName + " and " + ledger.FailedFileName + " to the working directory.\n" +
+	"Its exit code is 1 if more images are missing than fail-on allowed the runs, an image failed verification, or a file could\n" +
+	"not be written.\n"
 
 // merge is the command merge. It returns the exit code.
 func merge(p Process) int {
@@ -45,7 +46,7 @@ func merge(p Process) int {
 		return ExitSetup
 	}
 	rec.publish(&summary)
-	if summary.Failed+summary.NotStarted+len(summary.Run.RecordErrors) > 0 || summary.Run.VerifyFailed() {
+	if summary.TooManyMissing() || len(summary.Run.RecordErrors) > 0 || summary.Run.VerifyFailed() {
 		return ExitFailed
 	}
 	return ExitOK
@@ -92,6 +93,6 @@ func mergeParts(dirs []string, work *workspace, rec *record) (ledger.Summary, er
 	}
 	rec.entries, rec.lost = entries, entries // writeFiles appends lost entries to the ledger
 	summary.Run.Files = ledger.Files{Ledger: ledger.FileName, Summary: ledger.SummaryFileName}
-	rec.writeFiles(work, &summary)
+	rec.writeFiles(work, &summary, missingIDs(nil, entries))
 	return summary, nil
 }

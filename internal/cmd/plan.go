@@ -23,8 +23,11 @@ func dryRun(ctx context.Context, c config.Config, env environment, targets []pla
 	if _, ref := c.SDKSource(); ref != "" && len(targets) > 0 {
 		targets, found, decisions, err = decide(ctx, c, env, targets, work, rec)
 	}
-	if err != nil || ctx.Err() != nil {
-		return rec.finish(ctx, work, targets, errors.Join(err, context.Cause(ctx)))
+	if ctx.Err() != nil {
+		err = errors.Join(err, fmt.Errorf("making the plan: %w", context.Cause(ctx)))
+	}
+	if err != nil {
+		return rec.finish(ctx, work, targets, err)
 	}
 	p := report.NewPlan(rec.facts, targets, found, decisions, c.ForceBuild)
 	if c.Format == "json" {
@@ -58,10 +61,10 @@ func decide(ctx context.Context, c config.Config, env environment, targets []pla
 		return targets, nil, decisions, err
 	}
 	rec.facts.Files.Logs = ledger.Text(work.relative(work.logs))
-	if err := work.makeTemporary(); err != nil {
+	if err := work.makeTemporary(env, rec.actions); err != nil {
 		return targets, nil, decisions, err
 	}
-	client, err := newRegistry(c, env, targets[0].BaseImage, work, rec)
+	client, err := newRegistry(c, env, targets, work, rec)
 	if err != nil {
 		return targets, nil, decisions, err
 	}

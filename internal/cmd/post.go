@@ -16,7 +16,8 @@ import (
 // PostName is the program name of the action's post step. The runner passes it no argument that the step itself does not get.
 const PostName = "eval-images-post"
 
-// Post is the action's post step. After a killed run it writes the step summary from the ledger and removes the run's builder.
+// Post is the action's post step. After a killed run it writes the step summary from the ledger and removes the run's credentials and
+// builder.
 // Otherwise it does nothing. It always returns ExitOK, so it never fails a job.
 func Post(ctx context.Context, p Process) int {
 	env := environment(p.Environ)
@@ -24,6 +25,7 @@ func Post(ctx context.Context, p Process) int {
 	if err := reportKilledRun(a, env, p.Dir); err != nil {
 		a.Info("no summary of the run that was killed: " + err.Error())
 	}
+	removeLeftCredentials(a)
 	if a.Input("builder") == "" { // otherwise the run used a builder of the user
 		removeLeftBuilders(ctx, a, env)
 	}
@@ -89,7 +91,7 @@ func reportKilledRun(a *actions.Runner, env environment, workspace string) error
 func removeLeftBuilders(ctx context.Context, a *actions.Runner, env environment) {
 	ctx, cancel := context.WithTimeout(ctx, removeWithin)
 	defer cancel()
-	engine, err := docker.Connect(ctx, env.get("DOCKER_HOST"))
+	engine, err := docker.Connect(ctx, env.get)
 	if err != nil {
 		a.Info("not looking for a builder that was left: " + err.Error())
 		return

@@ -2,8 +2,11 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -58,7 +61,7 @@ func (r *record) Info(message string) { r.actions.Info(message) }
 
 // Warn prints a warning and adds it to the report.
 func (r *record) Warn(message string) {
-	message = failure.Shorten(message, maxError)
+	message = failure.Shorten(r.actions.Redact(message), maxError)
 	r.actions.Warning("eval-images", message)
 	r.set(func(f *ledger.Run) { f.Warnings = append(f.Warnings, message) })
 }
@@ -72,6 +75,10 @@ func (r *record) group(title string) (end func()) {
 // timed runs a part of the run and records its duration, even if it fails.
 func (r *record) timed(name string, part func() error) error {
 	begin := time.Now()
+	if r.console != nil && name != ledger.BuildPhase { // the images say what they do
+		r.console.Began(name)
+		defer r.console.Ended(name)
+	}
 	err := part()
 	took := time.Since(begin)
 	r.Phase(name, took)
@@ -92,6 +99,9 @@ func (r *record) Started(t plan.Target) { r.console.Started(t) }
 // Stopped shows a target that gave its slot back.
 func (r *record) Stopped(t plan.Target) { r.console.Stopped(t) }
 
+// Doing shows what a target does or waits for outside of builds.
+func (r *record) Doing(t plan.Target, what, layer string) { r.console.Doing(t, what, layer) }
+
 // Waiting shows a failed attempt that will be retried.
 func (r *record) Waiting(t plan.Target, attempt int, err error, wait time.Duration) {
 	r.console.Waiting(t, attempt, err, wait)
@@ -100,6 +110,7 @@ func (r *record) Waiting(t plan.Target, attempt int, err error, wait time.Durati
 // Ended records the outcome of a target in the ledger and the log. A failure also gets an annotation.
 func (r *record) Ended(_ context.Context, out *outcome.Outcome) {
 	entry := ledger.FromOutcome(out)
+	entry.Redact(r.actions.Redact)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
@@ -113,9 +124,9 @@ func (r *record) Ended(_ context.Context, out *outcome.Outcome) {
 		}
 		r.lost = append(r.lost, entry)
 	}
-	// A cancelled image needs no annotation.
-	if class := failure.ClassOf(out.Err); out.Status() == outcome.Failed && class != failure.ClassCancelled {
-		message := fmt.Sprintf("%s: %s\nhint: %s", class, entry.Error, failure.Hint(class))
+	// What the end of the run stopped needs no annotation of its own.
+	if class := failure.ClassOf(out.Err); out.Status() == outcome.Failed && !failure.ByEnd(out.Err) {
+		message := fmt.Sprintf("%s: %s\nhint: %s", class, entry.Error, failure.HintOf(out.Err))
 		if out.LogPath != "" {
 			message += "\nlog: " + out.LogPath
 		}
@@ -152,41 +163,91 @@ func (r *record) Pruned(begin time.Time, diskUsedPercent float64, freed int64) {
 	})
 }
 
-// finish writes the report of a run, however it ended, and returns the exit code.
+// finish writes the report of a run, however it ended, and returns the exit code. ctx is the run's, which ends at its deadline too;
+// its end during the report has no effect.
 func (r *record) finish(ctx context.Context, w *workspace, targets []plan.Target, err error) int {
-	cancelled := ctx.Err() != nil // a cancel during the report has no effect
-	if cancelled && r.ledger != nil {
+	atDeadline := errors.Is(context.Cause(ctx), failure.ErrDeadline)
+	cancelled := ctx.Err() != nil && !atDeadline
+	if !r.requestsImages() {
+		targets = nil
+	}
+	if ctx.Err() != nil && r.ledger != nil {
 		r.addUnfinished(ctx, targets)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.closed = true
 	r.facts.Finished, r.facts.Cancelled = time.Now(), cancelled
-	if err != nil && !cancelled {
-		text := ""
-		for i, one := range split(err) {
+	r.facts.StoppedForDeadline = atDeadline || slices.ContainsFunc(r.entries, func(e ledger.Entry) bool {
+		return e.ErrorClass == ledger.Text(failure.ClassNotStarted)
+	})
+	// That the deadline was reached is no problem of the set-up: the missing images show what came of it.
+	problems := slices.DeleteFunc(split(err), func(one error) bool { return one == failure.ErrDeadline })
+	if !cancelled {
+		var texts []string
+		for _, one := range problems {
+			one = w.withSpace(one)
 			r.actions.Error("", withHint(one))
-			if i > 0 {
-				text += "\n"
-			}
-			text += withHint(one)
+			texts = append(texts, withHint(one))
 		}
-		r.facts.SetupError = ledger.Text(text)
+		r.facts.SetupError = ledger.Text(strings.Join(texts, "\n"))
 	}
+	r.facts.Redact(r.actions.Redact)
 	summary := ledger.Summarize(r.facts, r.entries)
+	if r.facts.StoppedForDeadline {
+		message := fmt.Sprintf("the run stopped for its deadline, and %d of %d images are missing\nhint: %s",
+			summary.Missing(), summary.Total, failure.Hint(failure.ClassDeadline))
+		if summary.TooManyMissing() {
+			r.actions.Error("deadline", message)
+		} else {
+			r.actions.Warning("deadline", message)
+		}
+	}
 	if r.ledger != nil { // there is no ledger after a bad input, or if its folder could not be created
-		r.writeFiles(w, &summary)
+		r.writeFiles(w, &summary, missingIDs(targets, r.entries))
 	}
 	w.chownToOwner()
 	r.publish(&summary)
-	failed := summary.Failed + len(summary.Run.RecordErrors)
+	failed := len(summary.Run.RecordErrors)
+	if summary.TooManyMissing() {
+		failed++
+	}
 	if summary.Run.VerifyFailed() {
 		failed++
+	}
+	if bad := (badInput{}); atDeadline && !errors.As(err, &bad) { // what the set-up was at then has not failed for itself
+		failed, err = failed+len(problems), nil
 	}
 	return exitCode(cancelled, err, failed)
 }
 
-// addUnfinished adds an entry for each target of a cancelled run that did not end in time.
+// requestsImages reports whether the run requests images; the command verify does not.
+func (r *record) requestsImages() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.facts.Planned > 0
+}
+
+// missingIDs lists the instances whose image is missing: those of entries that failed, and of targets without an entry.
+func missingIDs(targets []plan.Target, entries []ledger.Entry) []string {
+	var ids []string
+	recorded := map[string]bool{}
+	for _, e := range entries {
+		recorded[e.InstanceID] = true
+		if e.Status == outcome.Failed {
+			ids = append(ids, e.InstanceID)
+		}
+	}
+	for _, t := range targets {
+		if !recorded[t.InstanceID] {
+			ids = append(ids, t.InstanceID)
+		}
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// addUnfinished adds an entry for each target that had not ended when the run did, by a cancel or at its deadline.
 func (r *record) addUnfinished(ctx context.Context, targets []plan.Target) {
 	recorded := map[string]bool{}
 	r.mu.Lock()
@@ -197,23 +258,35 @@ func (r *record) addUnfinished(ctx context.Context, targets []plan.Target) {
 	for _, t := range targets {
 		if !recorded[t.InstanceID] {
 			now := time.Now()
-			err := &failure.Error{Class: failure.ClassCancelled, Err: fmt.Errorf("cancelled before it ended: %w", context.Cause(ctx))}
+			var err error = &failure.Error{Class: failure.ClassCancelled, Err: fmt.Errorf("cancelled before it ended: %w", context.Cause(ctx))}
+			if errors.Is(err, failure.ErrDeadline) {
+				err = failure.NotStarted(ctx)
+			}
 			r.Ended(ctx, &outcome.Outcome{Target: t, Err: err, Started: now, Finished: now})
 		}
 	}
 }
 
-// writeFiles completes the ledger, and writes the lock file and the summary.
-func (r *record) writeFiles(w *workspace, summary *ledger.Summary) {
-	r.addRecordError(summary, withDiskHint(r.completeLedger()))
+// writeFiles completes the ledger, and writes the list of missing images, the lock file and the summary.
+func (r *record) writeFiles(w *workspace, summary *ledger.Summary, missing []string) {
+	r.addRecordError(summary, withDiskHint(w.withSpace(r.completeLedger())))
+	// Without a plan nobody knows what is missing, and an empty list would say that nothing is.
+	if summary.Run.PlannedTotal > 0 && (len(missing) > 0 || summary.Missing() == 0) {
+		list := filepath.Join(w.folder, ledger.FailedFileName)
+		err := ledger.WriteLines(list, missing)
+		r.addRecordError(summary, withDiskHint(w.withSpace(err)))
+		if err == nil {
+			summary.Run.Files.Failed = ledger.Text(w.relative(list))
+		}
+	}
 	lock := filepath.Join(w.folder, ledger.LockFileName)
 	err := ledger.WriteJSON(lock, report.LockFile(*summary, r.entries))
-	r.addRecordError(summary, withDiskHint(err))
+	r.addRecordError(summary, withDiskHint(w.withSpace(err)))
 	if err == nil {
 		summary.Run.Files.LockFile = ledger.Text(w.relative(lock))
 	}
 	if err := ledger.WriteJSON(filepath.Join(w.folder, ledger.SummaryFileName), summary); err != nil {
-		r.addRecordError(summary, withDiskHint(err))
+		r.addRecordError(summary, withDiskHint(w.withSpace(err)))
 		summary.Run.Files.Summary = ""
 	}
 }
@@ -242,12 +315,24 @@ func (r *record) addRecordError(summary *ledger.Summary, err error) {
 	}
 }
 
-// publish writes the outputs and then the step summary, which lists everything that could not be written.
+// publish writes the outputs and then the step summary, which lists everything that could not be written. A summary that cannot
+// be written goes to the log.
 func (r *record) publish(summary *ledger.Summary) {
 	r.addRecordError(summary, r.writeOutputs(*summary))
-	r.addRecordError(summary, r.actions.Summary(report.Markdown(*summary)))
-	if !r.actions.InActions() && r.ledger != nil { // bad inputs were already printed
-		fmt.Fprint(r.screen, "\n", report.Markdown(*summary))
+	err := r.actions.Summary(report.Markdown(*summary))
+	r.addRecordError(summary, err)
+	if err != nil {
+		_ = r.actions.Summary(report.Verdict(*summary)) // it is short, so it may still fit
+	}
+	if r.ledger != nil { // bad inputs were already printed
+		switch {
+		case !r.actions.InActions():
+			fmt.Fprint(r.screen, "\n", report.Markdown(*summary))
+		case err != nil:
+			for line := range strings.Lines(report.Markdown(*summary)) {
+				r.Info(line)
+			}
+		}
 	}
 	r.saveReported()
 	r.actions.Flush()

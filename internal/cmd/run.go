@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -17,6 +15,7 @@ import (
 
 	"github.com/OpenHands/eval-images/internal/actions"
 	"github.com/OpenHands/eval-images/internal/config"
+	"github.com/OpenHands/eval-images/internal/failure"
 	"github.com/OpenHands/eval-images/internal/image"
 	"github.com/OpenHands/eval-images/internal/ledger"
 	"github.com/OpenHands/eval-images/internal/outcome"
@@ -27,8 +26,8 @@ import (
 
 // The program's exit codes.
 const (
-	ExitOK        = 0   // every image exists: built or skipped
-	ExitFailed    = 1   // some images failed, or the record of the run is incomplete
+	ExitOK        = 0   // every image exists, or fail-on allows those that are missing
+	ExitFailed    = 1   // too many images are missing, the verification failed, or the record is incomplete
 	ExitBadInput  = 2   // an input is wrong; nothing was built
 	ExitSetup     = 3   // the SDK, the engine, the builder or the registry could not be used
 	ExitCancelled = 130 // SIGINT, SIGTERM or SIGHUP
@@ -43,8 +42,8 @@ type Process struct {
 	Dir     string    // the working directory; relative paths start here, except in a runner
 }
 
-// Run executes one run and returns the exit code. When ctx is cancelled, Run stops the running builds and still writes ledger,
-// summary and outputs.
+// Run executes one run and returns the exit code. When ctx is cancelled, or the deadline is reached, Run stops the running builds
+// and still writes ledger, summary and outputs.
 func Run(ctx context.Context, p Process) int {
 	if len(p.Args) > 0 && p.Args[0] == mergeCommand {
 		return merge(p)
@@ -56,28 +55,51 @@ func Run(ctx context.Context, p Process) int {
 		work.root = given
 	}
 	c, targets, err := readInputs(ctx, p.Args, env, work, rec, p.Stdout)
+	if errors.Is(err, flag.ErrHelp) {
+		return ExitOK
+	}
+	run, stop := withDeadline(ctx, c.Deadline, rec.facts.Started)
+	defer stop()
 	var bad badInput
 	switch {
-	case errors.Is(err, flag.ErrHelp):
-		return ExitOK
 	case errors.As(err, &bad), err != nil && c.DryRun:
-		return rec.finish(ctx, work, targets, err)
+		return rec.finish(run, work, targets, err)
 	case c.DryRun:
-		return dryRun(ctx, c, env, targets, work, rec)
+		return dryRun(run, c, env, targets, work, rec)
 	}
 	var b *builder
 	defer func() { clean(ctx, work, b, rec) }()
 	// A run also has a record if it could not read its dataset or was cancelled.
 	err = errors.Join(err, withDiskHint(openRecord(c, len(targets), work, rec)))
 	if err == nil {
-		err = withDiskHint(work.makeTemporary())
+		err = withDiskHint(work.makeTemporary(env, rec.actions))
 	}
 	if err == nil {
 		name := builderName(c.Builder, env)
 		b = &builder{config: c, env: env, environ: work.buildEnviron(env, name), work: work, record: rec, name: name}
-		err = untilCancelled(ctx, rec, func() error { return execute(ctx, c, env, targets, b, work, rec) })
+		err = untilEnd(ctx, run, rec, func() error { return execute(run, c, env, targets, b, work, rec) })
 	}
-	return rec.finish(ctx, work, targets, err)
+	return rec.finish(run, work, targets, err)
+}
+
+// withDeadline returns a context that ends with ctx, and with the cause failure.ErrDeadline at the deadline, which is counted from
+// the start of the program; 0 is none.
+func withDeadline(ctx context.Context, deadline time.Duration, started time.Time) (context.Context, context.CancelFunc) {
+	if deadline == 0 {
+		return ctx, func() {}
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	reached := func() { cancel(failure.ErrDeadline) }
+	left := time.Until(started.Add(deadline))
+	if left <= 0 {
+		reached()
+		return ctx, func() {}
+	}
+	timer := time.AfterFunc(left, reached)
+	return ctx, func() {
+		timer.Stop()
+		cancel(nil)
+	}
 }
 
 // clean removes the builder of the run and, at the same time, its temporary files.
@@ -102,9 +124,11 @@ func newRecord(p Process, env environment) *record {
 		}
 	}
 	rec.actions = actions.New(log, env.get)
-	rec.actions.Mask(env.get("HF_TOKEN"))
 	for _, secret := range []string{"registry-password", "base-registry-password", "hf-token"} {
 		rec.actions.Mask(rec.actions.Input(secret))
+	}
+	for _, secret := range env.secrets() {
+		rec.actions.Mask(secret)
 	}
 	rec.facts.Started = time.Now()
 	return rec
@@ -121,16 +145,30 @@ func openRecord(c config.Config, targets int, work *workspace, rec *record) erro
 // signal (actions/runner, ProcessInvoker.cs), and the files must be complete before.
 const reportWithin = 5 * time.Second
 
-// untilCancelled runs part while the console shows progress. After a cancel it waits at most reportWithin.
-func untilCancelled(ctx context.Context, rec *record, part func() error) error {
+// stopWithin is how long the report waits for builds to end after the deadline, which leaves more time than a cancel.
+const stopWithin = time.Minute
+
+// untilEnd runs part while the console shows progress. ctx ends by a cancel, and run also at the deadline. After a cancel it waits at
+// most reportWithin for part, after the deadline at most stopWithin.
+func untilEnd(ctx, run context.Context, rec *record, part func() error) error {
 	ended := make(chan error, 1)
 	go func() { ended <- part() }()
-	go rec.console.Run(ctx)
+	go rec.console.Run(run)
 	defer rec.console.Close()
 	select {
 	case err := <-ended:
 		return err
-	case <-ctx.Done():
+	case <-run.Done():
+	}
+	if ctx.Err() == nil {
+		rec.Info("the deadline was reached: stopping running builds, and starting no more")
+		select {
+		case err := <-ended:
+			return err
+		case <-time.After(stopWithin):
+			return fmt.Errorf("reporting %s after the deadline without what had not ended by then: %w", stopWithin, context.Cause(run))
+		case <-ctx.Done():
+		}
 	}
 	rec.Info("cancelled: stopping running builds, and starting no more")
 	select {
@@ -147,10 +185,11 @@ func execute(ctx context.Context, c config.Config, env environment, targets []pl
 	if len(targets) == 0 { // a shard is empty when there are more shards than images
 		return nil
 	}
-	client, err := newRegistry(c, env, targets[0].BaseImage, work, rec)
+	client, err := newRegistry(c, env, targets, work, rec)
 	if err != nil {
 		return err
 	}
+	defer func() { rec.set(func(f *ledger.Run) { f.AskedAgain = client.AskedAgain() }) }()
 	s, err := setUpSDK(ctx, c, env, b.environ, work, rec)
 	if err != nil {
 		return err
@@ -164,7 +203,7 @@ func execute(ctx context.Context, c config.Config, env environment, targets []pl
 	}
 	missing, err := findMissing(ctx, c, targets, client, rec)
 	if err != nil || len(missing) == 0 || ctx.Err() != nil {
-		return errors.Join(err, ctx.Err())
+		return errors.Join(err, context.Cause(ctx))
 	}
 	if err := preflight(ctx, c, len(targets), client, b, rec); err != nil {
 		return err
@@ -182,37 +221,22 @@ func execute(ctx context.Context, c config.Config, env environment, targets []pl
 	if settings.BaseStage != nil {
 		rec.addRebaseFacts(maker.EvalBaseFacts(), client.Requests())
 	}
-	return errors.Join(ctx.Err(), err)
+	return errors.Join(context.Cause(ctx), err)
 }
 
 // connections is the number of idle connections to keep for each registry. The default of net/http is two, and then most of many
 // concurrent requests need a new handshake.
 const connections = 32
 
-// newRegistry returns the registry client. It writes the credentials to a private Docker configuration of the run.
-func newRegistry(c config.Config, env environment, baseImage string, work *workspace, rec *record) (*registry.Client, error) {
-	var logins []registry.Login
-	add := func(reference string, given config.Credentials) {
-		if given.Username != "" {
-			logins = append(logins, registry.Login{Reference: reference, Username: given.Username, Password: given.Password})
-		}
-	}
-	add(baseImage, c.BaseRegistry)
-	add(c.Image, c.Registry)
-	inherited := env.get("DOCKER_CONFIG") // has the credentials of an earlier docker login
-	if inherited == "" {
-		inherited = filepath.Join(env.get("HOME"), ".docker")
-	}
-	if _, err := os.Stat(inherited); err != nil {
-		inherited = ""
-	}
-	keychain, err := registry.WriteConfig(filepath.Join(work.temporary, dockerConfig), inherited, logins)
+// newRegistry returns the registry client. It writes the credentials to the run's own Docker configuration.
+func newRegistry(c config.Config, env environment, targets []plan.Target, work *workspace, rec *record) (*registry.Client, error) {
+	keychain, err := writeCredentials(c, env, targets, work)
 	if err != nil {
-		return nil, withDiskHint(err)
+		return nil, err
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = connections
-	client := registry.New(keychain, transport, rec)
+	client := registry.New(maskingKeychain{keychain, rec.actions}, transport, rec)
 	client.Limit(registry.GitHub, registry.WritesPerMinute/float64(max(1, c.Shard.Count)), registry.Burst)
 	return client, nil
 }
@@ -224,7 +248,13 @@ func findMissing(ctx context.Context, c config.Config, targets []plan.Target, cl
 	}
 	err = rec.timed("check-registry", func() (err error) {
 		var done []*outcome.Outcome
-		if missing, done, err = image.FindMissing(ctx, client, c.Image, targets, c.MaxRetries); err != nil {
+		missing, done, err = image.FindMissing(ctx, client, c.Image, targets, c.MaxRetries)
+		// Quay denies to read a repository that does not exist, and makes it when it is asked for a token to push
+		// (quay/quay: endpoints/v2/v2auth.py). So a denial says nothing where pushes are allowed.
+		if registry.Answered(err) && client.ProbePush(ctx, c.Image) == nil {
+			missing, done, err = image.FindMissing(ctx, client, c.Image, targets, c.MaxRetries)
+		}
+		if err != nil {
 			return err
 		}
 		for _, out := range done {
@@ -264,17 +294,21 @@ func (r *record) addRebaseFacts(facts image.EvalBaseFacts, requests map[string]i
 
 // Copying reports the progress of copying a blob that the registry did not mount.
 func (r *record) Copying(digest string, done, size int64) {
+	if r.console != nil {
+		r.console.Copying(digest, done, size)
+	}
 	switch {
 	case done == 0:
 		r.Info(fmt.Sprintf("copying %s, %s, because the registry does not mount it", digest, units.HumanSize(float64(max(0, size)))))
 	case done == size:
 		r.set(func(f *ledger.Run) { f.Rebase.Copied += size })
-	default:
-		r.Info(fmt.Sprintf("copying %s: %s so far", digest, units.HumanSize(float64(done))))
 	}
 }
 
 // Pausing reports that a registry asked clients to wait.
 func (r *record) Pausing(host string, wait time.Duration) {
 	r.Info(fmt.Sprintf("%s asks to wait for %s: pausing writes to it", host, wait.Round(time.Second)))
+	if r.console != nil {
+		r.console.Pausing(host, wait)
+	}
 }

@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/OpenHands/eval-images/internal/config"
@@ -56,13 +58,16 @@ func setUpSDK(ctx context.Context, c config.Config, env environment, buildEnviro
 			return err
 		}
 		s.python = environment.Python
+		if environment.Fetched {
+			rec.Warn("Python " + environment.Version + ", which this SDK names, is not installed here: uv has fetched it, which takes time in each run.")
+		}
 		workers := c.MaxWorkers
 		if c.DryRun {
 			workers = 1
 		}
 		s.pool = sdk.NewPool(sdk.PoolOptions{
 			Checkout: s.checkout, Environment: environment, Size: workers, Dir: filepath.Join(w.temporary, "w"),
-			Environ: buildEnviron, CacheMode: c.CacheMode, LogPath: filepath.Join(w.logs, "workers.log"),
+			Environ: slices.Concat(env, buildEnviron), CacheMode: c.CacheMode, LogPath: filepath.Join(w.logs, "workers.log"),
 		})
 		s.pool.Start(ctx)
 		return nil
@@ -90,7 +95,7 @@ func setUpSDK(ctx context.Context, c config.Config, env environment, buildEnviro
 		return s, err
 	}
 	if !c.DryRun {
-		warnOfOldSDK(description, c.CacheMode, rec)
+		warnOfOldSDK(description, rec)
 	}
 	return s, nil
 }
@@ -146,12 +151,33 @@ func importSDK(ctx context.Context, pool *sdk.Pool, rec *record) (description sd
 }
 
 // warnOfOldSDK warns about features that this SDK lacks.
-func warnOfOldSDK(description sdk.Description, cacheMode string, rec *record) {
+func warnOfOldSDK(description sdk.Description, rec *record) {
 	if description.Seam == sdk.SeamNone {
 		rec.Warn("This SDK takes no prebuilt sdist; each image builds its own.")
 	}
-	if !description.CacheModes && cacheMode != "max" {
-		rec.Warn(fmt.Sprintf("This SDK ignores cache-mode %s (it came with 1.15.0): every push exports its cache in mode max.", cacheMode))
+}
+
+// warnOfCacheMode warns when the SDK's own build does not follow cache-mode.
+func warnOfCacheMode(c config.Config, asked sdk.Captured, rec *record) {
+	if follows := asked.CacheMode(); follows != c.CacheMode && !c.DryRun {
+		rec.Warn(fmt.Sprintf("This SDK ignores cache-mode %s (it came with 1.15.0): each push has cache mode %s.", c.CacheMode, follows))
+	}
+}
+
+// probeCacheMode asks the SDK for its build of a target, to see whether it follows cache-mode. Where images are rebased,
+// findBaseStage sees that.
+func probeCacheMode(ctx context.Context, c config.Config, s setUp, t plan.Target, rec *record) {
+	if c.DryRun {
+		return
+	}
+	request := commonRequest(c, s)
+	request.BaseImage, request.CustomTag = t.BaseImage, t.CustomTag
+	asked, err := s.pool.Capture(ctx, request)
+	switch {
+	case err == nil:
+		warnOfCacheMode(c, asked, rec)
+	case ctx.Err() == nil:
+		rec.Warn(fmt.Sprintf("It is not known whether this SDK follows cache-mode %s: %v", c.CacheMode, err))
 	}
 }
 
@@ -183,6 +209,9 @@ func nameTargets(ctx context.Context, c config.Config, s setUp, targets []plan.T
 	for i := range targets {
 		targets[i].Tags = names[i]
 	}
+	if c.Strategy != config.StrategyNative {
+		plan.DropLongTags(targets)
+	}
 	if err := plan.CheckTags(targets); err != nil {
 		return nil, badInput{err}
 	}
@@ -200,7 +229,7 @@ func commonRequest(c config.Config, s setUp) sdk.Request {
 	for _, o := range c.SDKOptions {
 		options[o.Name] = o.Value
 	}
-	return sdk.Request{Image: c.Image, Target: c.Target, Options: options, Sdist: s.sdist.Path, Timeout: c.ImageTimeout}
+	return sdk.Request{Image: c.Image, Target: c.Target, Options: options, Sdist: s.sdist.Path, Timeout: c.ImageTimeout, StallTimeout: c.StallTimeout}
 }
 
 // imageSettings returns the settings of the run's images, with or without rebase.
@@ -208,8 +237,11 @@ func imageSettings(ctx context.Context, c config.Config, s setUp, targets []plan
 	settings := image.Settings{
 		Repository: c.Image, EvalBaseRepository: c.EvalBaseImage, SHA: s.checkout.SHA, Request: commonRequest(c, s),
 		Strict: c.Strategy == config.StrategyRebase, Force: c.ForceBuild, MaxWorkers: c.MaxWorkers, MaxRetries: c.MaxRetries,
-		ImageTimeout: c.ImageTimeout, EvalBaseMaxAge: c.EvalBaseMaxAge, Verify: c.Verify, VerifyTree: c.VerifyTree,
-		Python: s.python, Workspace: w.root, Logs: w.logs, Environ: buildEnviron,
+		ImageTimeout: c.ImageTimeout, StallTimeout: c.StallTimeout, EvalBaseMaxAge: c.EvalBaseMaxAge, Verify: c.Verify, VerifyTree: c.VerifyTree,
+		Python: s.python, Workspace: w.root, Logs: w.logs, Environ: buildEnviron, Temporary: w.temporary,
+	}
+	if c.Deadline > 0 {
+		settings.Deadline = rec.facts.Started.Add(c.Deadline)
 	}
 	dockerfile, err := s.checkout.Dockerfile()
 	if err != nil {
@@ -217,6 +249,7 @@ func imageSettings(ctx context.Context, c config.Config, s setUp, targets []plan
 	}
 	settings.OwnStages = docker.BaseStages(dockerfile)
 	if !mayRebase {
+		probeCacheMode(ctx, c, s, targets[0], rec)
 		return settings
 	}
 	stage, err := findBaseStage(ctx, c, s, targets[0].BaseImage, rec)
@@ -258,8 +291,16 @@ func findBaseStage(ctx context.Context, c config.Config, s setUp, baseImage stri
 	if err != nil {
 		return stage, fmt.Errorf("the SDK does not tell how it builds %s: %w", image.BaseStageTarget, err)
 	}
+	warnOfCacheMode(c, asked, rec)
+	for _, option := range asked.Options {
+		rec.Info("The SDK's build has an option that this program does not know; it becomes a part of the key of eval-bases: " + option)
+		if strings.Contains(option, baseImage) {
+			return stage, fmt.Errorf("the SDK passes the base image in an option that this program does not know: %s", option)
+		}
+	}
 	key, err := basekey.Of(basekey.Inputs{
-		Dockerfile: []byte(asked.Dockerfile), Args: asked.Args, Context: os.DirFS(asked.Dir), Target: image.BaseStageTarget, Platform: image.Platform,
+		Dockerfile: []byte(asked.Dockerfile), Args: asked.Args, Options: asked.Options, Context: os.DirFS(asked.Dir),
+		Target: image.BaseStageTarget, Platform: image.Platform,
 	})
 	if err != nil {
 		return stage, err

@@ -1,9 +1,12 @@
 package cmd
 
 import (
+	"errors"
 	"io"
 	"log"
+	"net"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -12,6 +15,7 @@ import (
 
 	"github.com/OpenHands/eval-images/internal/config"
 	"github.com/OpenHands/eval-images/internal/ledger"
+	"github.com/OpenHands/eval-images/internal/plan"
 	"github.com/OpenHands/eval-images/internal/registry"
 	"github.com/OpenHands/eval-images/internal/registry/registrytest"
 	"github.com/OpenHands/eval-images/internal/sdk"
@@ -38,13 +42,18 @@ func newVerifiable(t *testing.T) verifiable {
 	return v
 }
 
-// builder is a builder of an engine that does not answer. One that is there has been reached already.
-func (v verifiable) builder(c config.Config, there bool) *builder {
-	b := &builder{config: c, env: environment{"DOCKER_HOST=tcp://127.0.0.1:1"}, work: v.work, record: v.record, name: "b"}
+// builder is a builder of an engine that does not answer. One that is there has an address, and has been reached already.
+func (v verifiable) builder(t *testing.T, c config.Config, there bool) *builder {
+	t.Helper()
 	if there {
-		b.reached.Do(func() {})
+		listener, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { listener.Close() })
+		c.Builder = "unix://" + listener.Addr().String()
 	}
-	return b
+	return &builder{config: c, env: environment{"DOCKER_HOST=tcp://127.0.0.1:1"}, work: v.work, record: v.record, name: "b", reached: there}
 }
 
 // The command verify compares images that these inputs make, and names others as bad inputs before it looks for an engine.
@@ -77,7 +86,7 @@ func TestVerifyOfAnotherPlansImageIsABadInput(t *testing.T) {
 				t.Fatal(err)
 			}
 			given := config.Config{Image: "images.test/eval", MaxWorkers: 1, VerifyImages: c.images(digest)}
-			err = verifyImages(t.Context(), given, setUp{pool: sdk.NewPool(sdk.PoolOptions{})}, v.targets, v.client, v.builder(given, c.engine), v.work, v.record)
+			err = verifyImages(t.Context(), given, setUp{pool: sdk.NewPool(sdk.PoolOptions{})}, v.targets, v.client, v.builder(t, given, c.engine), v.work, v.record)
 			code := v.finish(t.Context(), v.work, v.targets, err)
 			if said := v.said.String(); code != c.want || !strings.Contains(strings.ToLower(said), c.says) {
 				t.Errorf("exit code %d, want %d and %q:\n%s", code, c.want, c.says, said)
@@ -138,7 +147,7 @@ func TestPreflightOfRebase(t *testing.T) {
 			v := newVerifiable(t)
 			given := config.Config{Image: "images.test/eval", Strategy: config.StrategyAuto}
 			c.change(&given)
-			err := preflight(t.Context(), given, len(v.targets), v.client, v.builder(given, false), v.record)
+			err := preflight(t.Context(), given, len(v.targets), v.client, v.builder(t, given, false), v.record)
 			if got := exitCode(false, err, 0); got != c.want {
 				t.Errorf("exit code %d (%v), want %d", got, err, c.want)
 			}
@@ -151,5 +160,26 @@ func TestPreflightOfRebase(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A registry may deny to read a repository that does not exist, and make it for the first push. It may also deny everything.
+func TestFirstRunOnARegistryThatDeniesAbsentRepositories(t *testing.T) {
+	for _, mayPush := range []bool{true, false} {
+		v := newVerifiable(t)
+		exists := false
+		v.images.Fault = func(w http.ResponseWriter, r *http.Request) bool {
+			exists = exists || mayPush && r.Method == http.MethodPost
+			if !exists && r.URL.Path != "/v2/" {
+				w.WriteHeader(http.StatusUnauthorized)
+			}
+			return !exists && r.URL.Path != "/v2/"
+		}
+		absent := []plan.Target{{InstanceID: "n__n-1", Tags: []string{"images.test/eval:new"}}}
+		missing, err := findMissing(t.Context(), config.Config{Image: "images.test/eval"}, absent, v.client, v.record)
+		var denied *registry.Denied
+		if mayPush && (err != nil || len(missing) != 1) || !mayPush && !errors.As(err, &denied) {
+			t.Errorf("may push: %v: %v, %v", mayPush, missing, err)
+		}
 	}
 }

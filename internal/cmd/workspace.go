@@ -1,19 +1,23 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
+	"github.com/OpenHands/eval-images/internal/actions"
 	"github.com/OpenHands/eval-images/internal/config"
 	"github.com/OpenHands/eval-images/internal/confined"
+	"github.com/OpenHands/eval-images/internal/docker"
+	"github.com/OpenHands/eval-images/internal/failure"
 	"github.com/OpenHands/eval-images/internal/sdk"
 )
 
@@ -32,16 +36,22 @@ func (e environment) get(name string) string {
 
 // workspace has the folders of a run.
 type workspace struct {
-	root      string // paths in the report are relative to it
-	buildDir  string // the folder with the records of all runs
-	folder    string // for ledger, summary and lock file; empty for a run without a record
-	logs      string // logs of the images and of the set-up
-	temporary string // checkout, environment, sdist, credentials: removed when the run ends
-	setupLog  *os.File
+	root      string   // paths in the report are relative to it
+	buildDir  string   // the folder with the records of all runs
+	folder    string   // for ledger, summary and lock file; empty for a run without a record
+	logs      string   // logs of the images and of the set-up
+	temporary string   // checkout, environment, sdist: removed when the run ends
+	lock      *os.File // of the temporary folder; may be nil
+	// dockerConfig is the run's own Docker configuration, with credentials and the state of buildx. It is removed when the run ends.
+	dockerConfig     string
+	dockerConfigLock *os.File // or nil
+	setupLog         *safeLog
+
+	leftovers sync.WaitGroup // the removal of what killed runs have left
 }
 
-// dockerConfig and sdistFolder are in the temporary folder. The first has credentials and the state of buildx.
-const dockerConfig, sdistFolder = "docker", "sdist"
+// sdistFolder is in the temporary folder.
+const sdistFolder = "sdist"
 
 // dryRunFolder is the folder for the logs of a dry run.
 const dryRunFolder = "dry-run"
@@ -91,16 +101,22 @@ func (w *workspace) makeLogs(c config.Config) error {
 	return nil
 }
 
-// makeTemporary creates the temporary folder, and the log of the set-up.
-func (w *workspace) makeTemporary() (err error) {
-	if w.temporary, err = os.MkdirTemp("", "eval-images-"); err != nil {
+// makeTemporary creates the temporary folders, and the log of the set-up. It removes the folders of runs that were killed.
+func (w *workspace) makeTemporary(env environment, a *actions.Runner) (err error) {
+	w.leftovers.Go(func() { removeLeftovers(os.TempDir(), temporaryPrefix) })
+	if w.temporary, w.lock, err = makeLockedFolder(os.TempDir(), temporaryPrefix); err != nil {
 		return fmt.Errorf("making a temporary folder: %w", err)
 	}
-	if w.setupLog, err = os.Create(filepath.Join(w.logs, "set-up.log")); err != nil {
+	log, err := os.Create(filepath.Join(w.logs, "set-up.log"))
+	if err != nil {
 		return fmt.Errorf("making the set-up's log: %w", err)
 	}
-	if err := os.Mkdir(filepath.Join(w.temporary, dockerConfig), 0o700); err != nil {
-		return fmt.Errorf("making the Docker configuration: %w", err)
+	w.setupLog = &safeLog{file: log, redact: a.Redact}
+	if w.dockerConfig, w.dockerConfigLock, err = makeDockerConfig(env, w.temporary); err != nil {
+		return err
+	}
+	if err := a.SaveState(dockerConfigState, w.dockerConfig); err != nil {
+		a.Info("the post step removes no credentials: " + err.Error())
 	}
 	return nil
 }
@@ -110,20 +126,55 @@ func (w *workspace) commands(env environment) sdk.Commands {
 	return sdk.Commands{Environ: env, Log: w.setupLog, LogPath: w.relative(w.setupLog.Name())}
 }
 
-// buildEnviron returns the environment of docker commands and workers, with the run's Docker configuration and builder. It sets
-// BUILDX_CONFIG, because buildx would otherwise write to the folder in the user's own BUILDX_CONFIG.
+// buildEnviron returns the environment of docker commands, with the run's Docker configuration and builder. It sets BUILDX_CONFIG,
+// because buildx would otherwise write to the folder in the user's own BUILDX_CONFIG.
 func (w *workspace) buildEnviron(env environment, builder string) []string {
-	folder := filepath.Join(w.temporary, dockerConfig)
-	return append(slices.DeleteFunc(slices.Clone(env), isSecret),
-		"DOCKER_CONFIG="+folder, "BUILDX_CONFIG="+filepath.Join(folder, "buildx"), "BUILDX_BUILDER="+builder)
+	environ := append(sdk.DockerEnviron(env),
+		"DOCKER_CONFIG="+w.dockerConfig, "BUILDX_CONFIG="+filepath.Join(w.dockerConfig, "buildx"), "BUILDX_BUILDER="+builder)
+	if path := docker.CertPath(env.get); path != "" { // docker looks for certificates beside its configuration
+		environ = append(environ, "DOCKER_CERT_PATH="+path)
+	}
+	return environ
 }
 
-// isSecret reports whether builds must not see the variable. Inputs contain passwords, and variables of the runner contain its
-// tokens. Builds get credentials only from the run's Docker configuration.
-func isSecret(variable string) bool {
-	name, _, _ := strings.Cut(variable, "=")
-	return strings.HasPrefix(name, "INPUT_") || strings.HasPrefix(name, "ACTIONS_") ||
-		strings.HasSuffix(name, "PASSWORD") || strings.HasSuffix(name, "TOKEN")
+// disk is the room on the disk of a folder, or the reason why that is not known.
+type disk struct {
+	name  string
+	space docker.Space
+	err   error
+}
+
+func diskOf(name, path string) disk {
+	space, err := docker.SpaceOf(path)
+	return disk{name, space, err}
+}
+
+// disks are those that the run itself writes to.
+func (w *workspace) disks() []disk {
+	temporary := w.temporary
+	if temporary == "" {
+		temporary = os.TempDir()
+	}
+	return []disk{diskOf("workspace", cmp.Or(w.logs, w.root)), diskOf("temporary folder", temporary)}
+}
+
+// free says how much room there is on the disks that are known.
+func free(disks []disk) string {
+	var all []string
+	for _, d := range disks {
+		if d.err == nil {
+			all = append(all, d.name+" "+d.space.String())
+		}
+	}
+	return "free: " + strings.Join(all, ", ")
+}
+
+// withSpace adds to the error of a full disk how much room the run's disks have.
+func (w *workspace) withSpace(err error) error {
+	if err == nil || failure.Classify(err.Error(), failure.ClassUnknown) != failure.ClassDisk {
+		return err
+	}
+	return fmt.Errorf("%w; %s", err, free(w.disks()))
 }
 
 // chownToOwner gives the files of this run to the owner of the workspace. A container action runs as root, but a self-hosted runner
@@ -152,6 +203,9 @@ const cleanWithin = 2 * time.Second
 // clean removes the temporary files: credentials and sdist first, then the rest. It returns a message about files that it could not
 // remove, or "".
 func (w *workspace) clean(ctx context.Context) (left string) {
+	if w.dockerConfigLock != nil {
+		defer w.dockerConfigLock.Close()
+	}
 	if w.setupLog != nil {
 		w.setupLog.Close()
 	}
@@ -160,8 +214,10 @@ func (w *workspace) clean(ctx context.Context) (left string) {
 	}
 	removed := make(chan error, 1)
 	go func() {
-		removed <- errors.Join(os.RemoveAll(filepath.Join(w.temporary, dockerConfig)),
+		err := errors.Join(os.RemoveAll(w.dockerConfig),
 			os.RemoveAll(filepath.Join(w.temporary, sdistFolder)), os.RemoveAll(w.temporary))
+		w.leftovers.Wait()
+		removed <- err
 	}()
 	var timeout <-chan time.Time
 	if ctx.Err() != nil {

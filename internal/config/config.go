@@ -65,12 +65,21 @@ type Config struct {
 	MaxWorkers int
 	// MaxRetries is the maximum number of retries for transient failures of an image.
 	MaxRetries int
+	// Deadline is how long after its start the run ends; 0 is none. DeadlineOpen reports that the user left it open: on a
+	// GitHub-hosted runner it is HostedDeadline then.
+	Deadline     time.Duration
+	DeadlineOpen bool
+	// MissingAllowed is the percentage of the images that may be missing before the run fails: 0 for `fail-on: any`, 100 for
+	// never.
+	MissingAllowed int
 	// BatchSize is the number of finished images between two checks of disk and cache, 1 or more.
 	BatchSize int
 	// CacheMode is the registry cache that BuildKit exports: "off", "min" or "max".
 	CacheMode string
 	// ImageTimeout is the maximum time for one attempt at an image.
 	ImageTimeout time.Duration
+	// StallTimeout is the maximum time in which a build prints nothing. 0 is no limit.
+	StallTimeout time.Duration
 
 	// Builder is the name of a buildx builder to adopt, or the unix:// or tcp:// address of a buildkitd. If it is empty, the
 	// run creates a builder, with the buildkitd.toml in BuildkitdConfig.
@@ -103,8 +112,9 @@ type Credentials struct{ Username, Password string }
 
 // Benchmark is a preset: the defaults that differ from one benchmark to the next.
 type Benchmark struct {
-	// Name is what the user types: "swebench".
-	Name string
+	// Name is what the user types: "swebench". OtherName is how OpenHands/benchmarks spells it where that differs; it is
+	// accepted, too, and read as Name.
+	Name, OtherName string
 	// Title heads the step summary.
 	Title string
 	// Dataset and Split name the instance list, as the hub does.
@@ -124,6 +134,12 @@ type Benchmark struct {
 	// Filled is a column of the dataset; an instance in which it is blank has no image. The instances are dropped after
 	// sampling, as OpenHands/benchmarks does. Empty means none.
 	Filled string
+}
+
+// HostedDeadline is the default of Config.Deadline on a GitHub-hosted runner.
+func HostedDeadline() time.Duration {
+	d, _ := parseDuration(hostedDeadline) // a test parses it
+	return d
 }
 
 // Shard is part Index of Count, counted from 1. The zero value is all.
@@ -172,7 +188,7 @@ func (c Config) Selection() string {
 
 // Columns names the columns of the dataset that a run needs, besides the instance id.
 func (c Config) Columns() []string {
-	columns := Columns(c.BaseImageTemplate)
+	columns := Columns(c.BaseImageTemplate + c.CustomTagTemplate)
 	if filled := c.Benchmark.Filled; filled != "" && !slices.Contains(columns, filled) {
 		columns = append(columns, filled)
 	}

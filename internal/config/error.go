@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"regexp"
 
 	"github.com/OpenHands/eval-images/internal/spelling"
 )
@@ -24,12 +25,25 @@ func (e *InputError) Hint() string { return e.Fix }
 // maxQuoted keeps a value on one readable line, even if a whole file was pasted into an input.
 const maxQuoted = 100
 
-// Quote quotes a value on one line, and cuts it if it is too long.
+// Quote quotes a value on one line without the secrets of a URL in it, and cuts it if it is too long.
 func Quote(value string) string {
+	value = withoutSecrets(value)
 	if short := []rune(value); len(short) > maxQuoted {
 		return fmt.Sprintf("%q...", string(short[:maxQuoted]))
 	}
 	return fmt.Sprintf("%q", value)
+}
+
+// urlUser matches a URL up to its host if it names a user. A password may hold any character, even one that should have been
+// escaped, so the last @ ends it. urlQuery matches a URL and its query or fragment.
+var (
+	urlUser  = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://\S*@`)
+	urlQuery = regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://[^\s?#]*[?#])\S+`)
+)
+
+// withoutSecrets hides the parts of the URLs in value that may be secret, even if they cannot be parsed.
+func withoutSecrets(value string) string {
+	return urlQuery.ReplaceAllString(urlUser.ReplaceAllString(value, "***@"), "$1***")
 }
 
 // Nearest returns the known word that is most similar to word, or "" if none is similar.

@@ -47,13 +47,14 @@ const (
 type kind int
 
 const (
-	text     kind = iota // one line
-	lines                // several lines
-	secret               // one line that messages never show
-	boolean              // a flag of this kind needs no value
-	integer              // a whole number
-	choice               // one of a few words
-	duration             // as time.ParseDuration takes it, or in days: "30d"
+	text        kind = iota // one line
+	lines                   // several lines
+	secret                  // one line that messages never show
+	secretLines             // several lines that messages never show
+	boolean                 // a flag of this kind needs no value
+	integer                 // a whole number
+	choice                  // one of a few words
+	duration                // as time.ParseDuration takes it, or in days: "30d"
 )
 
 // Description is the help with the default, as in action.yml.
@@ -92,6 +93,17 @@ const (
 	defaultBatchSize      = "15"
 	defaultKeepStorageGB  = 60
 	defaultPruneThreshold = 60
+
+	// hostedDeadline leaves 20 minutes of the 6 hours that a job may take on a GitHub-hosted runner (github/docs,
+	// actions/reference/limits) for the steps before and after the action.
+	hostedDeadline = "5h40m"
+
+	// The words of fail-on, beside a percentage.
+	failOnAny   = "any"
+	failOnNever = "never"
+
+	// defaultStallTimeout is above the silence of the slowest step seen: packing a layer of some GB prints nothing for minutes.
+	defaultStallTimeout = "10m"
 
 	// defaultMaxRetries makes three attempts in all, as the workflows of OpenHands/benchmarks do for their environment
 	// images. The waits between the attempts add up to seconds for a lost connection, and to minutes for a registry that
@@ -178,7 +190,9 @@ var inputs = []Input{
 	{
 		Name: "custom-tag-template", Group: whereToPush,
 		DefaultNote: "what the benchmark's evaluation pulls, for swebench `" + phasedTag + "`",
-		Help:        "Custom part of each tag. Placeholders: " + placeholders(TagPlaceholders) + ".",
+		Help: "Custom part of each tag. Placeholders: " + placeholders(TagPlaceholders) + ", and `{" + columnPlaceholder +
+			"NAME}` for a column of the dataset. `{instance_tag}` is the last part of the base image's name, " +
+			"`{base_image_tag}` its tag in lower case, shortened to 96 characters.",
 	},
 
 	{
@@ -210,12 +224,26 @@ var inputs = []Input{
 		Help: "Print the plan, with the images that exist already, and build nothing. Without `sdk-ref` the plan has no tags.",
 	},
 	{
+		Name: "deadline", Group: howToBuild, kind: duration, DefaultNote: "`" + hostedDeadline + "` on a GitHub-hosted runner, none elsewhere",
+		Help: "Time after which the run ends, such as `2h` or `5h40m`, counted from its start; `0` is none. " +
+			"It begins no image that would probably take longer. Run it again to continue.",
+	},
+	{
+		Name: "fail-on", Group: howToBuild, Default: failOnAny,
+		Help: "Missing images that fail the run: `any`, `never`, or a percentage. With `5%` the run fails when more than 5 % of its " +
+			"images are missing. A failed set-up or verification fails it anyway.",
+	},
+	{
 		Name: "max-retries", Group: howToBuild, kind: integer, Default: defaultMaxRetries, most: mostRetries,
 		Help: "Maximum retries for transient failures.",
 	},
 	{
 		Name: "image-timeout", Group: howToBuild, kind: duration, Default: defaultImageTimeout, least: 1,
-		Help: "Maximum time for one attempt at an image, such as `90s`, `30m` or `1h`.",
+		Help: "Maximum time for one attempt at an image, such as `90s`, `30m` or `1h`. Waits for a slot, the references or another image do not count.",
+	},
+	{
+		Name: "stall-timeout", Group: howToBuild, kind: duration, Default: defaultStallTimeout,
+		Help: "Maximum time in which a build prints nothing, such as `90s` or `10m`. Then the build is ended and tried again. 0 is no limit.",
 	},
 	{
 		Name: "cache-mode", Group: howToBuild, kind: choice, Default: "off", choices: []string{"off", "min", "max"},
@@ -250,19 +278,19 @@ var inputs = []Input{
 	},
 
 	{
-		Name: "registry-username", Group: credentials, DefaultNote: "anonymous",
+		Name: "registry-username", Group: credentials, kind: secret, DefaultNote: "anonymous",
 		Help: "User name for the registry of `image`.",
 	},
 	{
-		Name: "registry-password", Group: credentials, kind: secret,
+		Name: "registry-password", Group: credentials, kind: secretLines,
 		Help: "Password or token for the registry of `image`.",
 	},
 	{
-		Name: "base-registry-username", Group: credentials, DefaultNote: "anonymous",
+		Name: "base-registry-username", Group: credentials, kind: secret, DefaultNote: "anonymous",
 		Help: "User name for the registry of the base images.",
 	},
 	{
-		Name: "base-registry-password", Group: credentials, kind: secret,
+		Name: "base-registry-password", Group: credentials, kind: secretLines,
 		Help: "Password or token for the registry of the base images.",
 	},
 	{

@@ -25,7 +25,7 @@ const (
 // that a caller can look for more errors, but the fields of the invalid inputs mean nothing.
 func Parse(get func(name string) string) (Config, error) {
 	p := &parser{get: get, refused: map[string]bool{}, mistakes: map[string]int{}}
-	benchmark, dryRun := presetNamed(p.choice("benchmark")), p.boolean("dry-run")
+	benchmark, dryRun := p.benchmark(), p.boolean("dry-run")
 	c := Config{
 		Benchmark:         benchmark,
 		Dataset:           p.textOr("dataset", benchmark.Dataset),
@@ -40,7 +40,7 @@ func Parse(get func(name string) string) (Config, error) {
 		Shard:             p.shard(),
 		Image:             p.text("image"),
 		BaseImageTemplate: p.baseImageTemplate(benchmark),
-		CustomTagTemplate: p.template("custom-tag-template", TagPlaceholders),
+		CustomTagTemplate: p.template("custom-tag-template", TagPlaceholders, columnPlaceholder),
 		Target:            p.text("target"),
 		Strategy:          p.choice("strategy"),
 		Verify:            p.integer("verify"),
@@ -52,9 +52,13 @@ func Parse(get func(name string) string) (Config, error) {
 		Format:            p.choice(FormatFlag),
 		MaxWorkers:        p.integerOr("max-workers", benchmark.MaxWorkers),
 		MaxRetries:        p.integer("max-retries"),
+		Deadline:          p.duration("deadline"),
+		DeadlineOpen:      p.given("deadline") == "",
+		MissingAllowed:    p.missingAllowed(),
 		BatchSize:         p.integer("batch-size"),
 		CacheMode:         p.choice("cache-mode"),
 		ImageTimeout:      p.duration("image-timeout"),
+		StallTimeout:      p.duration("stall-timeout"),
 		Builder:           p.text("builder"),
 		BuildkitdConfig:   p.text("buildkitd-config-inline"),
 		KeepStorageGB:     p.integer("keep-storage-gb"),
@@ -95,8 +99,19 @@ func defaultTagTemplate(b Benchmark, options []Option) string {
 	if len(options) == 0 {
 		return b.CustomTagTemplate
 	}
-	const instance = "{instance_tag}"
-	return strings.Replace(b.CustomTagTemplate, instance, OptionsPlaceholder+"-"+instance, 1)
+	last := strings.LastIndexByte(b.CustomTagTemplate, '{') // the instance's own part
+	return b.CustomTagTemplate[:last] + OptionsPlaceholder + "-" + b.CustomTagTemplate[last:]
+}
+
+// benchmark returns the preset that was chosen, or an empty one.
+func (p *parser) benchmark() Benchmark {
+	given := p.given("benchmark")
+	for _, b := range presets {
+		if given == b.Name || given != "" && given == b.OtherName {
+			return b
+		}
+	}
+	return presetNamed(p.choice("benchmark"))
 }
 
 // presetNamed returns the preset of that name, or an empty one.
@@ -135,7 +150,7 @@ func (p *parser) given(input string) string {
 	v := strings.TrimSpace(p.get(input))
 	in := inputNamed(input)
 	allowed := ""
-	if in.kind == lines {
+	if in.kind == lines || in.kind == secretLines {
 		allowed = "\n\r\t"
 	}
 	control := func(r rune) bool { return unicode.IsControl(r) && !strings.ContainsRune(allowed, r) }
@@ -143,7 +158,7 @@ func (p *parser) given(input string) string {
 		return v
 	}
 	shown := Quote(v)
-	if in.kind == secret {
+	if in.kind == secret || in.kind == secretLines {
 		shown = "the value"
 	}
 	if !p.refused[input] {
@@ -223,6 +238,9 @@ func (p *parser) boolean(input string) bool {
 
 func (p *parser) duration(input string) time.Duration {
 	in, v := inputNamed(input), p.text(input)
+	if v == "" { // it has no default
+		return 0
+	}
 	d, err := parseDuration(v)
 	_, notNumber := strconv.ParseFloat(v, 64)
 	const fix = "write a duration such as 90s, 30m, 12h or 30d"
@@ -235,6 +253,32 @@ func (p *parser) duration(input string) time.Duration {
 		p.wrong(input, fix, "%s is too short", Quote(v))
 	}
 	return d
+}
+
+// missingAllowed reads fail-on as the percentage of the images that may be missing.
+func (p *parser) missingAllowed() int {
+	const input = "fail-on"
+	const fix = "write any, never, or a percentage of the images such as 5%"
+	v := p.text(input)
+	number, percentage := strings.CutSuffix(v, "%")
+	percent, ok := intInRange(strings.TrimSpace(number), 0, 100)
+	switch near := Nearest(v, []string{failOnAny, failOnNever}); {
+	case v == failOnAny:
+		return 0
+	case v == failOnNever:
+		return 100
+	case percentage && ok:
+		return percent
+	case percentage:
+		p.wrong(input, fix, "%s is not a whole percentage from 0%% to 100%%", Quote(v))
+	case ok:
+		p.wrong(input, fix, "%s has no percent sign", Quote(v))
+	case near != "":
+		p.wrong(input, "did you mean "+near+"? "+fix, "%s is unknown", Quote(v))
+	default:
+		p.wrong(input, fix, "%s is unknown", Quote(v))
+	}
+	return 0
 }
 
 var days = regexp.MustCompile(`^([0-9]{1,5})d$`)

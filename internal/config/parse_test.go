@@ -30,7 +30,7 @@ func least() Config {
 			CustomTagTemplate: "{sdk_dockerfile_sha7}-{instance_tag}", PrefixVariable: "IMAGE_TAG_PREFIX", MaxWorkers: 8,
 			Wraps: []Wrap{{"sphinx-doc", "docutils<0.21 roman"}},
 		},
-		Dataset: "princeton-nlp/SWE-bench_Verified", Split: "test", Title: "SWE-Bench image build", Format: "text",
+		Dataset: "princeton-nlp/SWE-bench_Verified", Split: "test", Title: "SWE-Bench image build", Format: "text", DeadlineOpen: true,
 		SDKRepository:     "https://github.com/OpenHands/software-agent-sdk.git",
 		SDKRef:            "v1.58.2",
 		Image:             "ghcr.io/openhands/eval-agent-server",
@@ -38,7 +38,7 @@ func least() Config {
 		BaseImageTemplate: "docker.io/swebench/sweb.eval.{arch}.{repo}_1776_{name}:latest",
 		CustomTagTemplate: "{sdk_dockerfile_sha7}-{instance_tag}",
 		Target:            "source-minimal", Strategy: "auto", Verify: 1, MaxWorkers: 8, MaxRetries: 2, CacheMode: "off",
-		ImageTimeout: 2000 * time.Second, Builder: "builder-1", BuildDir: "builds",
+		ImageTimeout: 2000 * time.Second, StallTimeout: 10 * time.Minute, Builder: "builder-1", BuildDir: "builds",
 		BatchSize: 15, KeepStorageGB: 60, PruneThreshold: 60,
 	}
 }
@@ -93,7 +93,15 @@ func TestParse(t *testing.T) {
 		"ids win over a limit": {map[string]string{"instance-ids": "a__a-1", "n-limit": "5"}, func(c *Config) {
 			c.InstanceIDs, c.limitUnused = []string{"a__a-1"}, true
 		}},
-		"a limit of 0 is all": {map[string]string{"n-limit": "0"}, func(*Config) {}},
+		"a deadline and a percentage": {map[string]string{"deadline": "5h40m", "fail-on": "5%"}, func(c *Config) {
+			c.Deadline, c.DeadlineOpen, c.MissingAllowed = 340*time.Minute, false, 5
+		}},
+		"no deadline, and no image is needed": {map[string]string{"deadline": "0", "fail-on": "never"}, func(c *Config) {
+			c.DeadlineOpen, c.MissingAllowed = false, 100
+		}},
+		"percentages at their limits": {map[string]string{"fail-on": "100 %"}, func(c *Config) { c.MissingAllowed = 100 }},
+		"all images are needed":       {map[string]string{"fail-on": "0%"}, func(*Config) {}},
+		"a limit of 0 is all":         {map[string]string{"n-limit": "0"}, func(*Config) {}},
 		"a dry run needs neither SDK nor builder": {map[string]string{"dry-run": "true", "sdk-ref": "", "builder": "", "format": "json"}, func(c *Config) {
 			c.DryRun, c.Format, c.SDKRef, c.Builder = true, "json", "", ""
 		}},
@@ -124,7 +132,7 @@ func TestParse(t *testing.T) {
 			map[string]string{
 				"sdk-repository": "file:///srv/sdk.git", "sdk-ref": "refs/tags/v1.58.2", "instances-file": "ids.txt",
 				"image": "localhost:5000/a/b", "base-image-template": "hub:5000/x/{instance_id}", "target": "binary",
-				"strategy": "native", "force-build": "TRUE", "cache-mode": "max", "image-timeout": "1h30m",
+				"strategy": "native", "force-build": "TRUE", "cache-mode": "max", "image-timeout": "1h30m", "stall-timeout": "0",
 				"builder": "unix:///run/buildkit/buildkitd.sock", "registry-username": "u", "registry-password": " p\n",
 				"base-registry-username": "v", "base-registry-password": "q", "build-dir": "./out/x/",
 			},
@@ -132,7 +140,7 @@ func TestParse(t *testing.T) {
 				c.SDKRepository, c.SDKRef, c.InstancesFile = "file:///srv/sdk.git", "refs/tags/v1.58.2", "ids.txt"
 				c.Image, c.BaseImageTemplate, c.Target = "localhost:5000/a/b", "hub:5000/x/{instance_id}", "binary"
 				c.EvalBaseImage, c.Strategy = c.Image, "native"
-				c.ForceBuild, c.CacheMode, c.ImageTimeout = true, "max", 90*time.Minute
+				c.ForceBuild, c.CacheMode, c.ImageTimeout, c.StallTimeout = true, "max", 90*time.Minute, 0
 				c.Builder = "unix:///run/buildkit/buildkitd.sock"
 				c.Registry, c.BaseRegistry = Credentials{"u", "p"}, Credentials{"v", "q"}
 				c.BuildDir = "out/x"
@@ -182,7 +190,7 @@ func each(t *testing.T, err error) []*InputError {
 func TestErrors(t *testing.T) {
 	cases := []struct{ input, value, says, hint string }{
 		{"benchmark", "swebenhc", `"swebenhc" is unknown`, "did you mean swebench?"},
-		{"benchmark", "gaia", `"gaia" is unknown`, "swebench, swtbench, swebench-multimodal, swebench-multilingual, swegym or swesmith"},
+		{"benchmark", "gaia", `"gaia" is unknown`, "swebench, swtbench, swebench-multimodal, swebench-multilingual, swebench-pro, swegym or swesmith"},
 		{"sdk-ref", "", "is required", "v1.58.2"},
 		{"sdk-ref", "--upload-pack=x", `"--upload-pack=x" is not a valid git ref`, "tag"},
 		{"sdk-ref", "HEAD~1", "is not a valid git ref", "SHA"},
@@ -236,7 +244,7 @@ func TestErrors(t *testing.T) {
 		{"base-image-template", "x/{instance_id", "a brace that belongs to no placeholder", "{arch}"},
 		{"base-image-template", "x/{instance_id}@sha256:" + strings.Repeat("a", 64), "has a digest", "by tag"},
 		{"base-image-template", "X/{instance_id}", "does not make a valid image name", "sweb.eval"},
-		{"custom-tag-template", "{tag}", "unknown placeholder {tag}", "{instance_tag} {instance_id} {sdk_dockerfile_sha7} {options_sha7}"},
+		{"custom-tag-template", "{tag}", "unknown placeholder {tag}", "{instance_tag} {instance_id} {base_image_tag} {sdk_dockerfile_sha7} {options_sha7}"},
 		{"target", "source minimal", "is not a valid stage name", "source-minimal"},
 		{"strategy", "rebased", `"rebased" is unknown`, "did you mean rebase? The choices are auto, native or rebase"},
 		{"verify", "-1", `"-1" is not a whole number from 0 to 1000`, "from 0 to 1000, or leave it empty for 1"},
@@ -265,6 +273,20 @@ func TestErrors(t *testing.T) {
 		{"image-timeout", "0s", "too short", "30m"},
 		{"image-timeout", "0d", `"0d" is too short`, "30m"},
 		{"image-timeout", "-5m", "too short", "30m"},
+		{"deadline", "340", `"340" has no unit`, "30m"},
+		{"deadline", "soon", `"soon" is not a duration`, "30m"},
+		{"deadline", "-5m", `"-5m" is too short`, "30m"},
+		{"deadline", "1h\n2h", "contains a line break", "one line"},
+		{"fail-on", "5", `"5" has no percent sign`, "any, never, or a percentage of the images such as 5%"},
+		{"fail-on", "101%", `"101%" is not a whole percentage from 0% to 100%`, "such as 5%"},
+		{"fail-on", "-1%", "is not a whole percentage", "such as 5%"},
+		{"fail-on", "0.5%", "is not a whole percentage", "such as 5%"},
+		{"fail-on", "%", "is not a whole percentage", "such as 5%"},
+		{"fail-on", "nevr", `"nevr" is unknown`, "did you mean never? write any, never, or"},
+		{"fail-on", "all of them", `"all of them" is unknown`, "write any, never, or"},
+		{"stall-timeout", "600", `"600" has no unit`, "30m"},
+		{"stall-timeout", "soon", `"soon" is not a duration`, "30m"},
+		{"stall-timeout", "-1s", `"-1s" is too short`, "30m"},
 		{"builder", "-x", "is not a valid builder name", "the name output of docker/setup-buildx-action, or unix:///... or tcp://"},
 		{"buildkitd-config-inline", "debug = true", `cannot configure the existing builder "builder-1"`, "leave builder empty"},
 		{"batch-size", "0", `"0" is not a whole number`, "from 1 to"},
@@ -275,7 +297,13 @@ func TestErrors(t *testing.T) {
 		{"builder", "docker-container://x", "is not the address", "tcp://"},
 		{"registry-username", "u", "is empty, but registry-username is set", "both"},
 		{"base-registry-password", "s3cret", "is empty, but base-registry-password is set", "both"},
-		{"registry-password", "s3cret\nx", "the value contains a line break", "one line"},
+		{"registry-password", "s3cret\x00x", "the value contains a line break or control character", "one line"},
+		{"registry-username", "s3cret\nx", "the value contains a line break", "one line"},
+		{"image", "https://u:s3cret@ghcr.io/o/x", `"***@ghcr.io/o/x" is a URL`, "scheme"},
+		{"dataset", "https://u:s3@cret/s3cret@hub/x y", `"***@hub/x y" is not the name`, "Hub"},
+		{"sdk-ref", "a b HTTPS://hub/x?token=s3cret", `"a b HTTPS://hub/x?***" is not`, "tag"},
+		{"sdk-repository", "https://u:s3cret@hub/\tx", "contains a line break or control character", "one line"},
+		{"instances-file", "https://u:s3cret@hub/\tx", "contains a line break or control character", "one line"},
 		{"build-dir", "/github/workspace/builds", "is not inside the workspace", "relative"},
 		{"build-dir", "a/../../b", "is not inside the workspace", "relative"},
 	}
@@ -297,6 +325,25 @@ func TestErrors(t *testing.T) {
 				t.Errorf("shows a secret: %s; %s", m, m.Hint())
 			}
 		})
+	}
+}
+
+// A GitHub-hosted runner kills a job after six hours.
+func TestHostedDeadline(t *testing.T) {
+	if d := HostedDeadline(); d != 5*time.Hour+40*time.Minute || !strings.Contains(inputNamed("deadline").Description(), "`5h40m` on a GitHub-hosted runner") {
+		t.Errorf("%s; %s", d, inputNamed("deadline").Description())
+	}
+}
+
+// The password of Google's registries for the user _json_key is a JSON file.
+func TestPasswordsMayHaveSeveralLines(t *testing.T) {
+	const key = "{\n  \"type\": \"service_account\",\r\n\t\"private_key\": \"s3cret\"\n}"
+	got, err := Parse(inputsOf(map[string]string{
+		"registry-username": "_json_key", "registry-password": key + "\n", "base-registry-username": "_json_key", "base-registry-password": key,
+	}))
+	want := Credentials{Username: "_json_key", Password: key}
+	if err != nil || got.Registry != want || got.BaseRegistry != want {
+		t.Errorf("credentials %q and %q, %v; want %q", got.Registry, got.BaseRegistry, err, want)
 	}
 }
 

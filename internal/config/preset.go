@@ -9,6 +9,8 @@ const sweBenchBaseImage = "docker.io/swebench/sweb.eval.{arch}.{repo}_1776_{name
 const (
 	phasedTag = "{sdk_dockerfile_sha7}-{instance_tag}"
 	plainTag  = "{instance_tag}"
+	// proTag is phasedTag for base images that differ by tag only.
+	proTag = "{sdk_dockerfile_sha7}-{base_image_tag}"
 )
 
 // The environment variables that an evaluation reads the beginning of the tag from (benchmarks/utils/version.py, and
@@ -37,7 +39,7 @@ var presets = []Benchmark{
 		MaxWorkers: 4,
 	},
 	{
-		Name: "swebench-multimodal", Title: "SWE-Bench Multimodal image build",
+		Name: "swebench-multimodal", OtherName: "swebenchmultimodal", Title: "SWE-Bench Multimodal image build",
 		Dataset: "princeton-nlp/SWE-bench_Multimodal", Split: "dev",
 		BaseImageTemplate: sweBenchBaseImage, CustomTagTemplate: phasedTag, PrefixVariable: imageTagPrefix,
 		MaxWorkers: 8,
@@ -45,11 +47,17 @@ var presets = []Benchmark{
 		Selection: "swe-bench-multimodal-resolved",
 	},
 	{
-		Name: "swebench-multilingual", Title: "SWE-Bench Multilingual image build",
+		Name: "swebench-multilingual", OtherName: "swebenchmultilingual", Title: "SWE-Bench Multilingual image build",
 		Dataset: "SWE-bench/SWE-bench_Multilingual", Split: "test",
 		BaseImageTemplate: sweBenchBaseImage, CustomTagTemplate: plainTag, PrefixVariable: imageTagPrefix,
 		Wraps:      sphinxWrap,
 		MaxWorkers: 8, // it has no workflow there; as swebench
+	},
+	{
+		Name: "swebench-pro", OtherName: "swebenchpro", Title: "SWE-Bench Pro image build",
+		Dataset: "ScaleAI/SWE-bench_Pro", Split: "test",
+		BaseImageTemplate: "docker.io/jefzda/sweap-images:{column:dockerhub_tag}", CustomTagTemplate: proTag, PrefixVariable: imageTagPrefix,
+		MaxWorkers: 8,
 	},
 	{
 		Name: "swegym", Title: "SWE-Gym image build",

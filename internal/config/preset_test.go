@@ -10,7 +10,7 @@ import (
 // Each row is what OpenHands/benchmarks has for the benchmark: dataset, split and base image in its build_images.py, workers
 // in its workflow. The tag is in prepare_workspace of its run_infer.py:
 //
-//   - swebench, swtbench and swebenchmultimodal ask for <get_phased_image_tag_prefix()>-<custom tag>, and that function of
+//   - swebench, swtbench, swebenchmultimodal and swebenchpro ask for <get_phased_image_tag_prefix()>-<custom tag>, and that function of
 //     benchmarks/utils/version.py puts the hash of the SDK's Dockerfile between commit and custom tag;
 //   - swebenchmultilingual asks for <IMAGE_TAG_PREFIX>-<custom tag>, swesmith for <SDK_SHORT_SHA>-<custom tag>: no hash;
 //   - swegym has no run_infer.py; the tags of its images are those of build_image in benchmarks/utils/build_utils.py, without
@@ -19,15 +19,30 @@ func TestPresets(t *testing.T) {
 	const official = "docker.io/swebench/sweb.eval.{arch}.{repo}_1776_{name}:latest"
 	const hashed, plain = "{sdk_dockerfile_sha7}-{instance_tag}", "{instance_tag}"
 	want := []Benchmark{
-		{"swebench", "SWE-Bench image build", "princeton-nlp/SWE-bench_Verified", "test", official, hashed, "IMAGE_TAG_PREFIX", sphinxWrap, 8, "", ""},
-		{"swtbench", "SWT-Bench image build", "eth-sri/SWT-bench_Verified_bm25_27k_zsp", "test", official, hashed, "IMAGE_TAG_PREFIX", sphinxWrap, 4, "", ""},
-		{"swebench-multimodal", "SWE-Bench Multimodal image build", "princeton-nlp/SWE-bench_Multimodal", "dev", official, hashed, "IMAGE_TAG_PREFIX", nil, 8, "swe-bench-multimodal-resolved", ""},
-		{"swebench-multilingual", "SWE-Bench Multilingual image build", "SWE-bench/SWE-bench_Multilingual", "test", official, plain, "IMAGE_TAG_PREFIX", sphinxWrap, 8, "", ""},
-		{"swegym", "SWE-Gym image build", "SWE-Gym/SWE-Gym", "train", "docker.io/xingyaoww/sweb.eval.{arch}.{repo}_s_{name}", plain, "", nil, 12, "", ""},
-		{"swesmith", "SWE-smith image build", "SWE-bench/SWE-smith-py", "train", "{column:image_name}", plain, "SDK_SHORT_SHA", nil, 12, "", "problem_statement"},
+		{"swebench", "", "SWE-Bench image build", "princeton-nlp/SWE-bench_Verified", "test", official, hashed, "IMAGE_TAG_PREFIX", sphinxWrap, 8, "", ""},
+		{"swtbench", "", "SWT-Bench image build", "eth-sri/SWT-bench_Verified_bm25_27k_zsp", "test", official, hashed, "IMAGE_TAG_PREFIX", sphinxWrap, 4, "", ""},
+		{"swebench-multimodal", "swebenchmultimodal", "SWE-Bench Multimodal image build", "princeton-nlp/SWE-bench_Multimodal", "dev", official, hashed, "IMAGE_TAG_PREFIX", nil, 8, "swe-bench-multimodal-resolved", ""},
+		{"swebench-multilingual", "swebenchmultilingual", "SWE-Bench Multilingual image build", "SWE-bench/SWE-bench_Multilingual", "test", official, plain, "IMAGE_TAG_PREFIX", sphinxWrap, 8, "", ""},
+		{"swebench-pro", "swebenchpro", "SWE-Bench Pro image build", "ScaleAI/SWE-bench_Pro", "test", "docker.io/jefzda/sweap-images:{column:dockerhub_tag}", "{sdk_dockerfile_sha7}-{base_image_tag}", "IMAGE_TAG_PREFIX", nil, 8, "", ""},
+		{"swegym", "", "SWE-Gym image build", "SWE-Gym/SWE-Gym", "train", "docker.io/xingyaoww/sweb.eval.{arch}.{repo}_s_{name}", plain, "", nil, 12, "", ""},
+		{"swesmith", "", "SWE-smith image build", "SWE-bench/SWE-smith-py", "train", "{column:image_name}", plain, "SDK_SHORT_SHA", nil, 12, "", "problem_statement"},
 	}
 	if diff := cmp.Diff(want, presets); diff != "" {
 		t.Errorf("presets (-want +got):\n%s", diff)
+	}
+}
+
+// The folders of OpenHands/benchmarks, by which people know their benchmarks, name the same presets.
+func TestOtherNamesOfPresets(t *testing.T) {
+	cases := map[string]string{
+		"swebenchmultimodal": "swebench-multimodal", "swebenchmultilingual": "swebench-multilingual", "swebenchpro": "swebench-pro",
+		"swebench-pro": "swebench-pro", "": "swebench",
+	}
+	for given, want := range cases {
+		c, err := Parse(inputsOf(map[string]string{"benchmark": given}))
+		if err != nil || c.Benchmark.Name != want || c.Title != c.Benchmark.Title {
+			t.Errorf("benchmark %q is read as %q, title %q, error %v; want %q", given, c.Benchmark.Name, c.Title, err, want)
+		}
 	}
 }
 

@@ -13,7 +13,7 @@ var (
 	// (OPENHANDS_SWEBENCH_IMAGE_TEMPLATE).
 	BasePlaceholders = []string{"instance_id", "repo", "name", "arch"}
 	// TagPlaceholders are those of custom-tag-template.
-	TagPlaceholders = []string{"instance_tag", "instance_id", "sdk_dockerfile_sha7", "options_sha7"}
+	TagPlaceholders = []string{"instance_tag", "instance_id", "base_image_tag", "sdk_dockerfile_sha7", "options_sha7"}
 )
 
 // OptionsPlaceholder stands for the SDK options in a custom-tag-template.
@@ -34,10 +34,10 @@ func Columns(template string) []string {
 	return columns
 }
 
-// ColumnValues adds the values of columns to those of a template's other placeholders.
+// ColumnValues adds the values of columns, without spaces around them, to those of a template's other placeholders.
 func ColumnValues(values, columns map[string]string) map[string]string {
 	for column, value := range columns {
-		values[columnPlaceholder+column] = value
+		values[columnPlaceholder+column] = strings.TrimSpace(value)
 	}
 	return values
 }

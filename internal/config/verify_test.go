@@ -50,6 +50,7 @@ func TestVerifyCommandErrors(t *testing.T) {
 		{needed + "ghcr.io/o/x:a --verify 2 --n-limit 3 --dry-run", []string{
 			"n-limit: cannot be combined with the command verify; leave it out", "verify: cannot be combined with the command verify", "dry-run: cannot be combined",
 		}},
+		{needed + "ghcr.io/o/x:a --fail-on never", []string{"fail-on: cannot be combined with the command verify"}},
 		{needed + "ghcr.io/o/x:a --nope=1", []string{`unknown flag "--nope"`}},
 		{"--sdk-ref v1 verify ghcr.io/o/x:a", []string{`"verify" is not a flag`, `"ghcr.io/o/x:a" is not a flag`}},
 	}

@@ -21,26 +21,31 @@ const stopTimeout = 2 * time.Second
 const tailSize = 4000
 
 // Build runs `docker buildx build` with args for a Dockerfile without a build context. (The SDK runs its own builds.) It
-// writes all output to the file at log. environ is the command's whole environment, with DOCKER_CONFIG and BUILDX_BUILDER.
+// writes all output to the file at log, and ends the build when that does not grow for stallTimeout. environ is the command's whole environment, with DOCKER_CONFIG and BUILDX_BUILDER.
 // baseImage is the image that the Dockerfile builds on. The error is a *failure.Error.
-func Build(ctx context.Context, environ []string, log string, args []string, dockerfile, baseImage string) error {
+func Build(ctx context.Context, environ []string, log string, stallTimeout time.Duration, args []string, dockerfile, baseImage string) error {
 	file, err := logfile.Open(log)
-	if err != nil {
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return &failure.Error{Class: failure.ClassDisk, Err: err}
+	case err != nil:
 		return &failure.Error{Class: failure.ClassUnknown, Err: err}
 	}
 	defer file.Close()
 	args = append(append([]string{"buildx", "build", "--progress", "plain"}, args...), "-")
 	fmt.Fprintf(file, "[eval-images] docker %s <<EOF\n%sEOF\n", strings.Join(args, " "), dockerfile)
 	before, _ := file.Seek(0, io.SeekEnd)
+	ctx, output := logfile.NewOutput(ctx, file, stallTimeout)
+	defer output.Close()
 	cmd := exec.CommandContext(ctx, "docker", args...)
 	// An attestation would add an untagged package version for each image.
 	cmd.Env = append(environ[:len(environ):len(environ)], "BUILDX_NO_DEFAULT_ATTESTATIONS=1")
 	cmd.Stdin = strings.NewReader(dockerfile)
-	cmd.Stdout, cmd.Stderr = file, file // A file, so that no grandchild that holds it can keep Wait from ending.
+	cmd.Stdout, cmd.Stderr = output, output
 	// The docker command starts buildx. In a group of its own, both get the signals: a surviving buildx could still push.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) }
-	cmd.WaitDelay = stopTimeout
+	cmd.WaitDelay = stopTimeout // also for a grandchild that outlives docker and keeps its output open
 	err = cmd.Run()
 	var exit *exec.ExitError
 	switch {
@@ -53,14 +58,18 @@ func Build(ctx context.Context, environ []string, log string, args []string, doc
 		tail := logfile.Tail(log, before, tailSize)
 		err = fmt.Errorf("docker buildx build ended with %d: %s", exit.ExitCode(), lastLine(tail))
 		return BuildFailure(exit.ExitCode(), tail, err, baseImage, nil)
-	case err != nil:
+	case err != nil && !errors.Is(err, exec.ErrWaitDelay):
 		return &failure.Error{Class: failure.ClassUnknown, Err: err}
 	}
 	return nil
 }
 
-// Interrupted returns the failure of a command whose ctx has ended, either by image-timeout or by the cancel of the run.
+// Interrupted returns the failure of a command whose ctx has ended: by image-timeout, by stall-timeout or by the cancel of the
+// run.
 func Interrupted(ctx context.Context) error {
+	if cause := context.Cause(ctx); errors.Is(cause, logfile.ErrStalled) {
+		return &failure.Error{Class: failure.ClassStalled, Err: cause}
+	}
 	if err := ctx.Err(); errors.Is(err, context.Canceled) {
 		return &failure.Error{Class: failure.ClassCancelled, Err: fmt.Errorf("%w: %w", err, context.Cause(ctx))}
 	}

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/OpenHands/eval-images/internal/failure"
 )
 
 // RemoteName is buildx's name for a buildkitd at an address.
@@ -36,6 +38,8 @@ type Builder struct {
 	Driver string
 	// BuildKit is the version that the builder reports. It may be empty.
 	BuildKit string
+	// environ is the environment of the container that buildx creates.
+	environ []string
 }
 
 // IsAddress reports whether builder is the address of a buildkitd, not a builder's name.
@@ -47,8 +51,8 @@ func IsAddress(builder string) bool {
 func (b Buildx) UseAddress(ctx context.Context, address string) (Builder, error) {
 	built, err := b.use(ctx, Builder{Name: RemoteName, Driver: "remote"}, address)
 	if err != nil {
-		return Builder{}, &Unavailable{Part: "the buildkitd at " + address, Err: err, hint: "check the address in " +
-			"builder, and that this process can reach it: a container action sees the socket of a host only if it is mounted"}
+		return Builder{}, unavailable("the buildkitd at "+address, err, "check the address in "+
+			"builder, and that this process can reach it: a container action sees the socket of a host only if it is mounted")
 	}
 	return built, nil
 }
@@ -69,15 +73,26 @@ func (b Buildx) Adopt(ctx context.Context, e *Engine, name string) (Builder, err
 			hint: "pass in builder the name output of docker/setup-buildx-action (driver docker-container); " + availableBuilders(names),
 		}
 	}
-	adopted, err := b.use(ctx, Builder{Name: name, Driver: "docker-container"})
+	adopted, err := b.use(ctx, Builder{Name: name, Driver: "docker-container"}, "--driver-opt", "image="+neverPulled)
 	if err != nil {
-		return Builder{}, &Unavailable{
-			Part: fmt.Sprintf("the builder %q", name), Err: err,
-			hint: "look at its log: docker logs buildx_buildkit_" + name + firstNode,
-		}
+		return Builder{}, unavailable(fmt.Sprintf("the builder %q", name), err, "look at its log: docker logs buildx_buildkit_"+name+firstNode)
 	}
 	return adopted, nil
 }
+
+// unavailable returns the error of a builder that could not be used.
+func unavailable(part string, err error, hint string) *Unavailable {
+	if errors.Is(err, errPlatform) {
+		hint = failure.Hint(failure.ClassPlatform)
+	}
+	return &Unavailable{Part: part, Err: err, hint: hint}
+}
+
+// neverPulled is the image that buildx would make an adopted builder's container from, were that removed during the run: none,
+// by a top-level domain that cannot exist (RFC 2606). buildx would make a privileged container from its default image, on
+// another network and without the builder's configuration, and later runs would adopt that (docker/buildx,
+// driver/docker-container: Bootstrap). We look for the container before each build; this holds between look and build, too.
+const neverPulled = "eval-images.invalid/adopted-builders-are-never-made"
 
 func availableBuilders(names []string) string {
 	if len(names) == 0 {
@@ -94,6 +109,14 @@ func (b Buildx) use(ctx context.Context, builder Builder, endpoint ...string) (B
 	if _, err := b.run(ctx, createArgs(builder, endpoint...)); err != nil {
 		return Builder{}, err
 	}
+	if err := b.setEnviron(builder); err != nil {
+		return Builder{}, err
+	}
+	return b.boot(ctx, builder)
+}
+
+// boot waits until a builder that buildx knows answers. It starts a container that is stopped, and makes one that is missing.
+func (b Buildx) boot(ctx context.Context, builder Builder) (Builder, error) {
 	output, err := b.run(ctx, []string{"buildx", "inspect", "--bootstrap", builder.Name})
 	if err != nil {
 		return Builder{}, err
@@ -102,8 +125,17 @@ func (b Buildx) use(ctx context.Context, builder Builder, endpoint ...string) (B
 	if problem := field(output, "Error:"); problem != "" {
 		return Builder{}, errors.New(problem)
 	}
+	// BuildKit lists what it can emulate, too. A step of another architecture would fail with "exec format error".
+	if runs := field(output, "Platforms:"); runs != "" && !strings.Contains(runs, platform) {
+		return Builder{}, fmt.Errorf("%w: it runs %s", errPlatform, runs)
+	}
 	return builder, nil
 }
+
+// platform is that of all base images.
+const platform = "linux/amd64"
+
+var errPlatform = errors.New("it does not run " + platform)
 
 func createArgs(b Builder, endpoint ...string) []string {
 	return append([]string{"buildx", "create", "--name", b.Name, "--driver", b.Driver}, endpoint...)

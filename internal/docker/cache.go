@@ -29,7 +29,7 @@ type CacheReporter interface {
 }
 
 // CacheKeeper checks the engine's disk and the builder's cache while images are built. It prunes the cache when the disk is
-// nearly full. Builds continue during a prune: BuildKit keeps what they use. Only one prune runs at a time. A nil
+// nearly full. Builds continue during such a prune: BuildKit keeps what they use. Only one prune runs at a time. A nil
 // CacheKeeper does nothing.
 type CacheKeeper struct {
 	Storage  Storage
@@ -113,7 +113,7 @@ func (k *CacheKeeper) check(ctx context.Context) {
 		k.Reporter.Info(text + fmt.Sprintf(", more than prune-threshold-percent; a cache below keep-storage-gb (%s) is not pruned", humanSize(k.Keep)))
 	default:
 		k.Reporter.Info(text + fmt.Sprintf(", more than prune-threshold-percent: pruning it down to %s", humanSize(k.Keep)))
-		k.warn(ctx, k.pruneOnce(ctx, k.Keep, used))
+		k.warn(ctx, k.pruneAlone(ctx, k.Keep, used))
 	}
 }
 
@@ -134,31 +134,34 @@ func (k *CacheKeeper) warn(ctx context.Context, err error) {
 var errNeverPruned = errors.New("the cache of a buildkitd at an address is never pruned, because others may use it too")
 
 // Prune makes room after a build has found the disk full. It keeps Keep bytes or half of the cache, whichever is less,
-// because the disk may be smaller than Keep. Prune is safe for concurrent use: if a prune runs already, a call waits for
-// its end and starts none. Prune also reports its error as a warning.
-func (k *CacheKeeper) Prune(ctx context.Context) error {
+// because the disk may be smaller than Keep; with all it keeps nothing. Prune also reports its error as a warning.
+func (k *CacheKeeper) Prune(ctx context.Context, all bool) error {
 	if k == nil || k.Remote {
 		return errNeverPruned
 	}
 	size, err := k.cacheSize(ctx)
 	if err == nil {
-		err = k.pruneOnce(ctx, min(k.Keep, size/2), 100)
+		keep := min(k.Keep, size/2)
+		if all {
+			keep = 0
+		}
+		err = k.pruneAlone(ctx, keep, 100)
 	}
 	k.warn(ctx, err)
 	return err
 }
 
-// pruneOnce prunes, or waits for a prune that runs already.
-func (k *CacheKeeper) pruneOnce(ctx context.Context, keep int64, used float64) error {
+// pruneAlone prunes when no other prune runs.
+func (k *CacheKeeper) pruneAlone(ctx context.Context, keep int64, used float64) error {
 	k.mu.Lock()
-	if running := k.pruning; running != nil {
+	for running := k.pruning; running != nil; running = k.pruning {
 		k.mu.Unlock()
 		select {
 		case <-running:
-			return nil
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
+		k.mu.Lock()
 	}
 	ended := make(chan struct{})
 	k.pruning = ended

@@ -12,18 +12,68 @@ import (
 	"github.com/docker/go-units"
 )
 
-// DiskUsed returns how much of the disk with path is used, in percent. Like df(1), it counts the blocks reserved for root as
-// used.
-func DiskUsed(path string) (float64, error) {
+// Space is the room on a disk, in bytes.
+type Space struct {
+	// Free is what a process that is not root may use. Total does not include the blocks reserved for root, as with df(1).
+	Free, Total int64
+	// NoInodes reports that no further file fits, however small.
+	NoInodes bool
+}
+
+// String returns "1.2GB of 50GB".
+func (s Space) String() string {
+	text := humanSize(s.Free) + " of " + humanSize(s.Total)
+	if s.NoInodes {
+		text += " (but no inodes)"
+	}
+	return text
+}
+
+// Used returns how much of the disk is used, in percent.
+func (s Space) Used() float64 { return 100 * float64(s.Total-s.Free) / float64(s.Total) }
+
+// SpaceOf returns the room on the disk with path.
+func SpaceOf(path string) (Space, error) {
 	var s syscall.Statfs_t
 	if err := syscall.Statfs(path, &s); err != nil {
-		return 0, fmt.Errorf("checking the disk of %s: %w", path, err)
+		return Space{}, fmt.Errorf("checking the disk of %s: %w", path, err)
 	}
-	used, available := s.Blocks-s.Bfree, s.Bavail
-	if used+available == 0 {
-		return 0, fmt.Errorf("checking the disk of %s: it has no size", path)
+	used, free, block := s.Blocks-s.Bfree, s.Bavail, s.Frsize
+	if used+free == 0 {
+		return Space{}, fmt.Errorf("checking the disk of %s: it has no size", path)
 	}
-	return 100 * float64(used) / float64(used+available), nil
+	return Space{Free: int64(free) * block, Total: int64(used+free) * block, NoInodes: s.Files > 0 && s.Ffree == 0}, nil
+}
+
+// rootSpace prints the room on the disk of BuildKit's root. The second folder is that of the rootless image.
+const rootSpace = `df -Pk /var/lib/buildkit 2>/dev/null || df -Pk "$HOME/.local/share/buildkit"`
+
+// RootSpace returns the room on the disk of a builder's root. The builder is a container of this engine.
+func (b Buildx) RootSpace(ctx context.Context, builder string) (Space, error) {
+	b.Log = io.Discard // it is no part of the set-up
+	output, err := b.run(ctx, []string{"exec", containerOf(builder), "sh", "-c", rootSpace})
+	if err != nil {
+		return Space{}, fmt.Errorf("checking the disk of the builder's root: %w", err)
+	}
+	return parseDf(output)
+}
+
+// parseDf reads the second line of POSIX df -k: file system, total, used, available, capacity, mount point. A name of a file
+// system may contain blanks.
+func parseDf(output string) (Space, error) {
+	lines := strings.Split(strings.TrimSpace(output), "\n")
+	fields := strings.Fields(lines[len(lines)-1])
+	for i := 3; i+1 < len(fields); i++ {
+		if !strings.HasSuffix(fields[i+1], "%") {
+			continue
+		}
+		used, usedErr := strconv.ParseInt(fields[i-1], 10, 64)
+		free, freeErr := strconv.ParseInt(fields[i], 10, 64)
+		if usedErr == nil && freeErr == nil && used+free > 0 {
+			return Space{Free: free * 1024, Total: (used + free) * 1024}, nil
+		}
+	}
+	return Space{}, fmt.Errorf("checking the disk of the builder's root: df says %q", lines[len(lines)-1])
 }
 
 // CacheSize returns the size of a builder's cache in bytes, as buildx reports it.

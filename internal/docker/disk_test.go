@@ -18,24 +18,73 @@ func withTimeout(t *testing.T, d time.Duration) (context.Context, context.Cancel
 	return context.WithTimeout(t.Context(), d)
 }
 
-// df rounds up to whole percents.
-func TestDiskUsedIsWhatDfSays(t *testing.T) {
+// df rounds up to whole percents. Others write to the same disk meanwhile.
+func TestSpaceIsWhatDfSays(t *testing.T) {
 	dir := t.TempDir()
-	out, err := exec.Command("df", "--output=pcent", dir).Output()
+	out, err := exec.Command("df", "-Pk", dir).Output()
 	if err != nil {
 		t.Fatal(err)
+	}
+	want, err := parseDf(string(out))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := SpaceOf(dir)
+	if err != nil || got.Total != want.Total || max(got.Free, want.Free)-min(got.Free, want.Free) > got.Total/50 {
+		t.Errorf("SpaceOf = %+v, %v; df says %+v", got, err, want)
 	}
 	fields := strings.Fields(string(out))
-	want, err := strconv.ParseFloat(strings.TrimSuffix(fields[len(fields)-1], "%"), 64)
-	if err != nil {
-		t.Fatal(err)
+	percent, err := strconv.ParseFloat(strings.TrimSuffix(fields[len(fields)-2], "%"), 64)
+	if err != nil || got.Used() > percent+1 || got.Used() < percent-2 {
+		t.Errorf("%.1f%% is used, df says %.0f%% (%v)", got.Used(), percent, err)
 	}
-	got, err := DiskUsed(dir)
-	if err != nil || got > want+1 || got < want-2 {
-		t.Errorf("DiskUsed = %.1f, %v; df says %.0f", got, err, want)
-	}
-	if _, err := DiskUsed(filepath.Join(dir, "absent")); err == nil {
+	if _, err := SpaceOf(filepath.Join(dir, "absent")); err == nil {
 		t.Error("a path that is not there has a disk")
+	}
+}
+
+func TestSpaceInWords(t *testing.T) {
+	cases := []struct {
+		space Space
+		want  string
+	}{
+		{Space{Free: 12_000_000, Total: 2_400_000_000}, "12MB of 2.4GB"},
+		{Space{Free: 0, Total: 64_000_000, NoInodes: true}, "0B of 64MB (but no inodes)"},
+	}
+	for _, c := range cases {
+		if got := c.space.String(); got != c.want {
+			t.Errorf("%+v is %q, want %q", c.space, got, c.want)
+		}
+	}
+}
+
+func TestRootSpaceAsksInTheBuilder(t *testing.T) {
+	const head = "Filesystem           1024-blocks    Used Available Capacity Mounted on\n"
+	cases := []struct {
+		name, said string
+		want       Space
+		fails      bool
+	}{
+		{"a disk", head + "/dev/sda1 1000 300 600 34% /var/lib/buildkit\n", Space{Free: 600 << 10, Total: 900 << 10}, false},
+		{"a full one", head + "tmpfs 1000 1000 0 100% /var/lib/buildkit\n", Space{Free: 0, Total: 1000 << 10}, false},
+		{"blanks in its name", head + "a b c 1000 1000 0 100% /var/lib/build kit\n", Space{Free: 0, Total: 1000 << 10}, false},
+		{"no table", "df: none\n", Space{}, true},
+		{"nothing", "", Space{}, true},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			bin := t.TempDir()
+			fakeDocker(t, bin, `echo "$1 $2" >"`+bin+`/args"; cat "`+bin+`/said"`)
+			t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+			if err := os.WriteFile(filepath.Join(bin, "said"), []byte(c.said), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			got, err := Buildx{}.RootSpace(t.Context(), "b")
+			args, _ := os.ReadFile(filepath.Join(bin, "args"))
+			if got != c.want || (err != nil) != c.fails || string(args) != "exec buildx_buildkit_b0\n" {
+				t.Errorf("RootSpace = %+v, %v by %q; want %+v", got, err, args, c.want)
+			}
+		})
 	}
 }
 

@@ -3,6 +3,7 @@ package docker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -38,18 +39,25 @@ type Engine struct {
 	Version, APIVersion string
 }
 
-// Connect connects to the engine at host, or at the default socket if host is empty. It negotiates the API version; Docker
-// 20.10 and newer are supported. The error is an *Unavailable.
-func Connect(ctx context.Context, host string) (*Engine, error) {
-	if host == "" {
-		host = client.DefaultDockerHost
+// Connect connects to the engine that the docker command would use with the environment that getenv reads. It negotiates the API
+// version; Docker 20.10 and newer are supported. The error is an *Unavailable.
+func Connect(ctx context.Context, getenv func(string) string) (*Engine, error) {
+	at, err := findEndpoint(getenv)
+	if err != nil {
+		return nil, &Unavailable{Part: "the engine of " + at.String(), Err: err, hint: "docker context ls lists the contexts that " +
+			"exist: set DOCKER_CONTEXT to one of them, or DOCKER_HOST to the address of the engine"}
+	}
+	part := "the Docker Engine at " + at.String()
+	if strings.HasPrefix(at.host, "ssh://") {
+		return nil, &Unavailable{Part: part, Err: errors.New("ssh is not supported"), hint: "forward the engine's socket with " +
+			"ssh -fNL /tmp/docker.sock:/var/run/docker.sock USER@HOST, and set DOCKER_HOST to unix:///tmp/docker.sock"}
 	}
 	fail := func(err error) (*Engine, error) {
-		return nil, &Unavailable{Part: "the Docker Engine at " + host, Err: err, hint: "run on a machine with Docker " +
+		return nil, &Unavailable{Part: part, Err: err, hint: "run on a machine with Docker " +
 			"and its socket at /var/run/docker.sock (GitHub-hosted Linux runners have it, container-hook runners on " +
 			"Kubernetes do not), or pass builder: unix://... or tcp://... to use a BuildKit without an engine"}
 	}
-	api, err := client.NewClientWithOpts(client.WithHost(host), client.WithAPIVersionNegotiation())
+	api, err := at.connect()
 	if err != nil {
 		return fail(err)
 	}

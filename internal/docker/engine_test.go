@@ -16,7 +16,7 @@ import (
 
 func TestConnectWithoutSocket(t *testing.T) {
 	socket := "unix://" + filepath.Join(t.TempDir(), "docker.sock")
-	_, err := Connect(t.Context(), socket)
+	_, err := Connect(t.Context(), variables("DOCKER_HOST", socket))
 	var unavailable *Unavailable
 	if !errors.As(err, &unavailable) {
 		t.Fatalf("Connect = %v, want an Unavailable", err)

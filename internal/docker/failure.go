@@ -19,8 +19,9 @@ func BuildFailure(returnCode int, tail string, err error, baseImage string, base
 	case builderUnreachable.MatchString(output.vertex):
 		e.Class = failure.ClassEngine
 	case stepFailed.MatchString(output.message):
-		// A step may print "not found" or "403" for any reason. Only a full disk and a broken network look the same in all programs.
-		if class := failure.Classify(output.step, failure.ClassBuild); class == failure.ClassDisk || class == failure.ClassNetwork {
+		// A step may print "not found" or "403" for any reason. Only these look the same in all programs.
+		switch class := failure.Classify(output.step, failure.ClassBuild); class {
+		case failure.ClassDisk, failure.ClassNetwork, failure.ClassPlatform:
 			e.Class = class
 		}
 	default:

@@ -98,6 +98,9 @@ func TestOnlyTheEndingCounts(t *testing.T) {
 		{"a step may say not found and 403 Forbidden", strings.Replace(ending, "building", "make: cc: not found; 403 Forbidden; unauthorized: x", 1), failure.ClassBuild, ""},
 		{"a step met a full disk", strings.Replace(ending, "building", "cc: error writing: No space left on device", 1), failure.ClassDisk, ""},
 		{"a step met no network", strings.Replace(ending, "building", "curl: (6) Could not resolve host: nodejs.org", 1), failure.ClassNetwork, ""},
+		{"a step met another architecture", strings.Replace(ending, "building", "exec /bin/sh: exec format error", 1), failure.ClassPlatform, ""},
+		{"a step printed that of another program", strings.Replace(ending, "building", "sh: 1: ./tool: Exec format error", 1), failure.ClassBuild, ""},
+		{"a step may distrust a server of its own", strings.Replace(ending, "building", "x509: certificate signed by unknown authority", 1), failure.ClassBuild, ""},
 		{"a stage of all images", strings.Replace(ending, "base-image-minimal 3/5", "builder 3/5", 1), failure.ClassShared, "stage builder"},
 		{"a stage of all images, for a platform", strings.Replace(ending, "base-image-minimal 3/5", "linux/amd64 acp-providers  3/15", 1), failure.ClassShared, "stage acp-providers"},
 		{

@@ -10,8 +10,10 @@ import (
 	cerrdefs "github.com/containerd/errdefs"
 )
 
-// hostnameFile matches the file on the engine's machine that is mounted as a container's /etc/hostname.
-var hostnameFile = regexp.MustCompile(`/containers/([0-9a-f]{64})/hostname$`)
+// hostnameFile matches the file on the engine's machine that is mounted as a container's /etc/hostname: Docker's
+// containers/ID/hostname, nerdctl's containers/NAMESPACE/ID/hostname (containerd/nerdctl, pkg/containerutil), and Podman's
+// overlay-containers/ID/userdata/hostname, in which overlay is the storage driver (containers/storage, store.go).
+var hostnameFile = regexp.MustCompile(`/(?:containers(?:/[^/]+)?/([0-9a-f]{64})|[a-z]+-containers/([0-9a-f]{64})/userdata)/hostname$`)
 
 // OwnContainer returns the id of the container that this process runs in, or "" outside of a container. It parses
 // /proc/self/mountinfo. The mount point must match too, because the table of a machine with an engine lists the mounts of
@@ -24,7 +26,7 @@ func OwnContainer(mountinfo io.Reader) string {
 			continue
 		}
 		if found := hostnameFile.FindStringSubmatch(fields[root]); found != nil {
-			return found[1]
+			return found[1] + found[2]
 		}
 	}
 	return ""

@@ -16,6 +16,10 @@ func TestOwnContainer(t *testing.T) {
 		{"with the engine's folder on a disk of its own", line("/containers/"+id+"/hostname", "/etc/hostname"), id},
 		{"on a machine that runs containers", line("/var/lib/docker/containers/"+id+"/mounts/shm", "/var/lib/docker/containers/"+id+"/mounts/shm") +
 			line("/var/lib/docker/containers/"+id+"/hostname", "/mnt/hostname"), ""},
+		{"of rootless podman", line("/containers/overlay-containers/"+id+"/userdata/hostname", "/etc/hostname"), id},
+		{"of podman with another storage driver", line("/var/lib/containers/storage/btrfs-containers/"+id+"/userdata/hostname", "/etc/hostname"), id},
+		{"of nerdctl", line("/var/lib/nerdctl/1935db59/containers/default/"+id+"/hostname", "/etc/hostname"), id},
+		{"of a pod", line("/var/lib/containerd/io.containerd.grpc.v1.cri/sandboxes/"+id+"/hostname", "/etc/hostname"), ""},
 		{"in another kind of container", line("/overlay-containers/x/userdata/hostname", "/etc/hostname"), ""},
 		{"garbage", "x\n\n", ""},
 	}

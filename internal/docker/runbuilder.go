@@ -42,9 +42,10 @@ func stepPrefix(step string) string {
 // Create creates a docker-container builder for this run. network is empty for the engine's default, and configFile is a
 // buildkitd.toml or empty. Call [Engine.RemoveBuilder] afterwards, also after an error. The error is an *Unavailable.
 func (b Buildx) Create(ctx context.Context, e *Engine, name, network, configFile string) (Builder, error) {
-	made, err := b.use(ctx, Builder{Name: name, Driver: "docker-container"}, createOptions(network, configFile)...)
+	builder := Builder{Name: name, Driver: "docker-container", environ: proxies(b.Environ, network)}
+	made, err := b.use(ctx, builder, createOptions(network, configFile)...)
 	if err != nil {
-		return Builder{}, &Unavailable{Part: "a builder of this run's own", Err: err, hint: createHint(err.Error(), e.lastLogLine(ctx, name))}
+		return Builder{}, unavailable("a builder of this run's own", err, createHint(err.Error(), e.lastLogLine(ctx, name)))
 	}
 	return made, nil
 }

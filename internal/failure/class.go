@@ -15,21 +15,27 @@ type Class string
 
 // The classes of failure. The words are what users read.
 const (
-	ClassBaseMissing Class = "base-missing"  // the base image does not exist, or may not be pulled
-	ClassAuth        Class = "registry-auth" // a registry refuses the credentials or the right to push
-	ClassQuota       Class = "quota"         // a registry's pull quota or storage is used up
-	ClassRateLimit   Class = "rate-limit"    // a registry asks to slow down
-	ClassRegistry    Class = "registry"      // a registry fails, or gives no clear answer
-	ClassNetwork     Class = "network"       // a connection could not be made, or broke
-	ClassEngine      Class = "engine-gone"   // the Docker Engine or BuildKit does not answer
-	ClassDisk        Class = "disk-full"     // no space left
-	ClassTimeout     Class = "timeout"       // the image took longer than image-timeout
-	ClassBuild       Class = "build-failed"  // a step of the Dockerfile, or the docker command itself, failed
-	ClassShared      Class = "shared-stage"  // something that every image of the run needs failed
-	ClassWorkerDied  Class = "worker-died"   // the worker process ended in the middle of the build
-	ClassSDK         Class = "sdk-error"     // the SDK's Python code raised an exception
-	ClassRefused     Class = "not-rebased"   // cannot be rebased, and strategy is rebase
-	ClassCancelled   Class = "cancelled"     // the run was cancelled before the image was done
+	ClassBaseMissing Class = "base-missing"   // the base image does not exist, or may not be pulled
+	ClassAuth        Class = "registry-auth"  // a registry refuses the credentials or the right to push
+	ClassTLS         Class = "registry-tls"   // a registry is not trusted, or speaks plain http
+	ClassImmutable   Class = "immutable-tag"  // a registry does not let a tag be overwritten
+	ClassQuota       Class = "quota"          // a registry's pull quota or storage is used up
+	ClassRateLimit   Class = "rate-limit"     // a registry asks to slow down
+	ClassRegistry    Class = "registry"       // a registry fails, or gives no clear answer
+	ClassNetwork     Class = "network"        // a connection could not be made, or broke
+	ClassEngine      Class = "engine-gone"    // the Docker Engine or BuildKit does not answer
+	ClassDisk        Class = "disk-full"      // no space left
+	ClassTimeout     Class = "timeout"        // the image took longer than image-timeout
+	ClassStalled     Class = "stalled"        // the build printed nothing for longer than stall-timeout allows
+	ClassPlatform    Class = "wrong-platform" // the builder does not run amd64
+	ClassBuild       Class = "build-failed"   // a step of the Dockerfile, or the docker command itself, failed
+	ClassShared      Class = "shared-stage"   // something that every image of the run needs failed
+	ClassWorkerDied  Class = "worker-died"    // the worker process ended in the middle of the build
+	ClassSDK         Class = "sdk-error"      // the SDK's Python code raised an exception
+	ClassRefused     Class = "not-rebased"    // cannot be rebased, and strategy is rebase
+	ClassCancelled   Class = "cancelled"      // the run was cancelled before the image was done
+	ClassDeadline    Class = "deadline"       // the run's deadline came while the image was being made
+	ClassNotStarted  Class = "not-started"    // the run's deadline was too near to begin the image
 	ClassUnknown     Class = "unknown"
 )
 
@@ -45,6 +51,7 @@ type policy struct {
 const (
 	never  = 0
 	once   = 1
+	twice  = 2
 	always = 1 << 20 // as often as max-retries allows
 )
 
@@ -62,6 +69,18 @@ var policies = map[Class]policy{
 		never, 0,
 		"check registry-username and registry-password (write access to image) and, when it is about a base " +
 			"image, base-registry-username and base-registry-password; a token may have expired during the run",
+	},
+	// The settings of the builder stay as they are.
+	ClassTLS: {
+		never, 0,
+		`let the builder trust the registry: write ca = ["PATH"] under [registry."HOST"] in buildkitd-config-inline, or in the ` +
+			"configuration of the builder that builder names; the program itself trusts SSL_CERT_FILE",
+	},
+	// A tag that may not be overwritten stays so.
+	ClassImmutable: {
+		never, 0,
+		"delete the tag in the registry, or leave the repository out of its rule for immutable tags: the tag is on another image, " +
+			"and force-build, verification and a new attempt at an image write over tags",
 	},
 	// Docker Hub counts pulls over six hours, and full storage stays full. A retry would only delay the failure.
 	ClassQuota: {
@@ -91,12 +110,27 @@ var policies = map[Class]policy{
 		"check that the builder still runs (docker buildx inspect) and why it ended: its log, and the " +
 			"runner's memory",
 	},
-	// One retry follows a prune. If the disk is still full then, it stays full.
-	ClassDisk: {once, time.Second, "free disk space, take a runner with a larger disk, or lower max-workers"},
+	// A retry follows a prune, and goes alone. The first one keeps a part of the builder's cache, the second one nothing. If
+	// the disk is still full then, it stays full.
+	ClassDisk: {
+		twice, time.Second,
+		"free space on the disk that is full (the message has the sizes), or take a runner with a larger disk: " +
+			"the image did not fit even alone",
+	},
 	// A retry finds the finished steps in BuildKit's cache. More retries would occupy a slot for too long.
 	ClassTimeout: {
 		once, time.Second,
 		"raise image-timeout, or lower max-workers: images that are built at once share CPU, disk and network",
+	},
+	// The builder has the processor that it has.
+	ClassPlatform: {
+		never, 0,
+		"take an amd64 runner or builder, or set up QEMU (docker/setup-qemu-action) before this step: the builder runs another architecture",
+	},
+	// A connection that hangs is made anew, and the finished steps are in BuildKit's cache.
+	ClassStalled: {
+		always, 5 * time.Second,
+		"read the end of the image's log: it names the step that printed nothing more; raise stall-timeout when a step of yours is silent for longer",
 	},
 	// Steps download packages. A mirror that is being updated makes a step fail in the same way as a real fault. A retry only
 	// repeats the step that failed, because the others are in the cache.
@@ -123,9 +157,18 @@ var policies = map[Class]policy{
 			" may not",
 	},
 	// An image that cannot be rebased now cannot be rebased a minute later.
-	ClassRefused: {never, 0, "set strategy to auto, which builds natively what cannot be rebased"},
+	ClassRefused: {
+		never, 0,
+		"set strategy to auto, which builds natively what cannot be rebased; where a tag is too long for that, shorten " +
+			"custom-tag-template",
+	},
 	// The run is over.
 	ClassCancelled: {never, 0, "run it again: it builds only what is missing"},
+	ClassDeadline: {
+		never, 0,
+		"run it again: it builds only what is missing; when it persists, raise deadline, or split the run with shard",
+	},
+	ClassNotStarted: {never, 0, "run it again: it builds only what is missing"},
 	// Nothing shows that a retry could help.
 	ClassUnknown: {never, 0, "read the image's log"},
 }

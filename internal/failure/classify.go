@@ -12,28 +12,63 @@ import (
 var patterns = []struct {
 	class Class
 	text  *regexp.Regexp
+	hint  string // for these messages; empty where that of the class helps
 }{
-	{ClassDisk, anyOf(`no space left on device`, `disk quota exceeded`)},
+	// The last two are messages of SQLite and of apt.
+	{ClassDisk, anyOf(`no space left on device`, `disk quota exceeded`, `database or disk is full`, `don't have enough free space in `), ""},
 	{ClassEngine, anyOf(
 		`cannot connect to the docker daemon`, `failed to connect to the docker API`, `no builder "\S+" found`, `is the docker daemon running`,
 		`error reading from server: EOF`, `code = Unavailable`, `transport is closing`, `listing workers for Build`,
-		`no such container: buildx_buildkit_`, `container [0-9a-f]{12,} is not running`, `buildkitd\.sock: connect:`, `failed to list workers`)},
+		`no such container: buildx_buildkit_`, `container [0-9a-f]{12,} is not running`, `buildkitd\.sock: connect:`, `failed to list workers`), ""},
+	// Google's registries call a limit per minute a quota (https://docs.cloud.google.com/artifact-registry/quotas).
+	{ClassRateLimit, anyOf(`quota exceeded[^\n]*\bper[ _-]?(second|minute)`), ""},
 	// The first pattern is Docker Hub's, the second Harbor's.
 	{ClassQuota, anyOf(`reached your .*pull rate limit`, `exceed the configured upper limit`,
-		`quota.{0,20} exceeded|exceeded.{0,20} quota`)},
+		`quota.{0,20} exceeded|exceeded.{0,20} quota`), ""},
+	// The first is of package registry, the second Amazon ECR's, the third Harbor's.
+	{ClassImmutable, anyOf(`the tag is immutable`, `cannot be overwritten because the (tag|repository) is immutable`,
+		`configured as immutable`), ""},
 	// GitHub answers 403 with "secondary rate limit" instead of 429. If the response has no body, as for a HEAD, only the status
 	// remains. The run checked the right to push before the first build, and without that right ghcr.io says "denied"
 	// (docker/build-push-action#463 and #687: repeated pushes succeeded).
 	{ClassRateLimit, anyOf(httpStatus("429"), `too ?many ?requests`, `secondary rate limit`, `rate limit exceeded`,
-		`failed to push ghcr\.io/\S+: .*\b403 forbidden$`)},
+		`failed to push ghcr\.io/\S+: .*\b403 forbidden$`), ""},
+	// The next messages stand in errors that also say "failed to resolve source metadata" and "not found".
+	{ClassTLS, anyOf(`\bx509: `, `tls: failed to verify certificate`), ""},
+	{
+		ClassTLS, anyOf(`server gave HTTP response to HTTPS client`),
+		`tell the builder that the registry speaks plain http: write http = true under [registry."HOST"] in buildkitd-config-inline, ` +
+			"or in the configuration of the builder that builder names",
+	},
+	{
+		ClassAuth, anyOf(`docker-credential-[^\s"]+"?: executable file not found`),
+		"log in with registry-username and registry-password, or base-registry-username and base-registry-password for a base image: the " +
+			"Docker configuration leaves the login to a program that is not installed here",
+	},
+	// Amazon ECR makes no repository at the first push.
+	{
+		ClassAuth, anyOf(`failed to push \S+:[\s\S]{0,400}?(name unknown|name_unknown|repository[^\n]* does not exist)`),
+		"create the repository of image, and that of eval-base-image: this registry does not make one at the first push",
+	},
 	// Docker Hub gives the first message for a missing and for a private repository.
 	{ClassBaseMissing, anyOf(`pull access denied`,
 		`failed to resolve source metadata for .*(not found|manifest unknown|name unknown)`,
-		`no match for platform in manifest`)},
+		`no match for platform in manifest`), ""},
+	{
+		ClassAuth, anyOf(`\bunauthenticated: `, `\bunauthenticated request`),
+		"log in: the registry got no credentials; set registry-username and registry-password, or base-registry-username and " +
+			"base-registry-password for a base image",
+	},
 	{ClassAuth, anyOf(httpStatus("401"), httpStatus("403"),
-		`unauthorized:`, `authentication required`, `\bdenied:`, `insufficient_scope`)},
-	{ClassRegistry, anyOf(httpStatus("5[0-9][0-9]"), `blob upload (unknown|invalid)`, `manifest (blob )?(unknown|invalid)`)},
-	{ClassNetwork, connectionErrors},
+		`unauthorized:`, `authentication required`, `\bdenied:`, `insufficient_scope`), ""},
+	{
+		ClassRegistry, anyOf(`unexpected commit digest`),
+		"run it again; when it persists, a mirror or proxy before the registry serves a damaged layer: empty its cache, or leave it out",
+	},
+	{ClassRegistry, anyOf(httpStatus("5[0-9][0-9]"), `blob upload (unknown|invalid)`, `manifest (blob )?(unknown|invalid)`), ""},
+	{ClassNetwork, connectionErrors, ""},
+	// The kernel refuses to run a program of another architecture.
+	{ClassPlatform, anyOf(`\bexec [^\n]{0,200}: exec format error`, `exec user process caused: exec format error`), ""},
 }
 
 // connectionErrors match a connection that failed or broke: messages of Go, then those of glibc, curl, Node and uv, which run
@@ -64,6 +99,16 @@ func Classify(message string, otherwise Class) Class {
 		}
 	}
 	return otherwise
+}
+
+// HintFor says what the user can do about a failure of class c with this message. Some messages have a hint of their own.
+func HintFor(c Class, message string) string {
+	for _, pattern := range patterns {
+		if pattern.class == c && pattern.hint != "" && pattern.text.MatchString(message) {
+			return pattern.hint
+		}
+	}
+	return Hint(c)
 }
 
 // retryAfter matches what ghcr.io writes in the text of an error: "retry-after: 352.829µs, allowed: 44000/minute". BuildKit

@@ -31,14 +31,31 @@ func (e *Error) Error() string { return e.Err.Error() }
 func (e *Error) Unwrap() error { return e.Err }
 
 // Hint says what the user can do.
-func (e *Error) Hint() string { return Hint(e.Class) }
+func (e *Error) Hint() string { return HintFor(e.Class, e.Error()+"\n"+e.Tail) }
 
-// ClassOf returns the class of err: that of the first Error in its chain, or one for a context error.
+// HintOf says what the user can do about err.
+func HintOf(err error) string {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Hint()
+	}
+	return Hint(ClassOf(err))
+}
+
+// ErrDeadline is the cause of a context that ended at the deadline of the run.
+var ErrDeadline = errors.New("the run's deadline was reached")
+
+// ClassOf returns the class of err: that of the first Error in its chain, or one for a context error. What the end
+// of the run stopped has ClassDeadline when that was the deadline, and else ClassCancelled.
 func ClassOf(err error) Class {
 	var e *Error
 	switch {
 	case err == nil:
 		return ""
+	case errors.As(err, &e) && e.Class != ClassCancelled:
+		return e.Class
+	case errors.Is(err, ErrDeadline):
+		return ClassDeadline
 	case errors.As(err, &e):
 		return e.Class
 	case errors.Is(err, context.Canceled):
@@ -81,18 +98,52 @@ func OfRegistry(doing string, err error) error {
 
 // NotStarted returns the failure of something that did not start because ctx has ended.
 func NotStarted(ctx context.Context) error {
-	return &Error{Class: ClassCancelled, Err: fmt.Errorf("not started: %w", context.Cause(ctx))}
+	e := Error{Class: ClassCancelled, Err: fmt.Errorf("not started: %w", context.Cause(ctx))}
+	if errors.Is(e.Err, ErrDeadline) {
+		e.Class = ClassNotStarted
+	}
+	return &e
 }
 
-// Cancelled returns the failure of an image whose retry ctx prevented. Its class is ClassCancelled, because the retry might
-// have succeeded. The message includes last, the error of the last attempt.
-func Cancelled(ctx context.Context, last error) error {
+// TooLate returns the failure of something that is not started because too little time is left before the deadline.
+func TooLate(left, typical time.Duration) error {
+	return &Error{Class: ClassNotStarted, NotTried: true, Err: fmt.Errorf(
+		"not started: %s is left before the run's deadline, and this takes %s", left.Round(time.Second), typical.Round(time.Second))}
+}
+
+// AtDeadline gives the failure of an image that the deadline stopped its class: ClassDeadline when attempts were made, and else
+// ClassNotStarted. Other errors stay as they are.
+func AtDeadline(err error, attempts int) error {
+	switch class := ClassOf(err); {
+	case class == ClassNotStarted && attempts > 0:
+		return &Error{Class: ClassDeadline, Err: fmt.Errorf("its next step was %w", err)}
+	case class == ClassDeadline && attempts == 0:
+		return &Error{Class: ClassNotStarted, Err: fmt.Errorf("not started: %w", err)}
+	}
+	return err
+}
+
+// ByEnd reports whether the end of the run caused err: a cancel, or the deadline.
+func ByEnd(err error) bool {
+	switch ClassOf(err) {
+	case ClassCancelled, ClassDeadline, ClassNotStarted:
+		return true
+	}
+	return false
+}
+
+// NoRetry returns the failure of an image whose retry the end of the run prevented. end is how the run ended: its class counts,
+// because the retry might have succeeded. The message includes last, the error of the last attempt.
+func NoRetry(end, last error) error {
 	e := Error{Class: ClassCancelled}
+	if class := ClassOf(end); class == ClassDeadline || class == ClassNotStarted {
+		e.Class = ClassDeadline
+	}
 	var failure *Error
 	if errors.As(last, &failure) {
 		e.ReturnCode, e.Tail = failure.ReturnCode, failure.Tail
 	}
-	e.Err = fmt.Errorf("%w after an attempt that failed (%s): %w", context.Cause(ctx), ClassOf(last), last)
+	e.Err = fmt.Errorf("%w after an attempt that failed (%s): %w", end, ClassOf(last), last)
 	return &e
 }
 

@@ -16,6 +16,7 @@ func TestClassOfLooksThroughWrappedErrors(t *testing.T) {
 		{&Error{Class: ClassBuild, Err: errors.New("x")}, ClassBuild},
 		{fmt.Errorf("building: %w", &Error{Class: ClassTimeout, Err: context.DeadlineExceeded}), ClassTimeout},
 		{fmt.Errorf("building: %w", context.Canceled), ClassCancelled},
+		{fmt.Errorf("building: %w", &Error{Class: ClassCancelled, Err: fmt.Errorf("%w: %w", context.Canceled, ErrDeadline)}), ClassDeadline},
 		{errors.New("x"), ClassUnknown},
 	}
 	for _, c := range cases {
@@ -28,8 +29,8 @@ func TestClassOfLooksThroughWrappedErrors(t *testing.T) {
 // A class of another version of this program has a hint, too.
 func TestEveryClassHasAHint(t *testing.T) {
 	for _, class := range []Class{
-		ClassBaseMissing, ClassAuth, ClassQuota, ClassRateLimit, ClassRegistry, ClassNetwork, ClassEngine, ClassDisk, ClassTimeout,
-		ClassBuild, ClassShared, ClassWorkerDied, ClassSDK, ClassRefused, ClassCancelled, ClassUnknown, "of tomorrow",
+		ClassBaseMissing, ClassAuth, ClassTLS, ClassImmutable, ClassQuota, ClassRateLimit, ClassRegistry, ClassNetwork, ClassEngine, ClassDisk, ClassTimeout, ClassStalled, ClassPlatform,
+		ClassBuild, ClassShared, ClassWorkerDied, ClassSDK, ClassRefused, ClassCancelled, ClassDeadline, ClassNotStarted, ClassUnknown, "of tomorrow",
 	} {
 		if Hint(class) == "" {
 			t.Errorf("%s has no hint", class)

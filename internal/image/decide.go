@@ -57,6 +57,8 @@ func FindMissing(ctx context.Context, r *registry.Client, repository string, tar
 	case answered:
 	case denied != nil:
 		return nil, nil, denied
+	case failure.ClassOf(silence) == failure.ClassTLS, failure.ClassOf(silence) == failure.ClassAuth: // their hints say what to do
+		return nil, nil, fmt.Errorf("reaching the registry of %s: %w", repository, silence)
 	case silence != nil:
 		return nil, nil, &registry.Denied{Doing: "reaching the registry of " + repository, Err: silence}
 	}
@@ -196,22 +198,26 @@ func (u *unreachable) Unwrap() error {
 	return &rebase.Refusal{Reason: "the registry of the base image does not answer: " + u.err.Error()}
 }
 
+// tooFewToLearnFrom is the reason where a run can make no two references.
+const tooFewToLearnFrom = "there are not two references, and too few missing images that could become references"
+
 // Plan decides for all missing targets, for a dry run. What the configuration of an eval-base shows, and what a reference
 // that is yet to be made shows, it does not know: images that will be refused for that count as rebases.
 func (m *Maker) Plan(ctx context.Context, missing []plan.Target) plan.Decisions {
 	p := plan.Decisions{Images: map[string]plan.Decision{}}
 	if m.BaseStage == nil {
 		for _, t := range missing {
-			p.Images[t.InstanceID] = m.refused(m.NotRebased)
+			p.Images[t.InstanceID] = m.refused(t, m.NotRebased)
 		}
 		return p
 	}
-	m.references.find(ctx, m)
+	m.references.find(ctx, m, nil)
+	m.references.refused = m.references.disagree()
 	references := m.references.missing() // to be made
 	ordered := Candidates(missing)
-	if len(missing) < references {
+	if buildable(ordered) < references {
 		for _, t := range missing {
-			p.Images[t.InstanceID] = plan.Decision{How: plan.Natively, Reason: "it is the only image that is missing, and there are not two references"}
+			p.Images[t.InstanceID] = m.refused(t, tooFewToLearnFrom)
 		}
 		return p
 	}
@@ -251,7 +257,7 @@ func (m *Maker) planOthers(ctx context.Context, targets []plan.Target, images ma
 				d.Decision = plan.Decision{How: plan.Unknown, Reason: unknown[len(unknown)-1].Error()}
 			case errors.As(err, &refusal):
 				evalBase := d.EvalBase
-				d.Decision = m.refused(refusal.Reason)
+				d.Decision = m.refused(t, refusal.Reason)
 				d.EvalBase = evalBase
 			case err != nil:
 				unknown = append(unknown, err)
@@ -268,7 +274,10 @@ func (m *Maker) planOthers(ctx context.Context, targets []plan.Target, images ma
 }
 
 // refused is the decision for an image that cannot be rebased.
-func (m *Maker) refused(reason string) plan.Decision {
+func (m *Maker) refused(t plan.Target, reason string) plan.Decision {
+	if t.NotNative != "" {
+		return plan.Decision{How: plan.NotAtAll, Reason: strings.TrimPrefix(reason+"; "+t.NotNative, "; ")}
+	}
 	if m.Strict && reason != "" {
 		return plan.Decision{How: plan.NotAtAll, Reason: reason}
 	}

@@ -170,6 +170,7 @@ func (m *Maker) evalBase(ctx context.Context, t plan.Target, d Decision, out *ou
 // makeEvalBase makes an eval-base once, for all targets that ask for it: also for one that looked before it was there, and
 // asks when it is. The failure of one attempt is the failure of every target that waits for it; each may try again.
 func (m *Maker) makeEvalBase(ctx context.Context, t plan.Target, d Decision, out *outcome.Outcome) error {
+	m.report.Doing(t, "waiting for an eval-base", "")
 	log, err, shared := m.bases.making.Do(d.key, func() (any, error) {
 		if m.bases.isMade(d.key) {
 			return out.LogPath, nil
@@ -178,11 +179,11 @@ func (m *Maker) makeEvalBase(ctx context.Context, t plan.Target, d Decision, out
 			return out.LogPath, err
 		}
 		err := m.bases.canary.Do(ctx, m.retries, out, func() error {
-			return m.inSlot(ctx, t, func() error {
+			return m.inSlot(ctx, t, out, func() error {
 				if err := m.bases.canary.Broken(); err != nil {
 					return err
 				}
-				return m.buildEvalBase(ctx, t, d, out)
+				return m.inTime(evalBaseWay, func() error { return m.buildEvalBase(ctx, t, d, out) })
 			})
 		})
 		if err == nil {
@@ -199,14 +200,16 @@ func (m *Maker) makeEvalBase(ctx context.Context, t plan.Target, d Decision, out
 // buildEvalBase has the SDK build the base stage on the base image, looks into it, and gives it the tag of its key only then:
 // what has that tag is complete, and was inspected.
 func (m *Maker) buildEvalBase(ctx context.Context, t plan.Target, d Decision, out *outcome.Outcome) error {
-	response, err := m.sdkBuild(ctx, sdkBuild{
+	bounded, cancel := m.withTimeout(ctx)
+	defer cancel()
+	response, err := m.sdkBuild(bounded, sdkBuild{
 		Request: BaseStageRequest(m.Request, m.EvalBaseRepository, "unknown", d.base, d.key), What: "eval-base, ", Log: m.logOf(t.InstanceID, ""),
 	}, out)
 	if err != nil {
 		return err
 	}
 	defer addTime(&out.Build, time.Now())
-	verdict, err := m.inspect(ctx, d.base, response.Tags[0], m.logOf(t.InstanceID, ""))
+	verdict, err := m.inspect(bounded, d.base, response.Tags[0], m.logOf(t.InstanceID, ""))
 	if err != nil {
 		return fmt.Errorf("inspecting the eval-base: %w", err)
 	}
@@ -233,13 +236,13 @@ const agentUser, agentUID, agentGID = "openhands", "10001", "10001"
 // inspect looks, on the builder, into a base image and the base stage that was built on it, and returns a mark: whether the
 // agent's layers would land on it as a build's COPY does.
 func (m *Maker) inspect(ctx context.Context, baseImage, built, log string) (mark string, err error) {
-	folder, err := os.MkdirTemp("", "eval-base-")
+	folder, err := os.MkdirTemp(m.Temporary, "eval-base-")
 	if err != nil {
 		return "", ofMachine(err)
 	}
 	defer os.RemoveAll(folder)
 	args := []string{"--platform", Platform, "--output", "type=local,dest=" + folder}
-	if err := docker.Build(ctx, m.Environ, log, args, inspectDockerfile(baseImage, built), baseImage); err != nil {
+	if err := docker.Build(ctx, m.Environ, log, m.StallTimeout, args, inspectDockerfile(baseImage, built), baseImage); err != nil {
 		return "", err
 	}
 	mark, err = checkInspected(folder)

@@ -10,6 +10,7 @@ import (
 	"github.com/OpenHands/eval-images/internal/failure"
 	"github.com/OpenHands/eval-images/internal/rebase"
 	"github.com/OpenHands/eval-images/internal/registry"
+	"github.com/OpenHands/eval-images/internal/sdk"
 )
 
 // FetchedImage is an image as a registry has it, and where.
@@ -80,6 +81,8 @@ func registryFailure(ctx context.Context, doing string, err error) error {
 	switch {
 	case err == nil, errors.As(err, &refusal), errors.As(err, &known):
 		return err
+	case errors.Is(context.Cause(ctx), sdk.ErrTimeout):
+		return &failure.Error{Class: failure.ClassTimeout, Err: fmt.Errorf("%s: %w", doing, context.Cause(ctx))}
 	case ctx.Err() != nil:
 		return &failure.Error{Class: failure.ClassCancelled, Err: fmt.Errorf("%s: %w", doing, context.Cause(ctx))}
 	default:

@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -49,13 +51,23 @@ type fixture struct {
 	quiet bool
 	// workers build in place of the fake SDK.
 	workers Workers
+	// disk is a builder in place of one with all the room in the world.
+	disk Builder
 	// docker is the folder of the docker command.
 	docker string
 	// more is what the target's stage has beside the agent's layer, and configured is what that makes of a configuration.
 	more       string
 	configured func(*v1.ConfigFile)
+	// built is what layers depend on that each builder makes otherwise, such as times.
+	built string
+	// longTags are a second tag for each image, with the whole commit, as the SDK's releases from 1.22.0 make it.
+	longTags bool
+	// between are the transports between the registry client and the registries.
+	between func(http.RoundTripper) http.RoundTripper
 	// others are the agents of what does not get the fixture's, by what it is.
 	others map[string]string
+	// restarts counts how often BuildKit was restarted.
+	restarts atomic.Int32
 
 	mu     sync.Mutex
 	events []event
@@ -148,6 +160,9 @@ func (f *fixture) targets(t *testing.T, ids ...string) []plan.Target {
 		}
 		target := plan.Target{InstanceID: id, BaseImage: reference, CustomTag: id + f.options}
 		target.Tags = []string{f.tag(f.settings.Repository, f.sha, target.CustomTag, f.settings.Request.Target)}
+		if f.longTags {
+			target.Tags = append(target.Tags, longTag(f.settings.Repository, f.sha, target.CustomTag, f.settings.Request.Target))
+		}
 		all = append(all, target)
 	}
 	return all
@@ -155,6 +170,10 @@ func (f *fixture) targets(t *testing.T, ids ...string) []plan.Target {
 
 func (*fixture) tag(image, sha, custom, target string) string {
 	return fmt.Sprintf("%s:%.7s-%s-%s", image, sha, custom, target)
+}
+
+func longTag(image, sha, custom, target string) string {
+	return fmt.Sprintf("%s:%s-%s-%s", image, sha, custom, target)
 }
 
 // Build is the SDK's: it pushes what a request asks for.
@@ -181,7 +200,7 @@ func (f *fixture) Build(ctx context.Context, r sdk.Request) (sdk.Response, error
 		select {
 		case <-time.After(f.takes(what) / 2):
 		case <-ctx.Done():
-			return sdk.Response{}, ctx.Err()
+			return sdk.Response{}, fmt.Errorf("%w: %w", ctx.Err(), context.Cause(ctx))
 		}
 		if half == 0 && failed == nil && !f.quiet {
 			if err := sayExporting(r.LogPath); err != nil {
@@ -192,17 +211,20 @@ func (f *fixture) Build(ctx context.Context, r sdk.Request) (sdk.Response, error
 	if failed != nil {
 		return sdk.Response{}, failed
 	}
-	img := registrytest.EvalBase(f.bases[name], sha, name+sha+f.options)
+	img := registrytest.EvalBase(f.bases[name], sha, name+sha+f.options+f.built)
 	if r.Target != BaseStageTarget {
 		agent, other := f.others[what]
 		if !other {
 			agent = f.agent
 		}
+		if f.built != "" {
+			agent += ";again"
+		}
 		img = registrytest.WithConfig(registrytest.Final(img, agent), f.configured)
 	}
 	tags := []string{f.tag(r.Image, sha, r.CustomTag, r.Target)}
-	if strings.HasPrefix(r.CustomTag, "verify") { // where all that the SDK pushes has to be removed again
-		tags = append(tags, fmt.Sprintf("%s:%s-%s-%s", r.Image, sha, r.CustomTag, r.Target))
+	if f.longTags || strings.HasPrefix(r.CustomTag, "verify") { // where all that the SDK pushes has to be removed again
+		tags = append(tags, longTag(r.Image, sha, r.CustomTag, r.Target))
 	}
 	for _, tag := range tags {
 		if err := registrytest.Push(f.hosts, tag, img); err != nil {
@@ -258,7 +280,8 @@ type ran struct {
 	said          bytes.Buffer
 	copied        int64
 	waits         []time.Duration
-	running, most int // builds
+	doing         map[string]string // by instance
+	running, most int               // builds
 	started       int
 }
 
@@ -274,6 +297,22 @@ func (r *ran) Stopped(plan.Target) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.running--
+}
+
+func (r *ran) Doing(t plan.Target, what, layer string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.doing == nil {
+		r.doing = map[string]string{}
+	}
+	r.doing[t.InstanceID] = strings.TrimSpace(what + " " + layer)
+}
+
+// does is what the images do or wait for now, outside of builds.
+func (r *ran) does() map[string]string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return maps.Clone(r.doing)
 }
 
 func (r *ran) Waiting(_ plan.Target, _ int, _ error, wait time.Duration) {
@@ -334,17 +373,31 @@ func (r *ran) Pausing(host string, wait time.Duration) {
 var errNoBuilder = errors.New("there is no builder here")
 
 // fakeBuilder is a builder that is there, or is not.
-type fakeBuilder struct{ err error }
+type fakeBuilder struct {
+	err      error
+	restarts *atomic.Int32
+}
 
 func (b fakeBuilder) Reach(context.Context) error { return b.err }
-func (b fakeBuilder) Prune(context.Context)       {}
+func (b fakeBuilder) Instance(context.Context) string {
+	if b.restarts == nil {
+		return ""
+	}
+	return fmt.Sprint("BuildKit ", b.restarts.Load())
+}
+func (b fakeBuilder) Prune(context.Context, bool)  {}
+func (b fakeBuilder) Space(context.Context) string { return "free: nothing" }
 
 // newRun is a run that has not begun. It has a builder, unless builder is false.
 func (f *fixture) newRun(t *testing.T, builder bool) *ran {
 	t.Helper()
 	f.events = nil
 	r := &ran{}
-	r.registry = registry.New(authn.DefaultKeychain, f.hosts, r)
+	var transport http.RoundTripper = f.hosts
+	if f.between != nil {
+		transport = f.between(transport)
+	}
+	r.registry = registry.New(authn.DefaultKeychain, transport, r)
 	s := f.settings
 	s.SHA, s.Environ = f.sha, f.environ
 	if s.Workspace == "" {
@@ -362,9 +415,12 @@ func (f *fixture) newRun(t *testing.T, builder bool) *ran {
 	if err := os.MkdirAll(s.Logs, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	b := fakeBuilder{}
-	if !builder {
-		b.err = errNoBuilder
+	b := f.disk
+	switch {
+	case !builder:
+		b = fakeBuilder{errNoBuilder, &f.restarts}
+	case b == nil:
+		b = fakeBuilder{nil, &f.restarts}
 	}
 	workers := f.workers
 	if workers == nil {

@@ -231,8 +231,8 @@ func TestInspectionOnAFullDiskIsTriedAgain(t *testing.T) {
 		h.run(t, true, h.targets(t, "x", "y"))
 		t.Setenv("TMPDIR", "/dev/null/no space left on device") // which is all that the error of a full disk says
 		r := h.run(t, true, h.targets(t, "i"))
-		if out := r.outcomes[0]; failure.ClassOf(out.Err) != failure.ClassDisk || len(out.Attempts) != 2 {
-			t.Errorf("%d attempts, %v; want 2 that fail by a full disk", len(out.Attempts), out.Err)
+		if out := r.outcomes[0]; failure.ClassOf(out.Err) != failure.ClassDisk || len(out.Attempts) != 3 {
+			t.Errorf("%d attempts, %v; want 3 that fail by a full disk", len(out.Attempts), out.Err)
 		}
 	})
 }

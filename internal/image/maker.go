@@ -4,9 +4,11 @@ package image
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -54,6 +56,10 @@ type Settings struct {
 	MaxRetries int
 	// ImageTimeout bounds one image; 0 is no bound.
 	ImageTimeout time.Duration
+	// Deadline is when the run ends; zero is never. What would probably end later is not begun.
+	Deadline time.Time
+	// StallTimeout bounds the time in which a build prints nothing; 0 is no bound.
+	StallTimeout time.Duration
 	// EvalBaseMaxAge is the age from which an eval-base is made anew; 0 is none.
 	EvalBaseMaxAge time.Duration
 	// Verify is how many rebased images are compared with a native build. VerifyTree compares their files, too.
@@ -65,6 +71,8 @@ type Settings struct {
 	Workspace, Logs string
 	// Environ is the environment of docker commands.
 	Environ []string
+	// Temporary is the folder for temporary files. The run removes it.
+	Temporary string
 }
 
 // Workers run the SDK's build; an *sdk.Pool does.
@@ -74,10 +82,16 @@ type Workers interface {
 
 // Builder is the run's BuildKit builder.
 type Builder interface {
-	// Reach reaches, adopts or makes the builder the first time, and returns that first result ever after.
+	// Reach reaches, adopts or makes the builder the first time. Later calls bring back a builder that has ended meanwhile. An
+	// error is final, unless ctx has ended.
 	Reach(ctx context.Context) error
-	// Prune makes room on the builder's disk. What goes wrong is reported there.
-	Prune(ctx context.Context)
+	// Instance identifies the BuildKit that runs now. It is empty where none runs, or where that is not known.
+	Instance(ctx context.Context) string
+	// Prune makes room on the builder's disk. It keeps a part of the cache, or nothing with all. What goes wrong is reported
+	// there.
+	Prune(ctx context.Context, all bool)
+	// Space says how much room the disks have that a build needs.
+	Space(ctx context.Context) string
 }
 
 // Reporter takes what a run tells about its images. It is called from many goroutines.
@@ -85,6 +99,9 @@ type Reporter interface {
 	// Started and Stopped report that a target got a slot for a build, and that it gave the slot back.
 	Started(t plan.Target)
 	Stopped(t plan.Target)
+	// Doing reports what a target does or waits for, outside of builds; layer is the digest of one that it brings to the repository.
+	// An empty text ends it.
+	Doing(t plan.Target, what, layer string)
 	// Waiting reports a failed attempt that is followed by another one after the wait.
 	Waiting(t plan.Target, attempt int, err error, wait time.Duration)
 	// Ended reports the outcome of a target.
@@ -112,11 +129,18 @@ type Maker struct {
 	builds        slots   // for what needs a builder or a worker
 	lookUps, puts slots   // for requests to registries
 	canary        *Canary // of whole images that the SDK builds
+	copies        layerCopies
 	bases         *evalBases
 	references    *references
+	pace          pace
+	// nonce is part of the tags of images that only this run needs. Another run of the same commit, which may be on at the same time, must
+	// neither overwrite nor delete them: builds of two builders differ in every layer.
+	nonce         string
 	warnLax       sync.Once
 	warnDeep      sync.Once
 	missedBuilder atomic.Bool
+	instance      atomic.Value // of BuildKit, that began the first build: a string
+	restarted     atomic.Bool  // another one began a later build
 	evalBasePush  pushProbe
 	attemptsByLog map[string]int
 	attemptsMu    sync.Mutex
@@ -126,9 +150,9 @@ type Maker struct {
 func New(s Settings, r *registry.Client, w Workers, b Builder, report Reporter) *Maker {
 	return &Maker{
 		Settings: s, registry: r, workers: w, builder: b, report: report,
-		retries: Retries{Max: s.MaxRetries, Pruner: b, Waiter: report},
+		retries: Retries{Max: s.MaxRetries, Waiter: report},
 		builds:  newSlots(s.MaxWorkers), lookUps: newSlots(requestsAtOnce), puts: newSlots(requestsAtOnce),
-		canary: NewCanary(), bases: newEvalBases(), references: newReferences(),
+		canary: NewCanary(), bases: newEvalBases(), references: newReferences(), nonce: strings.ToLower(rand.Text()[:8]),
 		attemptsByLog: map[string]int{},
 	}
 }
@@ -140,17 +164,20 @@ func New(s Settings, r *registry.Client, w Workers, b Builder, report Reporter) 
 // Where references are missing, All makes them, and rebases the other targets beside that. Some targets are held back until the
 // references are known, because they may have to become references: only their eval-bases are made meanwhile.
 func (m *Maker) All(ctx context.Context, targets []plan.Target) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // ends copies of layers that no image waits for any more
 	if m.BaseStage != nil {
-		m.references.find(ctx, m)
+		m.references.find(ctx, m, nil)
+		m.references.refused = m.references.disagree()
 	}
 	missing := m.references.missing()
-	if m.BaseStage == nil || len(targets) < missing { // there is nothing to learn from
+	ordered := Candidates(targets)
+	if m.BaseStage == nil || buildable(ordered) < missing { // there is nothing to learn from
 		return m.allNative(ctx, targets)
 	}
-	ordered := Candidates(targets)
 	var held []plan.Target
 	if missing > 0 {
-		held = ordered[:min(mostCandidates, len(ordered))]
+		held = ordered[:min(mostCandidates, buildable(ordered))]
 	}
 	verifier := m.newVerifier(ordered[missing:])
 	m.bases.expect(len(targets) - missing) // the references need no eval-base
@@ -213,7 +240,11 @@ func (m *Maker) untried(ctx context.Context) error {
 	if m.missedBuilder.Load() {
 		noBuilder = m.builder.Reach(ctx)
 	}
-	return errors.Join(noBuilder, m.evalBasePush.problem)
+	noPush := m.evalBasePush.problem
+	if failure.ByEnd(noPush) { // nobody knows whether it would have been accepted
+		noPush = nil
+	}
+	return errors.Join(noBuilder, noPush)
 }
 
 func without(targets, others []plan.Target) []plan.Target {
@@ -234,7 +265,9 @@ func without(targets, others []plan.Target) []plan.Target {
 // reports the outcome. Most images are made by m.attempt; references, and images of a run that rebases none, by m.native.
 func (m *Maker) Image(ctx context.Context, t plan.Target, attempt func(context.Context, plan.Target, *outcome.Outcome) error) *outcome.Outcome {
 	out := &outcome.Outcome{Target: t, Started: time.Now(), NotRebased: m.NotRebased}
+	defer m.report.Doing(t, "", "")
 	out.Err = m.retries.Do(ctx, out, func() error { return attempt(ctx, t, out) })
+	out.Err = failure.AtDeadline(out.Err, len(out.Attempts))
 	out.Finished = time.Now()
 	m.report.Ended(ctx, out)
 	return out
@@ -265,6 +298,7 @@ func (m *Maker) refuse(_ context.Context, _ plan.Target, out *outcome.Outcome) e
 
 // lookUp runs decide and reads what is there to make the image with, among the few that look at once.
 func (m *Maker) lookUp(ctx context.Context, out *outcome.Outcome, decide func() (Decision, error)) (d Decision, err error) {
+	m.report.Doing(out.Target, "asking registries what is there", "")
 	err = m.lookUps.do(ctx, func() error {
 		defer addTime(&out.Check, time.Now())
 		if d, err = decide(); err != nil {
@@ -289,16 +323,70 @@ func (m *Maker) refusalOf(err error, out *outcome.Outcome) *rebase.Refusal {
 	return nil
 }
 
-// inSlot runs fn in a slot for builds, when the run's builder is there.
-func (m *Maker) inSlot(ctx context.Context, t plan.Target, fn func() error) error {
-	return m.builds.do(ctx, func() error {
+// inSlot runs fn in a slot for builds, when the run's builder is there. A build that found the disk full takes all slots the
+// next time: builds that do not fit beside each other fit one at a time.
+func (m *Maker) inSlot(ctx context.Context, t plan.Target, out *outcome.Outcome, fn func() error) error {
+	slots, alone := 1, failuresOf(out, failure.ClassDisk) > 0
+	if alone {
+		slots = m.MaxWorkers
+	}
+	return m.builds.doIn(ctx, slots, func() error {
 		m.report.Started(t)
 		defer m.report.Stopped(t)
 		if err := m.needBuilder(ctx); err != nil {
 			return err
 		}
-		return fn()
+		if alone {
+			m.makeRoom(ctx, t, out)
+		}
+		instance := m.builder.Instance(ctx)
+		if !m.instance.CompareAndSwap(nil, instance) && m.instance.Load() != instance {
+			m.restarted.Store(true)
+		}
+		err := fn()
+		if failure.ClassOf(err) == failure.ClassDisk {
+			err = retold(err, fmt.Errorf("%w; %s", err, m.builder.Space(ctx)))
+		}
+		if err != nil && ctx.Err() == nil && m.builder.Instance(ctx) != instance {
+			return builderGone(err)
+		}
+		return err
 	})
+}
+
+// makeRoom prunes the builder's cache for an image that goes alone: down to a part of it, and for the image's last attempt
+// completely. What all images share is built again then, but without that room nothing is built.
+func (m *Maker) makeRoom(ctx context.Context, t plan.Target, out *outcome.Outcome) {
+	defer addTime(&out.Waited, time.Now())
+	last := !m.retries.another(out, &failure.Error{Class: failure.ClassDisk})
+	m.report.Info(t.InstanceID + " found the disk full: pruning the builder's cache, and building it alone")
+	m.builder.Prune(ctx, last)
+}
+
+// retold is a *failure.Error with another text, whose class and all else stay.
+func retold(err, text error) error {
+	var failed *failure.Error
+	if !errors.As(err, &failed) {
+		return text
+	}
+	told := *failed
+	told.Err = text
+	return &told
+}
+
+// builderGone is the failure of a build whose BuildKit ended, or was restarted, meanwhile. What the build said is then no news of
+// the image: a BuildKit that is stopped cancels steps or lets them fail, and may not be there to say anything.
+func builderGone(err error) error {
+	switch failure.ClassOf(err) {
+	case failure.ClassEngine, failure.ClassDisk: // A full disk may be why it ended.
+		return err
+	}
+	gone := failure.Error{Class: failure.ClassEngine, Err: fmt.Errorf("BuildKit ended during the build: %w", err)}
+	var failed *failure.Error
+	if errors.As(err, &failed) {
+		gone.ReturnCode, gone.Tail = failed.ReturnCode, failed.Tail
+	}
+	return &gone
 }
 
 // needBuilder makes sure of the builder for an image that cannot be made without one. When there is none, the run ends with
@@ -320,11 +408,24 @@ func (m *Maker) confirm(ctx context.Context, out *outcome.Outcome) error {
 	if err == nil && !present {
 		err = errors.New("the build succeeded, but its tags are not all there on one digest")
 	}
+	if err == nil {
+		err = m.registry.Confirm(ctx, out.Tags[0]+"@"+digest)
+	}
 	if err != nil {
-		return failure.OfRegistry("confirming the push", err)
+		return registryFailure(ctx, "confirming the push", err)
 	}
 	out.Digest = digest
 	return nil
+}
+
+// isThere asks whether the image of a target is there already, and reads its manifest then: a digest goes into the record, and that of a
+// HEAD may be another image's.
+func (m *Maker) isThere(ctx context.Context, t plan.Target, out *outcome.Outcome) (bool, error) {
+	there, err := isPresent(ctx, m.registry, t, out)
+	if err != nil || !there {
+		return false, err
+	}
+	return true, registryFailure(ctx, "checking the digest of the image", m.registry.Confirm(ctx, out.Tags[0]+"@"+out.Digest))
 }
 
 // logOf is the path of an instance's log. suffix is empty, or names what is made beside the instance's image.

@@ -41,7 +41,7 @@ func TestBuildsFillTheirSlots(t *testing.T) {
 		var all sync.WaitGroup
 		for range 7 {
 			all.Go(func() {
-				err := r.maker.inSlot(t.Context(), plan.Target{}, func() error {
+				err := r.maker.inSlot(t.Context(), plan.Target{}, &outcome.Outcome{}, func() error {
 					time.Sleep(time.Minute)
 					return nil
 				})
@@ -195,6 +195,20 @@ func TestPushIsConfirmed(t *testing.T) {
 		{
 			"one of two tags is missing", func(_ *fixture, response *sdk.Response) { response.Tags = append(response.Tags, ours+":other") },
 			failure.ClassRegistry, "its tags are not all there on one digest",
+		},
+		{
+			"another image's digest", func(h *fixture, response *sdk.Response) {
+				h.ours.Fault = func(w http.ResponseWriter, r *http.Request) bool {
+					if r.Method != http.MethodHead || !strings.HasSuffix(r.URL.Path, tagOf(response.Tags[0])) {
+						return false
+					}
+					w.Header().Set("Content-Type", "application/vnd.oci.image.manifest.v1+json")
+					w.Header().Set("Content-Length", "100")
+					w.Header().Set("Docker-Content-Digest", digestOf(nil))
+					return true
+				}
+			},
+			failure.ClassRegistry, "the registry named " + digestOf(nil) + " as the digest of ",
 		},
 		{
 			"no answer", func(h *fixture, _ *sdk.Response) { h.ours.Fault = refusing("/manifests/", http.StatusBadGateway) },

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/google/go-containerregistry/pkg/authn"
+
 	"github.com/OpenHands/eval-images/internal/failure"
 	"github.com/OpenHands/eval-images/internal/registry"
 	"github.com/OpenHands/eval-images/internal/registry/registrytest"
@@ -129,5 +131,24 @@ func TestCancelWhileTheRegistryIsAsked(t *testing.T) {
 		if class := failure.ClassOf(out.Err); class != failure.ClassCancelled {
 			t.Errorf("%s failed with %q: %v", out.Target.InstanceID, class, out.Err)
 		}
+	}
+}
+
+// noHelper is a Docker configuration whose credential helper is not installed.
+type noHelper struct{}
+
+func (noHelper) Resolve(authn.Resource) (authn.Authenticator, error) {
+	return nil, errors.New("error getting credentials - err: exec: \"docker-credential-desktop\": executable file not found in $PATH, out: ``")
+}
+
+// A run that cannot ask the registry for want of a login says so, and not that there is no registry.
+func TestMissingCredentialHelperIsNoMissingRegistry(t *testing.T) {
+	h := newFixture(t)
+	_, _, err := FindMissing(t.Context(), registry.New(noHelper{}, h.hosts, nil), ours, h.targets(t, "a", "b"), 2)
+	if hint := failure.HintOf(err); !strings.Contains(hint, "log in with registry-username") {
+		t.Errorf("%v; hint %q", err, hint)
+	}
+	if _, refused := errors.AsType[*registry.Denied](err); refused {
+		t.Errorf("%v is taken for a refusal of the registry", err)
 	}
 }

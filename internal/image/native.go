@@ -20,24 +20,29 @@ import (
 
 // native has the SDK build and push the whole image, when it is the image's turn and in a slot.
 func (m *Maker) native(ctx context.Context, t plan.Target, out *outcome.Outcome) error {
+	if t.NotNative != "" {
+		out.NotRebased = m.refused(t, out.NotRebased).Reason
+		return m.refuse(ctx, t, out)
+	}
+	m.report.Doing(t, "waiting to be built", "")
 	return m.canary.Do(ctx, m.retries, out, func() error {
-		return m.inSlot(ctx, t, func() error {
+		return m.inSlot(ctx, t, out, func() error {
 			if err := errors.Join(m.bases.canary.Broken(), m.canary.Broken()); err != nil { // since it began to wait for the slot
 				return err
 			}
 			if !m.Force { // another run may have pushed it, or an attempt that failed after its push
-				if there, err := isPresent(ctx, m.registry, t, out); err != nil || there {
+				if there, err := m.isThere(ctx, t, out); err != nil || there {
 					return err
 				}
 			}
-			return m.buildWhole(ctx, t, sdkBuild{Canary: m.canary}, out)
+			return m.inTime(outcome.Native, func() error { return m.buildWhole(ctx, t, sdkBuild{Canary: m.canary}, out) })
 		})
 	})
 }
 
 // buildWhole makes sure of the base image, has the SDK build on it, and confirms the push.
 func (m *Maker) buildWhole(ctx context.Context, t plan.Target, b sdkBuild, out *outcome.Outcome) error {
-	bounded, cancel := m.withTimeout(ctx, t)
+	bounded, cancel := m.withTimeout(ctx)
 	defer cancel()
 	base, err := m.makePipBase(bounded, t, out)
 	if err != nil {
@@ -107,6 +112,9 @@ func (m *Maker) announce(log, what string) {
 // pushed (BuildKit, exporter/containerimage).
 const exporting = "exporting to image"
 
+// lineEnd is how many bytes of a line's end are looked at.
+const lineEnd = 100
+
 // lookEvery is how often a growing log is read.
 const lookEvery = 200 * time.Millisecond
 
@@ -124,13 +132,17 @@ func watchExport(log string, canary *Canary, ended <-chan struct{}) {
 	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
 	for {
-		part, err := lines.ReadString('\n')
-		if line += part; err == nil {
-			if strings.HasSuffix(strings.TrimSpace(line), exporting) {
-				canary.Pass()
-				return
-			}
+		part, err := lines.ReadSlice('\n')
+		line += string(part)
+		line = line[max(0, len(line)-lineEnd):]
+		switch {
+		case err == nil && strings.HasSuffix(strings.TrimSpace(line), exporting):
+			canary.Pass()
+			return
+		case err == nil:
 			line = ""
+			continue
+		case errors.Is(err, bufio.ErrBufferFull):
 			continue
 		}
 		select {
@@ -153,6 +165,8 @@ func classify(err error, baseImage string, ownStages []string) error {
 	var notStarted *sdk.SetupError
 	text := fmt.Errorf("building with the SDK: %w", err)
 	switch {
+	case errors.Is(err, sdk.ErrTimeout): // in the build, or before it while a worker was started
+		return &failure.Error{Class: failure.ClassTimeout, Err: text}
 	case errors.As(err, &failed):
 		return docker.BuildFailure(failed.ReturnCode, failed.Tail, text, baseImage, ownStages)
 	case errors.As(err, &raised):
@@ -165,8 +179,8 @@ func classify(err error, baseImage string, ownStages []string) error {
 	case errors.As(err, &notStarted):
 		// The first worker's import worked, or there would be no build: a later one lacks memory or disk.
 		return &failure.Error{Class: diskOr(failure.ClassWorkerDied, notStarted.Error()), Err: text}
-	case errors.Is(err, sdk.ErrTimeout):
-		return &failure.Error{Class: failure.ClassTimeout, Err: text}
+	case errors.Is(err, logfile.ErrStalled): // before the next: such a build was cancelled, too
+		return &failure.Error{Class: failure.ClassStalled, Err: text}
 	case errors.Is(err, context.Canceled):
 		return &failure.Error{Class: failure.ClassCancelled, Err: text}
 	default:

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/OpenHands/eval-images/internal/failure"
+	"github.com/OpenHands/eval-images/internal/logfile"
 	"github.com/OpenHands/eval-images/internal/outcome"
 	"github.com/OpenHands/eval-images/internal/sdk"
 )
@@ -72,6 +73,7 @@ func TestFailuresOfTheSDKKeepTheirClass(t *testing.T) {
 		{&sdk.SetupError{Doing: "importing", Cause: "the worker process died (signal: killed)"}, failure.Error{Class: failure.ClassWorkerDied}},
 		{&sdk.WorkerDied{How: "signal: killed", Tail: "last"}, failure.Error{Class: failure.ClassWorkerDied, Tail: "last"}},
 		{sdk.ErrTimeout, failure.Error{Class: failure.ClassTimeout}},
+		{fmt.Errorf("%w: %w", context.Canceled, logfile.ErrStalled), failure.Error{Class: failure.ClassStalled}},
 		{context.Canceled, failure.Error{Class: failure.ClassCancelled}},
 		{errors.New("x"), failure.Error{Class: failure.ClassUnknown}},
 	}

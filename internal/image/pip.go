@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -16,7 +15,6 @@ import (
 	"github.com/OpenHands/eval-images/internal/logfile"
 	"github.com/OpenHands/eval-images/internal/outcome"
 	"github.com/OpenHands/eval-images/internal/plan"
-	"github.com/OpenHands/eval-images/internal/sdk"
 )
 
 // The base images of some instances get the Python packages that their evaluation needs, before the SDK builds on them.
@@ -72,22 +70,13 @@ func (m *Maker) askForPipBase(ctx context.Context, t plan.Target) (pipBase, erro
 
 // pipBase makes sure of the target's base image, in a slot for builds, and returns its reference.
 func (m *Maker) pipBase(ctx context.Context, t plan.Target, out *outcome.Outcome) (reference string, err error) {
-	err = m.inSlot(ctx, t, func() error {
-		ctx, cancel := m.withTimeout(ctx, t)
+	err = m.inSlot(ctx, t, out, func() error {
+		ctx, cancel := m.withTimeout(ctx)
 		defer cancel()
 		reference, err = m.makePipBase(ctx, t, out)
 		return err
 	})
 	return reference, err
-}
-
-// withTimeout bounds the making of a target's base image, and what is built on it, by image-timeout. Where there is no such base
-// image to be made, the request to the SDK has the time-out.
-func (m *Maker) withTimeout(ctx context.Context, t plan.Target) (context.Context, context.CancelFunc) {
-	if t.PipRequirements == "" || m.ImageTimeout <= 0 {
-		return ctx, func() {}
-	}
-	return context.WithTimeoutCause(ctx, m.ImageTimeout, sdk.ErrTimeout)
 }
 
 // makePipBase makes the target's base image with its Python packages when the registry does not have it, and returns its
@@ -115,24 +104,13 @@ func (m *Maker) makePipBase(ctx context.Context, t plan.Target, out *outcome.Out
 		}
 		if err == nil {
 			args := []string{"--push", "--platform", Platform, "--tag", base.reference}
-			err = docker.Build(ctx, m.Environ, log, args, pipDockerfile(base.from, t.PipRequirements), base.from)
+			err = docker.Build(ctx, m.Environ, log, m.StallTimeout, args, pipDockerfile(base.from, t.PipRequirements), base.from)
 		}
 	}
 	if err != nil {
-		return "", adding(fmt.Sprintf("adding %s to the base image %s", t.PipRequirements, t.BaseImage), err)
+		return "", retold(err, fmt.Errorf("adding %s to the base image %s: %w", t.PipRequirements, t.BaseImage, err))
 	}
 	return base.reference, nil
-}
-
-// adding puts what was done before the text of a *failure.Error, and keeps its class and all else.
-func adding(doing string, err error) error {
-	var failed *failure.Error
-	if !errors.As(err, &failed) {
-		return fmt.Errorf("%s: %w", doing, err)
-	}
-	told := *failed
-	told.Err = fmt.Errorf("%s: %w", doing, err)
-	return &told
 }
 
 // testbedPython is the environment in which SWE-bench's images run an instance's tests (SWE-bench/SWE-bench,

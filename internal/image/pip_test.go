@@ -330,6 +330,11 @@ func TestAddingPackagesFails(t *testing.T) {
 			"image-timeout",
 		},
 		{
+			"stall-timeout", "echo '#1 building' >&2; sleep 60", func(h *pipFixture, _ context.CancelCauseFunc) { h.settings.StallTimeout = 300 * time.Millisecond },
+			failure.Error{Class: failure.ClassStalled},
+			"stall-timeout",
+		},
+		{
 			"cancelled", "sleep 60", func(_ *pipFixture, cancel context.CancelCauseFunc) {
 				time.AfterFunc(300*time.Millisecond, func() { cancel(cancelled) })
 			},

@@ -55,7 +55,7 @@ func ProbePush(ctx context.Context, r *registry.Client, repository, input string
 		case errors.As(err, &denied) && registry.Answered(err):
 			return &failure.Error{Class: failure.ClassAuth, Err: err}
 		}
-		return failure.OfRegistry("asking whether the registry accepts pushes", err)
+		return registryFailure(ctx, "asking whether the registry accepts pushes", err)
 	})
 	var denied *registry.Denied
 	switch {

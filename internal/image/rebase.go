@@ -12,6 +12,9 @@ import (
 	"github.com/OpenHands/eval-images/internal/registry"
 )
 
+// pushing is what a heartbeat says of an image that is pushed, or waits for its turn to be.
+const pushing = "pushing"
+
 // rebase puts the references' layers and configuration on the target's eval-base. It waits for the eval-base and for the
 // references without a slot. A *rebase.Refusal says that the image has to be built natively.
 func (m *Maker) rebase(ctx context.Context, t plan.Target, d Decision, out *outcome.Outcome) error {
@@ -19,17 +22,19 @@ func (m *Maker) rebase(ctx context.Context, t plan.Target, d Decision, out *outc
 	if err != nil {
 		return err
 	}
+	m.report.Doing(t, "waiting for the references", "")
 	delta, err := m.references.wait(ctx)
 	if err != nil {
 		return err
 	}
+	m.report.Doing(t, pushing, "")
 	return m.puts.do(ctx, func() error {
 		if !m.Force { // another run may have pushed it since it was looked for
-			if there, err := isPresent(ctx, m.registry, t, out); err != nil || there {
+			if there, err := m.isThere(ctx, t, out); err != nil || there {
 				return err
 			}
 		}
-		return m.put(ctx, t, base, delta, out)
+		return m.inTime(outcome.Rebase, func() error { return m.put(ctx, t, base, delta, out) })
 	})
 }
 
@@ -44,10 +49,11 @@ func (m *Maker) put(ctx context.Context, t plan.Target, base FetchedImage, delta
 	m.warnOfLayers(t, img)
 	out.Strategy, out.NotRebased = outcome.Rebase, "" // an earlier attempt may have found a reason
 	manifest := registry.Manifest{MediaType: img.MediaType, Raw: img.Manifest}
-	if err := m.write(ctx, t, base.Repository, img, manifest); err != nil {
+	digest, err := m.write(ctx, t, base.Repository, img, manifest)
+	if err != nil {
 		return registryFailure(ctx, "putting "+t.InstanceID+" on its eval-base", err)
 	}
-	out.Tags, out.Digest = t.Tags, manifest.Digest()
+	out.Tags, out.Digest = t.Tags, digest
 	return nil
 }
 
@@ -67,44 +73,49 @@ func (m *Maker) warnOfLayers(t plan.Target, img rebase.Image) {
 	m.warnDeep.Do(func() { m.report.Warn(warning + " Other images of this run may have as many.") })
 }
 
-// write puts an image's blobs, then its manifest under each tag, which makes it visible.
-func (m *Maker) write(ctx context.Context, t plan.Target, from string, img rebase.Image, manifest registry.Manifest) error {
+// write puts an image's blobs, then its manifest under each tag, which makes it visible. It returns the digest of what all tags name then.
+func (m *Maker) write(ctx context.Context, t plan.Target, from string, img rebase.Image, manifest registry.Manifest) (digest string, err error) {
 	layers, err := rebase.Layers(img)
 	if err != nil {
-		return err
+		return "", err
 	}
 	if from != m.Repository {
-		if err := m.mountLayers(ctx, from, layers); err != nil {
-			return err
+		if err := m.mountLayers(ctx, t, from, layers); err != nil {
+			return "", err
 		}
 	}
 	if _, err := m.registry.PutBlob(ctx, m.Repository, img.Config); err != nil {
-		return err
+		return "", err
 	}
 	checks, err := m.registry.ProbeManifest(ctx, m.Repository)
 	if err != nil {
-		return err
+		return "", err
 	}
 	if !checks {
 		m.warnLax.Do(func() {
 			m.report.Warn("This registry accepts manifests of layers that it does not have, so each layer is asked for first.")
 		})
 		if err := m.checkLayers(ctx, layers); err != nil {
-			return err
+			return "", err
 		}
 	}
-	for _, tag := range t.Tags {
-		if err := m.registry.PutManifest(ctx, tag, manifest); err != nil {
-			return err
-		}
+	if err := m.tag(ctx, t.Tags, manifest); err != nil || len(t.Tags) == 1 {
+		return manifest.Digest(), err
 	}
-	return nil
+	// Another run may put the same image at the same time, and then each would have the tag that it wrote last. The first tag decides.
+	if first, err := m.registry.Digest(ctx, t.Tags[0]); err != nil || first == manifest.Digest() {
+		return first, err
+	}
+	if manifest, err = m.registry.Manifest(ctx, t.Tags[0]); err != nil {
+		return "", err
+	}
+	return manifest.Digest(), m.tag(ctx, t.Tags[1:], manifest)
 }
 
-// mountLayers brings the layers of an eval-base into the repository of the images.
-func (m *Maker) mountLayers(ctx context.Context, from string, layers []rebase.Layer) error {
-	for _, l := range layers {
-		if err := m.registry.Mount(ctx, from, m.Repository, l.Digest, l.Size); err != nil {
+// tag puts a manifest under each tag.
+func (m *Maker) tag(ctx context.Context, tags []string, manifest registry.Manifest) error {
+	for _, tag := range tags {
+		if err := m.registry.PutManifest(ctx, tag, manifest); err != nil {
 			return err
 		}
 	}

@@ -50,26 +50,36 @@ type reference struct {
 
 func newReferences() *references { return &references{done: make(chan struct{})} }
 
-// find learns from what earlier runs have left. Anything wrong with such a reference only means that another one is made.
-func (r *references) find(ctx context.Context, m *Maker) {
-	for i := 1; i <= wantedReferences && !m.Force; i++ {
-		tag := m.referenceTag(i)
+// find learns from what other runs have left, in the places of references that are neither known nor being made. Anything wrong with
+// such a reference only means that another one is made.
+func (r *references) find(ctx context.Context, m *Maker, making map[int]bool) {
+	for place := range wantedReferences {
+		if m.Force || r.known[place] != nil || making[place] {
+			continue
+		}
+		tag := m.referenceTag(place + 1)
 		found, err := m.loadReference(ctx, tag)
 		switch {
 		case err == nil:
-			r.known[i-1] = &found
+			r.known[place] = &found
 			m.report.Reference(ledger.Reference{Tag: tag, Digest: ledger.Text(found.image.Digest), Reused: true})
 		case !errors.Is(err, registry.ErrNotFound), errors.Is(err, errIncomplete):
 			m.report.Warn(fmt.Sprintf("The reference %s is not used: %v", tag, err))
 		}
 	}
-	if r.missing() == 0 {
-		_, err := rebase.Intersect(r.known[0].delta, r.known[1].delta)
-		var differ *rebase.LayersDiffer
-		if !errors.As(err, &differ) { // whether their files are equal is looked at later
-			r.refused = err
-		}
+}
+
+// disagree is why no image can be rebased, as far as the references that are known show it.
+func (r *references) disagree() error {
+	if r.missing() > 0 {
+		return nil
 	}
+	_, err := rebase.Intersect(r.known[0].delta, r.known[1].delta)
+	var differ *rebase.LayersDiffer
+	if errors.As(err, &differ) { // whether their files are equal is looked at later
+		return nil
+	}
+	return err
 }
 
 // missing is how many references are not known yet.
@@ -181,8 +191,9 @@ func (m *Maker) learn(ctx context.Context, candidates []plan.Target, warm *warmE
 					stages[next.InstanceID] = m.startBaseStage(ctx, next)
 				}
 			}
+			stage := stages[t.InstanceID]
 			go func() {
-				found, err := m.makeReference(ctx, t, place, stages[t.InstanceID], ended)
+				found, err := m.makeReference(ctx, t, place, stage, ended)
 				lessons <- lesson{place, found, err}
 			}()
 		case l := <-lessons:
@@ -192,7 +203,10 @@ func (m *Maker) learn(ctx context.Context, candidates []plan.Target, warm *warmE
 				continue
 			}
 			last = l.err
-			for len(spare) > 0 { // the next candidate that may serve
+			if !failure.ConcernsAll(last) {
+				r.find(ctx, m, building) // of a run that makes the same images: it may have overwritten this one
+			}
+			for r.missing() > len(building)+len(queue) && len(spare) > 0 { // the next candidate that may serve
 				next := spare[0]
 				spare = spare[1:]
 				if !warm.failed(next) {
@@ -286,7 +300,7 @@ func (m *Maker) startBaseStage(ctx context.Context, t plan.Target) *baseStageBui
 	go func() {
 		defer close(stage.ended)
 		defer cancel()
-		stage.tags, stage.err = m.buildBaseStage(ctx, t, "reference-base-"+m.baseStageHash(t), true)
+		stage.tags, stage.err = m.buildBaseStage(ctx, t, "reference-base-"+m.baseStageHash(t)+"-"+m.nonce, true)
 	}()
 	return stage
 }
@@ -304,8 +318,8 @@ func (m *Maker) buildBaseStage(ctx context.Context, t plan.Target, customTag str
 	log := m.logOf(t.InstanceID, baseStageLog)
 	out := &outcome.Outcome{Target: t}
 	err = m.retries.Do(ctx, out, func() error {
-		return m.inSlot(ctx, t, func() error {
-			ctx, cancel := m.withTimeout(ctx, t)
+		return m.inSlot(ctx, t, out, func() error {
+			ctx, cancel := m.withTimeout(ctx)
 			defer cancel()
 			base, err := m.makePipBase(ctx, t, out)
 			if err != nil {
@@ -391,6 +405,7 @@ type warmEvalBases struct {
 // reference; its image tries again.
 func (w *warmEvalBases) make(ctx context.Context, m *Maker, t plan.Target) {
 	defer m.bases.answered(t)
+	defer m.report.Doing(t, "", "")
 	out := &outcome.Outcome{Target: t}
 	err := m.retries.Do(ctx, out, func() error {
 		d, err := m.lookUp(ctx, out, func() (Decision, error) { return m.Decide(ctx, t) })
@@ -415,16 +430,17 @@ func (w *warmEvalBases) failed(t plan.Target) bool {
 
 // Candidates orders targets by how well they serve as references: the first one, then the one whose base image has the name
 // most unlike it (another repository, so mostly another environment), then the others. One change is learned from both, so
-// the less they have in common, the less it can hide. Base images that need Python packages first come last.
+// the less they have in common, the less it can hide. Base images that need Python packages first come last, and after them
+// targets that cannot be built natively.
 func Candidates(targets []plan.Target) []plan.Target {
 	ordered := slices.Clone(targets)
-	slices.SortStableFunc(ordered, func(a, b plan.Target) int { return pipRank(a) - pipRank(b) })
+	slices.SortStableFunc(ordered, func(a, b plan.Target) int { return rank(a) - rank(b) })
 	if len(ordered) < wantedReferences {
 		return ordered
 	}
 	first, unlike := ordered[0], 1
 	for i := 2; i < len(ordered); i++ {
-		if pipRank(ordered[i]) == pipRank(ordered[unlike]) && commonPrefix(first, ordered[i]) < commonPrefix(first, ordered[unlike]) {
+		if rank(ordered[i]) == rank(ordered[unlike]) && commonPrefix(first, ordered[i]) < commonPrefix(first, ordered[unlike]) {
 			unlike = i
 		}
 	}
@@ -432,11 +448,25 @@ func Candidates(targets []plan.Target) []plan.Target {
 	return slices.Concat([]plan.Target{first, second}, slices.Delete(ordered[1:], unlike-1, unlike))
 }
 
-func pipRank(t plan.Target) int {
-	if t.PipRequirements == "" {
-		return 0
+// rank is the place of a target among candidates: the smaller one comes first.
+func rank(t plan.Target) int {
+	switch {
+	case t.NotNative != "":
+		return 2
+	case t.PipRequirements != "":
+		return 1
 	}
-	return 1
+	return 0
+}
+
+// buildable counts the targets that can be built natively: the first ones among candidates.
+func buildable(candidates []plan.Target) (n int) {
+	for _, t := range candidates {
+		if t.NotNative == "" {
+			n++
+		}
+	}
+	return n
 }
 
 // commonPrefix is how long the names of two base images are the same.

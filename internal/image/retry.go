@@ -1,6 +1,7 @@
 package image
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -18,12 +19,8 @@ type Retries struct {
 	// Max is how many attempts may follow the first one, whatever their class. Those that met a pause of a registry do not
 	// count.
 	Max    int
-	Pruner Pruner
 	Waiter Waiter
 }
-
-// Pruner makes room on the builder's disk when that was full. A Builder does.
-type Pruner interface{ Prune(ctx context.Context) }
 
 // Waiter is told of each failed attempt that is followed by another one after the wait. A Reporter is.
 type Waiter interface {
@@ -62,11 +59,11 @@ func (r Retries) untilDone(ctx context.Context, out *outcome.Outcome, attempt fu
 		case err == nil:
 			out.Skipped = false // What is there then is this run's own push, by an attempt that failed after it.
 			return nil
-		case ctx.Err() != nil:
-			if failure.ClassOf(err) == failure.ClassCancelled && len(out.Attempts) > 0 {
-				err = failure.Cancelled(ctx, out.Attempts[len(out.Attempts)-1].Err)
+		case ctx.Err() != nil, failure.ClassOf(err) == failure.ClassNotStarted:
+			if n := len(out.Attempts); n > 0 && failure.ByEnd(err) {
+				err = failure.NoRetry(cmp.Or(context.Cause(ctx), err), out.Attempts[n-1].Err)
 			}
-			if begun || failure.ClassOf(err) != failure.ClassCancelled {
+			if begun || !failure.ByEnd(err) {
 				add(out, err)
 			}
 			return err
@@ -79,7 +76,7 @@ func (r Retries) untilDone(ctx context.Context, out *outcome.Outcome, attempt fu
 			return err
 		}
 		if !r.wait(ctx, out, err, wait) {
-			return failure.Cancelled(ctx, err)
+			return failure.NoRetry(context.Cause(ctx), err)
 		}
 	}
 }
@@ -131,7 +128,7 @@ func failuresOf(out *outcome.Outcome, class failure.Class) (n int) {
 	return n
 }
 
-// wait waits before the next attempt, and makes room where the disk was full. It returns false when ctx has ended.
+// wait waits before the next attempt. It returns false when ctx has ended.
 func (r Retries) wait(ctx context.Context, out *outcome.Outcome, err error, wait time.Duration) bool {
 	defer addTime(&out.Waited, time.Now())
 	if failure.Paused(err) {
@@ -142,25 +139,25 @@ func (r Retries) wait(ctx context.Context, out *outcome.Outcome, err error, wait
 	defer timer.Stop()
 	select {
 	case <-timer.C:
+		return ctx.Err() == nil
 	case <-ctx.Done():
 		return false
 	}
-	if failure.ClassOf(err) == failure.ClassDisk {
-		r.Pruner.Prune(ctx) // whether there is room now, the next attempt tells
-	}
-	return ctx.Err() == nil
 }
 
-// slots let at most so many run at once; the others wait for a slot.
+// slots let at most so many run at once; the others wait for a slot, in the order in which they came.
 type slots struct{ free *semaphore.Weighted }
 
 func newSlots(n int) slots { return slots{semaphore.NewWeighted(int64(n))} }
 
 // do runs fn in a slot, or returns a failure when ctx ends before there is one.
-func (s slots) do(ctx context.Context, fn func() error) error {
-	if s.free.Acquire(ctx, 1) != nil {
+func (s slots) do(ctx context.Context, fn func() error) error { return s.doIn(ctx, 1, fn) }
+
+// doIn runs fn in n slots. In all of them, nothing else runs meanwhile.
+func (s slots) doIn(ctx context.Context, n int, fn func() error) error {
+	if s.free.Acquire(ctx, int64(n)) != nil {
 		return failure.NotStarted(ctx)
 	}
-	defer s.free.Release(1)
+	defer s.free.Release(int64(n))
 	return fn()
 }

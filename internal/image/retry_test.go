@@ -87,14 +87,11 @@ func refused(s step) step {
 	}
 }
 
-// waits takes down the waits between attempts, and prunes.
+// waits takes down the waits between attempts.
 type waits struct {
-	ran
 	mu       sync.Mutex
 	told     []time.Duration
 	attempts []int
-	prunes   int
-	pruning  time.Duration // how long a prune takes
 }
 
 func (w *waits) Waiting(_ plan.Target, attempt int, err error, wait time.Duration) {
@@ -105,14 +102,7 @@ func (w *waits) Waiting(_ plan.Target, attempt int, err error, wait time.Duratio
 	}
 }
 
-func (w *waits) Reach(context.Context) error { return nil }
-
-func (w *waits) Prune(context.Context) {
-	w.prunes++
-	time.Sleep(w.pruning)
-}
-
-func (w *waits) retries(most int) Retries { return Retries{Max: most, Pruner: w, Waiter: w} }
+func (w *waits) retries(most int) Retries { return Retries{Max: most, Waiter: w} }
 
 // do makes attempts by a script.
 func (s *script) do(ctx context.Context, r Retries) (*outcome.Outcome, error) {
@@ -142,8 +132,9 @@ func TestAttemptsByClass(t *testing.T) {
 		{failure.ClassEngine, 5, 6},
 		{failure.ClassShared, 5, 6},
 		{failure.ClassWorkerDied, 5, 6},
-		{failure.ClassDisk, 5, 2},
+		{failure.ClassDisk, 5, 3},
 		{failure.ClassTimeout, 5, 2},
+		{failure.ClassStalled, 5, 6},
 		{failure.ClassBuild, 5, 2},
 		{failure.ClassNetwork, 2, 3},
 		{failure.ClassNetwork, 0, 1},
@@ -361,28 +352,6 @@ func TestWaitHoldsNoSlot(t *testing.T) {
 	})
 }
 
-// The prune comes after the wait, and what it takes is a wait too.
-func TestFullDiskIsPrunedBeforeTheNextAttempt(t *testing.T) {
-	cases := []struct {
-		class  failure.Class
-		prunes int
-	}{{failure.ClassDisk, 1}, {failure.ClassNetwork, 0}}
-	for _, c := range cases {
-		t.Run(string(c.class), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s, w := &script{steps: []step{failing(c.class), working}}, &waits{pruning: time.Hour}
-				out, err := s.do(t.Context(), w.retries(3))
-				if err != nil || w.prunes != c.prunes {
-					t.Errorf("%d prunes, %v; want %d", w.prunes, err, c.prunes)
-				}
-				if (out.Waited >= time.Hour) != (c.prunes > 0) {
-					t.Errorf("waited %v", out.Waited)
-				}
-			})
-		})
-	}
-}
-
 // A cancel ends a wait at once. The image then counts as cancelled, for it would have been tried again, and says why it
 // had failed.
 func TestCancelEndsTheWait(t *testing.T) {
@@ -464,9 +433,9 @@ func TestRetriesWithinAnAttemptDrawFromOneBudget(t *testing.T) {
 		},
 		{
 			"it fails by a class that is tried twice", nil, nil,
-			[]step{failing(failure.ClassDisk)},
-			5, failure.ClassDisk, 2,
-			[]failure.Class{failure.ClassDisk, failure.ClassDisk},
+			[]step{failing(failure.ClassTimeout)},
+			5, failure.ClassTimeout, 2,
+			[]failure.Class{failure.ClassTimeout, failure.ClassTimeout},
 		},
 		{"it fails for good", nil, nil, []step{failing(failure.ClassSDK)}, 5, failure.ClassSDK, 1, []failure.Class{failure.ClassSDK}},
 		{

@@ -2,6 +2,7 @@ package image
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -95,6 +96,7 @@ func (m *Maker) verify(ctx context.Context, rebased *outcome.Outcome, number int
 	native, err := m.buildForComparison(ctx, rebased.Target, number)
 	v := ledger.Verified{Instance: rebased.Target.InstanceID, Tags: native.Tags}
 	agentLayers, sameBuilder := m.references.agentLayers()
+	sameBuilder = sameBuilder && !m.restarted.Load() // which may have lost its cache, and made the agent's layers again
 	m.compare(ctx, &v, err, rebased.Tags[0], agentLayers, sameBuilder)
 }
 
@@ -106,7 +108,7 @@ func (m *Maker) VerifyImage(ctx context.Context, t plan.Target, number int, imag
 	agentLayers := 0
 	if err == nil { // the base stage is in the builder's cache now
 		var base []string
-		base, err = m.buildBaseStage(ctx, t, fmt.Sprintf("verify-base-%d", number), false)
+		base, err = m.buildBaseStage(ctx, t, fmt.Sprintf("verify-base-%s-%d", m.nonce, number), false)
 		v.Tags = append(v.Tags, base...)
 		if err == nil {
 			agentLayers, err = m.countAgentLayers(ctx, native.Tags[0], base[0])
@@ -129,12 +131,14 @@ func (m *Maker) countAgentLayers(ctx context.Context, native, base string) (int,
 	return len(delta.Layers), err
 }
 
-// buildForComparison makes a native image under tags that the next run overwrites.
+// buildForComparison makes a native image under tags that no other run uses.
 func (m *Maker) buildForComparison(ctx context.Context, t plan.Target, number int) (*outcome.Outcome, error) {
-	t.CustomTag = fmt.Sprintf("verify-%d", number)
+	t.CustomTag = fmt.Sprintf("verify-%s-%d", m.nonce, number)
 	out := &outcome.Outcome{Target: t}
 	err := m.retries.Do(ctx, out, func() error {
-		return m.inSlot(ctx, t, func() error { return m.buildWhole(ctx, t, sdkBuild{What: "for comparison, "}, out) })
+		return m.inSlot(ctx, t, out, func() error {
+			return m.inTime(outcome.Native, func() error { return m.buildWhole(ctx, t, sdkBuild{What: "for comparison, "}, out) })
+		})
 	})
 	return out, err
 }
@@ -143,13 +147,13 @@ func (m *Maker) buildForComparison(ctx context.Context, t plan.Target, number in
 const maxError = 1000
 
 // compare completes a record with what a comparison finds, reports it, and removes the native image. failed is why that could
-// not be made.
+// not be made. A cancelled comparison is not reported; one that the deadline stopped has failed.
 func (m *Maker) compare(ctx context.Context, v *ledger.Verified, failed error, reference string, agentLayers int, sameBuilder bool) {
 	found, err := []imagediff.Difference(nil), failed
 	if err == nil {
 		found, err = m.differences(ctx, v.Tags[0], reference, agentLayers, sameBuilder)
 	}
-	if ctx.Err() != nil {
+	if ctx.Err() != nil && !errors.Is(context.Cause(ctx), failure.ErrDeadline) {
 		return
 	}
 	switch {
@@ -188,7 +192,7 @@ func (m *Maker) discard(ctx context.Context, v *ledger.Verified) {
 	for _, tag := range v.Tags {
 		if err := m.registry.Delete(ctx, tag); err != nil {
 			v.TagsLeft = append(v.TagsLeft, tag)
-			m.report.Info(fmt.Sprintf("the tag %s is left, and the next run overwrites it: %v", tag, err))
+			m.report.Info(fmt.Sprintf("the registry does not delete the tag %s: %v", tag, err))
 		}
 	}
 }

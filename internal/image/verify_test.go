@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -55,6 +56,15 @@ func TestVerifyDuringARun(t *testing.T) {
 		{name: "equal, where nothing is deleted", change: func(*fixture) {}, result: ledger.VerifiedOK, left: 2},
 		{name: "another agent", change: agent("two"), result: ledger.VerifiedDifferent, says: "agent", deletes: true},
 		{name: "another digest from the same builder", change: agent("one;again"), result: ledger.VerifiedDifferent, says: "agent layer 1", deletes: true},
+		{name: "another digest after a restart of the builder", change: func(h *fixture) {
+			agent("one;again")(h)
+			h.takes = func(what string) time.Duration {
+				if what == "eval-base d" {
+					h.restarts.Add(1)
+				}
+				return 0
+			}
+		}, result: ledger.VerifiedOK, deletes: true},
 		{name: "another digest from another builder", reuse: true, change: agent("one;again"), result: ledger.VerifiedOK, deletes: true},
 		{name: "another agent from another builder", reuse: true, change: agent("two"), result: ledger.VerifiedDifferent, says: "agent-server/two", deletes: true},
 		{name: "it cannot be built", change: func(h *fixture) {

@@ -48,8 +48,8 @@ func (h *fixture) requests() map[string]int {
 	return all
 }
 
-// What a rebased image costs: a HEAD for its base image's digest, and two for whether the image is there, at first and when its
-// turn has come; two reads and two writes beside its tags' in one repository; in another one, a mount of each layer that is
+// What a rebased image costs: a HEAD for its base image's digest, two for whether the image is there, at first and when its turn has come,
+// and one for whether all its tags name it, where it has more than one; two reads and two writes beside its tags' in one repository; in another one, a mount of each layer that is
 // not known there; in another registry, or where it does not mount, a look for each layer and a copy.
 func TestRequestsOfRebase(t *testing.T) {
 	// Beside the images': the two references, with a look for the one layer of each that images get from it, their bases,
@@ -93,7 +93,7 @@ func TestRequestsOfRebase(t *testing.T) {
 				r := h.run(t, false, targets)
 				differ(t, "images", map[string]string{"c": "rebase", "d": "rebase"}, r.made())
 				want := map[string]int{}
-				c.each["HEAD base image"], c.each["HEAD manifest"] = 1, 2
+				c.each["HEAD base image"], c.each["HEAD manifest"] = 1, 3
 				for what, n := range beside {
 					want[what] = n + 2*c.each[what]
 				}
@@ -224,7 +224,8 @@ func TestProbeThatFailsOnce(t *testing.T) {
 		targets := h.prepare(t)
 		began := time.Now()
 		h.ours.Fault = func(w http.ResponseWriter, r *http.Request) bool {
-			if strings.HasSuffix(r.URL.Path, "/manifests/eval-images-probe") && time.Since(began) < 4*time.Second {
+			byDigest := strings.Contains(r.URL.Path, "/manifests/sha256:") // the probe alone is put so
+			if r.Method == http.MethodPut && byDigest && time.Since(began) < 4*time.Second {
 				w.WriteHeader(http.StatusBadGateway)
 				return true
 			}

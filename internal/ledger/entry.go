@@ -37,6 +37,7 @@ type Entry struct {
 	PostBuildSeconds   *float64 `json:"post_build_seconds"` // always null: nothing happens after the push
 	Telemetry
 
+	Schema          int    `json:"schema"` // set by Writer.Append
 	InstanceID      string `json:"instance_id"`
 	Strategy        Text   `json:"strategy"`
 	StrategyReason  Text   `json:"strategy_reason"` // why the image was not rebased

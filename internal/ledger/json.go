@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // Text is a string whose empty value is null in JSON.
@@ -40,6 +41,18 @@ func WriteJSON(path string, v any) error {
 		return fmt.Errorf("encoding %s: %w", filepath.Base(path), err)
 	}
 	if err := replace(path, append(text, '\n')); err != nil {
+		return fmt.Errorf("writing %s: %w", path, err)
+	}
+	return nil
+}
+
+// WriteLines atomically replaces the file at path with the lines.
+func WriteLines(path string, lines []string) error {
+	var text strings.Builder
+	for _, line := range lines {
+		fmt.Fprintln(&text, line)
+	}
+	if err := replace(path, []byte(text.String())); err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)
 	}
 	return nil

@@ -30,6 +30,7 @@ func Merge(parts []Part) (Summary, []Entry, error) {
 	entries := bestEntries(parts)
 	summary := Summarize(mergeRuns(parts), entries)
 	summary.ManifestFiles = len(parts)
+	summary.Run.StoppedForDeadline = summary.Run.StoppedForDeadline && summary.Missing() > 0 // a later run may have made the rest
 	// Each run built a source distribution of its own.
 	summary.SdistBuilds = 0
 	for _, part := range parts {
@@ -90,7 +91,7 @@ func mergeRuns(parts []Part) Run {
 	run := parts[0].Summary.Run
 	run.Shard, run.MergedFrom, run.MissingShards = "", len(parts), missingShards(parts)
 	run.Sdist, run.Files, run.Phases, run.Warnings, run.SetupError, run.Cancelled = Sdist{}, Files{}, nil, nil, "", false
-	run.Rebase, run.RecordErrors = Rebase{}, nil
+	run.Rebase, run.RecordErrors, run.AskedAgain = Rebase{}, nil, nil
 	longest := map[string]float64{}
 	var names, setupErrors []string
 	for _, part := range parts {
@@ -101,7 +102,15 @@ func mergeRuns(parts []Part) Run {
 		run.ImageTagPrefix = cmp.Or(run.ImageTagPrefix, one.ImageTagPrefix)
 		run.Started, run.Finished = earlier(run.Started, one.Started), later(run.Finished, one.Finished)
 		run.Cancelled = run.Cancelled || one.Cancelled
+		run.StoppedForDeadline = run.StoppedForDeadline || one.StoppedForDeadline
+		run.MissingAllowedPercent = min(run.MissingAllowedPercent, one.MissingAllowedPercent)
 		run.Rebase = run.Rebase.plus(one.Rebase)
+		for class, n := range one.AskedAgain {
+			if run.AskedAgain == nil {
+				run.AskedAgain = map[string]int{}
+			}
+			run.AskedAgain[class] += n
+		}
 		for _, p := range one.Phases {
 			if _, known := longest[p.Name]; !known {
 				names = append(names, p.Name)

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/OpenHands/eval-images/internal/failure"
 	"github.com/OpenHands/eval-images/internal/outcome"
 )
 
@@ -40,7 +41,7 @@ func shardOfWhole(i, n int) (Run, []Entry) {
 	run, all := whole()
 	run.Shard, run.Planned = Text(fmt.Sprintf("%d/%d", i, n)), 0
 	if i > 1 { // the first one did it for all
-		run.Rebase = Rebase{}
+		run.Rebase, run.AskedAgain = Rebase{}, nil
 	}
 	var part []Entry
 	for j := i - 1; j < run.PlannedTotal; j += n {
@@ -102,6 +103,37 @@ func TestShardsMergedEqualOneRun(t *testing.T) {
 	}
 }
 
+// Records that an earlier version wrote, before they had a number, merge with new ones. testdata/no-schema has what version 8e4d2d6
+// wrote.
+func TestRecordsWithoutASchemaAreMerged(t *testing.T) {
+	run, part := exampleRun(), []Entry{took("x__y-1", 1, 90)}
+	run.Shard, run.Planned, run.Rebase = "1/3", 1, Rebase{}
+	run.MissingAllowedPercent = 90 // the earlier version had no such input: any missing image failed its run
+	recent := t.TempDir()
+	leave(t, recent, run, part)
+	s, all := merged(t, filepath.Join("testdata", "no-schema"), recent)
+	counts := map[string]int{"built": s.Built, "skipped": s.Skipped, "failed": s.Failed, "cancelled": s.Cancelled, "not started": s.NotStarted}
+	want := map[string]int{"built": 2, "skipped": 1, "failed": 4, "cancelled": 1, "not started": 29}
+	if diff := cmp.Diff(want, counts); diff != "" {
+		t.Error(diff)
+	}
+	if s.Schema != Schema || s.Run.MissingAllowedPercent != 0 || !s.TooManyMissing() {
+		t.Errorf("schema %d; %d %% may be missing", s.Schema, s.Run.MissingAllowedPercent)
+	}
+	earlier, _, err := ReadParts([]string{filepath.Join("testdata", "no-schema")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(append(earlier[0].Entries, part...), all, cmpopts.IgnoreFields(Entry{}, "Schema"), cmpopts.SortSlices(func(a, b Entry) bool {
+		return a.InstanceID < b.InstanceID
+	})); diff != "" {
+		t.Errorf("entries (-read +merged):\n%s", diff)
+	}
+	if diff := cmp.Diff(exampleRebase().normalized(), s.Run.Rebase); diff != "" {
+		t.Errorf("rebases (-want +merged):\n%s", diff)
+	}
+}
+
 func TestMissingShards(t *testing.T) {
 	top := t.TempDir()
 	for _, i := range []int{4, 2} {
@@ -136,6 +168,22 @@ func TestBestRecordCounts(t *testing.T) {
 		if s.Total != 3 || s.Built != 2 || s.Failed != 1 || s.FailedBuilds[0].InstanceID != "failed twice" || s.FailedBuilds[0].Error != "at 72" {
 			t.Errorf("merged to %d built, failed %+v", s.Built, s.FailedBuilds)
 		}
+	}
+}
+
+// A run that stopped for its deadline, and the one that continued it, are a run that did not stop.
+func TestMergeOfAContinuedRun(t *testing.T) {
+	first, second := t.TempDir(), t.TempDir()
+	run := Run{PlannedTotal: 2, Planned: 2, Started: noon, DeadlineSeconds: 60, StoppedForDeadline: true}
+	late := FromOutcome(outcomeOf("b", 60, outcome.Outcome{}, failure.TooLate(time.Second, time.Minute)))
+	leave(t, first, run, []Entry{took("a", 1, 10), late})
+	run.Started, run.StoppedForDeadline = noon.Add(time.Hour), false
+	leave(t, second, run, []Entry{took("b", 1, 3610)})
+	if s, _ := merged(t, first); !s.Run.StoppedForDeadline || s.NotStarted != 1 {
+		t.Errorf("the first alone: stopped %v, %d not started", s.Run.StoppedForDeadline, s.NotStarted)
+	}
+	if s, _ := merged(t, first, second); s.Run.StoppedForDeadline || s.Missing() != 0 || s.Built != 2 {
+		t.Errorf("both: stopped %v, %d missing, %d built", s.Run.StoppedForDeadline, s.Missing(), s.Built)
 	}
 }
 

@@ -12,6 +12,32 @@ import (
 	"github.com/OpenHands/eval-images/internal/confined"
 )
 
+// NewerSchema is the error of a file that a later version of this program has written.
+type NewerSchema struct{ Schema int }
+
+func (e *NewerSchema) Error() string {
+	return fmt.Sprintf("it has schema %d, and this version of eval-images knows no schema above %d", e.Schema, Schema)
+}
+
+// Hint says how to fix the error.
+func (e *NewerSchema) Hint() string {
+	return "use the version of eval-images that wrote it, or a later one"
+}
+
+// decode decodes a JSON text, unless its schema is newer than ours: its fields may mean something else.
+func decode(text []byte, into any) error {
+	var version struct {
+		Schema int `json:"schema"`
+	}
+	if err := json.Unmarshal(text, &version); err != nil {
+		return err
+	}
+	if version.Schema > Schema {
+		return &NewerSchema{version.Schema}
+	}
+	return json.Unmarshal(text, into)
+}
+
 // Read returns the entries of the ledger at path. It ignores an incomplete last line, which a killed run may leave. For any
 // other invalid line it returns an error and the entries before that line.
 func Read(path string) ([]Entry, error) {
@@ -34,8 +60,8 @@ func parse(path string, text []byte) ([]Entry, error) {
 			continue
 		}
 		var e Entry
-		if err := json.Unmarshal(line, &e); err != nil {
-			if !whole {
+		if err := decode(line, &e); err != nil {
+			if _, newer := errors.AsType[*NewerSchema](err); !whole && !newer {
 				break
 			}
 			return entries, fmt.Errorf("reading line %d of %s: %w", number, path, err)
@@ -113,19 +139,27 @@ func readPart(dir string) (Part, error) {
 		return part, errNoSummary
 	}
 	if err == nil {
-		err = json.Unmarshal(text, &part.Summary)
+		err = decode(text, &part.Summary)
 	}
 	if err != nil {
-		return part, &NotMergeable{fmt.Sprintf("reading %s: %v", path, err), "copy the folder of this run again"}
+		return part, unreadable(fmt.Errorf("reading %s: %w", path, err), "copy the folder of this run again")
 	}
 	part.Summary.Run.Started, part.Summary.Run.Finished = part.Summary.StartedAt, part.Summary.FinishedAt
 	if part.Summary.Run.MergedFrom > 0 {
 		return part, nil
 	}
 	if part.Entries, err = Read(filepath.Join(dir, FileName)); err != nil {
-		return part, &NotMergeable{err.Error(), "copy " + FileName + " to the same folder as " + SummaryFileName}
+		return part, unreadable(err, "copy "+FileName+" to the same folder as "+SummaryFileName)
 	}
 	return part, nil
+}
+
+// unreadable is the error of a part whose files cannot be read. fix is the hint, unless a later version has written them.
+func unreadable(err error, fix string) error {
+	if newer, ok := errors.AsType[*NewerSchema](err); ok {
+		fix = newer.Hint()
+	}
+	return &NotMergeable{err.Error(), fix}
 }
 
 func (p Part) isCopyOf(other Part) bool {

@@ -38,6 +38,10 @@ type Run struct {
 	Builder        string `json:"builder"`
 	CacheMode      string `json:"cache_mode"`
 	Workers        int    `json:"workers"`
+	// DeadlineSeconds is the deadline, counted from Started; 0 is none. MissingAllowedPercent is the percentage of the requested
+	// images that may be missing before the run fails: 0 for `fail-on: any`, 100 for never.
+	DeadlineSeconds       float64 `json:"deadline_seconds"`
+	MissingAllowedPercent int     `json:"missing_allowed_percent"`
 	// Options are the SDK's BuildOptions fields that the run sets, by name.
 	Options map[string]string `json:"sdk_options"`
 
@@ -47,12 +51,17 @@ type Run struct {
 	Warnings []string `json:"warnings"`
 	// Pruned lists the prunes of the builder's cache.
 	Pruned []Pruning `json:"pruned"`
+	// AskedAgain counts the requests to registries that the run sent again after a failure, by class of failure, without those of
+	// BuildKit. They are no attempts at an image.
+	AskedAgain map[string]int `json:"asked_again,omitempty"`
 	// Rebase is zero when no image was to be rebased.
 	Rebase Rebase `json:"rebase"`
 
 	Started   time.Time `json:"-"` // in JSON, Started and Finished are fields of the summary
 	Finished  time.Time `json:"-"`
 	Cancelled bool      `json:"cancelled"`
+	// StoppedForDeadline says that the deadline ended the run, or kept it from beginning images.
+	StoppedForDeadline bool `json:"stopped_for_deadline"`
 	// Planned is the number of requested images.
 	Planned int `json:"planned"`
 	// SetupError is why the run ended before its builds, or empty.
@@ -119,6 +128,8 @@ type Files struct {
 	Ledger   Text `json:"manifest"`
 	Summary  Text `json:"summary"`
 	LockFile Text `json:"lock_file"`
+	// Failed has the ids of all missing images, one a line.
+	Failed Text `json:"failed"`
 	// Logs is the folder of the logs.
 	Logs Text `json:"logs"`
 }

@@ -15,12 +15,14 @@ import (
 // (build_manifest.py, BuildManifestSummary). Two differ in meaning: the times are those of the whole run, and Total also
 // counts requested images that have no entry.
 type Summary struct {
+	Schema        int `json:"schema"`
 	ManifestFiles int `json:"manifest_files"`
 	Total         int `json:"total"`
 	Successful    int `json:"successful"`
 	Built         int `json:"built"`
 	Skipped       int `json:"skipped"`
-	// Failed counts failed entries, including cancelled images.
+	// Failed counts failed entries, including cancelled images, but not those of NotStarted. Total is the sum of Built, Skipped,
+	// Failed and NotStarted.
 	Failed  int `json:"failed"`
 	Retried int `json:"retried"`
 
@@ -38,11 +40,13 @@ type Summary struct {
 	SlowestBuilds []SlowBuild            `json:"slowest_builds"`
 	FailedBuilds  []FailedBuild          `json:"failed_builds"`
 
-	// Cancelled counts the entries of Failed that a cancel stopped or kept from starting. NotStarted counts requested images
-	// without an entry.
+	// Cancelled counts the entries of Failed that a cancel stopped or kept from starting. NotStarted counts the images that were not
+	// begun because of the deadline, and requested images without an entry.
 	Cancelled       int                   `json:"cancelled"`
 	NotStarted      int                   `json:"not_started"`
 	FailuresByClass map[failure.Class]int `json:"failures_by_class"`
+	// RetriesByClass counts the failed attempts at images that another attempt followed.
+	RetriesByClass map[failure.Class]int `json:"retries_by_class"`
 	// ImagesPerHour is the number of built images per hour of BuildWallClockSeconds.
 	ImagesPerHour         float64 `json:"images_per_hour"`
 	BuildWallClockSeconds float64 `json:"build_wall_clock_seconds"`
@@ -91,12 +95,13 @@ const maxRefusedInstances = 5
 func Summarize(run Run, entries []Entry) Summary {
 	run = run.normalized()
 	s := Summary{
-		ManifestFiles: 1,
-		StartedAt:     run.Started, FinishedAt: run.Finished,
+		Schema: Schema, ManifestFiles: 1,
+		StartedAt: run.Started, FinishedAt: run.Finished,
 		WallClockSeconds: round(run.Finished.Sub(run.Started).Seconds()),
 		Totals:           totals(entries),
 		StatusCounts:     map[outcome.Status]int{}, SkipReasons: map[Text]int{}, FailuresByClass: map[failure.Class]int{},
-		SlowestBuilds: []SlowBuild{}, FailedBuilds: []FailedBuild{}, Wrapped: map[Text]int{},
+		RetriesByClass: map[failure.Class]int{},
+		SlowestBuilds:  []SlowBuild{}, FailedBuilds: []FailedBuild{}, Wrapped: map[Text]int{},
 		Strategies: map[Text]int{}, Refusals: map[Text]int{}, RefusedInstances: map[Text][]string{},
 		Run: run,
 	}
@@ -107,8 +112,8 @@ func Summarize(run Run, entries []Entry) Summary {
 		s.count(e)
 	}
 	s.Total = max(run.Planned, len(entries))
-	s.NotStarted = s.Total - len(entries)
 	s.Successful = s.Built + s.Skipped
+	s.NotStarted = s.Total - s.Successful - s.Failed
 	s.setTimes(entries)
 	s.listRefused(entries)
 	slices.SortFunc(s.FailedBuilds, func(a, b FailedBuild) int { return strings.Compare(a.InstanceID, b.InstanceID) })
@@ -120,6 +125,11 @@ func (s *Summary) count(e Entry) {
 	s.SdistBuilds += e.SdistBuilds
 	if e.AttemptCount > 1 {
 		s.Retried++
+	}
+	for _, a := range e.Attempts[:max(len(e.Attempts), 1)-1] {
+		if a.Class != "" {
+			s.RetriesByClass[failure.Class(a.Class)]++
+		}
 	}
 	if e.StrategyReason != "" {
 		s.Refusals[e.StrategyReason]++
@@ -137,9 +147,11 @@ func (s *Summary) count(e Entry) {
 		s.Skipped++
 		s.SkipReasons[e.SkipReason]++
 	default:
-		s.Failed++
 		class := failure.Class(e.ErrorClass)
 		s.FailuresByClass[class]++
+		if class != failure.ClassNotStarted {
+			s.Failed++
+		}
 		if class == failure.ClassCancelled {
 			s.Cancelled++
 		}
@@ -148,6 +160,14 @@ func (s *Summary) count(e Entry) {
 			InstanceID: e.InstanceID, Class: class, ReturnCode: e.ErrorReturnCode, LogPath: e.LogPath,
 		})
 	}
+}
+
+// Missing counts the requested images that do not exist now.
+func (s Summary) Missing() int { return s.Failed + s.NotStarted }
+
+// TooManyMissing reports whether the run fails because of missing images: more than MissingAllowedPercent of the requested ones.
+func (s Summary) TooManyMissing() bool {
+	return 100*s.Missing() > s.Run.MissingAllowedPercent*s.Total
 }
 
 // setTimes sets the fields that depend on the times of the built images.

@@ -30,8 +30,8 @@ func exampleRun() Run {
 		Sdist:   Sdist{SHA256: Text(strings.Repeat("c", 64)), Seconds: 2.6},
 		Phases:  []Phase{{"checkout", 3}, {"sdist", 2.6}, {BuildPhase, 72}},
 		Started: noon.Add(-time.Minute), Finished: noon.Add(80 * time.Second), Planned: 7,
-		Rebase: exampleRebase(),
-		Files:  Files{Ledger: "builds/x/manifest.jsonl", Summary: "builds/x/build-summary.json"},
+		AskedAgain: map[string]int{"rate-limit": 12, "network": 3}, Rebase: exampleRebase(),
+		Files: Files{Ledger: "builds/x/manifest.jsonl", Summary: "builds/x/build-summary.json"},
 	}
 }
 
@@ -59,10 +59,18 @@ func TestSummarize(t *testing.T) {
 		many = append(many, FromOutcome(outcomes()[1]))
 	}
 	cutOff := Summarize(Run{Cancelled: true, Planned: 9}, []Entry{took("a", 30, 40), took("b", 10, 70), FromOutcome(outcomes()[4])})
+	atDeadline := Summarize(Run{StoppedForDeadline: true, Planned: 4}, []Entry{
+		took("a", 30, 40), FromOutcome(outcomeOf("b", 70, outcome.Outcome{}, failure.TooLate(time.Minute, time.Hour))),
+		FromOutcome(outcomeOf("c", 70, outcome.Outcome{}, &failure.Error{Class: failure.ClassDeadline, Err: failure.ErrDeadline})),
+	})
 	cases := []struct {
 		name      string
 		got, want any
 	}{
+		{"what the deadline stopped has failed, the rest was not started", []int{atDeadline.Built, atDeadline.Failed, atDeadline.NotStarted}, []int{1, 1, 2}},
+		{"both are listed", len(atDeadline.FailedBuilds), 2},
+		{"and counted by class", atDeadline.FailuresByClass, map[failure.Class]int{failure.ClassDeadline: 1, failure.ClassNotStarted: 1}},
+		{"all that is not there is missing", atDeadline.Missing(), 3},
 		{"total is what was asked for", example.Total, 7},
 		{"no record, not started", example.NotStarted, 1},
 		{"failed has the cancelled", []int{example.Built, example.Skipped, example.Failed, example.Cancelled}, []int{1, 1, 4, 1}},
@@ -97,6 +105,31 @@ func TestSummarize(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+// More than the allowed percentage has to be missing.
+func TestTooManyMissing(t *testing.T) {
+	cases := []struct {
+		allowed, missing, total int
+		want                    bool
+	}{
+		{0, 0, 500, false},
+		{0, 1, 500, true},
+		{5, 25, 500, false},
+		{5, 26, 500, true},
+		{33, 1, 3, true},
+		{34, 1, 3, false},
+		{99, 500, 500, true},
+		{100, 500, 500, false},
+		{0, 0, 0, false},
+	}
+	for _, c := range cases {
+		s := Summarize(Run{Planned: c.total, MissingAllowedPercent: c.allowed}, nil)
+		s.NotStarted = c.missing
+		if got := s.TooManyMissing(); got != c.want {
+			t.Errorf("%d of %d missing, %d %% allowed: %v", c.missing, c.total, c.allowed, got)
+		}
 	}
 }
 

@@ -17,7 +17,12 @@ const (
 	FileName        = "manifest.jsonl"
 	SummaryFileName = "build-summary.json"
 	LockFileName    = "images.lock.json"
+	FailedFileName  = "failed.txt"
 )
+
+// Schema is the version of the files' form, which they have as "schema". It grows when a reader of the old form would misread the
+// new one. Files without a number are older than the first version, and have the form of version 1.
+const Schema = 1
 
 // Writer appends to a run's ledger. It is safe for use by many goroutines.
 type Writer struct {
@@ -26,8 +31,7 @@ type Writer struct {
 	size int64 // of the complete lines
 }
 
-// Open creates a ledger in dir. It first renames the ledger, summary and lock file of an older run: their new names contain
-// that run's start time.
+// Open creates a ledger in dir. It first renames the files of an older run: their new names contain that run's start time.
 func Open(dir string) (*Writer, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("creating the folder of the ledger: %w", err)
@@ -45,6 +49,7 @@ func Open(dir string) (*Writer, error) {
 
 // Append writes one line and syncs it to disk. After an error the line is not in the ledger.
 func (w *Writer) Append(e Entry) error {
+	e.Schema = Schema // also in the merge of older ledgers
 	line, err := encode(e, "")
 	if err != nil {
 		return fmt.Errorf("encoding the entry of %s: %w", e.InstanceID, err)
@@ -75,7 +80,7 @@ func (w *Writer) Close() error {
 // renames the lock file first, because a stale lock file must never be taken for this run's.
 func rotateAll(dir string) error {
 	var found []string
-	for _, name := range []string{LockFileName, FileName, SummaryFileName} {
+	for _, name := range []string{LockFileName, FailedFileName, FileName, SummaryFileName} {
 		path := filepath.Join(dir, name)
 		if _, err := os.Lstat(path); err == nil {
 			found = append(found, path)

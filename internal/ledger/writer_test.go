@@ -129,6 +129,7 @@ func TestRead(t *testing.T) {
 		{"the last line was cut", "{\"instance_id\":\"a\"}\n{\"instance_id\":\"b", []string{"a"}, ""},
 		{"the last line lacks only its end", "{\"instance_id\":\"a\"}\n{\"instance_id\":\"b\"}", []string{"a", "b"}, ""},
 		{"blank lines", "\n{\"instance_id\":\"a\"}\n\n", []string{"a"}, ""},
+		{"a line of a later version", "{\"instance_id\":\"a\",\"schema\":1}\n{\"schema\":2}", []string{"a"}, "reading line 2 of "},
 		{"a bad line in the middle", "{\"instance_id\":\"a\"}\nx\n{\"instance_id\":\"b\"}\n", []string{"a"}, "reading line 2 of "},
 	}
 	for _, c := range cases {
@@ -176,6 +177,11 @@ func TestOpenKeepsOlderRuns(t *testing.T) {
 			"no name is taken twice",
 			map[string]string{FileName: record, "manifest-20261120T100000Z.jsonl": "first", "manifest-20261120T100000Z-2.jsonl": "second"},
 			map[string]string{FileName: "", "manifest-20261120T100000Z.jsonl": "first", "manifest-20261120T100000Z-2.jsonl": "second", "manifest-20261120T100000Z-3.jsonl": record},
+		},
+		{
+			"a list of missing images",
+			map[string]string{FailedFileName: "a__b-1\n", SummaryFileName: summary},
+			map[string]string{FileName: "", "failed-20261120T095900Z.txt": "a__b-1\n", "build-summary-20261120T095900Z.json": summary},
 		},
 		{
 			"a summary alone",

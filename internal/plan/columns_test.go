@@ -17,6 +17,11 @@ func TestPresetBaseImages(t *testing.T) {
 		{"swtbench", "sympy__sympy-23824", nil, "docker.io/swebench/sweb.eval.x86_64.sympy_1776_sympy-23824:latest"},
 		{"swebench-multimodal", "Automattic__wp-calypso-23915", nil, "docker.io/swebench/sweb.eval.x86_64.automattic_1776_wp-calypso-23915:latest"},
 		{"swebench-multilingual", "apache__druid-13704", nil, "docker.io/swebench/sweb.eval.x86_64.apache_1776_druid-13704:latest"},
+		{
+			"swebench-pro", "instance_NodeBB__NodeBB-0499",
+			map[string]string{"dockerhub_tag": " nodebb.nodebb-NodeBB__NodeBB-0499 "},
+			"docker.io/jefzda/sweap-images:nodebb.nodebb-NodeBB__NodeBB-0499",
+		},
 		{"swegym", "Project-MONAI__MONAI-1121", nil, "docker.io/xingyaoww/sweb.eval.x86_64.project-monai_s_monai-1121"},
 		{
 			"swesmith", "oauthlib__oauthlib.1fd52536.combine_file__09vlzwgc",
@@ -53,4 +58,22 @@ func TestColumnsOfAUsersTemplate(t *testing.T) {
 	}
 	_, err = New(parsed(t, template), []string{"d__d-1"}, columns)
 	expect(t, err, []string{`base-image-template: column tag of "d__d-1" is empty; use a column that every instance has`})
+}
+
+func TestColumnsInTags(t *testing.T) {
+	columns := map[string]map[string]string{"a__a-1": {"version": " 4.2 "}, "b__b-1": {"version": "x/y"}, "c__c-1": {}}
+	inputs := []string{"custom-tag-template={column:version}-{instance_tag}"}
+	got, err := New(parsed(t, inputs...), []string{"a__a-1"}, columns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err = WithTags(got, "{column:version}-{instance_tag}", placeholderValues(nil))
+	if want := "4.2-sweb.eval.x86_64.a_1776_a-1"; err == nil && got[0].CustomTag != want {
+		t.Errorf("the custom tag is %s, want %s", got[0].CustomTag, want)
+	}
+	_, err = New(parsed(t, inputs...), []string{"b__b-1", "c__c-1"}, columns)
+	expect(t, err, []string{
+		`custom-tag-template: column version of "c__c-1" is empty; use a column that every instance has`,
+		`custom-tag-template: "x/y-sweb.eval.x86_64.b_1776_b-1", for b__b-1, cannot be a part of a tag; use letters, digits and _ . - only`,
+	})
 }

@@ -31,7 +31,9 @@ func New(cfg config.Config, ids []string, columns map[string]map[string]string) 
 	var found inputErrors
 	for _, id := range ids {
 		if image := found.baseImage(cfg, id, columns[id]); image != "" {
-			targets = append(targets, Target{InstanceID: id, BaseImage: image, PipRequirements: cfg.Benchmark.Wrap(id)})
+			targets = append(targets, Target{
+				InstanceID: id, BaseImage: image, PipRequirements: cfg.Benchmark.Wrap(id), TagColumns: found.tagColumns(cfg, id, columns[id]),
+			})
 		}
 	}
 	slices.SortFunc(targets, func(a, b Target) int {
@@ -49,7 +51,7 @@ func New(cfg config.Config, ids []string, columns map[string]map[string]string) 
 }
 
 // baseImage names the base image of an instance as OpenHands/benchmarks' get_official_docker_image does. It lower-cases the
-// result of the benchmark's own template, but not that of a user's template. {repo} and {name} are the parts of the id
+// repository that the benchmark's own template gives, but not one of a user's template. {repo} and {name} are the parts of the id
 // before and after its only "__". A column may omit Docker Hub's host. After a mistake the result is "".
 func (e *inputErrors) baseImage(cfg config.Config, id string, columns map[string]string) string {
 	repo, instance, _ := strings.Cut(id, "__")
@@ -68,10 +70,11 @@ func (e *inputErrors) baseImage(cfg config.Config, id string, columns map[string
 	values := map[string]string{"instance_id": id, "repo": repo, "name": instance, "arch": arch}
 	image := config.Fill(cfg.BaseImageTemplate, config.ColumnValues(values, columns))
 	if len(named) > 0 {
-		image = withHost(strings.TrimSpace(image))
+		image = withHost(image)
 	}
 	if cfg.BaseImageTemplate == cfg.Benchmark.BaseImageTemplate {
-		image = strings.ToLower(image)
+		repository, tag := splitTag(image)
+		image = strings.ToLower(repository) + tag
 	}
 	switch _, err := name.ParseReference(image); {
 	case strings.Contains(image, "@"):
@@ -84,6 +87,22 @@ func (e *inputErrors) baseImage(cfg config.Config, id string, columns map[string
 		return ""
 	}
 	return image
+}
+
+// tagColumns returns the values of the columns that custom-tag-template uses, or nil.
+func (e *inputErrors) tagColumns(cfg config.Config, id string, columns map[string]string) map[string]string {
+	var used map[string]string
+	for _, column := range config.Columns(cfg.CustomTagTemplate) {
+		if strings.TrimSpace(columns[column]) == "" {
+			e.add(tagTemplate, "use a column that every instance has", "column %s of %s is empty", column, config.Quote(id))
+			continue
+		}
+		if used == nil {
+			used = map[string]string{}
+		}
+		used[column] = columns[column]
+	}
+	return used
 }
 
 // withHost adds docker.io to an image name without a registry, as Docker does.
@@ -104,6 +123,14 @@ func (e *inputErrors) shareBaseImage(targets []Target) {
 				"%s and %s have the same base image %s", a.InstanceID, b.InstanceID, config.Quote(a.BaseImage))
 		}
 	}
+}
+
+// splitTag cuts an image's name before the colon of its tag. Without a tag, the second part is empty.
+func splitTag(image string) (repository, tag string) {
+	if colon := strings.LastIndexByte(image, ':'); colon > strings.LastIndexByte(image, '/') {
+		return image[:colon], image[colon:]
+	}
+	return image, ""
 }
 
 // InstanceTag returns the last path component of a base image without its tag. It cuts at the first colon, as

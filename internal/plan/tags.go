@@ -2,9 +2,11 @@ package plan
 
 import (
 	"cmp"
+	"crypto/sha1" //nolint:gosec // names only: the evaluation uses it
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -56,9 +58,34 @@ func withCustomTags(targets []Target, template string, v Values) []Target {
 	tagged := slices.Clone(targets)
 	for i := range tagged {
 		values["instance_id"], values["instance_tag"] = tagged[i].InstanceID, InstanceTag(tagged[i].BaseImage)
-		tagged[i].CustomTag = config.Fill(template, values)
+		values["base_image_tag"] = BaseImageTag(tagged[i].BaseImage)
+		tagged[i].CustomTag = config.Fill(template, config.ColumnValues(maps.Clone(values), tagged[i].TagColumns))
 	}
 	return tagged
+}
+
+// The rule of OpenHands/benchmarks for SWE-Bench Pro, whose base images differ by tag only (extract_custom_tag in
+// benchmarks/swebenchpro/build_images.py): the evaluation uses the result to find images.
+const (
+	longestBaseImageTag = 96
+	baseImageTagDigits  = 12 // of the SHA-1 of a tag that is too long, or of which nothing is left
+)
+
+var notInTag = regexp.MustCompile(`[^a-z0-9_.-]+`)
+
+// BaseImageTag returns the tag of a base image in the form that its image's tag takes it.
+func BaseImageTag(baseImage string) string {
+	tag := tagOf(baseImage)
+	fit := strings.Trim(notInTag.ReplaceAllString(strings.ToLower(tag), "-"), ".-")
+	if fit != "" && len(fit) <= longestBaseImageTag {
+		return fit
+	}
+	sum := sha1.Sum([]byte(tag))
+	digits := hex.EncodeToString(sum[:])[:baseImageTagDigits]
+	if fit == "" {
+		return digits
+	}
+	return strings.TrimRight(fit[:longestBaseImageTag-len(digits)-1], ".-") + "-" + digits
 }
 
 // tagLimit is the OCI distribution specification's limit for a tag, in characters.
@@ -107,6 +134,26 @@ func shortestTag(custom, stage string) string {
 		tag += "-" + stage
 	}
 	return tag
+}
+
+// DropLongTags drops the tags that are too long for a registry where a target has another one: SDKs from 1.22.0 on also
+// name the image by the 40 digits of the commit. Such a target can only be rebased, because the SDK's own build pushes all
+// of its tags.
+func DropLongTags(targets []Target) {
+	for i, t := range targets {
+		var fit []string
+		longest := 0
+		for _, reference := range t.Tags {
+			length := len(tagOf(reference))
+			if longest = max(longest, length); length <= tagLimit {
+				fit = append(fit, reference)
+			}
+		}
+		if len(fit) > 0 && len(fit) < len(t.Tags) {
+			targets[i].Tags = fit
+			targets[i].NotNative = fmt.Sprintf("the SDK's own build would also push a tag of %d characters, and registries take %d", longest, tagLimit)
+		}
+	}
 }
 
 // CheckTags reports tags of the SDK that a registry would reject, or that two targets share. The error joins one
@@ -167,8 +214,10 @@ func ImageTagPrefix(targets []Target) (prefix string, ok bool) {
 func tagPrefixes(t Target) map[string]bool {
 	found := map[string]bool{}
 	for _, reference := range t.Tags {
-		if p, ends := strings.CutSuffix(tagOf(reference), "-"+InstanceTag(t.BaseImage)+"-"+evaluationStage); ends {
-			found[p] = true
+		for _, custom := range []string{InstanceTag(t.BaseImage), BaseImageTag(t.BaseImage)} {
+			if p, ends := strings.CutSuffix(tagOf(reference), "-"+custom+"-"+evaluationStage); ends {
+				found[p] = true
+			}
 		}
 	}
 	return found

@@ -27,7 +27,7 @@ func fakeSDK(image, stage string, targets []Target) []Target {
 // benchmark's run_infer.py: EVAL_AGENT_SERVER_IMAGE:<prefix>-<custom tag>-<DEFAULT_BUILD_TARGET>. The custom tag is
 // extract_custom_tag of its build_images.py, the prefix one of benchmarks/utils/version.py:
 //
-//   - swebench, swtbench, swebenchmultimodal: get_phased_image_tag_prefix(), <7 digits of the SDK's SHA>-<7 of its
+//   - swebench, swtbench, swebenchmultimodal, swebenchpro: get_phased_image_tag_prefix(), <7 digits of the SDK's SHA>-<7 of its
 //     Dockerfile's hash>;
 //   - swebenchmultilingual: IMAGE_TAG_PREFIX, <7 digits of the SDK's SHA>;
 //   - swesmith: SDK_SHORT_SHA, the same;
@@ -44,6 +44,7 @@ func TestTagsAreWhatTheEvaluationAsksFor(t *testing.T) {
 		{"swtbench", "sphinx-doc__sphinx-10323", hashed, "sweb.eval.x86_64.sphinx-doc_1776_sphinx-10323"},
 		{"swebench-multimodal", "Automattic__wp-calypso-23915", hashed, "sweb.eval.x86_64.automattic_1776_wp-calypso-23915"},
 		{"swebench-multilingual", "apache__druid-13704", plain, "sweb.eval.x86_64.apache_1776_druid-13704"},
+		{"swebench-pro", "instance_NodeBB__NodeBB-0499", hashed, "nodebb.nodebb-nodebb__nodebb-0499"},
 		{"swegym", "Project-MONAI__MONAI-1121", plain, "sweb.eval.x86_64.project-monai_s_monai-1121"},
 		{"swesmith", "oauthlib__oauthlib.1fd52536.combine_file__09vlzwgc", plain, "swesmith.x86_64.oauthlib_1776_oauthlib.1fd52536"},
 	}
@@ -66,7 +67,7 @@ func named(t *testing.T, ids []string, inputs ...string) []Target {
 	cfg := parsed(t, inputs...)
 	columns := map[string]map[string]string{}
 	for _, id := range ids { // the one column that a preset names a base image by
-		columns[id] = map[string]string{"image_name": "jyangballin/swesmith.x86_64.oauthlib_1776_oauthlib.1fd52536"}
+		columns[id] = map[string]string{"image_name": "jyangballin/swesmith.x86_64.oauthlib_1776_oauthlib.1fd52536", "dockerhub_tag": "nodebb.nodebb-NodeBB__NodeBB-0499"}
 	}
 	targets, err := New(cfg, ids, columns)
 	if err != nil {
@@ -127,6 +128,47 @@ func TestImageTagPrefix(t *testing.T) {
 func TestImageTagPrefixOfNothing(t *testing.T) {
 	if prefix, ok := ImageTagPrefix(nil); ok {
 		t.Errorf("no target has the prefix %q", prefix)
+	}
+}
+
+// The rule is extract_custom_tag in OpenHands/benchmarks, benchmarks/swebenchpro/build_images.py; the values come from running
+// it.
+func TestBaseImageTag(t *testing.T) {
+	const qute = "qutebrowser.qutebrowser-qutebrowser__qutebrowser-5fdc83e5da6222fe61163395baaad7ae57fa2cb4-v363c8a7e5ccdf6968fc7ab84a2053ac780366"
+	cases := []struct{ tag, want string }{
+		{"nodebb.nodebb-NodeBB__NodeBB-0499", "nodebb.nodebb-nodebb__nodebb-0499"},
+		{"A+b  c", "a-b-c"},
+		{".-x-.", "x"},
+		{"--..", "afbf49f1f520"},
+		{strings.Repeat("a", 96), strings.Repeat("a", 96)},
+		{strings.Repeat("a", 97), strings.Repeat("a", 83) + "-7d236487f7c5"},
+		{strings.Repeat("a", 80) + "...b" + strings.Repeat("c", 20), strings.Repeat("a", 80) + "-fae817370a86"},
+		{qute, "qutebrowser.qutebrowser-qutebrowser__qutebrowser-5fdc83e5da6222fe61163395baaad7ae57-03572c6c2652"},
+	}
+	for _, c := range cases {
+		if got := BaseImageTag("docker.io/jefzda/sweap-images:" + c.tag); got != c.want {
+			t.Errorf("%s becomes %s (%d characters), want %s", c.tag, got, len(got), c.want)
+		}
+	}
+}
+
+// From 1.22.0 on the SDK also pushes a tag with the commit's 40 digits. Where that is too long, the image gets the other one.
+func TestDropLongTags(t *testing.T) {
+	long, longer := strings.Repeat("x", 80), strings.Repeat("y", 120)
+	targets := fakeSDK("ghcr.io/a/b", "source-minimal", []Target{{InstanceID: "a", CustomTag: "a"}, {InstanceID: "b", CustomTag: long}, {InstanceID: "c", CustomTag: longer}})
+	DropLongTags(targets)
+	want := [][]string{targets[0].Tags, {"ghcr.io/a/b:" + sdkSHA[:7] + "-" + long + "-source-minimal"}, targets[2].Tags}
+	for i, target := range targets {
+		if !slices.Equal(target.Tags, want[i]) || len(want[0]) != 2 || len(want[2]) != 2 {
+			t.Errorf("%s has the tags %s, want %s", target.InstanceID, target.Tags, want[i])
+		}
+	}
+	if targets[0].NotNative != "" || !strings.Contains(targets[1].NotNative, "a tag of 136 characters, and registries take 128") || targets[2].NotNative != "" {
+		t.Errorf("not native: %q, %q, %q", targets[0].NotNative, targets[1].NotNative, targets[2].NotNative)
+	}
+	err := CheckTags(targets)
+	if err == nil || !strings.Contains(err.Error(), "for c, makes a tag") || strings.Contains(err.Error(), "for b") {
+		t.Errorf("error = %v, want one of c, which has no tag that fits", err)
 	}
 }
 

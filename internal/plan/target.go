@@ -11,6 +11,10 @@ type Target struct {
 	PipRequirements string
 	// CustomTag is the value for the SDK's custom_tags. The final tag adds SHA and stage to it.
 	CustomTag string
+	// TagColumns are the values of the dataset's columns that custom-tag-template uses, by column.
+	TagColumns map[string]string
+	// NotNative is why the SDK's own build cannot make the image, so that it can only be rebased. It is mostly empty.
+	NotNative string
 	// Tags are the full references (repository:tag) under which the SDK pushes the image. The SDK names them, so they are empty
 	// until it was asked.
 	Tags []string

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"sync"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/opencontainers/go-digest"
@@ -26,12 +25,12 @@ func (c *Client) Blob(ctx context.Context, repository, digest string) ([]byte, e
 	if err := verifyDigest(digest, resp.body); err != nil {
 		return nil, fmt.Errorf("%s: %w", r.doing, err)
 	}
-	c.known.add(repo, digest)
+	c.known.Store(keyOf(repo, digest), true)
 	return resp.body, nil
 }
 
-// OpenBlob opens a blob of any size for reading. The last read fails if the content does not match the digest; every read fails
-// if no byte arrives for a minute. The error is ErrNotFound if the repository does not have the blob.
+// OpenBlob opens a blob of any size for reading. The last read fails if the content does not match the digest; a read fails if
+// fewer than 1 MiB arrive in a minute of reading. The error is ErrNotFound if the repository does not have the blob.
 func (c *Client) OpenBlob(ctx context.Context, repository, digest string) (io.ReadCloser, error) {
 	repo, r, err := blobRequest(repository, digest)
 	if err != nil {
@@ -47,10 +46,10 @@ func (c *Client) OpenBlob(ctx context.Context, repository, digest string) (io.Re
 func (c *Client) openBlob(ctx context.Context, repo name.Repository, r request, want string) (*blobReader, error) {
 	b := c.newBackoff()
 	for {
-		resp, timeout, err := c.send(ctx, r, b.waited)
+		resp, a, err := c.send(ctx, r, b.waited)
 		if err == nil {
-			c.known.add(repo, want)
-			return &blobReader{r.doing, resp, timeout, timeout.runOnRead(resp.Body), digest.Digest(want).Verifier()}, nil
+			c.known.Store(keyOf(repo, want), true)
+			return &blobReader{r.doing, resp, a, received{resp.Body, a.newPace()}, digest.Digest(want).Verifier()}, nil
 		}
 		if !b.next(ctx, err, false) {
 			return nil, notFound(err)
@@ -86,7 +85,7 @@ func parseBlob(repository, want string) (name.Repository, error) {
 type blobReader struct {
 	doing    string
 	response *http.Response
-	timeout  *stallTimeout
+	attempt  *attempt
 	body     io.Reader
 	verifier digest.Verifier
 }
@@ -100,61 +99,51 @@ func (b *blobReader) Read(p []byte) (int, error) {
 			return n, fmt.Errorf("%s: the content does not match the digest", b.doing)
 		}
 	case err != nil:
-		return n, fmt.Errorf("%s: %w", b.doing, b.timeout.asError(err))
+		return n, fmt.Errorf("%s: %w", b.doing, b.attempt.asError(err))
 	}
 	return n, err
 }
 
 func (b *blobReader) Close() error {
 	err := b.response.Body.Close()
-	b.timeout.stop()
+	b.attempt.stop()
 	return err
 }
 
-// HasBlob checks by one HEAD whether the repository has a blob.
+// HasBlob checks by one HEAD whether the repository has a blob. If the registry refuses the HEAD, a GET decides.
 func (c *Client) HasBlob(ctx context.Context, repository, digest string) (bool, error) {
 	repo, r, err := blobRequest(repository, digest)
 	if err != nil {
 		return false, err
 	}
 	r.doing, r.method = fmt.Sprintf("checking the blob %s of %s", digest, repo), http.MethodHead
-	_, err = c.do(ctx, r)
+	if _, err = c.do(ctx, r); err != nil && refusesHead(err) {
+		r.method = http.MethodGet
+		var blob *blobReader
+		if blob, err = c.openBlob(ctx, repo, r, digest); err == nil {
+			blob.Close()
+		}
+	}
 	switch {
 	case err == nil:
-		c.known.add(repo, digest)
+		c.known.Store(keyOf(repo, digest), true)
 		return true, nil
-	case status(err) == http.StatusNotFound:
-		c.known.remove(repo, digest)
+	case errors.Is(notFound(err), ErrNotFound):
+		c.known.Delete(keyOf(repo, digest))
 		return false, nil
 	}
 	return false, err
 }
 
-// blobSet holds the blobs that exist in a repository because this run has put, mounted or read them.
-type blobSet struct {
-	mu    sync.Mutex
-	blobs map[blobKey]bool
-}
-
+// blobKey is a blob of a repository.
 type blobKey struct{ repository, digest string }
 
-func (s *blobSet) has(repository name.Repository, digest string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.blobs[blobKey{repository.Name(), digest}]
+func keyOf(repository name.Repository, digest string) blobKey {
+	return blobKey{repository.Name(), digest}
 }
 
-func (s *blobSet) add(repository name.Repository, digest string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.blobs == nil {
-		s.blobs = map[blobKey]bool{}
-	}
-	s.blobs[blobKey{repository.Name(), digest}] = true
-}
-
-func (s *blobSet) remove(repository name.Repository, digest string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.blobs, blobKey{repository.Name(), digest})
+// knows reports whether the repository has a blob because this run has put, mounted or read it.
+func (c *Client) knows(repository name.Repository, digest string) bool {
+	_, known := c.known.Load(keyOf(repository, digest))
+	return known
 }

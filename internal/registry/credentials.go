@@ -1,9 +1,11 @@
 package registry
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/docker/cli/cli/config"
 	"github.com/docker/cli/cli/config/configfile"
@@ -19,9 +21,11 @@ type Login struct{ Reference, Username, Password string }
 type Keychain struct{ file *configfile.ConfigFile }
 
 // WriteConfig writes a private Docker configuration to dir: the configuration in the folder inherited, which may be "" or absent,
-// with the logins added. buildx and the SDK's docker commands use dir through DOCKER_CONFIG, so no password appears in an argument
-// list or in the environment of a build. The caller makes sure that other users cannot read dir.
-func WriteConfig(dir, inherited string, logins []Login) (Keychain, error) {
+// with the logins added. authConfig is the value of the environment variable DOCKER_AUTH_CONFIG, or "". Of two logins for one
+// registry the last one counts, then authConfig, then what is inherited, with its credential store. buildx and the SDK's docker
+// commands use dir through DOCKER_CONFIG, so no password appears in an argument list or in the environment of a build. The caller
+// makes sure that other users cannot read dir.
+func WriteConfig(dir, inherited, authConfig string, logins []Login) (Keychain, error) {
 	path := filepath.Join(dir, config.ConfigFileName)
 	file := configfile.New(path)
 	if inherited != "" {
@@ -30,8 +34,21 @@ func WriteConfig(dir, inherited string, logins []Login) (Keychain, error) {
 			return Keychain{}, fmt.Errorf("reading the Docker configuration in %s: %w", inherited, err)
 		}
 		file.Filename = path
-		if err := linkPlugins(dir, inherited); err != nil {
-			return Keychain{}, err
+		// The docker command looks for buildx and for contexts beside its configuration.
+		for _, folder := range []string{"cli-plugins", "contexts"} {
+			if err := linkFolder(dir, inherited, folder); err != nil {
+				return Keychain{}, err
+			}
+		}
+	}
+	if authConfig != "" {
+		// The error of the decoder could quote a part of the value.
+		given, err := config.LoadFromReader(strings.NewReader(authConfig))
+		if err != nil {
+			return Keychain{}, errors.New("reading the environment variable DOCKER_AUTH_CONFIG: it is not a Docker configuration in JSON")
+		}
+		for key, auth := range given.AuthConfigs {
+			addLogin(file, key, auth)
 		}
 	}
 	for _, login := range logins {
@@ -39,11 +56,8 @@ func WriteConfig(dir, inherited string, logins []Login) (Keychain, error) {
 		if err != nil {
 			return Keychain{}, err
 		}
-		host := configKey(ref.Context().RegistryStr())
-		// Docker would read a credential store instead of the file, and the store does not have this login.
-		file.CredentialsStore = ""
-		delete(file.CredentialHelpers, host)
-		file.AuthConfigs[host] = types.AuthConfig{Username: login.Username, Password: login.Password, ServerAddress: host}
+		key := configKey(ref.Context().RegistryStr())
+		addLogin(file, key, types.AuthConfig{Username: login.Username, Password: login.Password, ServerAddress: key})
 	}
 	if err := file.Save(); err != nil {
 		return Keychain{}, fmt.Errorf("writing %s: %w", file.Filename, err)
@@ -51,14 +65,31 @@ func WriteConfig(dir, inherited string, logins []Login) (Keychain, error) {
 	return Keychain{file}, nil
 }
 
-// linkPlugins links the user's plugins into dir: the docker command looks for buildx beside its configuration.
-func linkPlugins(dir, inherited string) error {
-	plugins := filepath.Join(inherited, "cli-plugins")
-	if _, err := os.Stat(plugins); err != nil {
+// addLogin adds a login to a configuration. Docker asks the credential store for all registries, and the store does not have this
+// login: a credential helper without a name makes docker read the file for this one registry (docker/cli,
+// cli/config/configfile/file.go, GetCredentialsStore).
+func addLogin(file *configfile.ConfigFile, key string, auth types.AuthConfig) {
+	file.AuthConfigs[key] = auth
+	delete(file.CredentialHelpers, key)
+	if file.CredentialsStore != "" {
+		if file.CredentialHelpers == nil {
+			file.CredentialHelpers = map[string]string{}
+		}
+		file.CredentialHelpers[key] = ""
+	}
+}
+
+// linkFolder links a folder of the user's Docker configuration into dir, if there is one.
+func linkFolder(dir, inherited, folder string) error {
+	from, err := filepath.Abs(filepath.Join(inherited, folder))
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(from); err != nil {
 		return nil
 	}
-	if err := os.Symlink(plugins, filepath.Join(dir, "cli-plugins")); err != nil {
-		return fmt.Errorf("linking the docker command's plugins: %w", err)
+	if err := os.Symlink(from, filepath.Join(dir, folder)); err != nil {
+		return fmt.Errorf("linking %s of the Docker configuration: %w", folder, err)
 	}
 	return nil
 }
@@ -85,4 +116,16 @@ func (k Keychain) Resolve(resource authn.Resource) (authn.Authenticator, error) 
 		return authn.Anonymous, nil
 	}
 	return authn.FromConfig(c), nil
+}
+
+// Host returns the registry of an image or repository, as errors and configurations name it: "ghcr.io" or "docker.io".
+func Host(reference string) (string, error) {
+	ref, err := parse(reference)
+	if err != nil {
+		return "", err
+	}
+	if host := ref.Context().RegistryStr(); host != name.DefaultRegistry {
+		return host, nil
+	}
+	return "docker.io", nil
 }

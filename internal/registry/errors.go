@@ -7,6 +7,9 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
+	"strings"
+	"time"
+	"unicode"
 
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
@@ -14,13 +17,25 @@ import (
 // ErrNotFound is the error for a manifest or blob that the registry does not have.
 var ErrNotFound = errors.New("not found")
 
-// notFound wraps a 404 in ErrNotFound.
+// notFound wraps the error for what the registry does not have in ErrNotFound.
 func notFound(err error) error {
-	if status(err) == http.StatusNotFound {
+	if isMissing(err) {
 		return fmt.Errorf("%w (%w)", ErrNotFound, err)
 	}
 	return err
 }
+
+// isMissing reports whether err is a 404 to the request itself.
+func isMissing(err error) bool {
+	_, handshake := errors.AsType[*handshakeError](err)
+	return status(err) == http.StatusNotFound && !handshake
+}
+
+// handshakeError is an error from before the request. Token servers, too, answer with a 404 at times
+// (https://github.com/podman-container-tools/podman/issues/17999), which must not be taken for that of a missing image.
+type handshakeError struct{ error }
+
+func (e *handshakeError) Unwrap() error { return e.error }
 
 // Denied is an error that every image of the run would get: wrong credentials, missing rights, or no registry at that host.
 type Denied struct {
@@ -39,22 +54,22 @@ func (e *Denied) Unwrap() error { return e.Err }
 // Hint says how to fix it.
 func (e *Denied) Hint() string {
 	input := cmp.Or(e.Input, "image")
-	switch status(e.Err) {
-	case http.StatusUnauthorized, http.StatusForbidden:
+	code := status(e.Err)
+	switch {
+	case code == http.StatusUnauthorized, code == http.StatusForbidden:
 		return "check registry-username and registry-password, and that they may push to the repository in " + input +
-			" (ghcr.io: a token with write:packages, and the package must grant this repository the write role)"
-	case http.StatusNotFound, http.StatusMethodNotAllowed:
+			" (ghcr.io: a token with write:packages, and the package must grant this repository the write role); some registries " +
+			"answer so for a repository that does not exist yet"
+	case hasCode(e.Err, transport.NameUnknownErrorCode):
+		return "create the repository in " + input + " first, or correct it: this registry makes none on a push (Amazon ECR: " +
+			"aws ecr create-repository; Harbor and others: the project)"
+	case code == http.StatusNotFound, code == http.StatusMethodNotAllowed:
 		return "check " + input + ": there is no registry at that host, or it takes no pushes to that repository"
 	default:
 		return "check that " + input + " names a registry that this process can reach: inside an action, a service " +
-			"container has its own name, and localhost is the action itself"
+			"container has its own name, and localhost is the action itself; Amazon ECR breaks the connection when the " +
+			"repository does not exist"
 	}
-}
-
-// isForbidden reports whether err is a 403 that does not ask to wait.
-func isForbidden(err error) bool {
-	denied, ok := errors.AsType[*Denied](err)
-	return ok && status(denied) == http.StatusForbidden
 }
 
 // Answered reports whether err is a response of a registry, rather than a failure to get one.
@@ -68,20 +83,38 @@ func status(err error) int {
 	return 0
 }
 
-// statusError adds the action and the HTTP status to err. The library's error for a HEAD does not name the status, because the
-// response has no body.
-func statusError(doing string, err error) error {
+// asError adds the action and the HTTP status to the error of a request. If the registry asks to wait, it is a *RateLimited; after
+// is the Retry-After of the response, or 0. The library's error for a HEAD does not name the status.
+func asError(doing string, err error, after time.Duration) error {
+	if limited := asRateLimited(doing, err, after); limited != nil {
+		return limited
+	}
 	switch code := status(err); code {
 	case 0:
 		return fmt.Errorf("%s: %w", doing, err)
 	case http.StatusUnauthorized, http.StatusForbidden:
-		return &Denied{Doing: doing, Err: fmt.Errorf("%d, not allowed: %w", code, err)}
+		return &Denied{Doing: doing, Err: fmt.Errorf("%d, not allowed: %w", code, brief{err})}
 	case http.StatusTooManyRequests:
-		return fmt.Errorf("%s: 429, too many requests: %w", doing, err)
+		return fmt.Errorf("%s: 429, too many requests: %w", doing, brief{err})
 	default:
-		return fmt.Errorf("%s: %d %s: %w", doing, code, http.StatusText(code), err)
+		return fmt.Errorf("%s: %d %s: %w", doing, code, http.StatusText(code), brief{err})
 	}
 }
+
+// brief is a response as an error, on one line and cut: where a proxy answers, the body is a page of HTML.
+type brief struct{ error }
+
+const maxErrorText = 600 // bytes
+
+func (b brief) Error() string {
+	text := strings.Join(strings.FieldsFunc(b.error.Error(), func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }), " ")
+	if len(text) > maxErrorText {
+		text = strings.ToValidUTF8(text[:maxErrorText], "") + " ..."
+	}
+	return text
+}
+
+func (b brief) Unwrap() error { return b.error }
 
 // diagnostics returns the error codes and messages in the body of the response in err.
 func diagnostics(err error) []transport.Diagnostic {

@@ -8,7 +8,6 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	inprocess "github.com/google/go-containerregistry/pkg/registry"
@@ -33,9 +32,7 @@ func silent() http.Handler { return inprocess.New(inprocess.Logger(log.New(io.Di
 func quick() *Client { return quickWith(nil) }
 
 func quickWith(r Reporter) *Client {
-	c := New(authn.DefaultKeychain, http.DefaultTransport, r)
-	c.firstBackoff = time.Millisecond
-	return c
+	return New(authn.DefaultKeychain, http.DefaultTransport, r).Quick()
 }
 
 // imageOf returns a manifest with a config and layers.

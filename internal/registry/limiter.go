@@ -24,14 +24,11 @@ const (
 // Limit sets how many writes (POST, PUT, PATCH, DELETE) this client may send to the registry at host, per minute and at once.
 // 0 per minute means no limit.
 func (c *Client) Limit(host string, perMinute float64, burst int) {
-	c.limiters.limiters.Store(host, newLimiter(perMinute, burst))
+	c.limiters.Store(host, newLimiter(perMinute, burst))
 }
 
-// limiters holds one limiter per host.
-type limiters struct{ limiters sync.Map }
-
-func (l *limiters) of(host string) *limiter {
-	found, _ := l.limiters.LoadOrStore(host, newLimiter(0, 1))
+func (c *Client) limiter(host string) *limiter {
+	found, _ := c.limiters.LoadOrStore(host, newLimiter(0, 1))
 	return found.(*limiter)
 }
 

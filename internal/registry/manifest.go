@@ -3,9 +3,11 @@ package registry
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"mime"
 	"net/http"
+	"regexp"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -53,6 +55,14 @@ var manifestTypes = []string{
 	string(types.DockerManifestSchema2), string(types.DockerManifestList),
 }
 
+// manifestRequest returns the request that reads a manifest, or its headers.
+func manifestRequest(ref name.Reference, method, doing string) request {
+	return request{
+		doing: doing, method: method, repository: ref.Context(), scopes: pullScope(ref.Context()),
+		url: endpoint(ref.Context(), "manifests/"+ref.Identifier()), accept: manifestTypes, success: []int{http.StatusOK},
+	}
+}
+
 // Manifest reads the manifest or index that a reference points to by one GET and verifies its digest. The error is ErrNotFound
 // if the registry does not have it. Manifest assumes that the repository has the blobs that the manifest names.
 func (c *Client) Manifest(ctx context.Context, reference string) (Manifest, error) {
@@ -60,32 +70,35 @@ func (c *Client) Manifest(ctx context.Context, reference string) (Manifest, erro
 	if err != nil {
 		return Manifest{}, err
 	}
-	doing := fmt.Sprintf("reading the manifest of %s", ref)
-	resp, err := c.do(ctx, request{
-		doing: doing, method: http.MethodGet, repository: ref.Context(), scopes: pullScope(ref.Context()),
-		url: endpoint(ref.Context(), "manifests/"+ref.Identifier()), accept: manifestTypes, success: []int{http.StatusOK},
-	})
+	m, err := c.getManifest(ctx, ref, manifestRequest(ref, http.MethodGet, fmt.Sprintf("reading the manifest of %s", ref)))
+	if err != nil {
+		return Manifest{}, err
+	}
+	for _, blob := range m.blobs() {
+		c.known.Store(keyOf(ref.Context(), blob), true)
+	}
+	return m, nil
+}
+
+func (c *Client) getManifest(ctx context.Context, ref name.Reference, r request) (Manifest, error) {
+	resp, err := c.do(ctx, r)
 	if err != nil {
 		return Manifest{}, notFound(err)
 	}
-	m := Manifest{MediaType: mediaType(resp), Raw: resp.body}
 	want := resp.header.Get("Docker-Content-Digest")
 	if ref, ok := ref.(name.Digest); ok {
 		want = ref.DigestStr()
 	}
 	if err := verifyDigest(want, resp.body); err != nil {
-		return Manifest{}, fmt.Errorf("%s: %w", doing, err)
+		return Manifest{}, fmt.Errorf("%s: %w", r.doing, err)
 	}
-	for _, blob := range m.blobs() {
-		c.known.add(ref.Context(), blob)
-	}
-	return m, nil
+	return Manifest{MediaType: mediaType(resp), Raw: resp.body}, nil
 }
 
 // mediaType returns the media type in the header, or the one in the manifest if the header names no type of manifest.
 func mediaType(resp response) string {
 	header, _, err := mime.ParseMediaType(resp.header.Get("Content-Type"))
-	if m := types.MediaType(header); err == nil && (m.IsImage() || m.IsIndex()) {
+	if err == nil && isManifest(header) {
 		return header
 	}
 	var manifest struct {
@@ -95,6 +108,11 @@ func mediaType(resp response) string {
 		return manifest.MediaType
 	}
 	return header
+}
+
+func isManifest(mediaType string) bool {
+	m := types.MediaType(mediaType)
+	return m.IsImage() || m.IsIndex()
 }
 
 // verifyDigest compares content with the digest want, unless want is empty.
@@ -158,17 +176,50 @@ func (c *Client) PutManifest(ctx context.Context, reference string, m Manifest) 
 			missing = m.blobs()
 		}
 		for _, blob := range missing {
-			c.known.remove(ref.Context(), blob)
+			c.known.Delete(keyOf(ref.Context(), blob))
 		}
 		return unknown
 	}
 	if err != nil {
-		return err
+		return c.unlessStored(ctx, ref, m, err)
 	}
 	if got := resp.header.Get("Docker-Content-Digest"); got != "" && got != m.Digest() {
 		return fmt.Errorf("%s: the registry stored it as %s, not %s", doing, got, m.Digest())
 	}
 	return nil
+}
+
+// unlessStored returns the error err of a PUT, or nil if the registry has the manifest under that reference all the same: the
+// response to an earlier try was lost, or another run was faster. Where tags are immutable, a registry refuses even what it has
+// (https://github.com/aws/containers-roadmap/issues/2179).
+func (c *Client) unlessStored(ctx context.Context, ref name.Reference, m Manifest, err error) error {
+	if _, limited := errors.AsType[*RateLimited](err); limited || errors.Is(err, errStalled) || ctx.Err() != nil {
+		return err
+	}
+	found, failed := c.describe(ctx, ref)
+	switch {
+	case failed != nil || found.digest == "":
+		return err
+	case found.digest == m.Digest():
+		return nil
+	case refusesOverwrite(err):
+		return fmt.Errorf("the tag is immutable, and points to %s: %w", found.digest, err)
+	}
+	return err
+}
+
+// overwriteText matches what registries say of a tag that may not be overwritten, beside the code TAG_INVALID of ECR.
+var overwriteText = regexp.MustCompile(`(?i)immutab|overwrit`)
+
+// refusesOverwrite reports whether a registry rejected a manifest because its tag exists.
+func refusesOverwrite(err error) bool {
+	switch status(err) {
+	case http.StatusConflict, http.StatusPreconditionFailed:
+		return true
+	case http.StatusBadRequest, http.StatusForbidden, http.StatusMethodNotAllowed:
+		return hasCode(err, transport.TagInvalidErrorCode) || overwriteText.MatchString(err.Error())
+	}
+	return false
 }
 
 // Delete deletes one tag, and keeps its manifest and the other tags of that manifest. If the reference has a digest, it deletes

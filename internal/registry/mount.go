@@ -2,12 +2,12 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 
 	"github.com/google/go-containerregistry/pkg/name"
-	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
 // Mount makes a blob of one repository available in another, once per run. Within one registry it asks for a mount, which moves
@@ -28,7 +28,7 @@ func (c *Client) Mount(ctx context.Context, from, to, digest string, size int64)
 	}
 	doing := fmt.Sprintf("mounting the blob %s of %s in %s", digest, source, target)
 	return c.share(ctx, target.Name()+"@"+digest, doing, func() error {
-		if c.known.has(target, digest) {
+		if c.knows(target, digest) {
 			return nil
 		}
 		unlock, err := c.locks.lock(ctx, target.RegistryStr()+" "+digest)
@@ -39,7 +39,7 @@ func (c *Client) Mount(ctx context.Context, from, to, digest string, size int64)
 		if err := c.mount(ctx, source, upload{repository: target, digest: digest, doing: doing}, size); err != nil {
 			return err
 		}
-		c.known.add(target, digest)
+		c.known.Store(keyOf(target, digest), true)
 		return nil
 	})
 }
@@ -48,31 +48,26 @@ func (c *Client) mount(ctx context.Context, from name.Repository, u upload, size
 	if from.RegistryStr() != u.repository.RegistryStr() {
 		return c.copyIfMissing(ctx, from, u, size)
 	}
-	resp, err := c.requestMount(ctx, from, u)
+	query := url.Values{"mount": {u.digest}, "from": {from.RepositoryStr()}}
+	scopes := append(pushScope(u.repository), pullScope(from)...)
+	resp, err := c.startUpload(ctx, u, query, scopes, http.StatusCreated, http.StatusAccepted)
 	switch {
-	case status(err) == http.StatusMethodNotAllowed || hasCode(err, transport.UnsupportedErrorCode):
-		return c.copyIfMissing(ctx, from, u, size)
-	case err != nil:
-		return err
-	case resp.status == http.StatusCreated:
+	case err == nil && resp.status == http.StatusCreated:
 		return nil
-	}
-	// 202: the registry did not mount the blob and started an upload instead.
-	if u.location, err = location(resp); err != nil {
-		return fmt.Errorf("%s: %w", u.doing, err)
+	case err == nil: // 202: the registry did not mount the blob and started an upload instead
+		if u.location, err = location(resp); err != nil {
+			return fmt.Errorf("%s: %w", u.doing, err)
+		}
+	case !refusesMount(err):
+		return err
 	}
 	return c.copyIfMissing(ctx, from, u, size)
 }
 
-// requestMount asks for a mount. Unlike the start of an upload it is retried: mounting a blob twice does no harm.
-func (c *Client) requestMount(ctx context.Context, from name.Repository, u upload) (response, error) {
-	query := url.Values{"mount": {u.digest}, "from": {from.RepositoryStr()}}
-	scopes := append(pushScope(u.repository), pullScope(from)...)
-	b := c.newBackoff()
-	for {
-		resp, err := c.startUpload(ctx, u, query, scopes, http.StatusCreated, http.StatusAccepted)
-		if err == nil || !b.next(ctx, err, false) {
-			return resp, err
-		}
-	}
+// refusesMount reports whether a copy may succeed after a mount failed with err. Registries give many answers where the
+// specification asks for a 202: 401 of Harbor (https://github.com/goharbor/harbor/issues/17097), 405 of others. Whether the
+// repository takes pushes, the upload tells.
+func refusesMount(err error) bool {
+	_, limited := errors.AsType[*RateLimited](err)
+	return Answered(err) && !limited && status(err) != http.StatusTooManyRequests
 }

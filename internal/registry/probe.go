@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -46,9 +45,6 @@ func pushError(ctx context.Context, doing string, err error) error {
 	return err
 }
 
-// probeTag is the tag that ProbeManifest writes. If it cannot be deleted, the next run overwrites it.
-const probeTag = "eval-images-probe"
-
 // ProbeManifest reports whether the registry checks that the blobs of a manifest exist. If it does not, the caller has to check
 // each blob, or a tag could point to an image that nobody can pull. It probes a repository once per run.
 func (c *Client) ProbeManifest(ctx context.Context, repository string) (checks bool, err error) {
@@ -74,12 +70,15 @@ func (c *Client) ProbeManifest(ctx context.Context, repository string) (checks b
 	return found.(bool), nil
 }
 
+// noLayer is the digest of a layer that no registry has.
+var noLayer = digest.FromString("eval-images asks whether this registry checks the layers of a manifest").String()
+
 // probeManifest puts the manifest of an image whose layer does not exist. Its config exists, because some registries could check
-// the config alone.
+// the config alone. It is put by its digest: a tag would stay where deletes are refused, and block the next run where tags are
+// immutable. It is the same in each run, so that a registry which keeps it keeps one.
 func (c *Client) probeManifest(ctx context.Context, repository string) (checks bool, err error) {
-	layer := digest.FromString(rand.Text()).String()
 	config := fmt.Sprintf(
-		`{"architecture":"amd64","os":"linux","config":{},"rootfs":{"type":"layers","diff_ids":[%q]}}`, layer)
+		`{"architecture":"amd64","os":"linux","config":{},"rootfs":{"type":"layers","diff_ids":[%q]}}`, noLayer)
 	d, err := c.PutBlob(ctx, repository, []byte(config))
 	if err != nil {
 		return false, err
@@ -87,20 +86,32 @@ func (c *Client) probeManifest(ctx context.Context, repository string) (checks b
 	raw, err := json.Marshal(map[string]any{
 		"schemaVersion": 2, "mediaType": types.OCIManifestSchema1,
 		"config": map[string]any{"mediaType": types.OCIConfigJSON, "size": len(config), "digest": d},
-		"layers": []any{map[string]any{"mediaType": types.OCILayer, "size": 32, "digest": layer}},
+		"layers": []any{map[string]any{"mediaType": types.OCILayer, "size": 32, "digest": noLayer}},
 	})
 	if err != nil {
 		return false, fmt.Errorf("encoding a manifest: %w", err)
 	}
-	err = c.PutManifest(ctx, repository+":"+probeTag, Manifest{string(types.OCIManifestSchema1), raw})
+	m := Manifest{string(types.OCIManifestSchema1), raw}
+	reference := repository + "@" + m.Digest()
+	err = c.PutManifest(ctx, reference, m)
 	switch {
 	case err == nil:
-		_ = c.Delete(ctx, repository+":"+probeTag) // nothing uses the tag, so a failure changes nothing
+		_ = c.Delete(ctx, reference) // nothing uses it, so a failure changes nothing
 		return false, nil
 	case rejectsManifest(err):
 		return true, nil
+	case refusesProbe(err):
+		return false, nil
 	}
 	return false, err
+}
+
+// refusesProbe reports whether a registry answered that it does not take this manifest, for a reason of its own. Then the probe
+// tells nothing, and the caller asks for each blob.
+func refusesProbe(err error) bool {
+	_, limited := errors.AsType[*RateLimited](err)
+	code := status(err)
+	return Answered(err) && !limited && !isTransient(err) && code != http.StatusUnauthorized && code != http.StatusNotFound
 }
 
 // rejectsManifest reports whether the registry rejected the content of a manifest, rather than the request.

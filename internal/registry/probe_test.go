@@ -3,6 +3,7 @@ package registry
 import (
 	"errors"
 	"net/http"
+	"strings"
 	"testing"
 )
 
@@ -46,7 +47,9 @@ func TestProbeManifest(t *testing.T) {
 		{"it does not check", true, nil, false, false},
 		{"it checks, with another code", false, respond(400, `{"errors":[{"code":"MANIFEST_INVALID"}]}`), true, false},
 		{"no such project", false, respond(404, `{"errors":[{"code":"NAME_UNKNOWN"}]}`), false, true},
-		{"denied", false, respond(403, ``), false, true},
+		{"wrong credentials", false, respond(401, ``), false, true},
+		{"forbidden", false, respond(403, ``), false, false},
+		{"it takes no manifest without a tag", false, respond(405, `{"errors":[{"code":"UNSUPPORTED"}]}`), false, false},
 		{"unavailable", false, respond(503, ``), false, true},
 	}
 	for _, c := range cases {
@@ -63,8 +66,12 @@ func TestProbeManifest(t *testing.T) {
 			if puts := g.Count("PUT", "/manifests/"); puts != 1 && !c.failed {
 				t.Errorf("probed %d times, want once", puts)
 			}
-			if digest, err := client.Digest(t.Context(), host+"/a/b:"+probeTag); digest != "" || err != nil {
-				t.Errorf("%s is left behind (%v)", digest, err)
+			for _, r := range g.Requests() {
+				if left, ok := strings.CutPrefix(r.Path, "/v2/a/b/manifests/"); ok && r.Method == http.MethodPut {
+					if digest, err := client.Digest(t.Context(), host+"/a/b@"+left); digest != "" || err != nil {
+						t.Errorf("%s is left behind (%v)", left, err)
+					}
+				}
 			}
 			g.Fault = nil
 			if _, err := client.ProbeManifest(t.Context(), host+"/a/b"); err != nil {

@@ -1,12 +1,10 @@
 package registry
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"regexp"
 	"strconv"
-	"sync/atomic"
 	"time"
 )
 
@@ -28,28 +26,6 @@ func (e *RateLimited) RetryAfter() time.Duration { return e.after }
 // Waited is how long the request has waited so far because the registry asked for it.
 func (e *RateLimited) Waited() time.Duration { return e.waited }
 
-// retryAfterTransport stores the Retry-After header of an error response in the retryAfter of the request's context. The errors
-// of the library do not keep the header.
-type retryAfterTransport struct{ next http.RoundTripper }
-
-func (t retryAfterTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	resp, err := t.next.RoundTrip(r)
-	if value, ok := r.Context().Value(retryAfterKey{}).(*retryAfter); ok && err == nil && resp.StatusCode >= http.StatusBadRequest {
-		value.nanoseconds.Store(int64(parseRetryAfter(resp.Header.Get("Retry-After"), time.Now())))
-	}
-	return resp, err
-}
-
-type retryAfterKey struct{}
-
-// retryAfter is the wait that the last error response asked for.
-type retryAfter struct{ nanoseconds atomic.Int64 }
-
-func withRetryAfter(ctx context.Context) (context.Context, *retryAfter) {
-	r := &retryAfter{}
-	return context.WithValue(ctx, retryAfterKey{}, r), r
-}
-
 // secondaryWait is how long to wait after a secondary rate limit without a Retry-After: "at least one minute"
 // (docs.github.com, rate limits for the REST API).
 const secondaryWait = time.Minute
@@ -57,19 +33,27 @@ const secondaryWait = time.Minute
 // rateLimitText matches the body of a 403 that is about the number of requests and not about rights.
 var rateLimitText = regexp.MustCompile(`(?i)rate limit|too ?many ?requests`)
 
-// asError returns the error of a request that failed with err. If the registry asks to wait, it is a *RateLimited, whatever the
-// status: ghcr.io answers 403 when it wants fewer requests.
-func (r *retryAfter) asError(doing string, err error) error {
-	after := time.Duration(r.nanoseconds.Load())
-	code := status(err)
-	if after == 0 && code == http.StatusForbidden && rateLimitText.MatchString(err.Error()) {
+// retryAfterText matches the wait that ghcr.io names in the body of a 429: "retry-after: 352.829µs, allowed: 44000/minute".
+var retryAfterText = regexp.MustCompile(`(?i)retry-after: *([0-9.]+[a-zµ]*)`)
+
+// asRateLimited returns the error of a request as a *RateLimited if the registry asks to wait, and nil otherwise. The status does
+// not matter: ghcr.io answers 403 when it wants fewer requests. after is the response's Retry-After, or 0.
+func asRateLimited(doing string, err error, after time.Duration) error {
+	code, text := status(err), ""
+	if code != 0 && after == 0 {
+		text = err.Error()
+	}
+	if found := retryAfterText.FindStringSubmatch(text); found != nil && code == http.StatusTooManyRequests {
+		after = parseRetryAfter(found[1], time.Now())
+	}
+	if code == http.StatusForbidden && rateLimitText.MatchString(text) {
 		after = secondaryWait
 	}
-	if after > 0 && code != 0 {
-		err = fmt.Errorf("%s: %d %s, retry after %s: %w", doing, code, http.StatusText(code), after, err)
-		return &RateLimited{after: after, Err: err}
+	if code == 0 || after == 0 {
+		return nil
 	}
-	return statusError(doing, err)
+	err = fmt.Errorf("%s: %d %s, retry after %s: %w", doing, code, http.StatusText(code), after, brief{err})
+	return &RateLimited{after: after, Err: err}
 }
 
 // parseRetryAfter parses the header: seconds or a date (RFC 9110, section 10.2.3), or a duration with a unit, which ghcr.io

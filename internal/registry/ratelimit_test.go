@@ -3,13 +3,13 @@ package registry
 import (
 	"errors"
 	"net/http"
-	"net/http/httptest"
-	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
+
+	"github.com/OpenHands/eval-images/internal/registry/registrytest"
 )
 
 func TestParseRetryAfter(t *testing.T) {
@@ -51,29 +51,29 @@ func TestRateLimited(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				if r.URL.Path == "/v2/" {
-					return
+			synctest.Test(t, func(t *testing.T) {
+				client := New(authn.DefaultKeychain, registrytest.Hosts{"r.example": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if r.URL.Path == "/v2/" {
+						return
+					}
+					if c.header != "" {
+						w.Header().Set("Retry-After", c.header)
+					}
+					w.WriteHeader(c.status)
+					if r.Method != http.MethodHead {
+						_, _ = w.Write([]byte(c.body))
+					}
+				})}, nil)
+				_, err := client.Digest(t.Context(), "r.example/a/b:c")
+				var limited *RateLimited
+				var denied *Denied
+				if isLimited := errors.As(err, &limited); isLimited != c.limited || isLimited && limited.RetryAfter() != c.after {
+					t.Errorf("%v, limited: %v; want %v after %v", err, isLimited, c.limited, c.after)
 				}
-				if c.header != "" {
-					w.Header().Set("Retry-After", c.header)
+				if got := errors.As(err, &denied); got != c.denied {
+					t.Errorf("%v, denied: %v; want %v", err, got, c.denied)
 				}
-				w.WriteHeader(c.status)
-				if r.Method != http.MethodHead {
-					_, _ = w.Write([]byte(c.body))
-				}
-			}))
-			defer server.Close()
-			client := New(authn.DefaultKeychain, http.DefaultTransport, nil, remote.WithRetryBackoff(remote.Backoff{Duration: 1, Steps: 1}))
-			_, err := client.Digest(t.Context(), strings.TrimPrefix(server.URL, "http://")+"/a/b:c")
-			var limited *RateLimited
-			var denied *Denied
-			if isLimited := errors.As(err, &limited); isLimited != c.limited || isLimited && limited.RetryAfter() != c.after {
-				t.Errorf("%v, limited: %v; want %v after %v", err, isLimited, c.limited, c.after)
-			}
-			if got := errors.As(err, &denied); got != c.denied {
-				t.Errorf("%v, denied: %v; want %v", err, got, c.denied)
-			}
+			})
 		})
 	}
 }

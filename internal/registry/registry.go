@@ -3,8 +3,6 @@
 package registry
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -15,30 +13,28 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"golang.org/x/sync/singleflight"
 )
 
 // Client sends requests to registries. One client serves a whole run, so that it fetches a bearer token once per repository.
 type Client struct {
-	keychain  authn.Keychain
-	transport *countingTransport
-	reporter  Reporter
-	options   []remote.Option
+	keychain authn.Keychain
+	base     *baseTransport
+	reporter Reporter
 
-	authClients  authClients
-	limiters     limiters
+	authClients  sync.Map // registry and scopes: *http.Client
+	limiters     sync.Map // host: *limiter
 	firstBackoff time.Duration
 
 	inFlight singleflight.Group
 	locks    keyedMutex
 
-	known     blobSet
+	known     sync.Map // blobKey: the blobs that exist because this run has put, mounted or read them
 	confirmed sync.Map // the pinned names that Confirm has confirmed
 	probed    sync.Map // repository: whether its registry checks the blobs of a manifest
 
-	mu     sync.Mutex
-	puller *remote.Puller
+	mu         sync.Mutex
+	askedAgain map[string]int // by class of failure
 }
 
 // Reporter receives the events of a Client that a user should see. Its methods must be safe for concurrent use.
@@ -53,123 +49,20 @@ type Reporter interface {
 }
 
 // New returns a client that authenticates with keychain, sends requests through t, and reports to reporter, which may be nil.
-// For HEAD requests of manifests, the library retries a transient failure (408, 429, 5xx, a broken connection) twice, after 1 s
-// and 3 s (go-containerregistry, pkg/v1/remote/options.go); options can change that.
-func New(keychain authn.Keychain, t http.RoundTripper, reporter Reporter, options ...remote.Option) *Client {
-	transport := &countingTransport{next: t, requests: map[string]int{}}
-	options = append([]remote.Option{
-		remote.WithAuthFromKeychain(keychain), remote.WithTransport(retryAfterTransport{transport}),
-	}, options...)
-	c := &Client{keychain: keychain, transport: transport, reporter: reporter, options: options, firstBackoff: firstBackoff}
+func New(keychain authn.Keychain, t http.RoundTripper, reporter Reporter) *Client {
+	c := &Client{
+		keychain: keychain, reporter: reporter, firstBackoff: firstBackoff, askedAgain: map[string]int{},
+		base: &baseTransport{next: t, requests: map[string]int{}},
+	}
 	c.Limit(GitHub, WritesPerMinute, Burst)
 	return c
 }
 
-// countingTransport counts requests by method.
-type countingTransport struct {
-	next http.RoundTripper
-
-	mu       sync.Mutex
-	requests map[string]int
-}
-
-func (t *countingTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	t.mu.Lock()
-	t.requests[r.Method]++
-	t.mu.Unlock()
-	return t.next.RoundTrip(r)
-}
-
 // Requests returns how many requests this client has sent to registries and their token servers, by method.
 func (c *Client) Requests() map[string]int {
-	c.transport.mu.Lock()
-	defer c.transport.mu.Unlock()
-	return maps.Clone(c.transport.requests)
-}
-
-// Present reports whether all references exist with the same digest, which it returns. It sends one HEAD per reference. Only a
-// 404 means that a reference is missing; any other failure is an error.
-func (c *Client) Present(ctx context.Context, references []string) (digest string, present bool, err error) {
-	if len(references) == 0 {
-		return "", false, errors.New("no tags to check")
-	}
-	for _, reference := range references {
-		found, err := c.Digest(ctx, reference)
-		if err != nil {
-			return "", false, err
-		}
-		if found == "" || digest != "" && digest != found {
-			return "", false, nil
-		}
-		digest = found
-	}
-	return digest, true, nil
-}
-
-// Digest returns the digest of the manifest that a reference points to, or "" if the registry does not have it.
-func (c *Client) Digest(ctx context.Context, reference string) (string, error) {
-	ref, err := parse(reference)
-	if err != nil {
-		return "", err
-	}
-	ctx, cancel := context.WithTimeout(ctx, responseTimeout)
-	defer cancel()
-	puller, err := c.getPuller()
-	if err != nil {
-		return "", err
-	}
-	ctx, retryAfter := withRetryAfter(ctx)
-	descriptor, err := puller.Head(ctx, ref)
-	if status(err) == http.StatusNotFound {
-		return "", nil
-	}
-	if err != nil {
-		c.dropPuller(puller)
-		if err = retryAfter.asError(fmt.Sprintf("checking %s", ref), err); isForbidden(err) {
-			return c.digestByGet(ctx, ref)
-		}
-		return "", err
-	}
-	return descriptor.Digest.String(), nil
-}
-
-// digestByGet repeats by GET a HEAD that failed with 403. The response to a HEAD has no body, and only the body tells "too many
-// requests" from "not allowed".
-func (c *Client) digestByGet(ctx context.Context, ref name.Reference) (string, error) {
-	resp, err := c.doOnce(ctx, request{
-		doing: fmt.Sprintf("checking %s", ref), method: http.MethodGet, repository: ref.Context(), scopes: pullScope(ref.Context()),
-		url: endpoint(ref.Context(), "manifests/"+ref.Identifier()), accept: manifestTypes, success: []int{http.StatusOK},
-	}, 0)
-	switch {
-	case status(err) == http.StatusNotFound:
-		return "", nil
-	case err != nil:
-		return "", err
-	}
-	return Manifest{Raw: resp.body}.Digest(), nil
-}
-
-func (c *Client) getPuller() (*remote.Puller, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.puller == nil {
-		p, err := remote.NewPuller(c.options...)
-		if err != nil {
-			return nil, fmt.Errorf("preparing registry access: %w", err)
-		}
-		c.puller = p
-	}
-	return c.puller, nil
-}
-
-// dropPuller drops the puller after an error. A puller keeps a failed first handshake with a repository for ever: one 503 at
-// the start of a run would fail all 500 images.
-func (c *Client) dropPuller(failed *remote.Puller) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.puller == failed {
-		c.puller = nil
-	}
+	c.base.mu.Lock()
+	defer c.base.mu.Unlock()
+	return maps.Clone(c.base.requests)
 }
 
 // parse parses an image reference. For a registry in a private network it allows plain http, which the library tries after

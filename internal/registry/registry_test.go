@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -79,8 +78,7 @@ func (f *faulty) push(t *testing.T, tags ...string) v1.Hash {
 }
 
 func client() *ours.Client {
-	fast := remote.WithRetryBackoff(remote.Backoff{Duration: time.Millisecond, Steps: 2})
-	return ours.New(authn.DefaultKeychain, http.DefaultTransport, nil, fast)
+	return ours.New(authn.DefaultKeychain, http.DefaultTransport, nil).Quick()
 }
 
 func TestPresent(t *testing.T) {
@@ -262,11 +260,11 @@ func hintOf(denied *ours.Denied) string {
 
 func TestCredentials(t *testing.T) {
 	dir, inherited := t.TempDir(), t.TempDir()
-	theirs := `{"auths":{"quay.io":{"auth":"dTpw"}},"credsStore":"secretservice","HttpHeaders":{"X":"y"}}`
+	theirs := `{"auths":{"quay.io":{"auth":"dTpw"}},"HttpHeaders":{"X":"y"}}`
 	if err := os.WriteFile(filepath.Join(inherited, "config.json"), []byte(theirs), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	keychain, err := ours.WriteConfig(dir, inherited, []ours.Login{
+	keychain, err := ours.WriteConfig(dir, inherited, "", []ours.Login{
 		{Reference: "ghcr.io/openhands/x", Username: "me", Password: "s3cret"},
 		{Reference: "docker.io/swebench/y:latest", Username: "hub", Password: "h"},
 	})

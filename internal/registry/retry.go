@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"time"
 
@@ -22,17 +23,33 @@ const firstBackoff = 500 * time.Millisecond
 // recover soon.
 const maxWait = 15 * time.Minute
 
+// maxShortWait is how long a look-up waits. Many images are looked up before one is made, in a few slots; their own retries
+// wait longer without a slot.
+const maxShortWait = 30 * time.Second
+
 // backoff counts the retries of one request and waits before each.
 type backoff struct {
-	first               time.Duration
+	client              *Client
+	first, most         time.Duration // the first wait, and all waits because a registry asks for it
 	rateLimited, failed int           // retries by reason
 	waited              time.Duration // because the registry asked for it
 }
 
-func (c *Client) newBackoff() *backoff { return &backoff{first: c.firstBackoff} }
+func (c *Client) newBackoff() *backoff {
+	return &backoff{client: c, first: c.firstBackoff, most: maxWait}
+}
 
-// next reports whether a request that failed with err should be retried. If so, it waits before it returns.
+// next reports whether a request that failed with err should be retried. If so, it waits before it returns. It is the only rule
+// for that: every kind of request passes it, and so does the handshake that a request needs.
 func (b *backoff) next(ctx context.Context, err error, noRetry bool) bool {
+	again := b.wait(ctx, err, noRetry)
+	if again {
+		b.client.countAgain(err)
+	}
+	return again
+}
+
+func (b *backoff) wait(ctx context.Context, err error, noRetry bool) bool {
 	limited, isLimited := errors.AsType[*RateLimited](err)
 	switch {
 	case isLimited:
@@ -40,7 +57,7 @@ func (b *backoff) next(ctx context.Context, err error, noRetry bool) bool {
 		wait := max(limited.after, b.first/4<<min(b.rateLimited, 9)) // grows to about a minute
 		b.rateLimited++
 		b.waited = max(b.waited, limited.waited)
-		if b.waited+wait > maxWait {
+		if b.waited+wait > b.most {
 			return false
 		}
 		b.waited += wait
@@ -58,9 +75,42 @@ func isTransient(err error) bool {
 	switch code := status(err); code {
 	case 0, http.StatusRequestTimeout, http.StatusTooManyRequests:
 		return true
+	case http.StatusNotFound:
+		return !isMissing(err) // a handshake's
 	default:
-		return code >= http.StatusInternalServerError && !hasCode(err, transport.ManifestBlobUnknownErrorCode)
+		return code >= http.StatusInternalServerError && code != http.StatusNotImplemented &&
+			!hasCode(err, transport.ManifestBlobUnknownErrorCode)
 	}
+}
+
+// The classes of failures after which a request is sent again: a registry asks for fewer requests, fails, or is not reached. They
+// are words of package failure.
+const (
+	againRateLimit = "rate-limit"
+	againRegistry  = "registry"
+	againNetwork   = "network"
+)
+
+func (c *Client) countAgain(err error) {
+	class := againRegistry
+	_, limited := errors.AsType[*RateLimited](err)
+	switch code := status(err); {
+	case limited, code == http.StatusTooManyRequests:
+		class = againRateLimit
+	case code == 0 && !errors.Is(err, errLostUpload):
+		class = againNetwork
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.askedAgain[class]++
+}
+
+// AskedAgain returns how many requests were sent again after a failure, by class of failure. These retries are no attempts at an
+// image.
+func (c *Client) AskedAgain() map[string]int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return maps.Clone(c.askedAgain)
 }
 
 // sleep waits for d or until ctx ends, and then returns its error.

@@ -18,12 +18,6 @@ import (
 // distribution specification asks registries to accept manifests of up to 4 MiB.
 const maxBody = 8 << 20
 
-// responseTimeout is the stall timeout of a request. It also bounds a HEAD with the library's retries.
-const responseTimeout = 60 * time.Second
-
-// storeTimeout is the stall timeout of a streamed upload: some registries read a large blob again after its last byte.
-const storeTimeout = 5 * time.Minute
-
 // request is one request to a registry.
 type request struct {
 	doing      string // begins its errors: "putting blob sha256:... to r/i"
@@ -39,13 +33,8 @@ type request struct {
 	success    []int     // the HTTP statuses that are not an error
 	// noRetry says that a transient failure ends the request. A part of an upload is not worth a retry: the upload starts over.
 	noRetry bool
-}
-
-func (r request) stallTimeout() time.Duration {
-	if r.stream != nil {
-		return storeTimeout
-	}
-	return responseTimeout
+	// shortWait says that the caller waits for a registry itself, where that takes longer than maxShortWait.
+	shortWait bool
 }
 
 // response is the response to a request.
@@ -60,6 +49,9 @@ type response struct {
 // *Denied, or one that names the status.
 func (c *Client) do(ctx context.Context, r request) (response, error) {
 	b := c.newBackoff()
+	if r.shortWait {
+		b.most = maxShortWait
+	}
 	for {
 		resp, err := c.doOnce(ctx, r, b.waited)
 		if err == nil || !b.next(ctx, err, r.noRetry) {
@@ -70,15 +62,15 @@ func (c *Client) do(ctx context.Context, r request) (response, error) {
 
 // doOnce sends a request and reads the whole response. waited is how long the request has waited in pauses so far.
 func (c *Client) doOnce(ctx context.Context, r request, waited time.Duration) (response, error) {
-	resp, timeout, err := c.send(ctx, r, waited)
+	resp, a, err := c.send(ctx, r, waited)
 	if err != nil {
 		return response{}, err
 	}
-	defer timeout.stop()
+	defer a.stop()
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
 	if err != nil {
-		return response{}, fmt.Errorf("%s: reading the response: %w", r.doing, timeout.asError(err))
+		return response{}, fmt.Errorf("%s: reading the response: %w", r.doing, a.asError(err))
 	}
 	if len(body) > maxBody {
 		return response{}, fmt.Errorf("%s: the response has more than %d bytes", r.doing, maxBody)
@@ -86,10 +78,10 @@ func (c *Client) doOnce(ctx context.Context, r request, waited time.Duration) (r
 	return response{resp.StatusCode, resp.Header, body, resp.Request.URL}, nil
 }
 
-// send waits for the limiter if the request is a write, and sends it. The caller reads the body and then stops the timeout.
-func (c *Client) send(ctx context.Context, r request, waited time.Duration) (*http.Response, *stallTimeout, error) {
+// send waits for the limiter if the request is a write, and sends it. The caller reads the body and then stops the attempt.
+func (c *Client) send(ctx context.Context, r request, waited time.Duration) (*http.Response, *attempt, error) {
 	host := r.repository.RegistryStr()
-	limiter := c.limiters.of(host)
+	limiter := c.limiter(host)
 	if isWrite(r.method) {
 		var err error
 		if waited, err = limiter.take(ctx, host, waited); err != nil {
@@ -99,17 +91,16 @@ func (c *Client) send(ctx context.Context, r request, waited time.Duration) (*ht
 			return nil, nil, fmt.Errorf("%s: %w", r.doing, err)
 		}
 	}
-	ctx, retryAfter := withRetryAfter(ctx)
-	ctx, timeout := withStallTimeout(ctx, r.stallTimeout())
-	resp, err := c.roundTrip(ctx, r, timeout)
+	a := newAttempt(ctx, c.base.host(host))
+	resp, err := c.roundTrip(a, r)
 	if err == nil {
 		if err = transport.CheckError(resp, r.success...); err == nil {
-			return resp, timeout, nil
+			return resp, a, nil
 		}
 		resp.Body.Close()
 	}
-	err = retryAfter.asError(r.doing, timeout.asError(err))
-	timeout.stop()
+	err = asError(r.doing, a.asError(err), time.Duration(a.retryAfter.Load()))
+	a.stop()
 	if limited, ok := errors.AsType[*RateLimited](err); ok {
 		limited.waited = waited
 		if isWrite(r.method) {
@@ -123,18 +114,20 @@ func (c *Client) send(ctx context.Context, r request, waited time.Duration) (*ht
 }
 
 // roundTrip authenticates for the repository and sends the request.
-func (c *Client) roundTrip(ctx context.Context, r request, timeout *stallTimeout) (*http.Response, error) {
-	client, err := c.authClient(ctx, r.repository, r.scopes)
+func (c *Client) roundTrip(a *attempt, r request) (*http.Response, error) {
+	client, err := c.authClient(a.ctx, r.repository, r.scopes)
 	if err != nil {
-		return nil, err
+		return nil, &handshakeError{err}
 	}
-	req, err := http.NewRequestWithContext(ctx, r.method, r.url.String(), nil)
+	req, err := http.NewRequestWithContext(a.ctx, r.method, r.url.String(), nil)
 	if err != nil {
 		return nil, err
 	}
 	switch {
 	case r.stream != nil:
-		req.Body, req.ContentLength = &streamBody{Reader: timeout.resetOnRead(r.stream)}, r.size
+		body := &sent{Reader: r.stream, pace: a.newPace()}
+		body.pace.run()
+		req.Body, req.ContentLength = body, r.size
 	case len(r.body) > 0:
 		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(r.body)), nil }
 		req.Body, _ = req.GetBody()
@@ -144,7 +137,17 @@ func (c *Client) roundTrip(ctx context.Context, r request, timeout *stallTimeout
 	if r.mediaType != "" {
 		req.Header.Set("Content-Type", r.mediaType)
 	}
-	return client.Do(req)
+	resp, err := client.Do(req)
+	if err == nil {
+		return resp, nil
+	}
+	if failed, ok := errors.AsType[*url.Error](err); ok { // its URL can hold a signature
+		err = fmt.Errorf("%s %s: %w", r.method, a.host.Load().name, failed.Err)
+	}
+	if status(err) != 0 { // of a token server: an expired token could not be replaced
+		err = &handshakeError{err}
+	}
+	return nil, err
 }
 
 func isWrite(method string) bool { return method != http.MethodGet && method != http.MethodHead }

@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync"
@@ -74,15 +75,15 @@ func TestManifestRequestsAreRetriedTwice(t *testing.T) {
 	g, host := serve(t)
 	repo, m := host+"/a/b", imageOf(t, "{}")
 	put(t, quick(), repo, "{}")
-	cases := map[string]func(c *Client) error{
-		"PUT": func(c *Client) error { return c.PutManifest(t.Context(), repo+":c", m) },
-		"GET": func(c *Client) error { _, err := c.Manifest(t.Context(), repo+":c"); return err },
+	cases := map[string]func(c *Client, tag string) error{
+		"PUT": func(c *Client, tag string) error { return c.PutManifest(t.Context(), repo+tag, m) },
+		"GET": func(c *Client, _ string) error { _, err := c.Manifest(t.Context(), repo+":2"); return err },
 	}
 	for _, verb := range []string{"PUT", "GET"} {
 		for broken, works := range map[int]bool{2: true, 3: false} {
 			g.Reset()
 			g.Fault = fault(broken, 502, nil, method(verb, "/manifests/"))
-			if err := cases[verb](quick()); (err == nil) != works {
+			if err := cases[verb](quick(), fmt.Sprint(":", broken)); (err == nil) != works {
 				t.Errorf("%s, broken %d times: %v", verb, broken, err)
 			}
 			if got := g.Count(verb, "/manifests/"); got != 3 {

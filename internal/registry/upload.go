@@ -22,12 +22,12 @@ func (c *Client) PutBlob(ctx context.Context, repository string, content []byte)
 	}
 	u := upload{repository: repo, digest: d, doing: fmt.Sprintf("putting the blob %s to %s", d, repo)}
 	return d, c.share(ctx, repo.Name()+"@"+d, u.doing, func() error {
-		if c.known.has(repo, d) {
+		if c.knows(repo, d) {
 			return nil
 		}
 		err := c.upload(ctx, u, func(u upload) error { return c.finishUpload(ctx, u, request{body: content}) })
 		if err == nil {
-			c.known.add(repo, d)
+			c.known.Store(keyOf(repo, d), true)
 		}
 		return err
 	})
@@ -41,12 +41,21 @@ type upload struct {
 	location   *url.URL // nil before the registry has started the upload
 }
 
-// upload starts an upload, unless the registry has started it, and calls send to send the content. After a failure it starts
+// upload starts an upload, unless the registry has started it, and calls send to send the content. When that fails, it starts
 // over: the part that a registry has stored is not worth another request.
 func (c *Client) upload(ctx context.Context, u upload, send func(upload) error) error {
 	b := c.newBackoff()
 	for {
-		err := c.uploadOnce(ctx, u, send)
+		if u.location == nil {
+			resp, err := c.startUpload(ctx, u, nil, pushScope(u.repository), http.StatusAccepted)
+			if err != nil {
+				return err
+			}
+			if u.location, err = location(resp); err != nil {
+				return fmt.Errorf("%s: %w", u.doing, err)
+			}
+		}
+		err := send(u)
 		if err == nil || !b.next(ctx, lostUpload(err), false) {
 			return err
 		}
@@ -54,33 +63,22 @@ func (c *Client) upload(ctx context.Context, u upload, send func(upload) error) 
 	}
 }
 
-func (c *Client) uploadOnce(ctx context.Context, u upload, send func(upload) error) error {
-	if u.location == nil {
-		resp, err := c.startUpload(ctx, u, nil, pushScope(u.repository), http.StatusAccepted)
-		if err != nil {
-			return err
-		}
-		if u.location, err = location(resp); err != nil {
-			return fmt.Errorf("%s: %w", u.doing, err)
-		}
-	}
-	return send(u)
-}
-
 // lostUpload turns the error for an upload that the registry no longer knows into one that is retried.
 func lostUpload(err error) error {
 	if hasCode(err, transport.BlobUploadUnknownErrorCode, transport.BlobUploadInvalidErrorCode) {
-		return errors.New("lost upload") // it has no status, like a broken connection
+		return errLostUpload // it has no status, like a broken connection
 	}
 	return err
 }
+
+var errLostUpload = errors.New("the registry has lost the upload")
 
 // startUpload asks the registry to start an upload.
 func (c *Client) startUpload(ctx context.Context, u upload, query url.Values, scopes []string, success ...int) (response, error) {
 	address := endpoint(u.repository, "blobs/uploads/")
 	address.RawQuery = query.Encode()
 	return c.do(ctx, request{
-		doing: u.doing, method: http.MethodPost, repository: u.repository, scopes: scopes, url: address, success: success, noRetry: true,
+		doing: u.doing, method: http.MethodPost, repository: u.repository, scopes: scopes, url: address, success: success,
 	})
 }
 

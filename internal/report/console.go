@@ -5,10 +5,13 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/docker/go-units"
 
 	"github.com/OpenHands/eval-images/internal/failure"
 	"github.com/OpenHands/eval-images/internal/outcome"
@@ -41,7 +44,10 @@ type Logger interface{ Info(line string) }
 func NewConsole(logger Logger, screen *Screen, total, workers int) *Console {
 	return &Console{
 		logger: logger, screen: screen, done: make(chan struct{}),
-		progress: progress{total: total, workers: workers, running: map[string]time.Time{}},
+		progress: progress{
+			total: total, workers: workers, running: map[string]time.Time{}, phases: map[string]time.Time{},
+			doing: map[string]activity{}, copies: map[string]layerCopy{}, pauses: map[string]time.Time{},
+		},
 	}
 }
 
@@ -59,6 +65,52 @@ func (c *Console) Stopped(t plan.Target) {
 	defer c.mu.Unlock()
 	delete(c.progress.running, t.InstanceID)
 	c.redraw()
+}
+
+// Doing shows what a target does or waits for outside of builds. layer is the digest of a layer that it brings to the repository. An
+// empty text ends it.
+func (c *Console) Doing(t plan.Target, what, layer string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.progress.doing, t.InstanceID)
+	if what != "" {
+		c.progress.doing[t.InstanceID] = activity{what, layer}
+	}
+}
+
+// Copying shows how many bytes of a layer were copied. size is -1 when it is not known.
+func (c *Console) Copying(layer string, done, size int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	if copied, known := c.progress.copies[layer]; known && done > 0 {
+		now = copied.begun
+	}
+	c.progress.copies[layer] = layerCopy{now, done, size}
+	if done == size {
+		delete(c.progress.copies, layer)
+	}
+}
+
+// Pausing shows that a registry asked to wait.
+func (c *Console) Pausing(host string, wait time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.progress.pauses[host] = time.Now().Add(wait)
+}
+
+// Began shows a phase of the run until Ended.
+func (c *Console) Began(phase string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.progress.phases[phase] = time.Now()
+}
+
+// Ended ends a phase.
+func (c *Console) Ended(phase string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.progress.phases, phase)
 }
 
 // Finished shows a target that ended, even if it never started.
@@ -178,8 +230,20 @@ func finishedLine(o *outcome.Outcome) string {
 	return line
 }
 
-// maxRunning limits the running images that a heartbeat names. It names those that have run longest.
+// maxRunning limits the running images, and the copies, that a heartbeat names. It names those that have run longest.
 const maxRunning = 3
+
+// activity is what an image does or waits for outside of builds.
+type activity struct {
+	what  string
+	layer string // that it brings to the repository
+}
+
+// layerCopy is a layer that is copied because the registry does not mount it. size is -1 when it is not known.
+type layerCopy struct {
+	begun      time.Time
+	done, size int64
+}
 
 // progress counts the images of a run.
 type progress struct {
@@ -187,6 +251,10 @@ type progress struct {
 	built, skipped, failed int
 	running                map[string]time.Time // start by instance
 	waiting                map[string]bool      // instances that wait for a retry
+	doing                  map[string]activity  // by instance; one that is running has none
+	copies                 map[string]layerCopy // by digest
+	pauses                 map[string]time.Time // end of the pause that a registry asked for, by host
+	phases                 map[string]time.Time // start of the phases of the run that have not ended
 	first                  time.Time            // start of the first build
 	builtTime              time.Duration        // spent on all built images, including rebased ones
 	rebased                int                  // number of built images that were rebased
@@ -204,6 +272,7 @@ func (p *progress) start(instance string, now time.Time) {
 // pause marks an image that waits for a retry and has no slot.
 func (p *progress) pause(instance string) {
 	delete(p.running, instance)
+	delete(p.doing, instance)
 	if p.waiting == nil {
 		p.waiting = map[string]bool{}
 	}
@@ -213,6 +282,7 @@ func (p *progress) pause(instance string) {
 func (p *progress) finish(o *outcome.Outcome) {
 	delete(p.running, o.Target.InstanceID)
 	delete(p.waiting, o.Target.InstanceID)
+	delete(p.doing, o.Target.InstanceID)
 	switch o.Status() {
 	case outcome.Built:
 		p.built++
@@ -280,32 +350,92 @@ func (p *progress) left(now time.Time) string {
 	return "about " + strings.TrimSuffix(duration(left.Round(time.Minute).Seconds()), " 00s") + " left"
 }
 
+// runningNow says what the run does, and what it waits for.
 func (p *progress) runningNow(now time.Time) string {
-	waiting := ""
+	var parts []string
+	for _, part := range []string{list("running: ", aged(p.running, now)), list("copying ", p.copying(now)), p.others(), p.pausing(now)} {
+		if part != "" {
+			parts = append(parts, part)
+		}
+	}
+	if len(parts) == 0 {
+		parts = append(parts, cmp.Or(list("in ", aged(p.phases, now)), "none running"))
+	}
 	if len(p.waiting) > 0 {
-		waiting = fmt.Sprintf("; %d waiting for a retry", len(p.waiting))
+		parts = append(parts, fmt.Sprintf("%d waiting for a retry", len(p.waiting)))
 	}
-	if len(p.running) == 0 {
-		return "none running" + waiting
+	return strings.Join(parts, "; ")
+}
+
+// list returns the first few texts in one line, or "" when there are none.
+func list(before string, texts []string) string {
+	if len(texts) == 0 {
+		return ""
 	}
-	type image struct {
-		instance string
-		age      time.Duration
-	}
-	var images []image
-	for instance, start := range p.running {
-		images = append(images, image{instance, now.Sub(start)})
-	}
-	slices.SortFunc(images, func(a, b image) int {
-		return cmp.Or(cmp.Compare(b.age, a.age), strings.Compare(a.instance, b.instance))
-	})
-	var names []string
-	for _, i := range images[:min(maxRunning, len(images))] {
-		names = append(names, fmt.Sprintf("%s (%s)", i.instance, duration(i.age.Seconds())))
-	}
-	line := "running: " + strings.Join(names, ", ")
-	if more := len(images) - len(names); more > 0 {
+	line := before + strings.Join(texts[:min(maxRunning, len(texts))], ", ")
+	if more := len(texts) - maxRunning; more > 0 {
 		line += fmt.Sprintf(" +%d more", more)
 	}
-	return line + waiting
+	return line
+}
+
+// aged returns names with their age, the oldest first.
+func aged(starts map[string]time.Time, now time.Time) []string {
+	names := slices.SortedFunc(maps.Keys(starts), func(a, b string) int {
+		return cmp.Or(starts[a].Compare(starts[b]), strings.Compare(a, b))
+	})
+	for i, name := range names {
+		names[i] = fmt.Sprintf("%s (%s)", name, duration(now.Sub(starts[name]).Seconds()))
+	}
+	return names
+}
+
+// copying returns the layers that are copied, and for which image, the oldest copy first.
+func (p *progress) copying(now time.Time) []string {
+	starts := map[string]time.Time{}
+	for instance, a := range p.doing {
+		copied, is := p.copies[a.layer]
+		if !is {
+			continue
+		}
+		size := "an unknown size"
+		if copied.size >= 0 {
+			size = units.HumanSize(float64(copied.size))
+		}
+		layer := a.layer[:min(len(a.layer), shortDigest)]
+		starts[fmt.Sprintf("%s for %s: %s of %s", layer, instance, units.HumanSize(float64(copied.done)), size)] = copied.begun
+	}
+	return aged(starts, now)
+}
+
+// shortDigest is how many characters of a digest tell layers apart.
+const shortDigest = len("sha256:") + 12
+
+// others counts the images that neither build nor copy, by what they do or wait for, the most common first.
+func (p *progress) others() string {
+	counts := map[string]int{}
+	for instance, a := range p.doing {
+		_, copying := p.copies[a.layer]
+		if _, running := p.running[instance]; !running && !copying {
+			counts[a.what]++
+		}
+	}
+	whats := slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
+		return cmp.Or(cmp.Compare(counts[b], counts[a]), strings.Compare(a, b))
+	})
+	for i, what := range whats {
+		whats[i] = fmt.Sprintf("%d %s", counts[what], what)
+	}
+	return strings.Join(whats, ", ")
+}
+
+// pausing tells which registries asked to wait, and for how much longer.
+func (p *progress) pausing(now time.Time) string {
+	var pauses []string
+	for _, host := range slices.Sorted(maps.Keys(p.pauses)) {
+		if left := p.pauses[host].Sub(now); left > 0 {
+			pauses = append(pauses, fmt.Sprintf("%s asks to wait for another %s", host, duration(left.Seconds())))
+		}
+	}
+	return strings.Join(pauses, ", ")
 }

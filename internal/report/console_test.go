@@ -111,6 +111,78 @@ func TestHeartbeat(t *testing.T) {
 	})
 }
 
+// Whatever a run waits for, the heartbeat says it.
+func TestHeartbeatSaysWhatTheRunWaitsFor(t *testing.T) {
+	const layer, other = "sha256:0123456789abcdef", "sha256:fedcba9876543210"
+	cases := []struct {
+		name string
+		does func(c *console)
+		want string
+	}{
+		{"nothing is known", func(*console) {}, "none running"},
+		{"set-up", func(c *console) {
+			c.Began("sdist")
+			time.Sleep(time.Minute)
+			c.Began("import")
+		}, "in sdist (1m 00s), import (0.0s)"},
+		{"a phase that ended", func(c *console) {
+			c.Began("sdist")
+			c.Ended("sdist")
+		}, "none running"},
+		{"a copy", func(c *console) {
+			c.Doing(target("a__b-1"), "pushing", layer)
+			c.Copying(layer, 0, 80_000_000)
+			time.Sleep(74 * time.Second)
+			c.Copying(layer, 3_000_000, 80_000_000)
+		}, "copying sha256:0123456789ab for a__b-1: 3MB of 80MB (1m 14s)"},
+		{"copies of unknown size, and one that ended", func(c *console) {
+			c.Doing(target("a__b-1"), "pushing", layer)
+			c.Doing(target("a__b-2"), "pushing", other)
+			c.Copying(layer, 10, -1)
+			c.Copying(other, 0, 80)
+			c.Copying(other, 80, 80)
+		}, "copying sha256:0123456789ab for a__b-1: 10B of an unknown size (0.0s); 1 pushing"},
+		{"waits", func(c *console) {
+			for i := range 5 {
+				c.Doing(target(fmt.Sprint("a__b-", i)), "waiting for the references", "")
+			}
+			c.Doing(target("a__b-5"), "pushing", "")
+			c.Doing(target("a__b-6"), "waiting to be built", "")
+			c.Started(target("a__b-6"))
+			c.Doing(target("a__b-7"), "pushing", "")
+			c.Doing(target("a__b-7"), "", "")
+		}, "running: a__b-6 (0.0s); 5 waiting for the references, 1 pushing"},
+		{"a pause", func(c *console) {
+			c.Doing(target("a__b-1"), "pushing", "")
+			c.Pausing("ghcr.io", 2*time.Minute)
+			time.Sleep(time.Minute)
+		}, "1 pushing; ghcr.io asks to wait for another 1m 00s"},
+		{"a pause that is over", func(c *console) {
+			c.Pausing("ghcr.io", time.Minute)
+			time.Sleep(time.Minute)
+		}, "none running"},
+		{"a retry", func(c *console) {
+			c.Doing(target("a__b-1"), "pushing", "")
+			c.Waiting(target("a__b-1"), 1, errors.New("502"), time.Minute)
+		}, "none running; 1 waiting for a retry"},
+		{"an image that ended", func(c *console) {
+			c.Doing(target("a__b-1"), "pushing", "")
+			c.Finished(built("a__b-1", 1))
+		}, "none running"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				there := newConsole(9, 4)
+				c.does(there)
+				if got := there.progress.runningNow(time.Now()); got != c.want {
+					t.Errorf("%s\nwant %s", got, c.want)
+				}
+			})
+		})
+	}
+}
+
 func TestTimeLeft(t *testing.T) {
 	at := func(minutes int) time.Time { return noon.Add(time.Duration(minutes) * time.Minute) }
 	cases := []struct {

@@ -17,27 +17,34 @@ const failuresShown = 20
 
 var failureHeader = []string{"Instance", "Class", "Code", "Attempts", "Reason and log"}
 
-// failures lists the failed images and then the cancelled ones, in at most room bytes.
+// failures lists the failed images, and then those that were cancelled or not started, in at most room bytes.
 func failures(s ledger.Summary, room int) string {
 	const overhead = 8000 // bytes for headings, table headers, notes and hints
-	var failed, cancelled []ledger.FailedBuild
+	var failed, cancelled, notStarted []ledger.FailedBuild
 	for _, f := range s.FailedBuilds {
-		if f.Class == failure.ClassCancelled {
+		switch f.Class {
+		case failure.ClassCancelled:
 			cancelled = append(cancelled, f)
-		} else {
+		case failure.ClassNotStarted:
+			notStarted = append(notStarted, f)
+		default:
 			failed = append(failed, f)
 		}
 	}
 	logs := string(s.Run.Files.Logs)
 	rows, room := fitRows(failed, room-overhead, func(f ledger.FailedBuild) string { return failureRow(f, logs) })
-	names, _ := fitRows(cancelled, room, func(f ledger.FailedBuild) string { return code(f.InstanceID, shortValue) })
+	name := func(f ledger.FailedBuild) string { return code(f.InstanceID, shortValue) }
+	names, room := fitRows(cancelled, room, name)
+	later, _ := fitRows(notStarted, room, name)
 	first := min(failuresShown, len(rows))
 	return joinParts([]string{
-		section("Failed images", failureNote(s), hints(s.FailuresByClass), failureTable(rows[:first]),
+		section("Failed images", failureNote(s), hints(failed), failureTable(rows[:first]),
 			details(fmt.Sprintf("%d more failed images", len(rows)-first), failureTable(rows[first:])),
 			andMore(len(failed)-len(rows), s.Run.Files)),
 		details(plural(len(cancelled), "image was", "images were")+" cancelled",
 			strings.Join(names, ", ")+andMore(len(cancelled)-len(names), s.Run.Files)),
+		details(plural(len(notStarted), "image was", "images were")+" not started",
+			strings.Join(later, ", ")+andMore(len(notStarted)-len(later), s.Run.Files)),
 	})
 }
 
@@ -107,16 +114,21 @@ func byClass(counts map[failure.Class]int) []string {
 	return shown
 }
 
-// classes returns the sorted classes of the failures, without cancelled, which needs no explanation.
+// classes returns the sorted classes of the failures, without those that need no explanation.
 func classes(counts map[failure.Class]int) []failure.Class {
-	return slices.DeleteFunc(slices.Sorted(maps.Keys(counts)), func(c failure.Class) bool { return c == failure.ClassCancelled })
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(counts)), untried)
 }
 
-// hints returns the hint of each class.
-func hints(counts map[failure.Class]int) string {
-	var sentences []string
-	for _, class := range classes(counts) {
-		sentences = append(sentences, fmt.Sprintf("- What to do about %s: %s.\n", text(string(class), shortValue), text(failure.Hint(class), longValue)))
+// untried reports whether a class is that of images that nothing is known to be wrong with.
+func untried(c failure.Class) bool {
+	return c == failure.ClassCancelled || c == failure.ClassNotStarted
+}
+
+// hints returns the hints for the failures, by class.
+func hints(failed []ledger.FailedBuild) string {
+	told := map[string]bool{}
+	for _, f := range failed {
+		told[fmt.Sprintf("- What to do about %s: %s.\n", text(string(f.Class), shortValue), text(failure.HintFor(f.Class, f.Error), longValue))] = true
 	}
-	return strings.Join(sentences, "")
+	return strings.Join(slices.Sorted(maps.Keys(told)), "")
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/OpenHands/eval-images/internal/config"
+	"github.com/OpenHands/eval-images/internal/failure"
 	"github.com/OpenHands/eval-images/internal/ledger"
 	"github.com/OpenHands/eval-images/internal/outcome"
 )
@@ -26,12 +27,17 @@ const (
 
 // Markdown returns the step summary of a run: first the verdict, then what needs attention, then the details.
 func Markdown(s ledger.Summary) string {
-	head := []string{"## " + text(cmp.Or(s.Run.Title, "Image build"), shortValue) + "\n", verdict(s) + "\n", recordErrors(s.Run), setupError(s), counts(s), verification(s.Run)}
+	head := []string{Verdict(s), setupError(s), counts(s), retries(s), verification(s.Run)}
 	tail := []string{
-		warnings(s.Run.Warnings), evaluation(s), rebased(s), phases(s), cachePrunes(s.Run), slowest(s), settings(s), telemetry(s.Totals), files(s.Run.Files),
+		warnings(s.Run.Warnings), evaluation(s), rebased(s), phases(s), cachePrunes(s.Run), slowest(s), settings(s), telemetry(s.Totals), files(s),
 	}
 	left := maxMarkdown - len(joinParts(head)) - len(joinParts(tail))
 	return joinParts(slices.Concat(head, []string{failures(s, left)}, tail))
+}
+
+// Verdict returns the beginning of the step summary: what came of the run, and what could not be written.
+func Verdict(s ledger.Summary) string {
+	return joinParts([]string{"## " + text(cmp.Or(s.Run.Title, "Image build"), shortValue) + "\n", verdict(s) + "\n", recordErrors(s.Run)})
 }
 
 // verdict returns the result of the run in one line.
@@ -62,12 +68,14 @@ func imagesVerdict(s ledger.Summary) string {
 	switch {
 	case run.Cancelled:
 		return fmt.Sprintf("⚠️ **Cancelled after %s**: %d of %s (%s).", duration(s.WallClockSeconds), s.Successful, plural(s.Total, "image exists", "images exist"), exist)
+	case run.StoppedForDeadline:
+		return deadlineVerdict(s, exist)
 	case run.SetupError != "" && s.Built == 0:
 		return fmt.Sprintf("❌ **Nothing was built**: the run ended before its first build (%d of %s known to exist, %s).", s.Skipped, plural(s.Total, "image is", "images are"), took)
 	case s.NotStarted > 0:
-		return fmt.Sprintf("❌ **%d of %s missing**; %s, %s.", s.Failed+s.NotStarted, plural(s.Total, "image is", "images are"), exist, took)
+		return fmt.Sprintf("%s **%d of %s missing**; %s, %s.%s", mark(s), s.Missing(), plural(s.Total, "image is", "images are"), exist, took, allowed(s))
 	case s.Failed > 0:
-		return fmt.Sprintf("❌ **%d of %s failed**; %s, %s.", s.Failed, plural(s.Total, "image", "images"), exist, took)
+		return fmt.Sprintf("%s **%d of %s failed**; %s, %s.%s", mark(s), s.Failed, plural(s.Total, "image", "images"), exist, took, allowed(s))
 	case s.Total == 0:
 		return "⚠️ **No image was requested.**"
 	case s.Built == 0:
@@ -77,6 +85,60 @@ func imagesVerdict(s ledger.Summary) string {
 	default:
 		return fmt.Sprintf("✅ **All %d images exist**: %s, %s.", s.Total, exist, took)
 	}
+}
+
+// deadlineVerdict returns the result of a run that stopped for its deadline.
+func deadlineVerdict(s ledger.Summary, exist string) string {
+	line := fmt.Sprintf("%s **Stopped for the deadline of %s**", mark(s), deadline(s.Run.DeadlineSeconds))
+	if s.Total > 0 {
+		line += fmt.Sprintf(": %d of %s (%s)", s.Successful, plural(s.Total, "image exists", "images exist"), exist)
+	}
+	stopped := s.FailuresByClass[failure.ClassDeadline]
+	for _, missing := range []struct {
+		n    int
+		what string
+	}{{s.NotStarted, "not started"}, {stopped, "stopped"}, {s.Failed - stopped, "failed"}} {
+		if missing.n > 0 {
+			line += fmt.Sprintf("; %d %s", missing.n, missing.what)
+		}
+	}
+	return line + ". Run it again: it makes only what is missing." + allowed(s)
+}
+
+// mark returns the sign of a run that lacks images: whether it fails for that.
+func mark(s ledger.Summary) string {
+	if s.Missing() > 0 && !s.TooManyMissing() && s.Run.SetupError == "" {
+		return "⚠️"
+	}
+	return "❌"
+}
+
+// allowed says why missing images do not fail the run, where they do not.
+func allowed(s ledger.Summary) string {
+	if s.Missing() == 0 || s.TooManyMissing() {
+		return ""
+	}
+	return " That does not fail the run: fail-on is " + failOn(s.Run.MissingAllowedPercent) + "."
+}
+
+// failOn returns the value of the input fail-on that allows a percentage of missing images.
+func failOn(allowed int) string {
+	switch allowed {
+	case 0:
+		return "any"
+	case 100:
+		return "never"
+	default:
+		return strconv.Itoa(allowed) + "%"
+	}
+}
+
+// deadline returns the value of the input deadline.
+func deadline(seconds float64) string {
+	if seconds == 0 {
+		return "none"
+	}
+	return strings.TrimSuffix(duration(seconds), " 00s")
 }
 
 func setupError(s ledger.Summary) string {
@@ -103,7 +165,34 @@ func counts(s ledger.Summary) string {
 		header, cells = append(header, "Built per hour"), append(cells, fmt.Sprintf("%.0f", s.ImagesPerHour))
 	}
 	header, cells = append(header, "Wall clock"), append(cells, duration(s.WallClockSeconds))
-	return table(header, [][]string{cells})
+	return table(header, [][]string{cells}) + askedAgain(s.Run)
+}
+
+// askedAgain counts the requests that were sent again, the most common class first. They are no retries of images.
+func askedAgain(run ledger.Run) string {
+	classes := slices.SortedFunc(maps.Keys(run.AskedAgain), func(a, b string) int {
+		return cmp.Or(cmp.Compare(run.AskedAgain[b], run.AskedAgain[a]), cmp.Compare(a, b))
+	})
+	if len(classes) == 0 {
+		return ""
+	}
+	var all []string
+	for _, class := range classes {
+		all = append(all, fmt.Sprintf("%d %s", run.AskedAgain[class], text(class, shortValue)))
+	}
+	return "\nRegistry requests asked again: " + strings.Join(all, ", ") + ".\n"
+}
+
+// retries counts the attempts at images that failed and were followed by another one, by class of failure.
+func retries(s ledger.Summary) string {
+	var all []string
+	for _, class := range slices.Sorted(maps.Keys(s.RetriesByClass)) {
+		all = append(all, fmt.Sprintf("%d %s", s.RetriesByClass[class], text(string(class), shortValue)))
+	}
+	if len(all) == 0 {
+		return ""
+	}
+	return "Attempts at images that were repeated: " + strings.Join(all, ", ") + ".\n"
 }
 
 // maxWarnings limits the warnings shown. A run usually has only a few.
@@ -175,6 +264,9 @@ func settings(s ledger.Summary) string {
 		{"Cache mode", text(run.CacheMode, shortValue)},
 		{"Workers", strings.TrimPrefix(strconv.Itoa(run.Workers), "0")},
 	}
+	if run.Workers > 0 { // the inputs are known
+		rows = append(rows, []string{"Deadline", deadline(run.DeadlineSeconds)}, []string{"Fail on", failOn(run.MissingAllowedPercent)})
+	}
 	rows = slices.DeleteFunc(rows, func(row []string) bool { return row[1] == "" })
 	return details("Settings of this run", table([]string{"What", "Value"}, rows))
 }
@@ -196,10 +288,16 @@ func shard(run ledger.Run) string {
 	return fmt.Sprintf("%s of %s", text(string(run.Shard), shortValue), plural(run.PlannedTotal, "image", "images"))
 }
 
-func files(f ledger.Files) string {
-	var list []string
+func files(s ledger.Summary) string {
+	f, list := s.Run.Files, []string(nil)
+	if s.Missing() == 0 { // it is empty
+		f.Failed = ""
+	}
 	for _, file := range []struct{ what, path string }{
-		{"one line per image", string(f.Ledger)}, {"this summary as JSON", string(f.Summary)}, {"logs", string(f.Logs)},
+		{"one line per image", string(f.Ledger)},
+		{"this summary as JSON", string(f.Summary)},
+		{"missing images", string(f.Failed)},
+		{"logs", string(f.Logs)},
 	} {
 		if file.path != "" {
 			list = append(list, file.what+" "+code(file.path, shortValue))

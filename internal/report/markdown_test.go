@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -145,6 +146,10 @@ func scenarios() map[string]ledger.Summary {
 		"built":     ledger.Summarize(exampleRun(7), allBuilt),
 		"skipped":   ledger.Summarize(exampleRun(2), onlySkipped),
 		"cancelled": ledger.Summarize(stopped, entries([]*outcome.Outcome{twelve()[0], twelve()[7], twelve()[9], cancelled("x__y-1"), cancelled("x__y-2")})),
+		"deadline":  deadlineRun(0),
+		"tolerated": deadlineRun(75),
+		"allowed":   allowedRun(25),
+		"forbidden": allowedRun(24),
 		"setup":     ledger.Summarize(noSDK, nil),
 		"no-sdist":  ledger.Summarize(noSdist, entries([]*outcome.Outcome{ownSdist})),
 		"hostile":   everywhere(hostile),
@@ -155,8 +160,30 @@ func scenarios() map[string]ledger.Summary {
 	}
 }
 
+// deadlineRun is a run that its deadline ended, where a percentage of the images may be missing.
+func deadlineRun(allowed int) ledger.Summary {
+	run := exampleRun(12)
+	run.DeadlineSeconds, run.StoppedForDeadline, run.MissingAllowedPercent = 5400, true, allowed
+	run.Files.Failed = "builds/princeton-nlp/SWE-bench_Verified/test/failed.txt"
+	outcomes := append(twelve()[:3:3], twelve()[9], failed("sympy__sympy-24909", failure.ClassDeadline, 0, 1, "building with the SDK: the run's deadline was reached"))
+	for _, id := range []string{"x__y-1", "x__y-2", "x__y-3", "x__y-4"} {
+		outcomes = append(outcomes, ended(id, outcome.Outcome{}, failure.TooLate(40*time.Second, time.Minute)))
+	}
+	return ledger.Summarize(run, entries(outcomes))
+}
+
+// allowedRun is a run whose 3 failures of 12 may or may not be missing.
+func allowedRun(allowed int) ledger.Summary {
+	run := exampleRun(12)
+	run.MissingAllowedPercent = allowed
+	return ledger.Summarize(run, entries(twelve()))
+}
+
 func TestMarkdownGolden(t *testing.T) {
 	for name, s := range scenarios() {
+		if slices.Contains([]string{"tolerated", "allowed", "forbidden"}, name) { // the first line is all that differs
+			continue
+		}
 		t.Run(name, func(t *testing.T) { golden(t, name+".md", Markdown(s)) })
 	}
 }
@@ -167,8 +194,8 @@ func everywhere(s string) ledger.Summary {
 	run.Title, run.Dataset, run.Split, run.SDKRepository, run.SDKRef, run.SDKSHA, run.SDKVersion = s, s, s, s, s, ledger.Text(s), ledger.Text(s)
 	run.Seam, run.Strategy, run.Image, run.ImageTagPrefix, run.Builder, run.CacheMode = ledger.Text(s), s, s, ledger.Text(s), s, s
 	run.Options, run.Warnings, run.SetupError, run.Sdist.SHA256 = map[string]string{s: s}, []string{s}, ledger.Text(s), ledger.Text(s)
-	run.Files = ledger.Files{Ledger: ledger.Text(s), Summary: ledger.Text(s), LockFile: ledger.Text(s), Logs: ledger.Text(s)}
-	run.Phases = append(run.Phases, ledger.Phase{Name: s, Seconds: 1})
+	run.Files = ledger.Files{Ledger: ledger.Text(s), Summary: ledger.Text(s), LockFile: ledger.Text(s), Failed: ledger.Text(s), Logs: ledger.Text(s)}
+	run.Phases, run.AskedAgain = append(run.Phases, ledger.Phase{Name: s, Seconds: 1}), map[string]int{s: 1}
 	run.Rebase = ledger.Rebase{
 		References: []ledger.Reference{{Instance: ledger.Text(s), Tag: s, Digest: ledger.Text(s)}}, Requests: map[string]int{s: 1},
 		Verified: []ledger.Verified{{Instance: s, Result: ledger.Verdict(s), Differences: []string{s}, Tags: []string{s}, TagsLeft: []string{s}}},
@@ -271,6 +298,12 @@ func TestVerdict(t *testing.T) {
 		{"built", "✅ **All 7 images exist**: 7 built, 0 already existed, in 3m 38s."},
 		{"skipped", "✅ **Nothing to do**: 2 images already exist, checked in 3m 38s."},
 		{"cancelled", "⚠️ **Cancelled after 3m 38s**: 2 of 12 images exist (1 built, 1 already existed)."},
+		{"deadline", "❌ **Stopped for the deadline of 1h 30m**: 3 of 12 images exist (3 built, 0 already existed); 7 not started; 1 stopped; 1 failed. " +
+			"Run it again: it makes only what is missing."},
+		{"tolerated", "⚠️ **Stopped for the deadline of 1h 30m**: 3 of 12 images exist (3 built, 0 already existed); 7 not started; 1 stopped; 1 failed. " +
+			"Run it again: it makes only what is missing. That does not fail the run: fail-on is 75%."},
+		{"allowed", "⚠️ **3 of 12 images failed**; 7 built, 2 already existed, in 3m 38s. That does not fail the run: fail-on is 25%."},
+		{"forbidden", "❌ **3 of 12 images failed**; 7 built, 2 already existed, in 3m 38s."},
 		{"no-sdist", "✅ **The image exists**: 1 built, 0 already existed, in 3m 38s."},
 		{"broken", "❌ **11 of 12 images are missing**; 0 built, 1 already existed, in 3m 38s."},
 		{"empty", "⚠️ **No image was requested.**"},
@@ -318,5 +351,20 @@ func TestMarkdownListsPackagesAddedToBaseImages(t *testing.T) {
 	const want = "| Packages added to base images | <code>a</code> (1 image), <code>docutils&#60;0.21 roman</code> (3 images) |\n"
 	if got := Markdown(s); !strings.Contains(got, want) {
 		t.Errorf("no line %q in\n%s", want, got)
+	}
+}
+
+// Two failures of one class may need two remedies.
+func TestSummaryHasTheHintOfEachMessage(t *testing.T) {
+	all := entries([]*outcome.Outcome{
+		failed("a__b-1", failure.ClassTLS, 1, 1, "x509: certificate signed by unknown authority"),
+		failed("a__b-2", failure.ClassTLS, 1, 1, "http: server gave HTTP response to HTTPS client"),
+		failed("a__b-3", failure.ClassTLS, 1, 1, "http: server gave HTTP response to HTTPS client"),
+	})
+	got := Markdown(ledger.Summarize(exampleRun(3), all))
+	for _, hint := range []string{"let the builder trust the registry", "tell the builder that the registry speaks plain http"} {
+		if n := strings.Count(got, "What to do about registry-tls: "+hint); n != 1 {
+			t.Errorf("%q is said %d times, want once:\n%s", hint, n, got)
+		}
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/OpenHands/eval-images/internal/failure"
 	"github.com/OpenHands/eval-images/internal/ledger"
 	"github.com/OpenHands/eval-images/internal/outcome"
 )
@@ -19,7 +18,7 @@ func Outputs(s ledger.Summary) [][2]string {
 		{"built", strconv.Itoa(s.Built)},
 		{"skipped", strconv.Itoa(s.Skipped)},
 		// Every image that does not exist now counts as failed: total = built + skipped + failed.
-		{"failed", strconv.Itoa(s.Failed + s.NotStarted)},
+		{"failed", strconv.Itoa(s.Missing())},
 		{"retried", strconv.Itoa(s.Retried)},
 		{"failed-instances", failedInstances(s.FailedBuilds)},
 		{"images-per-hour", decimal(s.ImagesPerHour)},
@@ -32,6 +31,7 @@ func Outputs(s ledger.Summary) [][2]string {
 		{"manifest", string(run.Files.Ledger)},
 		{"summary", string(run.Files.Summary)},
 		{"lock-file", string(run.Files.LockFile)},
+		{"failed-file", string(run.Files.Failed)},
 	}
 	for i := range outputs {
 		outputs[i][1] = strings.NewReplacer("\r", " ", "\n", " ").Replace(outputs[i][1])
@@ -45,12 +45,12 @@ const (
 	maxFailedInstancesBytes = 32 << 10
 )
 
-// failedInstances returns as many ids as the limits allow, as JSON. Failed images come before cancelled ones.
+// failedInstances returns as many ids as the limits allow, as JSON. Failed images come before those that were not tried.
 func failedInstances(failed []ledger.FailedBuild) string {
 	var ids []string
-	for _, cancelled := range []bool{false, true} {
+	for _, wasUntried := range []bool{false, true} {
 		for _, f := range failed {
-			if (f.Class == failure.ClassCancelled) == cancelled {
+			if untried(f.Class) == wasUntried {
 				ids = append(ids, f.InstanceID)
 			}
 		}
@@ -80,6 +80,7 @@ func decimal(v float64) string { return strconv.FormatFloat(v, 'f', 1, 64) }
 
 // Lock is the content of images.lock.json: the tags and digests of the images that an evaluation of this run pulls.
 type Lock struct {
+	Schema         int         `json:"schema"`
 	SDKRepository  string      `json:"sdk_repository"`
 	SDKRef         string      `json:"sdk_ref"`
 	SDKSHA         ledger.Text `json:"sdk_sha"`
@@ -100,7 +101,7 @@ type LockedImage struct {
 func LockFile(s ledger.Summary, entries []ledger.Entry) Lock {
 	run := s.Run
 	lock := Lock{
-		SDKRepository: run.SDKRepository, SDKRef: run.SDKRef, SDKSHA: run.SDKSHA,
+		Schema: ledger.Schema, SDKRepository: run.SDKRepository, SDKRef: run.SDKRef, SDKSHA: run.SDKSHA,
 		Image: run.Image, ImageTagPrefix: run.ImageTagPrefix, Images: map[string]LockedImage{},
 	}
 	for _, e := range entries {

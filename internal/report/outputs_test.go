@@ -32,6 +32,7 @@ func TestOutputs(t *testing.T) {
 		{"manifest", "builds/princeton-nlp/SWE-bench_Verified/test/manifest.jsonl"},
 		{"summary", "builds/princeton-nlp/SWE-bench_Verified/test/build-summary.json"},
 		{"lock-file", "builds/princeton-nlp/SWE-bench_Verified/test/images.lock.json"},
+		{"failed-file", ""},
 	}
 	if diff := cmp.Diff(want, Outputs(scenarios()["failures"])); diff != "" {
 		t.Error(diff)
@@ -60,6 +61,9 @@ func TestSingleOutputs(t *testing.T) {
 		{"skipped", "strategy", ""}, // nothing was made
 		{"rebased", "strategy", "mixed"},
 		{"different", "strategy", "rebase"},
+		{"deadline", "failed", "9"},
+		{"deadline", "failed-instances", `["astropy__astropy-12907","sympy__sympy-24909","x__y-1","x__y-2","x__y-3","x__y-4"]`},
+		{"deadline", "failed-file", "builds/princeton-nlp/SWE-bench_Verified/test/failed.txt"},
 		{"cancelled", "failed", "10"},
 		{"cancelled", "failed-instances", `["astropy__astropy-12907","x__y-1","x__y-2"]`}, // failed before cancelled
 	}

@@ -29,6 +29,9 @@ type Plan struct {
 	Image          string      `json:"image"`
 	ImageTagPrefix ledger.Text `json:"image_tag_prefix"`
 	Strategy       string      `json:"strategy"`
+	// DeadlineSeconds and MissingAllowedPercent are those of a run, as in ledger.Run.
+	DeadlineSeconds       float64 `json:"deadline_seconds"`
+	MissingAllowedPercent int     `json:"missing_allowed_percent"`
 
 	// Total is the number of Images: Present, Unknown and missing ones.
 	Total  int            `json:"total"`
@@ -66,6 +69,7 @@ func NewPlan(run ledger.Run, targets []plan.Target, found []*outcome.Outcome, de
 		Title: run.Title, Benchmark: run.Benchmark, Dataset: run.Dataset, Split: run.Split, InstancesFrom: run.InstancesFrom,
 		Shard: run.Shard, PlannedTotal: run.PlannedTotal, SDKRef: ledger.Text(run.SDKRef), SDKSHA: run.SDKSHA,
 		SDKVersion: run.SDKVersion, Image: run.Image, ImageTagPrefix: run.ImageTagPrefix, Strategy: run.Strategy,
+		DeadlineSeconds: run.DeadlineSeconds, MissingAllowedPercent: run.MissingAllowedPercent,
 		Total: len(targets), Images: []PlannedImage{}, Warnings: append([]string{}, run.Warnings...),
 	}
 	outcomes := map[string]*outcome.Outcome{}
@@ -151,7 +155,7 @@ func (p Plan) Lines() []string {
 			lines = append(lines, "    "+image.state())
 		}
 	}
-	return append(lines, p.workLeft())
+	return append(lines, p.workLeft(), fmt.Sprintf("Deadline: %s; fail-on: %s.", deadline(p.DeadlineSeconds), failOn(p.MissingAllowedPercent)))
 }
 
 func (p Plan) headline() string {
@@ -204,6 +208,8 @@ func (p Plan) Markdown() string {
 		{"SDK commit", code(string(p.SDKSHA), shortValue)},
 		{"Image", code(p.Image, shortValue)},
 		tagPrefix(p.Benchmark, p.ImageTagPrefix),
+		{"Deadline", deadline(p.DeadlineSeconds)},
+		{"Fail on", failOn(p.MissingAllowedPercent)},
 	}
 	rows = slices.DeleteFunc(rows, func(row []string) bool { return row[1] == "" })
 	head := joinParts([]string{

@@ -117,7 +117,7 @@ func TestForcedPlan(t *testing.T) {
 
 func TestPlanOfNothing(t *testing.T) {
 	p := NewPlan(ledger.Run{Shard: "3/3", PlannedTotal: 2, Dataset: "d", Split: "s"}, nil, nil, plan.Decisions{}, false)
-	if got, want := strings.Join(p.Lines(), "|"), "Plan: 0 images of d, split s, shard 3/3 of 2|This shard has no images."; got != want {
+	if got, want := strings.Join(p.Lines(), "|"), "Plan: 0 images of d, split s, shard 3/3 of 2|This shard has no images.|Deadline: none; fail-on: any."; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	text, err := json.Marshal(p)

@@ -195,7 +195,7 @@ func verified(run ledger.Rebase) string {
 		if len(tags) < len(left) {
 			note += ", …"
 		}
-		note += ". The next run that verifies overwrites them.\n"
+		note += ". Nothing needs them: delete them in the registry.\n"
 	}
 	return note
 }

@@ -27,7 +27,7 @@ const reference = "ghcr.io/openhands/eval-agent-server:reference-" + sha + "-5f5
 
 func rebasedRun() ledger.Summary {
 	run, old := exampleRun(12), noon.Add(-300*time.Hour)
-	run.Strategy = "auto"
+	run.Strategy, run.AskedAgain = "auto", map[string]int{"network": 3, "rate-limit": 12}
 	run.Rebase = ledger.Rebase{
 		EvalBasesMade: 3, EvalBasesReused: 8, OldestEvalBase: &old,
 		References: []ledger.Reference{

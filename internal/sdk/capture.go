@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 //go:embed capture.py
@@ -19,10 +20,34 @@ type Captured struct {
 	Args     map[string]string `json:"args"`
 	Target   string            `json:"target"`
 	Platform string            `json:"platform"`
+	// Options are the other options that may change the image, as --name=value in their order: those that this program does
+	// not know.
+	Options []string `json:"options"`
 	// Dir is a copy of the build context, with file modes. Close removes it.
 	Dir string `json:"-"`
 	// Dockerfile is the text of the Dockerfile.
 	Dockerfile string `json:"dockerfile"`
+}
+
+// CacheMode returns the cache-mode that the build follows: "off" when it exports no cache.
+func (c Captured) CacheMode() string {
+	const export, mode = "--cache-to", "mode="
+	for i, word := range c.Argv {
+		value, joined := strings.CutPrefix(word, export+"=")
+		if word == export && i+1 < len(c.Argv) {
+			value, joined = c.Argv[i+1], true
+		}
+		if !joined {
+			continue
+		}
+		for _, field := range strings.Split(value, ",") {
+			if given, ok := strings.CutPrefix(field, mode); ok {
+				return given
+			}
+		}
+		return "min" // BuildKit's default (docs.docker.com/build/cache/backends)
+	}
+	return "off"
 }
 
 // CaptureError reports that the docker build of this SDK cannot be captured.

@@ -21,20 +21,49 @@ class Parser(argparse.ArgumentParser):
         raise CaptureError(f"the SDK's docker buildx build is not understood: {message}")
 
 
+# Options whose values are read. Outputs, caches and the like do not change the image.
+READ = "--file --target --platform --build-arg".split()
+IGNORED = "--tag --cache-from --cache-to --output --progress --builder --provenance --sbom".split()
+SWITCHES = "--push --load".split()
+
+
 def parser():
-    """Returns a parser of `docker buildx build` with the options that we know. Others may change the image."""
+    """Returns a parser of `docker buildx build` with the options that we know."""
     known = Parser(add_help=False, allow_abbrev=False)
     known.add_argument("--file", "-f")
     known.add_argument("--target", default="")
     known.add_argument("--platform", default="")
     known.add_argument("--build-arg", action="append", default=[])
-    # Outputs, caches and the like do not change the image.
-    for option in "--tag -t --cache-from --cache-to --output -o --progress --builder --provenance --sbom".split():
+    for option in IGNORED + ["-t", "-o"]:
         known.add_argument(option, action="append")
-    for switch in "--push", "--load":
+    for switch in SWITCHES:
         known.add_argument(switch, action="store_true")
     known.add_argument("context")
     return known
+
+
+def take_unknown(words):
+    """Returns the words that the parser knows, and the other options as --name=value.
+
+    An option that we do not know may change the image, so it is kept whole. An option without a value of its own is left to
+    the parser, which refuses it: the word after it may or may not be its value.
+    """
+    known, unknown = [], []
+    words = list(words)
+    while words:
+        word = words.pop(0)
+        name, given, _ = word.partition("=")
+        if name in READ + IGNORED:
+            known.append(word)
+            if not given and words:
+                known.append(words.pop(0))
+        elif word.startswith("--") and given:
+            unknown.append(word)
+        elif word.startswith("--") and word not in SWITCHES and len(words) > 1 and not words[0].startswith("-"):
+            unknown.append(f"{word}={words.pop(0)}")
+        else:
+            known.append(word)
+    return known, unknown
 
 
 class Docker:
@@ -55,7 +84,8 @@ class Docker:
 
     def keep(self, argv, cwd):
         """Records a docker build, and copies its context, which the SDK removes."""
-        said = parser().parse_args(argv[3:])
+        words, unknown = take_unknown(argv[3:])
+        said = parser().parse_args(words)
         context = Path(cwd, said.context)
         if not context.is_dir():
             raise CaptureError(f"the context of the SDK's docker buildx build is not a folder: {said.context}")
@@ -68,6 +98,7 @@ class Docker:
         return {
             "argv": argv,
             "args": build_args(said.build_arg),
+            "options": unknown,
             "target": said.target,
             "platform": said.platform,
             "dockerfile": dockerfile.read_bytes().decode(),

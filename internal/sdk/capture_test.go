@@ -62,8 +62,8 @@ func TestCapture(t *testing.T) {
 			"--build-arg", "BASE_IMAGE=hub/base:1", "--build-arg", "OPENHANDS_BUILD_GIT_SHA=unknown", "--build-arg", "FLAVOR=sweet",
 			"--platform", "linux/amd64", "--push", "--tag", "r/i:unknown-c-base-image-minimal", "--cache-from", "type=registry,ref=r/i:buildcache", context,
 		},
-		Args:   map[string]string{"BASE_IMAGE": "hub/base:1", "OPENHANDS_BUILD_GIT_SHA": "unknown", "FLAVOR": "sweet"},
-		Target: "base-image-minimal", Platform: "linux/amd64",
+		Args:    map[string]string{"BASE_IMAGE": "hub/base:1", "OPENHANDS_BUILD_GIT_SHA": "unknown", "FLAVOR": "sweet"},
+		Options: []string{}, Target: "base-image-minimal", Platform: "linux/amd64",
 		Dir: got.Dir, Dockerfile: readFile(t, dockerfile),
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -145,6 +145,31 @@ func TestCaptureReadsAsDockerDoes(t *testing.T) {
 	}
 }
 
+// An option that this program does not know may change the image, so it is kept with its value. What the SDK made of
+// cache-mode shows in its command.
+func TestCaptureOfNewOptions(t *testing.T) {
+	f := newPythonFixture(t, "native")
+	cases := []struct {
+		base      string
+		options   []string
+		cacheMode string
+	}{
+		{"b", []string{}, "off"},
+		{"new options", []string{"--build-context=base=/", "--secret=id=a,env=A", "--ssh=default"}, "min"},
+	}
+	for _, c := range cases {
+		request := minimal()
+		request.BaseImage = c.base
+		got, err := f.Capture(t.Context(), request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(c.options, got.Options); diff != "" || got.CacheMode() != c.cacheMode || got.Target != "base-image-minimal" {
+			t.Errorf("%s: cache mode %s, target %s, options (-want +got):\n%s", c.base, got.CacheMode(), got.Target, diff)
+		}
+	}
+}
+
 func TestCaptureErrors(t *testing.T) {
 	cases := []struct{ name, variant, base, want string }{
 		{"no _run", "none", "b", "the SDK's build module has no _run that could be answered"},
@@ -152,7 +177,7 @@ func TestCaptureErrors(t *testing.T) {
 		{"docker twice", "native", "twice", "the SDK's build runs docker buildx build more than once"},
 		{
 			"an option that may change the image", "native", "odd",
-			"the SDK's docker buildx build is not understood: unrecognized arguments: --build-context",
+			"the SDK's docker buildx build is not understood: unrecognized arguments: --no-cache",
 		},
 		{"a context that is elsewhere", "native", "elsewhere", "is not a folder: https://example.org/context.git"},
 	}

@@ -63,7 +63,19 @@ var uvPassedOn = []string{
 	"UV_CACHE_DIR", "UV_NO_CACHE", "UV_LINK_MODE",
 	"UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_KEYRING_PROVIDER",
 	"UV_NATIVE_TLS", "UV_SYSTEM_CERTS", "UV_OFFLINE", "UV_CONCURRENT_", "UV_HTTP_",
-	"UV_PYTHON_INSTALL_MIRROR", "UV_PYTHON_DOWNLOADS_JSON_URL",
+	"UV_PYTHON_INSTALL_MIRROR", "UV_PYTHON_DOWNLOADS_JSON_URL", "UV_PYTHON_INSTALL_DIR",
+}
+
+// dockerPassedOn are the variables of docker commands: the engine, the configuration, and what credential helpers find their
+// stores by.
+var dockerPassedOn = []string{
+	"DOCKER_CONFIG", "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CERT_PATH", "DOCKER_TLS", "DOCKER_TLS_VERIFY", "DOCKER_API_VERSION",
+	"BUILDX_BUILDER", "BUILDX_CONFIG", "DBUS_SESSION_BUS_ADDRESS", "GNUPGHOME", "PASSWORD_STORE_DIR",
+}
+
+// DockerEnviron returns those variables of environ that a docker command may see.
+func DockerEnviron(environ []string) []string {
+	return pick(environ, slices.Concat(passedOn, dockerPassedOn)...)
 }
 
 // pick takes from environ what names allow; a name that ends in "_" allows all that begin with it.

@@ -16,8 +16,20 @@ import (
 	"time"
 )
 
-// pythonVersion is the SDK's own .python-version in all releases.
-const pythonVersion = "3.13"
+// defaultPython is the Python of an SDK that names none. All releases up to 1.58.2 name this one.
+const defaultPython = "3.13"
+
+// python returns the version of Python in the SDK's .python-version, which uv reads in the same way: the first line that is
+// not empty and no comment.
+func (c Checkout) python() string {
+	text, _ := os.ReadFile(filepath.Join(c.Root, ".python-version"))
+	for line := range strings.Lines(string(text)) {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+			return line
+		}
+	}
+	return defaultPython
+}
 
 // Environment is the Python environment in which the SDK's build module imports.
 type Environment struct {
@@ -25,6 +37,9 @@ type Environment struct {
 	Python string
 	// PythonPath holds the folders that it needs on PYTHONPATH.
 	PythonPath []string
+	// Version is the version of Python that the SDK names: "3.13". Fetched reports that uv had to fetch it.
+	Version string
+	Fetched bool
 	// Duration is how long it took to make.
 	Duration time.Duration
 }
@@ -48,8 +63,12 @@ var (
 // are needed, in a fraction of the time that all of them take, and later workers find it. Errors are a *SetupError.
 func (c Checkout) Environment(ctx context.Context, cmds Commands, packages Packages) (Environment, error) {
 	began := time.Now()
+	fetched, err := c.fetchPython(ctx, cmds)
+	if err != nil {
+		return Environment{}, cmds.failed("installing the SDK's Python environment", err)
+	}
 	venv := filepath.Join(c.Dir, "venv")
-	environ := append(uvEnviron(cmds.Environ), "UV_PROJECT_ENVIRONMENT="+venv)
+	environ := append(c.uvEnviron(cmds), "UV_PROJECT_ENVIRONMENT="+venv)
 	sync := append([]string{"uv", "sync", "--frozen", "--no-dev"}, packages...)
 	if _, err := cmds.run(ctx, c.Root, environ, sync...); err != nil {
 		return Environment{}, cmds.failed("installing the SDK's Python environment", err)
@@ -57,8 +76,27 @@ func (c Checkout) Environment(ctx context.Context, cmds Commands, packages Packa
 	return Environment{
 		Python:     filepath.Join(venv, "bin", "python"),
 		PythonPath: []string{filepath.Join(c.Root, agentServer)},
+		Version:    c.python(),
+		Fetched:    fetched,
 		Duration:   time.Since(began),
 	}, nil
+}
+
+// fetchPython has uv fetch the SDK's Python where this machine has none, and reports whether it did.
+func (c Checkout) fetchPython(ctx context.Context, cmds Commands) (fetched bool, err error) {
+	environ, version := c.uvEnviron(cmds), c.python()
+	var ended *commandError
+	if _, err := cmds.run(ctx, c.Root, environ, "uv", "python", "find", "--no-project", version); !errors.As(err, &ended) {
+		return false, err
+	}
+	environ = append(environ, "UV_PYTHON_DOWNLOADS=manual")
+	if _, err := cmds.run(ctx, c.Root, environ, "uv", "python", "install", "--no-bin", version); err != nil {
+		if errors.As(err, &ended) {
+			err = fmt.Errorf("Python %s is not installed, and uv could not fetch it: %w", version, err)
+		}
+		return false, err
+	}
+	return true, nil
 }
 
 // LacksModule tells whether err is of an import of the SDK's build module that did not find another one.
@@ -67,12 +105,15 @@ func LacksModule(err error) bool {
 	return errors.As(err, &raised) && raised.Type == "ModuleNotFoundError"
 }
 
-// uvEnviron is what uv sees: the SDK's Python, never one that uv would fetch from the internet.
-func uvEnviron(environ []string) []string {
-	return append(pick(environ, slices.Concat(passedOn, uvPassedOn)...), uvSettings...)
+// uvEnviron is what uv sees.
+func (c Checkout) uvEnviron(cmds Commands) []string {
+	return append(pick(cmds.Environ, slices.Concat(passedOn, uvPassedOn)...), uvSettings(c.python())...)
 }
 
-var uvSettings = []string{"UV_PYTHON=" + pythonVersion, "UV_PYTHON_DOWNLOADS=never"}
+// uvSettings has uv use the SDK's Python, and never fetch one by itself: fetchPython does, and tells.
+func uvSettings(python string) []string {
+	return []string{"UV_PYTHON=" + python, "UV_PYTHON_DOWNLOADS=never"}
+}
 
 // Sdist is the SDK's source distribution, made once for all images of a run.
 type Sdist struct {
@@ -105,7 +146,7 @@ func (c Checkout) sdist(ctx context.Context, cmds Commands, dir string) (Sdist, 
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return Sdist{}, err
 	}
-	if _, err := cmds.run(ctx, c.Root, uvEnviron(cmds.Environ), "uv", "build", "--sdist", "--out-dir", dir); err != nil {
+	if _, err := cmds.run(ctx, c.Root, c.uvEnviron(cmds), "uv", "build", "--sdist", "--out-dir", dir); err != nil {
 		return Sdist{}, err
 	}
 	// Its name is the workspace's, "unknown-0.0.0.tar.gz" by today's setuptools: no name to rely on.

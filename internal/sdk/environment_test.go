@@ -15,6 +15,10 @@ import (
 const uvShim = `#!/bin/sh
 here=$(dirname "$0")
 { echo "$PWD: $*"; env | grep -E '^(UV_|INPUT_|VIRTUAL_ENV|GITHUB_|GIT_|PYTHON)' | sort; } >>"$here/../said"
+case "$1 $2" in
+"python find") test ! -e "$here/../no-$4"; exit;;
+"python install") rm -f "$here/../no-$4";;
+esac
 test "$1" = build || exit 0
 for out; do :; done
 for sdist in $SDISTS; do
@@ -62,7 +66,7 @@ func TestEnvironmentAndSdistCommands(t *testing.T) {
 		"UV_HTTP_TIMEOUT=9", "UV_INDEX=i", "UV_INDEX_MINE_PASSWORD=p", "UV_INDEX_MINE_USERNAME=u", "UV_INDEX_URL=i",
 		"UV_KEYRING_PROVIDER=k", "UV_LINK_MODE=copy", "UV_NATIVE_TLS=1", "UV_NO_CACHE=1", "UV_OFFLINE=1",
 	}
-	mirrors := []string{"UV_PYTHON_DOWNLOADS_JSON_URL=j", "UV_PYTHON_INSTALL_MIRROR=m", "UV_SYSTEM_CERTS=1"}
+	mirrors := []string{"UV_PYTHON_DOWNLOADS_JSON_URL=j", "UV_PYTHON_INSTALL_DIR=d", "UV_PYTHON_INSTALL_MIRROR=m", "UV_SYSTEM_CERTS=1"}
 	cmds.Environ = append(append(cmds.Environ, passed...), mirrors...)
 
 	making("unknown-0.0.0")
@@ -81,10 +85,50 @@ func TestEnvironmentAndSdistCommands(t *testing.T) {
 	seen := func(own string) string {
 		return strings.Join(passed, "\n") + own + "\nUV_PYTHON=3.13\nUV_PYTHON_DOWNLOADS=never\n" + strings.Join(mirrors, "\n") + "\n"
 	}
-	want := strings.ReplaceAll("@/sdk: sync --frozen --no-dev --package openhands-sdk\n"+seen("\nUV_PROJECT_ENVIRONMENT=@/venv")+
+	want := strings.ReplaceAll("@/sdk: python find --no-project 3.13\n"+seen("")+
+		"@/sdk: sync --frozen --no-dev --package openhands-sdk\n"+seen("\nUV_PROJECT_ENVIRONMENT=@/venv")+
 		"@/sdk: build --sdist --out-dir @/one\n"+seen(""), "@", checkout.Dir)
 	if got := readFile(t, filepath.Join(checkout.Dir, "said")); got != want {
 		t.Errorf("uv was run so:\n%s\nwant\n%s", got, want)
+	}
+}
+
+// The SDK names its Python. Where this machine lacks it, uv fetches it, and says so.
+func TestPythonOfTheSDK(t *testing.T) {
+	cases := []struct {
+		name, names string // what .python-version has
+		lacks, want string
+	}{
+		{"no file", "", "", "3.13"},
+		{"another version", "# The agent server's.\n\n 3.14.1 \n", "", "3.14.1"},
+		{"one that is not installed", "3.14\n", "3.14", "3.14"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			checkout, cmds, making := uvFixture(t)
+			making("")
+			files := map[string]string{}
+			if c.names != "" {
+				files[filepath.Join(checkout.Root, ".python-version")] = c.names
+			}
+			if c.lacks != "" {
+				files[filepath.Join(checkout.Dir, "no-"+c.lacks)] = ""
+			}
+			for path, text := range files {
+				if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			got, err := checkout.Environment(t.Context(), cmds, SDKPackage)
+			if err != nil || got.Version != c.want || got.Fetched != (c.lacks != "") {
+				t.Fatalf("Environment = %+v, %v; want version %s, fetched %t", got, err, c.want, c.lacks != "")
+			}
+			said := readFile(t, filepath.Join(checkout.Dir, "said"))
+			installed := strings.Contains(said, "python install --no-bin "+c.lacks+"\nUV_PYTHON="+c.lacks+"\nUV_PYTHON_DOWNLOADS=manual\n")
+			if installed != (c.lacks != "") || !strings.Contains(said, "openhands-sdk\nUV_PROJECT_ENVIRONMENT="+checkout.Dir+"/venv\nUV_PYTHON="+c.want+"\nUV_PYTHON_DOWNLOADS=never\n") {
+				t.Errorf("uv was run so:\n%s", said)
+			}
+		})
 	}
 }
 

@@ -54,7 +54,7 @@ func fakeWorker(socket, root string) {
 		fmt.Fprintln(conn, `{"error":{"kind":"exception","type":"ModuleNotFoundError","message":"No module named 'x'","tail":"Traceback"}}`)
 		return
 	}
-	fmt.Fprintln(conn, `{"description":{"sdk_version":"1.2.3","seam":"native-field","cache_modes":true,"option_names":["a"],"import_seconds":1.5}}`)
+	fmt.Fprintln(conn, `{"description":{"sdk_version":"1.2.3","seam":"native-field","option_names":["a"],"import_seconds":1.5}}`)
 	answers := json.NewEncoder(conn)
 	for lines := bufio.NewScanner(conn); lines.Scan(); {
 		var request struct {
@@ -75,6 +75,7 @@ func fakeWorker(socket, root string) {
 func fakeBuild(conn net.Conn, request buildRequest) map[string]any {
 	_ = os.WriteFile(filepath.Join(os.Getenv("TMPDIR"), "context"), nil, 0o644)
 	log, _ := os.OpenFile(request.Log, os.O_APPEND|os.O_WRONLY, 0)
+	defer log.Close()
 	fmt.Fprintln(log, "this is", request.Image.BaseImage)
 	switch request.Image.BaseImage {
 	case "killed":
@@ -93,6 +94,15 @@ func fakeBuild(conn net.Conn, request buildRequest) map[string]any {
 		}
 	case "hangs":
 		time.Sleep(time.Hour)
+	case "stalls":
+		fmt.Fprintln(log, "[stderr] #0 building with \"b\" instance")
+		time.Sleep(time.Hour)
+	case "a long line":
+		part := []byte(strings.Repeat("x", 1<<20))
+		for range 100 {
+			_, _ = log.Write(part)
+		}
+		fmt.Fprintln(log, "\nthe end")
 	case "stubborn child", "stubborn orphan":
 		child := exec.Command("sh", "-c", "trap '' INT; sleep 3600 & wait; sleep 3600")
 		if err := child.Start(); err != nil {

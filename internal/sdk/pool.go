@@ -118,7 +118,7 @@ func (p *Pool) Names(ctx context.Context, requests []Request) ([][]string, error
 }
 
 // Build builds and pushes one image. It waits while Size workers are busy. The error wraps a *BuildFailure, an
-// *SDKError, an *OptionError, a *WorkerDied, ErrTimeout, the error of ctx, or a *SetupError if a worker did not start.
+// *SDKError, an *OptionError, a *WorkerDied, ErrTimeout, logfile.ErrStalled, the error of ctx, or a *SetupError if a worker did not start.
 func (p *Pool) Build(ctx context.Context, request Request) (Response, error) {
 	log, err := imageLog(request.LogPath)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -14,6 +15,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/OpenHands/eval-images/internal/logfile"
 )
 
 const someCommit = "0123456789abcdef0123456789abcdef01234567"
@@ -38,7 +41,7 @@ func newFixture(t *testing.T, size int, start string) fixture {
 	}
 	pool := NewPool(PoolOptions{
 		Checkout:    Checkout{Root: root, SHA: someCommit},
-		Environment: Environment{Python: self},
+		Environment: Environment{Python: self, Version: "3.13"},
 		Size:        size, Dir: shortTempDir(t), Environ: os.Environ(), CacheMode: "off",
 		LogPath: filepath.Join(root, "workers.log"),
 	})
@@ -100,7 +103,7 @@ func TestPoolStartsWorkersOnlyWhenNeeded(t *testing.T) {
 		t.Fatalf("%d workers before the first request", n)
 	}
 	got, err := f.Describe(t.Context())
-	want := Description{SDKVersion: "1.2.3", Seam: SeamNativeField, CacheModes: true, OptionNames: []string{"a"}, ImportSeconds: 1.5}
+	want := Description{SDKVersion: "1.2.3", Seam: SeamNativeField, OptionNames: []string{"a"}, ImportSeconds: 1.5}
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Fatalf("Describe: %v (-want +got):\n%s", err, diff)
 	}
@@ -234,6 +237,9 @@ func TestPoolEndsBuilds(t *testing.T) {
 		{"timeout", "hangs", func(_ fixture, r *Request, _ func()) { r.Timeout = 200 * time.Millisecond }, ErrTimeout},
 		{"timeout with a child that ignores SIGINT", "stubborn child", func(_ fixture, r *Request, _ func()) { r.Timeout = 600 * time.Millisecond }, ErrTimeout},
 		{"cancel", "hangs", func(_ fixture, _ *Request, cancel func()) { time.AfterFunc(200*time.Millisecond, cancel) }, context.Canceled},
+		{"no output", "stalls", func(_ fixture, r *Request, _ func()) {
+			r.Timeout, r.StallTimeout = 10*time.Second, 300*time.Millisecond
+		}, logfile.ErrStalled},
 		{"cancel with a child that ignores SIGINT", "stubborn child", func(_ fixture, _ *Request, cancel func()) { time.AfterFunc(600*time.Millisecond, cancel) }, context.Canceled},
 		{"close", "stubborn child", func(f fixture, _ *Request, _ func()) { time.AfterFunc(600*time.Millisecond, func() { f.Close() }) }, errClosed},
 	}
@@ -266,6 +272,27 @@ func TestPoolEndsBuilds(t *testing.T) {
 				t.Errorf("the image's log does not say what ended the build:\n%s", text)
 			}
 		})
+	}
+}
+
+// A base image may print a line of any length.
+func TestLogOfABuildKeepsUpWithALongLine(t *testing.T) {
+	f := newFixture(t, 1, "")
+	if _, err := f.Describe(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	if _, err := f.Build(t.Context(), Request{BaseImage: "a long line", LogPath: f.log(), Timeout: 20 * time.Second}); err != nil {
+		t.Fatal(err)
+	}
+	runtime.ReadMemStats(&after)
+	if took := after.TotalAlloc - before.TotalAlloc; took > 32<<20 {
+		t.Errorf("it took %d bytes of memory", took)
+	}
+	text := readFile(t, f.log())
+	if len(text) > 20_000 || !strings.HasPrefix(text, "this is a long line\nxxx") || !strings.HasSuffix(text, "more bytes of this line are left out\nthe end\n") {
+		t.Errorf("the log has %d bytes and ends in %q", len(text), text[max(0, len(text)-100):])
 	}
 }
 

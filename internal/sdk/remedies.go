@@ -26,6 +26,10 @@ var remedies = []struct {
 	},
 	{regexp.MustCompile(`(?i)read-only file system`), "let TMPDIR and UV_CACHE_DIR point to folders that can be written"},
 	{
+		regexp.MustCompile(`^Python \S+ is not installed|No interpreter found`),
+		"install Python in that version, or let uv reach the server that it fetches Python from (UV_PYTHON_INSTALL_MIRROR)",
+	},
+	{
 		regexp.MustCompile(`(?i)server verification failed|certificate verif|certificate_verify|SSL:? certificate|peer certificate|certificate locations`),
 		"let SSL_CERT_FILE name a file that has the certificate of the server, or of the proxy between; in a container that file has to be in the workspace",
 	},
@@ -51,12 +55,8 @@ var remedies = []struct {
 		"the server has a fault of its own: try again later",
 	},
 	{
-		regexp.MustCompile(`No interpreter found|No Python`),
-		"install Python " + pythonVersion + ", the SDK's own version; it is not downloaded",
-	},
-	{
 		regexp.MustCompile(`incompatible with the project's Python requirement`),
-		"this SDK needs a newer Python than " + pythonVersion + ": use another sdk-ref, or a newer release of this action",
+		"this SDK's .python-version and pyproject.toml contradict each other: use another sdk-ref",
 	},
 	{
 		regexp.MustCompile(`unsupported schema version|Required uv version|exclude-newer|Failed to parse .(uv\.lock|pyproject\.toml)|unexpected argument|unrecognized subcommand`),

@@ -24,6 +24,8 @@ type Request struct {
 	LogPath string
 	// Timeout limits the build, counted from the moment a worker gets it; 0 means no limit.
 	Timeout time.Duration
+	// StallTimeout limits the time in which the build prints nothing, counted from BuildKit's first line; 0 means no limit.
+	StallTimeout time.Duration
 }
 
 // image is a Request as the worker expects it.
@@ -71,8 +73,6 @@ type Description struct {
 	SDKVersion string `json:"sdk_version"`
 	// Seam is how the SDK gets the prebuilt sdist: SeamNativeField, SeamIntercept or SeamNone.
 	Seam string `json:"seam"`
-	// CacheModes reports whether this SDK reads OPENHANDS_BUILDKIT_CACHE_MODE (since 1.15.0).
-	CacheModes bool `json:"cache_modes"`
 	// OptionNames are the fields of BuildOptions that Request.Options may set, sorted.
 	OptionNames []string `json:"option_names"`
 	// ImportSeconds is how long the first worker took to import the build module.

@@ -19,7 +19,7 @@ func TestSetupErrorsSayWhatHelps(t *testing.T) {
 		},
 		{
 			"no Python", "error: No interpreter found for Python 3.13 in managed installations or search path\n",
-			"No interpreter found for Python 3.13 in managed installations or search path", "install Python 3.13",
+			"No interpreter found for Python 3.13 in managed installations or search path", "install Python in that version",
 		},
 		{
 			"old uv", "error: The lockfile at `uv.lock` uses an unsupported schema version (v99, but only v1 is supported). Downgrade ...\n",
@@ -56,7 +56,7 @@ func TestSetupErrorsSayWhatHelps(t *testing.T) {
 			"Python too old", "Using CPython 3.13.0 interpreter at: /x/python3.13\nerror: The requested interpreter resolved to Python 3.13.0, which is incompatible with " +
 				"the project's Python requirement: `>=3.14` (from `requires-python` in `uv.lock`).\n",
 			"The requested interpreter resolved to Python 3.13.0, which is incompatible with the project's Python requirement: `>=3.14` (from `requires-python` in `uv.lock`).",
-			"needs a newer Python than 3.13",
+			"contradict each other",
 		},
 		{
 			"package index wants credentials", "error: Failed to build `openhands-sdk @ file:///w`\n  cause: Failed to resolve requirements from `build-system.requires`\n" +

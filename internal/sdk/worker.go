@@ -11,11 +11,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/OpenHands/eval-images/internal/logfile"
 )
 
 //go:embed worker.py
@@ -123,11 +126,8 @@ func (w *worker) spawn(options PoolOptions) error {
 // ACTIONS_* hold secrets, GITHUB_OUTPUT and its like are files of the runner that the SDK would write to, DEBUG_LLM
 // makes it ask a question, and CI changes what it does.
 func (w *worker) environ(options PoolOptions) []string {
-	environ := pick(options.Environ, slices.Concat(passedOn, uvPassedOn, []string{
-		"DOCKER_CONFIG", "DOCKER_HOST", "DOCKER_CONTEXT",
-		"DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY", "DOCKER_API_VERSION", "BUILDX_BUILDER", "BUILDX_CONFIG",
-	})...)
-	environ = append(withoutSecrets(environ), uvSettings...)
+	environ := pick(options.Environ, slices.Concat(passedOn, uvPassedOn, dockerPassedOn)...)
+	environ = append(withoutSecrets(environ), uvSettings(options.Environment.Version)...)
 	return append(environ,
 		"PYTHONPATH="+strings.Join(options.Environment.PythonPath, string(os.PathListSeparator)),
 		"PYTHONUNBUFFERED=1",
@@ -145,14 +145,21 @@ func (w *worker) environ(options PoolOptions) []string {
 	)
 }
 
+// userInfo matches the user and password of a URL.
+var userInfo = regexp.MustCompile(`://[^\s/]*@`)
+
 // withoutSecrets drops what uv would log in with: the SDK's build needs no index that asks for a password.
 func withoutSecrets(environ []string) []string {
 	var kept []string
 	for _, variable := range environ {
 		name, _, _ := strings.Cut(variable, "=")
-		if !strings.HasSuffix(name, "PASSWORD") && !strings.HasSuffix(name, "TOKEN") {
-			kept = append(kept, variable)
+		if strings.HasSuffix(name, "PASSWORD") || strings.HasSuffix(name, "TOKEN") {
+			continue
 		}
+		if strings.HasPrefix(name, "UV_") {
+			variable = userInfo.ReplaceAllString(variable, "://")
+		}
+		kept = append(kept, variable)
 	}
 	return kept
 }
@@ -233,7 +240,7 @@ func (w *worker) exchangeError(ctx context.Context, err error) error {
 	return &WorkerDied{How: fmt.Sprintf("no answer: %v", err)}
 }
 
-// build lets the worker build one image within the request's timeout, with all output in log. With a folder, the worker
+// build lets the worker build one image within the request's timeouts, with all output in log. With a folder, the worker
 // captures the docker build instead, and copies its context there.
 func (w *worker) build(ctx context.Context, request Request, log logFile, folder string) (message, error) {
 	if request.Timeout > 0 {
@@ -246,7 +253,21 @@ func (w *worker) build(ctx context.Context, request Request, log logFile, folder
 		op = "capture"
 	}
 	before, began := log.size(), time.Now()
-	answer, err := w.ask(ctx, buildRequest{op, request.image(), request.Sdist, log.path, folder})
+	file, err := log.open()
+	if err != nil {
+		w.end()
+		return message{}, err
+	}
+	defer file.Close()
+	ctx, output := logfile.NewOutput(ctx, file, request.StallTimeout)
+	pipe, err := w.openPipe(output)
+	if err != nil {
+		w.end()
+		return message{}, err
+	}
+	answer, err := w.ask(ctx, buildRequest{op, request.image(), request.Sdist, pipe.path, folder})
+	pipe.close()
+	output.Close()
 	if err != nil {
 		err = withTail(err, log, before)
 		log.note(fmt.Sprintf("ended after %s: %v", time.Since(began).Round(time.Second), err))

@@ -13,9 +13,9 @@ an SDK without that field would build an sdist for every image.
 import contextlib
 import fcntl
 import importlib
-import inspect
 import json
 import os
+import re
 import select
 import shutil
 import signal
@@ -34,7 +34,6 @@ import capture  # noqa: E402
 
 del sys.path[0]
 
-MESSAGE = 4000  # characters of an exception's message
 TAIL = 16_000  # characters of a failed command's output: enough for the last step's output and a long instruction
 GRACE = 2  # seconds between SIGINT and SIGKILL for the processes that we started
 
@@ -75,8 +74,6 @@ class SDK:
         return {
             "sdk_version": str(self.fields["sdk_version"].default) if "sdk_version" in self.fields else "unknown",
             "seam": self.seam,
-            # There is no field for it: build() reads the variable.
-            "cache_modes": "OPENHANDS_BUILDKIT_CACHE_MODE" in inspect.getsource(self.module),
             "option_names": self.options,
             "import_seconds": round(self.import_seconds, 3),
         }
@@ -165,7 +162,7 @@ class SdistRuns:
     """Replaces the module's _run. Copies the prebuilt sdist in place of an sdist build, and counts those that it runs.
 
     It replaces only the SDK's own command: exactly `uv build --sdist --out-dir D`, in the SDK's root. It runs every other
-    command.
+    command, and squeezes what that has printed.
     """
 
     def __init__(self, run, root, sdist):
@@ -182,7 +179,13 @@ class SdistRuns:
             self.count += 1
             with alone_in(self.root):
                 return self.run(cmd, *args, **kwargs)
-        return self.run(cmd, *args, **kwargs)
+        try:
+            done = self.run(cmd, *args, **kwargs)
+        except subprocess.CalledProcessError as error:
+            error.stdout, error.stderr = squeezed(error.stdout), squeezed(error.stderr)
+            raise
+        done.stdout, done.stderr = squeezed(done.stdout), squeezed(done.stderr)
+        return done
 
     def out_dir(self, cmd, cwd):
         if cwd is None or Path(cwd).resolve() != self.root:
@@ -191,6 +194,16 @@ class SdistRuns:
             case ["uv", "build", "--sdist", "--out-dir", directory] | ["uv", "build", "--out-dir", directory, "--sdist"]:
                 return directory
         return None
+
+
+BLANKS = re.compile(r"[^\S\n]{20,}")
+
+
+def squeezed(output):
+    """Shortens long runs of blanks. The SDK reads telemetry from the output by a regular expression that takes time by the
+    square of their length (openhands-agent-server, docker/build.py: _BUILDKIT_INLINE_DONE_RE): a minute for 200 kB.
+    """
+    return BLANKS.sub(" ", output) if isinstance(output, str) else output
 
 
 @contextlib.contextmanager
@@ -239,7 +252,7 @@ def describe_error(error, sdk=None):
         output = tail(error.stderr) or tail(error.output)
         return {"kind": "command", "return_code": error.returncode, "command": list(error.cmd), "tail": output}
     trace = "".join(traceback.format_exception(error))
-    return {"kind": "exception", "type": type(error).__name__, "message": str(error)[:MESSAGE], "tail": tail(trace)}
+    return {"kind": "exception", "type": type(error).__name__, "message": str(error)[:TAIL], "tail": tail(trace)}
 
 
 def telemetry_of(carrier):
@@ -259,7 +272,7 @@ def tail(text):
 
 @contextlib.contextmanager
 def output_to(path):
-    """Appends descriptors 1 and 2, which child processes inherit, to a file. Needs PYTHONUNBUFFERED."""
+    """Appends descriptors 1 and 2, which child processes inherit, to a file or a named pipe. Needs PYTHONUNBUFFERED."""
     kept = os.dup(1), os.dup(2)
     log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(log, 1)

@@ -139,7 +139,7 @@ func (c seamCase) test(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if description.Seam != c.seam || description.SDKVersion != "9.9.9" || description.CacheModes {
+	if description.Seam != c.seam || description.SDKVersion != "9.9.9" {
 		t.Errorf("description = %+v, want seam %s", description, c.seam)
 	}
 	got, err := f.Build(t.Context(), request)
@@ -297,6 +297,19 @@ func TestWorkerOutput(t *testing.T) {
 	left, err := os.ReadDir(filepath.Join(f.options.Dir, "1", "tmp"))
 	if err != nil || len(left) != 0 {
 		t.Errorf("left in TMPDIR: %v, %v", left, err)
+	}
+}
+
+// The SDK reads telemetry from what a build has printed, in time by the square of the length of a run of blanks.
+func TestBlanksInABuildsOutputTakeNoTime(t *testing.T) {
+	t.Parallel()
+	f := newPythonFixture(t, "native")
+	request := Request{BaseImage: "prints blanks", CustomTag: "c", Sdist: f.prebuilt(), LogPath: f.log(), Timeout: 20 * time.Second}
+	if _, err := f.Build(t.Context(), request); err != nil {
+		t.Error(err)
+	}
+	if text := readFile(t, f.log()); len(text) > 30_000 || strings.Count(text, "bytes of this line are left out") != 2 {
+		t.Errorf("the log has %d bytes", len(text))
 	}
 }
 

@@ -1,6 +1,7 @@
 package act_test
 
 import (
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -188,6 +189,9 @@ func TestSteps(t *testing.T) {
 		}
 		if action.TimeoutMinutes == nil || action.TimeoutMinutes.Value > job.TimeoutMinutes.Value-10 {
 			t.Errorf("%s: no time is left for the upload", benchmark)
+		}
+		if want := fmt.Sprintf("%.0fm", job.TimeoutMinutes.Value-20); with(action, "deadline") != want {
+			t.Errorf("%s: the deadline is %s, want %s", benchmark, with(action, "deadline"), want)
 		}
 		for _, name := range []string{"dataset", "split", "n-limit", "instance-ids", "force-build", "max-workers", "max-retries", "batch-size", "cache-mode", "strategy"} {
 			if got := with(action, name); got != "${{ inputs."+name+" }}" {

@@ -15,13 +15,19 @@ import (
 // ownBuilder is a step with its own builder, which needs the lab's settings to reach the registry.
 func ownBuilder(t *testing.T, ids []string, more map[string]string) runner.Step {
 	t.Helper()
+	inputs := map[string]string{"builder": "", "buildkitd-config-inline": labConfig(t)}
+	maps.Copy(inputs, more)
+	return step(t, repository(t), ids, inputs)
+}
+
+// labConfig is the buildkitd.toml of the lab's builder.
+func labConfig(t *testing.T) string {
+	t.Helper()
 	toml, err := os.ReadFile(filepath.Join(root, "internal/lab/services/buildkitd.toml"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	inputs := map[string]string{"builder": "", "buildkitd-config-inline": string(toml)}
-	maps.Copy(inputs, more)
-	return step(t, repository(t), ids, inputs)
+	return string(toml)
 }
 
 // builderOf returns the name of the builder that a run makes, from its log.
@@ -69,14 +75,20 @@ func waitForBuild(t *testing.T, run *runner.Run) string {
 		t.Fatal(err)
 	}
 	name := builderOf(t, said)
+	waitForCache(t, name)
+	return name
+}
+
+// waitForCache waits until a new builder has something in its cache.
+func waitForCache(t *testing.T, builder string) {
+	t.Helper()
 	for range 300 {
-		if cacheSize(t, name) > 1_000_000 {
-			return name
+		if cacheSize(t, builder) > 1_000_000 {
+			return
 		}
 		time.Sleep(200 * time.Millisecond)
 	}
-	t.Fatalf("builder %s does not begin to build", name)
-	return ""
+	t.Fatalf("builder %s does not begin to build", builder)
 }
 
 // TestOwnBuilder builds an image with a builder of the run's own, on its network and with its mirrors.

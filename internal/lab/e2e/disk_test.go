@@ -55,24 +55,38 @@ func TestPrune(t *testing.T) {
 	}
 }
 
-// fullBuilder makes a builder with 60 MB in its cache.
-func fullBuilder(t *testing.T) string {
+// adoptable makes a builder that a run can adopt. config is a buildkitd.toml.
+func adoptable(t *testing.T, purpose, config string) (name string) {
 	t.Helper()
-	name := "e2e-prune-" + strconv.FormatInt(time.Now().Unix(), 10)
+	name = "e2e-" + purpose + "-" + strconv.FormatInt(time.Now().Unix(), 10)
 	node := "buildx_buildkit_" + name + "0"
 	t.Cleanup(func() {
 		command("docker", "rm", "--force", "--volumes", node)
 		command("docker", "volume", "rm", "--force", node+"_state")
 	})
-	docker(t, "run", "--detach", "--privileged", "--name", node, "--network", lab["LAB_NETWORK"],
+	docker(t, "create", "--privileged", "--name", node, "--network", lab["LAB_NETWORK"],
 		"--volume", node+"_state:/var/lib/buildkit", "moby/buildkit:buildx-stable-1")
+	folder := filepath.Join(t.TempDir(), "buildkit")
+	if err := os.Mkdir(folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write(t, config, folder, "buildkitd.toml")
+	docker(t, "cp", folder, node+":/etc/")
+	docker(t, "start", node)
 	for range 60 {
 		if _, err := command("docker", "exec", node, "buildctl", "debug", "workers"); err == nil {
 			break
 		}
 		time.Sleep(500 * time.Millisecond)
 	}
-	docker(t, "exec", node, "sh", "-c", `mkdir /tmp/context && cd /tmp/context && head -c 60000000 /dev/urandom >blob &&
+	return name
+}
+
+// fullBuilder makes a builder with 60 MB in its cache.
+func fullBuilder(t *testing.T) string {
+	t.Helper()
+	name := adoptable(t, "prune", "")
+	docker(t, "exec", "buildx_buildkit_"+name+"0", "sh", "-c", `mkdir /tmp/context && cd /tmp/context && head -c 60000000 /dev/urandom >blob &&
 		printf 'FROM scratch\nCOPY blob /\n' >Dockerfile &&
 		buildctl build --frontend dockerfile.v0 --local context=. --local dockerfile=. --output type=tar,dest=/dev/null`)
 	return name

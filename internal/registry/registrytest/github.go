@@ -48,6 +48,9 @@ func New(next http.Handler, perMinute float64, burst int) *GitHub {
 	return &GitHub{next: next, bucket: rate.NewLimiter(limit, burst), blobs: map[string]bool{}}
 }
 
+// Next returns the registry behind.
+func (g *GitHub) Next() http.Handler { return g.next }
+
 // ServeHTTP answers as ghcr.io would.
 func (g *GitHub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	recorder := &statusRecorder{ResponseWriter: w, mu: &g.mu, request: &Request{r.Method, r.URL.Path, http.StatusOK}}

@@ -25,6 +25,8 @@ type Inputs struct {
 	Dockerfile []byte
 	// Args are the build arguments passed, used or not.
 	Args map[string]string
+	// Options are further options of the build that may change the result, in their order.
+	Options []string
 	// Context is the build context. It has to implement fs.ReadLinkFS if it has symbolic links. Nil is an empty context.
 	Context fs.FS
 	// Target is the stage to build, in any letter case. Empty is the last stage.
@@ -57,7 +59,7 @@ func unresolvedf(format string, args ...any) error { return unresolved{fmt.Sprin
 //   - the images that they name
 //   - the files of the context, if one of these stages reads the context
 //   - the directives at the head of the file
-//   - the platform
+//   - the platform, and the further options
 //
 // It is an error if there is no such target, if the context cannot be read, or if the stage uses the name of the base.
 func Of(in Inputs) (Key, error) {

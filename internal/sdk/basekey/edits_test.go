@@ -117,6 +117,8 @@ var edits = []struct {
 	isNew bool
 }{
 	{"nothing", func(*Inputs) {}, false},
+	{"an option more", func(in *Inputs) { in.Options = []string{"--build-context=a=b"} }, true},
+	{"no options, said otherwise", func(in *Inputs) { in.Options = []string{} }, false},
 	{"another stage", replacing("make-tools", "make-more-tools"), false},
 	{"the stage above", replacing("install \"$CAP", "install --all \"$CAP"), false},
 	{"one more stage before", replacing("FROM alpine", "FROM fedora AS rpms\nRUN true\n\nFROM alpine"), false},

@@ -21,6 +21,9 @@ func newHash(in Inputs) *hash {
 	h := &hash{in: in, to: sha256.New(), variables: map[int]*variables{}}
 	h.field("schema", schema)
 	h.field("platform", in.Platform)
+	for _, option := range in.Options { // A build without any has the key that it had before there was this field.
+		h.field("option", option)
+	}
 	return h
 }
 

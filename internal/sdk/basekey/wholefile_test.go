@@ -57,7 +57,7 @@ func TestWholeFileTakesInEverything(t *testing.T) {
 	}
 	before := of(unclear())
 	same := map[string]bool{
-		"nothing": true, "the base's name": true, "the target's case": true, "a folder's mode": true,
+		"nothing": true, "no options, said otherwise": true, "the base's name": true, "the target's case": true, "a folder's mode": true,
 		"the context's copy of the Dockerfile": true,
 	}
 	for _, c := range edits {

@@ -2,6 +2,7 @@
 directory says which of its seams it has; the base image says what a build does."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -68,9 +69,13 @@ class BuildCommandError(subprocess.CalledProcessError):
 
 
 def run(cmd, cwd=None):
-    done = subprocess.run(cmd, cwd=cwd)
+    done = subprocess.run(cmd, cwd=cwd, capture_output=True, text=True)
+    print(done.stdout + done.stderr, end="")
     done.check_returncode()
     return done
+
+
+INLINE_DONE = re.compile(r"^(?P<description>.+?)\s+(?P<seconds>\d+(?:\.\d+)?)s done$")  # As the real one has it.
 
 
 if VARIANT != "none":
@@ -113,7 +118,9 @@ def docker_build(options, context):
         case "twice":
             own_run([*args, context], cwd=context)
         case "odd":
-            args += ["--build-context", "base=/"]
+            args += ["--no-cache"]
+        case "new options":
+            args += ["--build-context", "base=/", "--secret=id=a,env=A", "--ssh", "default", "--push", "--cache-to", "type=registry,ref=x,mode=min"]
         case "elsewhere":
             context = "https://example.org/context.git"
         case "relative":
@@ -140,6 +147,13 @@ def build(options):
             sys.exit("enough")
         case "hangs":
             subprocess.run(["sh", "-c", "trap '' INT TERM; echo docker sees $TMPDIR and $BUILD_CACHE_DIR; echo hanging; sleep 3600"])
+        case "prints blanks":
+            script = "head -c 300000 /dev/zero | tr '\\0' ' '; echo x; exit "
+            for code in "0", "1":
+                try:
+                    INLINE_DONE.match("#1" + _run(["sh", "-c", script + code]).stdout)
+                except subprocess.CalledProcessError as error:
+                    INLINE_DONE.match("#1" + error.stdout)
         case "dies":
             os.kill(os.getpid(), 9)
         case "exits":

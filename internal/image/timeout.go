@@ -1,0 +1,90 @@
+package image
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+
+	"github.com/OpenHands/eval-images/internal/failure"
+	"github.com/OpenHands/eval-images/internal/plan"
+	"github.com/OpenHands/eval-images/internal/rebase"
+	"github.com/OpenHands/eval-images/internal/sdk"
+)
+
+// withTimeout bounds one piece of work by image-timeout: a native build with all that it needs first, the build and inspection of an
+// eval-base or of a base stage. Work that several images wait for has a bound of its own, so their waits use up nothing of
+// theirs. What is not bounded here is small requests to registries, each of which package registry ends; a pause that a registry asks for
+// must not end as a timeout.
+func (m *Maker) withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
+	if m.ImageTimeout <= 0 {
+		return ctx, func() {}
+	}
+	return context.WithTimeoutCause(ctx, m.ImageTimeout, sdk.ErrTimeout)
+}
+
+// errCopyTimeout is why an image fails whose layers arrive too slowly.
+var errCopyTimeout = errors.New("copying took longer than image-timeout allows")
+
+// layerCopies are the layers that are brought into the repository of the images at the moment, by digest.
+type layerCopies struct{ running singleflight.Group }
+
+// mountLayers brings the layers of an eval-base into the repository of the images. Where the registry mounts none, that copies them,
+// and then image-timeout bounds the time that this image spends on it.
+func (m *Maker) mountLayers(ctx context.Context, t plan.Target, from string, layers []rebase.Layer) error {
+	left := m.ImageTimeout
+	for _, l := range layers {
+		took, err := m.mountLayer(ctx, t, from, l, left)
+		if err != nil {
+			return err
+		}
+		left -= took
+	}
+	return nil
+}
+
+// mountLayer brings one layer into the repository of the images, within the time that the image has left. A layer that another image
+// brings already is waited for: that takes none of this image's time. An image that has no time left gives up, and the copy goes on for
+// those that wait for it, until its own image-timeout is over.
+func (m *Maker) mountLayer(ctx context.Context, t plan.Target, from string, l rebase.Layer, left time.Duration) (took time.Duration, err error) {
+	begun := make(chan struct{})
+	ended := m.copies.running.DoChan(l.Digest, func() (any, error) {
+		close(begun)
+		bounded, cancel := m.withTimeout(ctx)
+		defer cancel()
+		err := m.registry.Mount(bounded, from, m.Repository, l.Digest, l.Size)
+		if err != nil && ctx.Err() == nil && bounded.Err() != nil {
+			err = copyTimeout(from, l)
+		}
+		return nil, err
+	})
+	m.report.Doing(t, "waiting for a layer that another image brings", "")
+	defer m.report.Doing(t, pushing, "")
+	var begin time.Time
+	var late <-chan time.Time
+	for {
+		select {
+		case <-begun: // by this image
+			m.report.Doing(t, pushing, l.Digest)
+			begin, begun = time.Now(), nil
+			if m.ImageTimeout > 0 {
+				timer := time.NewTimer(left)
+				defer timer.Stop()
+				late = timer.C
+			}
+		case <-late:
+			return 0, copyTimeout(from, l)
+		case result := <-ended:
+			if begun == nil {
+				took = time.Since(begin)
+			}
+			return took, result.Err
+		}
+	}
+}
+
+func copyTimeout(from string, l rebase.Layer) error {
+	return &failure.Error{Class: failure.ClassTimeout, Err: fmt.Errorf("copying the layer %s of %s: %w", l.Digest, from, errCopyTimeout)}
+}

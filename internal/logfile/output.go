@@ -1,0 +1,111 @@
+package logfile
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"time"
+)
+
+// A build may print anything, and as much as it likes. BuildKit keeps 2 MiB of a step's output, unless the builder's
+// BUILDKIT_STEP_LOG_MAX_SIZE says otherwise (moby/buildkit, util/progress/logs).
+const (
+	maxLine   = 8 << 10  // bytes of a line that the log keeps
+	maxOutput = 64 << 20 // bytes of a build that the log keeps
+)
+
+// ErrStalled is why a build was ended whose log has not grown.
+var ErrStalled = errors.New("the build printed nothing for longer than stall-timeout allows")
+
+// Output is what one build prints. It goes to the build's log, with long lines cut.
+type Output struct {
+	log          io.Writer
+	stallTimeout time.Duration
+	end          context.CancelCauseFunc
+	stalled      *time.Timer // nil before BuildKit's first line, or where no time-out was asked for
+
+	line   []byte // the beginning of the current line: as much as tells whether BuildKit printed it
+	length int    // of the current line so far
+	kept   int    // bytes in the log
+	lost   int    // bytes that are not in the log, because it had maxOutput
+}
+
+// NewOutput returns the output of a build. The returned context ends with ErrStalled when BuildKit has begun to print, and then
+// nothing is printed for stallTimeout. 0 is no limit. Call Close after the build.
+func NewOutput(ctx context.Context, log io.Writer, stallTimeout time.Duration) (context.Context, *Output) {
+	ctx, end := context.WithCancelCause(ctx)
+	return ctx, &Output{log: log, stallTimeout: stallTimeout, end: end}
+}
+
+// buildKitLine matches the beginning of a line of BuildKit's plain progress: "#0 building with". The SDK puts "[stderr]" before
+// it, and some loggers the time.
+var buildKitLine = regexp.MustCompile(`(?:^|[\s\]])#[0-9]+ `)
+
+// lineHead is how many bytes of a line tell whether BuildKit printed it.
+const lineHead = 64
+
+// Write writes output to the log. It returns no error: a build may succeed although its log cannot be written.
+func (o *Output) Write(p []byte) (int, error) {
+	var kept bytes.Buffer
+	for rest := p; len(rest) > 0; {
+		part, after, ended := bytes.Cut(rest, []byte("\n"))
+		o.add(&kept, part)
+		if ended {
+			o.endLine(&kept)
+		}
+		rest = after
+	}
+	if o.stalled != nil {
+		o.stalled.Reset(o.stallTimeout)
+	}
+	o.write(kept.Bytes())
+	return len(p), nil
+}
+
+// add adds a part of the current line.
+func (o *Output) add(kept *bytes.Buffer, part []byte) {
+	kept.Write(part[:min(len(part), max(0, maxLine-o.length))])
+	o.length += len(part)
+	if o.stallTimeout > 0 && o.stalled == nil && len(o.line) < lineHead {
+		o.line = append(o.line, part[:min(len(part), lineHead-len(o.line))]...)
+		if buildKitLine.Match(o.line) {
+			o.stalled = time.AfterFunc(o.stallTimeout, func() { o.end(ErrStalled) })
+		}
+	}
+}
+
+func (o *Output) endLine(kept *bytes.Buffer) {
+	if over := o.length - maxLine; over > 0 {
+		fmt.Fprintf(kept, " [eval-images] %d more bytes of this line are left out", over)
+	}
+	kept.WriteByte('\n')
+	o.line, o.length = o.line[:0], 0
+}
+
+func (o *Output) write(kept []byte) {
+	if o.lost > 0 || o.kept+len(kept) > maxOutput {
+		o.lost += len(kept)
+		return
+	}
+	o.kept += len(kept)
+	_, _ = o.log.Write(kept)
+}
+
+// Close ends the output: what was left out is noted in the log, and the context ends.
+func (o *Output) Close() {
+	if o.stalled != nil {
+		o.stalled.Stop()
+	}
+	var last bytes.Buffer
+	if o.length > 0 {
+		o.endLine(&last)
+	}
+	o.write(last.Bytes())
+	if o.lost > 0 {
+		fmt.Fprintf(o.log, "[eval-images] the log of this build is full: %d more bytes are left out\n", o.lost)
+	}
+	o.end(nil)
+}
