@@ -42,6 +42,7 @@ func TestBuilderIsLost(t *testing.T) {
 		maps.Copy(inputs, smallest)
 		s := step(t, repository(t), instances(t, 2), inputs)
 		run := start(t, s)
+		waitFor(t, run, "the registry accepts pushes")
 		waitForCache(t, name)
 		docker(t, "rm", "--force", node)
 		got := run.Wait()
