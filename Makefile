@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench soak unit e2e lab down lint format packages
+.PHONY: help demo test bench soak unit fuzz e2e lab down lint format packages
 
 # $(call step,NAME,COMMAND) prints the name before the command, and the time it took after it.
 step = @begin=$$SECONDS; echo "==> $(1)"; $(2); echo "==> $(1): done in $$((SECONDS - begin)) s"
@@ -21,15 +21,18 @@ help: ## list the targets
 demo: lab ## set up everything and run the main job as a runner would: 6 images, 2 workers
 	$(call step,demo,$(lab) demo)
 
-test: ## set up everything and run every test
-	$(call step,make test,$(MAKE) --no-print-directory unit lab e2e; \
+# The lab's images are downloaded and compiled beside the unit tests. Both may install packages, and apt takes one at a time.
+test: packages ## set up everything and run every test
+	$(call step,make test,$(MAKE) --no-print-directory --jobs 2 unit lab; $(MAKE) --no-print-directory e2e; \
 		echo "==> the ten slowest tests"; cat dist/unit.json dist/e2e.json | $(testlog) -slowest 10)
 
 bench: lab ## measure the main job, built natively and rebased: ratios of one run, under 50 minutes
 	$(call step,bench,$(lab) bench)
 
-soak: lab ## kill runs at 20 random moments: half an hour
-	$(call step,soak,go test -C internal/lab -count=1 -timeout 90m -v -run TestRebase ./e2e -soak)
+time = 22m
+soak: lab ## make 1,000 images while requests fail, runs are killed and disks are full: half an hour, or less with time=5m
+	$(call step,soak,$(lab) soak -time $(time); go test -C internal/lab -count=1 -timeout 40m -v -run TestRebase ./e2e -more)
+	@$(MAKE) --no-print-directory fuzz FUZZTIME=20s
 
 # Go's cache of test results does not see that the lab's tests read the Dockerfile and the workflows: -count=1.
 unit: packages lint ## unit and contract tests, with the race detector; no Docker
@@ -37,6 +40,13 @@ unit: packages lint ## unit and contract tests, with the race detector; no Docke
 	$(call step,unit and contract tests,{ go test -json -race -short ./...; go test -C internal/lab -json -race -short -count=1 ./...; } \
 		| tee dist/unit.json | $(testlog))
 	$(call step,distribution 2 and 3,go test -C internal/lab/registries ./...)
+
+# go test runs one target of one package at a time. `make unit` runs the inputs in testdata/fuzz, which were found so.
+FUZZTIME = 10s
+fuzz: ## try random input on every parser of outside data, each for FUZZTIME (10s)
+	$(call step,fuzz,for package in $$(grep -rl --include=*_test.go '^func Fuzz' internal | xargs -n1 dirname | sort -u); do \
+		for target in $$(grep -rhoE '^func Fuzz[A-Za-z]*' $$package/*_test.go | cut -c6-); do \
+			echo "$$package $$target"; go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 2s "./$$package"; done; done)
 
 e2e: lab ## the action on the lab, as a runner runs it
 	@mkdir -p dist

@@ -11,23 +11,24 @@ import (
 // line here.
 var allowed = map[string]string{
 	".":   "cmd",
-	"cmd": "actions config dataset docker failure image ledger outcome plan rebase registry report sdk sdk/basekey",
+	"cmd": "actions config confined dataset docker failure image ledger outcome plan rebase registry report sdk sdk/basekey",
 
-	"image":     "docker failure imagediff ledger logfile outcome plan rebase registry sdk sdk/basekey",
+	"image":     "confined docker failure imagediff ledger logfile outcome plan rebase registry sdk sdk/basekey",
 	"imagediff": "",
 	"rebase":    "",
 
 	"report":  "config failure ledger outcome plan",
-	"ledger":  "failure outcome plan",
+	"ledger":  "confined failure outcome plan",
 	"outcome": "plan",
 	"plan":    "config",
 	"failure": "",
 
 	"docker":   "failure logfile",
 	"registry": "",
-	"sdk":      "logfile spelling",
+	"sdk":      "confined logfile spelling",
 	"dataset":  "config",
 	"actions":  "",
+	"confined": "",
 	"logfile":  "",
 
 	"config":          "spelling",

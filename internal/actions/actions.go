@@ -117,7 +117,19 @@ func (r *Runner) Info(text string) {
 	r.print(text)
 }
 
-func (r *Runner) print(text string) { fmt.Fprintln(r.out, r.cleanLine(text)) }
+// maxLine limits a line of the log, in bytes. The runner's live log cuts lines at 1024 characters (actions/runner,
+// JobServerQueue.cs).
+const maxLine = 8 << 10
+
+// maxInput is how many bytes of a text are cleaned, which takes longer than to cut it: enough for an annotation of several lines.
+const maxInput = 64 << 10
+
+// firstPart returns the first maxInput bytes of a text. It redacts before, because a cut may leave a part of a secret.
+func (r *Runner) firstPart(text string) string { return truncate(r.redact(text), maxInput) }
+
+func (r *Runner) print(text string) {
+	fmt.Fprintln(r.out, truncate(r.cleanLine(r.firstPart(text)), maxLine))
+}
 
 // Group starts a foldable part of the log. Groups do not nest.
 func (r *Runner) Group(title string) {

@@ -3,7 +3,6 @@ package actions
 import (
 	"fmt"
 	"strings"
-	"unicode/utf8"
 )
 
 // The runner's limits (actions/runner ExecutionContext.cs): it silently drops more annotations of a kind in one step, and
@@ -34,6 +33,7 @@ func (r *Runner) Warning(title, message string) { r.annotate(&r.warnings, title,
 func (r *Runner) annotate(b *budget, title, message string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	title, message = r.firstPart(title), r.firstPart(message)
 	a := annotation{truncate(r.cleanLine(title), titleLimit), truncate(r.cleanLines(message), messageLimit)}
 	if r.inActions && b.spent < annotationsPerStep-1 {
 		b.spent++
@@ -100,9 +100,5 @@ func truncate(text string, limit int) string {
 	if len(text) <= limit {
 		return text
 	}
-	text = text[:limit-len(end)]
-	for !utf8.ValidString(text) {
-		text = text[:len(text)-1]
-	}
-	return text + end
+	return strings.ToValidUTF8(text[:limit-len(end)], "") + end
 }

@@ -3,6 +3,8 @@ package cmd
 import (
 	"errors"
 	"syscall"
+
+	"github.com/OpenHands/eval-images/internal/failure"
 )
 
 // badInput is an error in the user's inputs. Nothing was built.
@@ -27,12 +29,15 @@ func exitCode(cancelled bool, err error, failed int) int {
 	}
 }
 
+// maxError limits the text of an error and that of its hint, in bytes. Registries, datasets and SDKs decide what is in them.
+const maxError = 1000
+
 // withHint returns the text of an error and its hint, if it has one.
 func withHint(err error) string {
-	text := err.Error()
+	text := failure.Shorten(err.Error(), maxError)
 	var hinting interface{ Hint() string }
 	if errors.As(err, &hinting) && hinting.Hint() != "" {
-		text += "\nhint: " + hinting.Hint()
+		text += "\nhint: " + failure.Shorten(hinting.Hint(), maxError)
 	}
 	return text
 }

@@ -3,7 +3,9 @@ package cmd
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -48,5 +50,16 @@ func TestErrorsEndWithTheirHint(t *testing.T) {
 	err := fmt.Errorf("planning: %w", &config.InputError{Input: "max-workers", Problem: "is 0", Fix: "write 1 or more"})
 	if got, want := withHint(err), "planning: max-workers: is 0\nhint: write 1 or more"; got != want {
 		t.Errorf("withHint = %q, want %q", got, want)
+	}
+}
+
+// A registry, a dataset or an SDK decides what is in an error and in a hint, but not how long they are.
+func TestErrorsAndHintsAreShort(t *testing.T) {
+	long := strings.Repeat("é::error::\n", 1_000_000)
+	err := fmt.Errorf("planning: %w: the cause", &config.InputError{Input: "dataset", Problem: long, Fix: "write " + long})
+	got := withHint(err)
+	text, hint, _ := strings.Cut(got, "\nhint: ")
+	if len(text) > maxError || len(hint) > maxError || !strings.HasPrefix(text, "planning: ") || !strings.HasSuffix(text, ": the cause") || !utf8.ValidString(got) {
+		t.Errorf("an error of %d bytes, a hint of %d: %q", len(text), len(hint), text)
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 
@@ -92,7 +91,7 @@ func concerns(err error, inputs ...string) bool {
 // chooseTargets chooses the instances and their base images, and returns those of this run's shard. With bad inputs it continues as
 // far as possible, so that unknown instance ids are reported in the same run.
 func chooseTargets(ctx context.Context, c config.Config, bad error, env environment, w *workspace, rec *record) ([]plan.Target, error) {
-	if concerns(bad, "benchmark", "dataset", "split", "base-image-template", "hf-token") {
+	if concerns(bad, "benchmark", "dataset", "split", "instances-file", "base-image-template", "hf-token") {
 		return nil, nil
 	}
 	var rows []dataset.Row
@@ -126,9 +125,10 @@ func chooseRows(ctx context.Context, c config.Config, env environment, w *worksp
 	if err != nil {
 		return nil, err
 	}
-	readFile := func(name string) ([]byte, error) { return os.ReadFile(w.absolute(name)) }
+	readDataset := func(name string) ([]byte, error) { return w.readFile(name, maxDatasetFile) }
+	readInstances := func(name string) ([]byte, error) { return w.readFile(name, maxInstancesFile) }
 	reader := dataset.Reader{Token: cmp.Or(c.HFToken, env.get("HF_TOKEN")), Hub: hub}
-	list, err := reader.Read(ctx, c.Dataset, c.Split, c.Columns(), readFile)
+	list, err := reader.Read(ctx, c.Dataset, c.Split, c.Columns(), readDataset)
 	for _, warning := range list.Warnings {
 		rec.Warn(warning)
 	}
@@ -140,7 +140,7 @@ func chooseRows(ctx context.Context, c config.Config, env environment, w *worksp
 	if name := c.Selection(); name != "" {
 		chosen, err = dataset.SelectList(list.Rows, name)
 	} else {
-		chosen, err = dataset.SelectRows(list.Rows, c.InstanceIDs, c.InstancesFile, readFile)
+		chosen, err = dataset.SelectRows(list.Rows, c.InstanceIDs, c.InstancesFile, readInstances)
 	}
 	if err != nil {
 		return nil, err

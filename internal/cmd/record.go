@@ -61,7 +61,7 @@ func (r *record) Info(message string) { r.actions.Info(message) }
 
 // Warn prints a warning and adds it to the report.
 func (r *record) Warn(message string) {
-	message = r.actions.Redact(message)
+	message = failure.Shorten(r.actions.Redact(message), maxError)
 	r.actions.Warning("eval-images", message)
 	r.set(func(f *ledger.Run) { f.Warnings = append(f.Warnings, message) })
 }
@@ -126,7 +126,7 @@ func (r *record) Ended(_ context.Context, out *outcome.Outcome) {
 	}
 	// What the end of the run stopped needs no annotation of its own.
 	if class := failure.ClassOf(out.Err); out.Status() == outcome.Failed && !failure.ByEnd(out.Err) {
-		message := fmt.Sprintf("%s: %v\nhint: %s", class, out.Err, failure.HintOf(out.Err))
+		message := fmt.Sprintf("%s: %s\nhint: %s", class, entry.Error, failure.HintOf(out.Err))
 		if out.LogPath != "" {
 			message += "\nlog: " + out.LogPath
 		}

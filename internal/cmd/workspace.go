@@ -15,6 +15,7 @@ import (
 
 	"github.com/OpenHands/eval-images/internal/actions"
 	"github.com/OpenHands/eval-images/internal/config"
+	"github.com/OpenHands/eval-images/internal/confined"
 	"github.com/OpenHands/eval-images/internal/docker"
 	"github.com/OpenHands/eval-images/internal/failure"
 	"github.com/OpenHands/eval-images/internal/sdk"
@@ -69,6 +70,19 @@ func (w *workspace) absolute(path string) string {
 		return path
 	}
 	return filepath.Join(w.root, path)
+}
+
+// The largest files that a user may give, in bytes.
+const maxDatasetFile, maxInstancesFile = 256 << 20, 8 << 20
+
+// readFile reads a file of the workspace, of at most limit bytes.
+func (w *workspace) readFile(name string, limit int64) ([]byte, error) {
+	text, err := confined.Read(w.root, name, limit)
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		err = fmt.Errorf("reading %s: %w", name, path.Err) // without the system call's name
+	}
+	return text, err
 }
 
 // makeLogs creates the folder for logs, in the folder of the run's record.

@@ -62,13 +62,19 @@ var pythonName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 // hubName is the name of a dataset on the Hub: owner and name, or a name alone for the oldest ones.
 var hubName = regexp.MustCompile(`^([A-Za-z0-9][A-Za-z0-9_.-]*/)?[A-Za-z0-9][A-Za-z0-9_.-]*$`)
 
+// tableEnding is the ending of files that other tools read as a dataset, but this program does not. No dataset on the Hub is
+// meant by such a name.
+var tableEnding = regexp.MustCompile(`\.(csv|tsv|txt|arrow|feather|ya?ml|(jsonl?|csv|tsv|parquet|tar)\.[a-z0-9]+|zip|gz)$`)
+
 func checkDataset(v string) (problem, fix string) {
 	switch {
+	case tableEnding.MatchString(strings.ToLower(v)):
+		return Quote(v) + " is a file of a kind that is not read", "convert it to .jsonl, .json or .parquet, and unpack it if it is compressed"
 	case LocalDataset(v) && !filepath.IsLocal(v):
 		return Quote(v) + " is not inside the workspace", "write a path relative to the workspace, such as data/instances.jsonl"
 	case !LocalDataset(v) && (!hubName.MatchString(v) || strings.Contains(v, "..")):
 		return Quote(v) + " is not the name of a dataset",
-			"write the name of a dataset on the Hub, such as " + presets[0].Dataset + ", or a .jsonl or .json file in the workspace"
+			"write the name of a dataset on the Hub, such as " + presets[0].Dataset + ", or a .jsonl, .json or .parquet file in the workspace"
 	}
 	return "", ""
 }
@@ -169,6 +175,13 @@ func checkBuilder(v string) (problem, fix string) {
 	if !unix && !tcp || u.User != nil {
 		return Quote(redacted(v)) + " is not the address of a buildkitd",
 			"write unix:///run/buildkit/buildkitd.sock or tcp://host:1234"
+	}
+	return "", ""
+}
+
+func checkInstancesFile(v string) (problem, fix string) {
+	if !filepath.IsLocal(v) {
+		return Quote(v) + " is not inside the workspace", "write a path relative to the workspace, such as ids.txt"
 	}
 	return "", ""
 }

@@ -161,9 +161,10 @@ func (c Config) SDKSource() (repository, ref string) {
 	return c.SDKRepository, c.SDKRef
 }
 
-// LocalDataset reports whether a dataset is a file in the workspace. Its extension decides, as in OpenHands/benchmarks.
+// LocalDataset reports whether a dataset is a file in the workspace. Its extension decides, as in OpenHands/benchmarks, which
+// reads .jsonl and .json.
 func LocalDataset(name string) bool {
-	return strings.HasSuffix(name, ".jsonl") || strings.HasSuffix(name, ".json")
+	return slices.ContainsFunc([]string{".jsonl", ".json", ".parquet"}, func(ending string) bool { return strings.HasSuffix(name, ending) })
 }
 
 // Datasets names the datasets of the presets.

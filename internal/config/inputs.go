@@ -144,7 +144,7 @@ var inputs = []Input{
 	},
 	{
 		Name: "dataset", Group: whatToBuild, DefaultNote: "the benchmark's dataset", check: checkDataset,
-		Help: "Dataset with the instances: its name on the Hugging Face Hub, or a .jsonl or .json file in the workspace.",
+		Help: "Dataset with the instances: its name on the Hugging Face Hub, or a .jsonl, .json or .parquet file in the workspace.",
 	},
 	{
 		Name: "split", Group: whatToBuild, DefaultNote: "the benchmark's split", check: checkSplit,
@@ -155,7 +155,7 @@ var inputs = []Input{
 		Help: "Instance ids to build, separated by commas, spaces or line breaks.",
 	},
 	{
-		Name: "instances-file", Group: whatToBuild,
+		Name: "instances-file", Group: whatToBuild, check: checkInstancesFile,
 		Help: "File in the workspace with one instance id per line. Ignored if `instance-ids` is given.",
 	},
 	{

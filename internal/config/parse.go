@@ -24,7 +24,7 @@ const (
 // tell an empty value from none. The error joins an *InputError for each invalid input. The Config is complete even then, so
 // that a caller can look for more errors, but the fields of the invalid inputs mean nothing.
 func Parse(get func(name string) string) (Config, error) {
-	p := &parser{get: get, refused: map[string]bool{}}
+	p := &parser{get: get, refused: map[string]bool{}, mistakes: map[string]int{}}
 	benchmark, dryRun := p.benchmark(), p.boolean("dry-run")
 	c := Config{
 		Benchmark:         benchmark,
@@ -128,12 +128,19 @@ func presetNamed(name string) Benchmark {
 type parser struct {
 	get    func(string) string
 	errors []error
-	// refused are the inputs with an error, so that they are not called missing as well.
-	refused map[string]bool
+	// refused are the inputs with an error, so that they are not called missing as well. mistakes counts the errors of each.
+	refused  map[string]bool
+	mistakes map[string]int
 }
+
+// maxMistakes is how many errors are told of one input. A file in the place of a list has one on each line.
+const maxMistakes = 10
 
 func (p *parser) wrong(input, fix, problem string, args ...any) {
 	p.refused[input] = true
+	if p.mistakes[input]++; p.mistakes[input] > maxMistakes {
+		return
+	}
 	p.errors = append(p.errors, &InputError{Input: input, Problem: fmt.Sprintf(problem, args...), Fix: fix})
 }
 

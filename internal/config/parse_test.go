@@ -214,7 +214,7 @@ func TestErrors(t *testing.T) {
 		{"dataset", "/srv/a.jsonl", `"/srv/a.jsonl" is not inside the workspace`, "data/instances.jsonl"},
 		{"dataset", "../a.json", "is not inside the workspace", "data/instances.jsonl"},
 		{"dataset", "https://huggingface.co/datasets/a/b", "is not the name of a dataset", "princeton-nlp/SWE-bench_Verified"},
-		{"dataset", "a/../b", "is not the name of a dataset", ".jsonl or .json"},
+		{"dataset", "a/../b", "is not the name of a dataset", ".jsonl, .json or .parquet"},
 		{"split", "test[:10]", `"test[:10]" is not the name of a split`, "n-limit"},
 		{"split", "../x", "is not the name of a split", "test"},
 		{"n-limit", "-1", `"-1" is not a whole number of at least 0`, "empty for 0"},

@@ -78,6 +78,9 @@ func (p *parser) template(input string, known []string, prefixes ...string) stri
 		if named || slices.Contains(shown, placeholder) {
 			continue
 		}
+		if len(placeholder) > maxQuoted {
+			placeholder = Quote(placeholder)
+		}
 		if near := Nearest(placeholder, shown); near != "" {
 			p.wrong(input, fmt.Sprintf("did you mean %s? %s", near, fix), "%s has the unknown placeholder %s", Quote(v), placeholder)
 			continue

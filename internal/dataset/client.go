@@ -181,20 +181,30 @@ func checkResponse(address *url.URL, resp *http.Response, body []byte) (response
 // hub's RateLimit header, whose t is the number of seconds until its window ends: "api";r=0;t=187.
 func retryAfter(header http.Header, now time.Time) time.Duration {
 	after := strings.TrimSpace(header.Get("Retry-After"))
-	if seconds, err := strconv.Atoi(after); err == nil {
-		return max(0, time.Duration(seconds)*time.Second)
+	if wait, ok := secondsOf(after); ok {
+		return wait
 	}
 	if date, err := http.ParseTime(after); err == nil {
 		return max(0, date.Sub(now))
 	}
 	for parameter := range strings.SplitSeq(header.Get("RateLimit"), ";") {
 		if t, ok := strings.CutPrefix(strings.TrimSpace(parameter), "t="); ok {
-			if seconds, err := strconv.Atoi(t); err == nil {
-				return max(0, time.Duration(seconds)*time.Second)
+			if wait, ok := secondsOf(t); ok {
+				return wait
 			}
 		}
 	}
 	return 0
+}
+
+// secondsOf parses a number of seconds. More than a year counts as a year, because a time.Duration cannot hold every number.
+func secondsOf(text string) (time.Duration, bool) {
+	const year = 365 * 24 * 60 * 60
+	seconds, err := strconv.Atoi(text)
+	if errors.Is(err, strconv.ErrRange) && !strings.HasPrefix(text, "-") {
+		seconds, err = year, nil
+	}
+	return time.Duration(min(max(0, seconds), year)) * time.Second, err == nil
 }
 
 // sleep waits for d or until ctx ends.

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -147,6 +148,28 @@ func TestSelectMistakes(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A file that is no list has an unknown id on each line.
+func TestUnknownIDsAreTenAndACount(t *testing.T) {
+	ids := make([]string, 20_000)
+	for i := range ids {
+		ids[i] = fmt.Sprintf("django__django-%d-%s", i, strings.Repeat("x", i%50))
+	}
+	ids[3] = strings.Repeat("x", 5<<20)
+	known := slices.Clone(ids)
+	for i := range known {
+		known[i] = fmt.Sprintf("sympy__sympy-%d", i)
+	}
+	begin := time.Now()
+	_, err := Select(known, ids, "", nil)
+	said := sayings(err)
+	if len(said) != 10 || !strings.Contains(said[9], "; 19990 more unknown ids are not shown; ") || strings.Contains(said[8], "more unknown") {
+		t.Errorf("%d mistakes: %.2000q", len(said), said)
+	}
+	if took := time.Since(begin); took > 10*time.Second || len(fmt.Sprint(said)) > 4000 {
+		t.Errorf("it took %s and %d characters", took, len(fmt.Sprint(said)))
 	}
 }
 

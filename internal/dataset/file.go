@@ -8,12 +8,13 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/OpenHands/eval-images/internal/config"
 )
 
-// fromFile reads a sequence of JSON objects (.jsonl), or one array of them (.json). A file has no splits, so q.split is
-// ignored.
+// fromFile reads a sequence of JSON objects (.jsonl), one array of them (.json), or a parquet file. A file has no splits, so
+// q.split is ignored.
 func fromFile(q *query, readFile func(name string) ([]byte, error)) ([]Row, error) {
 	text, err := readFile(q.name)
 	if err != nil {
@@ -21,6 +22,17 @@ func fromFile(q *query, readFile func(name string) ([]byte, error)) ([]Row, erro
 			Input: "dataset", Problem: oneLine(err),
 			Fix: "the path starts at the workspace; check out the repository, or write the file, in a step before this one",
 		}
+	}
+	if strings.HasSuffix(q.name, ".parquet") {
+		rows, err := readParquet(bytes.NewReader(text), int64(len(text)), q.name, q.columns)
+		var mistake *config.InputError
+		if err != nil && !errors.As(err, &mistake) {
+			err = &config.InputError{
+				Input: "dataset", Problem: config.Quote(q.name) + " is not a parquet file that can be read: " + oneLine(err),
+				Fix: "write it again, for example by DataFrame.to_parquet of pandas",
+			}
+		}
+		return rows, err
 	}
 	decoder := json.NewDecoder(bytes.NewReader(bytes.TrimPrefix(text, []byte("\ufeff"))))
 	objects, err := decodeObjects(decoder, text)
@@ -52,30 +64,33 @@ func fromFile(q *query, readFile func(name string) ([]byte, error)) ([]Row, erro
 }
 
 func decodeObjects(decoder *json.Decoder, text []byte) (objects []map[string]json.RawMessage, err error) {
-	if bytes.HasPrefix(bytes.TrimLeft(bytes.TrimPrefix(text, []byte("\ufeff")), " \t\r\n"), []byte("[")) {
-		if err := decoder.Decode(&objects); err != nil {
+	array := bytes.HasPrefix(bytes.TrimLeft(bytes.TrimPrefix(text, []byte("\ufeff")), " \t\r\n"), []byte("["))
+	if array {
+		if _, err := decoder.Token(); err != nil {
 			return nil, err
 		}
-		if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-			return nil, errors.New("something follows the array")
-		}
-		if slices.ContainsFunc(objects, func(o map[string]json.RawMessage) bool { return o == nil }) {
-			return nil, errors.New("null is no object")
-		}
-		return objects, nil
 	}
-	for {
+	for !array || decoder.More() {
 		var object map[string]json.RawMessage
 		switch err := decoder.Decode(&object); {
-		case errors.Is(err, io.EOF):
+		case !array && errors.Is(err, io.EOF):
 			return objects, nil
 		case err != nil:
 			return nil, err
 		case object == nil:
 			return nil, errors.New("null is no object")
+		case len(objects) == maxRows:
+			return nil, fmt.Errorf("it has more than %d rows", maxRows)
 		}
 		objects = append(objects, object)
 	}
+	if _, err := decoder.Token(); err != nil {
+		return nil, fmt.Errorf("the array has no end: %w", err)
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("something follows the array")
+	}
+	return objects, nil
 }
 
 // newRow reads a Row from a JSON object's fields.

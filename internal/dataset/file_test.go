@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/OpenHands/eval-images/internal/config"
+	"github.com/OpenHands/eval-images/internal/dataset/hubtest"
 )
 
 func readFrom(content string) func(string) ([]byte, error) {
@@ -48,6 +49,27 @@ func TestFile(t *testing.T) {
 				t.Errorf("from %s (-want +got):\n%s", list.From, diff)
 			}
 		})
+	}
+}
+
+func TestParquetFile(t *testing.T) {
+	type row struct {
+		ID    string `parquet:"instance_id"`
+		Image string `parquet:"image"`
+	}
+	read := func(content string) (List, error) {
+		return Reader{}.Read(t.Context(), "data/x.parquet", "no such split", []string{"image"}, func(string) ([]byte, error) { return []byte(content), nil })
+	}
+	list, err := read(string(hubtest.Parquet(t, []row{{"b__b-2", "x/y"}})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]Row{{"b__b-2", map[string]string{"image": "x/y"}}}, list.Rows); diff != "" {
+		t.Errorf("rows (-want +got):\n%s", diff)
+	}
+	var mistake *config.InputError
+	if _, err := read("instance_id\nb__b-2\n"); !errors.As(err, &mistake) || !strings.Contains(mistake.Problem, `"data/x.parquet" is not a parquet file`) {
+		t.Errorf("a text: %v", err)
 	}
 }
 

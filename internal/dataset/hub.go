@@ -14,8 +14,12 @@ import (
 	"github.com/OpenHands/eval-images/internal/config"
 )
 
-// maxJSON bounds a JSON response, which is a list of files, in bytes.
-const maxJSON = 8 << 20
+// maxJSON bounds a JSON response, which is a list of files, in bytes. maxFiles bounds the list: each file takes a request or
+// more.
+const (
+	maxJSON  = 8 << 20
+	maxFiles = 1000
+)
 
 func (c *client) getJSON(ctx context.Context, address string, into any) (response, error) {
 	got, err := c.get(ctx, address, nil, maxJSON)
@@ -35,11 +39,15 @@ func (r Reader) fromHub(ctx context.Context, c *client, q *query) ([]Row, error)
 	if err != nil {
 		return nil, asInputError(err, q.name, c.token != "")
 	}
+	if len(addresses) > maxFiles {
+		return nil, fmt.Errorf("the hub lists %d parquet files of %s, more than %d", len(addresses), config.Quote(q.name), maxFiles)
+	}
 	var rows []Row
 	for _, address := range addresses {
+		address = r.onHub(address)
 		// The hub converts only the beginning of a dataset that is too large. These files are in a partial- folder.
 		if strings.Contains(address, "/partial-") {
-			return nil, fmt.Errorf("the hub has only a part of %s, split %s, as parquet", q.name, q.split)
+			return nil, fmt.Errorf("the hub has only a part of %s, split %s, as parquet", config.Quote(q.name), q.split)
 		}
 		file, err := c.openFile(ctx, address)
 		if err != nil {
@@ -50,8 +58,26 @@ func (r Reader) fromHub(ctx context.Context, c *client, q *query) ([]Row, error)
 			return nil, err
 		}
 		rows = append(rows, more...)
+		if len(rows) > maxRows {
+			return nil, tooManyRows(q.name)
+		}
 	}
 	return rows, nil
+}
+
+// hubHosts are the hosts of the hub itself.
+var hubHosts = []string{"huggingface.co", "www.huggingface.co", "hf.co"}
+
+// onHub returns the address of a file as r.Hub has it. A mirror passes on lists with the hub's own addresses. Who set a mirror
+// cannot reach these, or does not want to.
+func (r Reader) onHub(address string) string {
+	u, err := url.Parse(address)
+	if err != nil || !slices.Contains(hubHosts, strings.ToLower(u.Hostname())) || slices.Contains(hubHosts, strings.ToLower(r.Hub.Hostname())) {
+		return address
+	}
+	moved := r.Hub.JoinPath(u.EscapedPath())
+	moved.RawQuery = u.RawQuery
+	return moved.String()
 }
 
 // parquetFiles lists the files' addresses. Nearly every dataset has one configuration, "default", so that is requested
@@ -97,14 +123,14 @@ func (q *query) choose(splits map[string][]string) (string, error) {
 		return "", &config.InputError{
 			Input: "dataset",
 			Problem: fmt.Sprintf("%s has %d configurations and none is the default: %s",
-				config.Quote(q.name), len(names), strings.Join(names, ", ")),
+				config.Quote(q.name), len(names), listed(names)),
 			Fix: "choose a dataset with one configuration",
 		}
 	}
 	known := splits[configuration]
 	if !slices.Contains(known, q.split) {
 		slices.Sort(known)
-		fix := "its splits are " + strings.Join(known, ", ")
+		fix := "its splits are " + listed(known)
 		if near := config.Nearest(q.split, known); near != "" {
 			fix = "did you mean " + near + "? " + fix
 		}

@@ -1,9 +1,11 @@
 package dataset
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 
 	"github.com/parquet-go/parquet-go"
@@ -11,8 +13,22 @@ import (
 	"github.com/OpenHands/eval-images/internal/config"
 )
 
+// maxRows bounds a dataset, and maxText the values of one column in bytes: a parquet file of a few kilobytes can repeat a value
+// two thousand million times. The largest dataset of a benchmark has 60,000 rows.
+const (
+	maxRows = 1_000_000
+	maxText = 256 << 20
+)
+
+func tooManyRows(dataset string) error {
+	return fmt.Errorf("%s has more than %d rows", config.Quote(dataset), maxRows)
+}
+
 // readParquet reads only the instance ids and the named columns of a parquet file.
 func readParquet(file io.ReaderAt, size int64, dataset string, columns []string) ([]Row, error) {
+	if err := checkFooter(file, size); err != nil {
+		return nil, fmt.Errorf("opening the parquet file: %w", err)
+	}
 	f, err := parquet.OpenFile(file, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true), parquet.SkipMagicBytes(true),
 		parquet.ReadBufferSize(readBuffer))
 	if err != nil {
@@ -43,6 +59,24 @@ func readParquet(file io.ReaderAt, size int64, dataset string, columns []string)
 	return rows, nil
 }
 
+// maxFooter bounds the description at the end of a parquet file, in bytes. The library reads all of it into memory.
+const maxFooter = 64 << 20
+
+// checkFooter checks the length of the footer, which is before the last four bytes of the file (apache/parquet-format, README.md).
+func checkFooter(file io.ReaderAt, size int64) error {
+	var end [8]byte
+	if size < int64(len(end)) {
+		return errors.New("it is too short")
+	}
+	if _, err := file.ReadAt(end[:], size-int64(len(end))); err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	if length := int64(binary.LittleEndian.Uint32(end[:])); length > min(maxFooter, size) {
+		return fmt.Errorf("its footer has %d bytes", length)
+	}
+	return nil
+}
+
 // readBuffer is how many bytes of a column are fetched at once. A column of ids is smaller.
 const readBuffer = 1 << 20
 
@@ -60,10 +94,14 @@ func readColumn(f *parquet.File, dataset, column string) ([]*string, error) {
 		}
 	}
 	var values []*string
+	size := 0
 	for _, group := range f.RowGroups() {
+		if group.NumRows() > maxRows {
+			return nil, tooManyRows(dataset)
+		}
 		before := len(values)
 		var err error
-		if values, err = appendChunk(values, group.ColumnChunks()[leaf.ColumnIndex]); err != nil {
+		if values, err = appendChunk(values, group.ColumnChunks()[leaf.ColumnIndex], &size); err != nil {
 			return nil, fmt.Errorf("reading column %s: %w", column, err)
 		}
 		if read := int64(len(values) - before); read != group.NumRows() {
@@ -73,7 +111,8 @@ func readColumn(f *parquet.File, dataset, column string) ([]*string, error) {
 	return values, nil
 }
 
-func appendChunk(values []*string, chunk parquet.ColumnChunk) ([]*string, error) {
+// appendChunk appends the values of a chunk, and adds their bytes to size.
+func appendChunk(values []*string, chunk parquet.ColumnChunk, size *int) ([]*string, error) {
 	pages := chunk.Pages()
 	defer pages.Close()
 	buffer := make([]parquet.Value, 512)
@@ -93,6 +132,11 @@ func appendChunk(values []*string, chunk parquet.ColumnChunk) ([]*string, error)
 				} else {
 					text := string(v.ByteArray()) // a copy, because the library reuses the page's memory
 					values = append(values, &text)
+					*size += len(text)
+				}
+				if len(values) > maxRows || *size > maxText {
+					parquet.Release(page)
+					return values, fmt.Errorf("it has more than %d rows, or more than %d bytes", maxRows, maxText)
 				}
 			}
 			if errors.Is(err, io.EOF) {
@@ -118,10 +162,30 @@ func fieldNames(f *parquet.File) []string {
 func noColumn(dataset, column string, has []string) error {
 	fix := "choose a dataset that has it"
 	if len(has) > 0 {
-		fix += "; this one has " + strings.Join(has, ", ")
+		fix += "; this one has " + listed(has)
 	}
 	return &config.InputError{Input: "dataset", Problem: fmt.Sprintf("%s has no column %s", config.Quote(dataset), column), Fix: fix}
 }
+
+// maxListed is how many names of columns, splits or configurations an error lists.
+const maxListed = 20
+
+// listed joins names that a dataset has given to its parts. It quotes what is no plain word, and leaves out what is too much.
+func listed(names []string) string {
+	var shown []string
+	for _, name := range names[:min(maxListed, len(names))] {
+		if !plainName.MatchString(name) {
+			name = config.Quote(name)
+		}
+		shown = append(shown, name)
+	}
+	if more := len(names) - maxListed; more > 0 {
+		shown = append(shown, fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(shown, ", ")
+}
+
+var plainName = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,50}$`)
 
 func noID(dataset string, row int) error {
 	return &config.InputError{

@@ -153,7 +153,7 @@ func TestPartialParquet(t *testing.T) {
 	}
 	reader, _ := readerOf(t, h)
 	list, err := reader.Read(t.Context(), "a/b", "test", nil, readTestdata)
-	if fault, ok := err.(*Unreachable); !ok || !strings.Contains(fault.Error(), "only a part of a/b, split test") {
+	if fault, ok := err.(*Unreachable); !ok || !strings.Contains(fault.Error(), "only a part of \"a/b\", split test") {
 		t.Errorf("%d rows, error %v", len(list.Rows), err)
 	}
 }

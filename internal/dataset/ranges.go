@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+
+	"github.com/OpenHands/eval-images/internal/config"
 )
 
 // tailSize is how many bytes at the end of a parquet file are fetched first. The footer of a dataset of 500 rows takes
@@ -73,7 +75,7 @@ func (c *client) getRange(ctx context.Context, address, bytes string) (response,
 func contentRange(got response) (first, last, size int64, err error) {
 	value := got.header.Get("Content-Range")
 	if n, _ := fmt.Sscanf(value, "bytes %d-%d/%d", &first, &last, &size); n != 3 || first < 0 || first > last || last >= size {
-		return 0, 0, 0, fmt.Errorf("%s answered with a part of a file, but Content-Range is %q", redacted(got.address), value)
+		return 0, 0, 0, fmt.Errorf("%s answered with a part of a file, but Content-Range is %s", redacted(got.address), config.Quote(value))
 	}
 	if int64(len(got.body)) != last-first+1 {
 		return 0, 0, 0, fmt.Errorf("%s answered with %d bytes instead of %d", redacted(got.address), len(got.body), last-first+1)

@@ -111,8 +111,8 @@ func (r Reader) client(maxRetryAfter time.Duration) *client {
 
 var sharedTransport = newTransport()
 
-// idShape is the form of an instance id, which becomes a part of image and file names.
-var idShape = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.+-]*$`)
+// idShape is the form of an instance id, which becomes a part of image and file names. File names have at most 255 bytes.
+var idShape = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.+-]{0,199}$`)
 
 // checkRows returns a *config.InputError if the rows are no list of instances: none, an id of another form, or an id twice.
 func checkRows(dataset string, rows []Row) error {
@@ -124,6 +124,9 @@ func checkRows(dataset string, rows []Row) error {
 	}
 	if len(rows) == 0 {
 		return wrong("has no rows")
+	}
+	if len(rows) > maxRows {
+		return wrong("has more than %d rows", maxRows)
 	}
 	first := make(map[string]int, len(rows))
 	for i, row := range rows {

@@ -190,7 +190,7 @@ func TestNoNetwork(t *testing.T) {
 			t.Errorf("%s: error is %v", other.name, err)
 			continue
 		}
-		if want := "run it again later, or set dataset to a .jsonl file of the workspace " + other.hint; fault.Hint() != want {
+		if want := "run it again later, or set dataset to a .jsonl or .parquet file of the workspace " + other.hint; fault.Hint() != want {
 			t.Errorf("%s: hint is %q, want %q", other.name, fault.Hint(), want)
 		}
 	}
@@ -199,9 +199,42 @@ func TestNoNetwork(t *testing.T) {
 	}
 }
 
-// A mirror of the hub may list files by the addresses that they have on the hub itself. These are asked as they are: where
-// they cannot be reached, it is as without a network, and the fault names the host.
-func TestMirrorThatListsTheHubsOwnFiles(t *testing.T) {
+// A mirror of the hub may pass on lists with the hub's own addresses. Who has set a mirror cannot reach those.
+func TestMirrorThatPassesOnTheHubsOwnAddresses(t *testing.T) {
+	h, ids := published(t, 3)
+	for _, own := range []string{"https://huggingface.co", "https://hf.co:443", "http://www.HUGGINGFACE.co"} {
+		h.Fault = func(place string, w http.ResponseWriter, r *http.Request) bool {
+			if place != hubtest.Main || strings.HasSuffix(r.URL.Path, ".parquet") {
+				return false
+			}
+			fmt.Fprintf(w, `["%s/api/datasets/a/b/parquet/default/test/0.parquet"]`, own)
+			return true
+		}
+		reader, _ := readerOf(t, h)
+		list, err := reader.Read(t.Context(), "a/b", "test", nil, readTestdata)
+		if err != nil || !slices.Equal(IDs(list.Rows), ids) {
+			t.Errorf("%s: %d rows, error %v", own, len(list.Rows), err)
+		}
+	}
+}
+
+// A list of thousands of files would take as many requests.
+func TestFilesOfADatasetAreBounded(t *testing.T) {
+	h, _ := published(t, 3)
+	h.Fault = func(place string, w http.ResponseWriter, r *http.Request) bool {
+		fmt.Fprintf(w, `["x"%s]`, strings.Repeat(`,"x"`, 2000))
+		return true
+	}
+	reader, _ := readerOf(t, h)
+	_, err := reader.Read(t.Context(), "a/b", "test", nil, readTestdata)
+	if fault, ok := err.(*Unreachable); !ok || !strings.Contains(fault.Error(), "lists 2001 parquet files") || len(h.Asked()) > 1 {
+		t.Errorf("error is %v after %d requests", err, len(h.Asked()))
+	}
+}
+
+// Addresses on other hosts are asked as they are: where they cannot be reached, it is as without a network, and the fault names
+// the host.
+func TestMirrorThatListsFilesElsewhere(t *testing.T) {
 	h, _ := published(t, 3)
 	h.Fault = func(place string, w http.ResponseWriter, r *http.Request) bool {
 		io.WriteString(w, `["http://127.0.0.1:1/api/datasets/a/b/parquet/default/test/0.parquet"]`)

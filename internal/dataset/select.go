@@ -57,7 +57,7 @@ func NonBlank(rows []Row, column string) []Row {
 
 // Select chooses the instances in ids. Without ids it chooses those in file, and without a file all. The result is in the
 // dataset's order, without duplicates, and never empty. read returns a file's content, as os.ReadFile does. The error
-// joins one *config.InputError for each unknown id.
+// joins one *config.InputError for each of the first maxUnknown unknown ids.
 //
 // The evaluation silently drops unknown ids (OpenHands/benchmarks, _load_selected_instances). Here they are an error, so
 // that nobody evaluates fewer instances than they asked for.
@@ -90,20 +90,35 @@ func choose(all, wanted []string, input string) ([]string, error) {
 		known[id] = true
 	}
 	chosen := make(map[string]bool, len(wanted))
-	var unknown []error
+	var unknown []string
 	for _, id := range wanted {
 		if !chosen[id] && !known[id] {
-			unknown = append(unknown, unknownID(id, all, input))
+			unknown = append(unknown, id)
 		}
 		chosen[id] = true
 	}
 	if len(unknown) > 0 {
-		return nil, errors.Join(unknown...)
+		return nil, unknownIDs(unknown, all, input)
 	}
 	return slices.DeleteFunc(slices.Clone(all), func(id string) bool { return !chosen[id] }), nil
 }
 
-func unknownID(id string, all []string, input string) error {
+// maxUnknown is how many unknown ids are reported. A file that is no list of ids has one on each line.
+const maxUnknown = 10
+
+func unknownIDs(unknown, all []string, input string) error {
+	var found []error
+	for i, id := range unknown[:min(maxUnknown, len(unknown))] {
+		m := unknownID(id, all, input)
+		if more := len(unknown) - maxUnknown; more > 0 && i == maxUnknown-1 {
+			m.Problem += fmt.Sprintf("; %d more unknown ids are not shown", more)
+		}
+		found = append(found, m)
+	}
+	return errors.Join(found...)
+}
+
+func unknownID(id string, all []string, input string) *config.InputError {
 	m := &config.InputError{Input: input, Problem: "the dataset has no instance " + config.Quote(id)}
 	if near := config.Nearest(id, all); near != "" {
 		m.Fix = "did you mean " + near + "?"

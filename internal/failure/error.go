@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -64,6 +65,18 @@ func ClassOf(err error) Class {
 	default:
 		return ClassUnknown
 	}
+}
+
+// Shorten returns text with at most most bytes. It leaves out the middle: errors begin with what was done, and end with the
+// cause.
+func Shorten(text string, most int) string {
+	const cut = " [...] "
+	if len(text) <= most {
+		return text
+	}
+	end := (most - len(cut)) / 3
+	begin := most - len(cut) - end
+	return strings.ToValidUTF8(text[:begin], "") + cut + strings.ToValidUTF8(text[len(text)-end:], "")
 }
 
 // OfRegistry returns the failure of a request to a registry without a clear answer, or of a rejected write. If err has methods

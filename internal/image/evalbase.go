@@ -2,15 +2,18 @@ package image
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"golang.org/x/sync/singleflight"
 
+	"github.com/OpenHands/eval-images/internal/confined"
 	"github.com/OpenHands/eval-images/internal/docker"
 	"github.com/OpenHands/eval-images/internal/failure"
 	"github.com/OpenHands/eval-images/internal/outcome"
@@ -242,16 +245,36 @@ func (m *Maker) inspect(ctx context.Context, baseImage, built, log string) (mark
 	if err := docker.Build(ctx, m.Environ, log, m.StallTimeout, args, inspectDockerfile(baseImage, built), baseImage); err != nil {
 		return "", err
 	}
-	paths, err := os.ReadFile(filepath.Join(folder, "paths"))
-	if err != nil {
-		return "", ofMachine(err)
+	mark, err = checkInspected(folder)
+	var odd *confined.Odd
+	if errors.As(err, &odd) {
+		return rebase.MarkRefused + "its file " + odd.Error(), nil
 	}
-	if found := strings.TrimSpace(string(paths)); found != "" {
-		return rebase.MarkRefused + "its base image has " + strings.ReplaceAll(found, "\n", ", "), nil
-	}
-	mark, err = checkUser(filepath.Join(folder, "passwd"), filepath.Join(folder, "group"))
 	return mark, ofMachine(err)
 }
+
+// maxInspected is how many bytes are read of each file of an inspection. Its programs and files are those of the base image, so
+// it may say anything, for ever. /etc/passwd of Debian has 1 kB.
+const maxInspected = 16 << 10
+
+// checkInspected returns the mark for what the inspection has left in a folder.
+func checkInspected(folder string) (mark string, err error) {
+	text, err := confined.Read(folder, "paths", maxInspected)
+	if err != nil {
+		return "", err
+	}
+	if found := strings.TrimSpace(string(text)); found != "" {
+		lines := strings.Split(found, "\n")
+		if slices.ContainsFunc(lines, func(line string) bool { return !inspectedPath.MatchString(line) }) {
+			return "", &confined.Odd{Name: "paths", Is: "is not what the inspection writes: its shell is no usual one"}
+		}
+		return rebase.MarkRefused + "its base image has " + strings.Join(lines, ", "), nil
+	}
+	return checkUser(folder)
+}
+
+// inspectedPath matches a line that the inspection writes for a path that the base image has.
+var inspectedPath = regexp.MustCompile(`^/(agent-server|acp-node) as a (symbolic link|folder|file)$`)
 
 // ofMachine is the error of a file operation as a *failure.Error: a full disk is worth another attempt.
 func ofMachine(err error) error {
@@ -276,15 +299,15 @@ COPY --from=made /etc/group /group
 }
 
 // checkUser checks the numbers of the agent's user and group.
-func checkUser(passwd, group string) (mark string, err error) {
-	fields, err := account(passwd, agentUser)
+func checkUser(folder string) (mark string, err error) {
+	fields, err := account(folder, "passwd")
 	if err != nil {
 		return "", err
 	}
 	if len(fields) < 4 || fields[2] != agentUID {
 		return rebase.MarkRefused + fmt.Sprintf("its user %s has not the uid %s", agentUser, agentUID), nil
 	}
-	fields, err = account(group, agentUser)
+	fields, err = account(folder, "group")
 	if err != nil {
 		return "", err
 	}
@@ -294,14 +317,14 @@ func checkUser(passwd, group string) (mark string, err error) {
 	return rebase.MarkPlain, nil
 }
 
-// account returns the fields of the first line for name in a file such as /etc/passwd, or none.
-func account(path, name string) ([]string, error) {
-	content, err := os.ReadFile(path)
+// account returns the fields of the first line for the agent's user in a file such as /etc/passwd, or none.
+func account(folder, file string) ([]string, error) {
+	content, err := confined.Read(folder, file, maxInspected)
 	if err != nil {
 		return nil, err
 	}
 	for line := range strings.Lines(string(content)) {
-		if fields := strings.Split(strings.TrimSpace(line), ":"); fields[0] == name {
+		if fields := strings.Split(strings.TrimSpace(line), ":"); fields[0] == agentUser {
 			return fields, nil
 		}
 	}

@@ -2,15 +2,23 @@ package image
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/static"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
 	"github.com/OpenHands/eval-images/internal/failure"
 	"github.com/OpenHands/eval-images/internal/rebase"
 	"github.com/OpenHands/eval-images/internal/registry"
+	"github.com/OpenHands/eval-images/internal/registry/registrytest"
 )
 
 // inspecting is a docker command that does what the one command of the inspection does, with the folder root in place of a base
@@ -79,6 +87,7 @@ func TestEvalBasesAreInspected(t *testing.T) {
 		{"the first of two counts", baseWith("etc/passwd", "openhands:x:1:1::/:\n"+passwd), "its user openhands has not the uid 10001"},
 		{"another gid", baseWith("etc/group", "openhands:x:1000:\n"), "its group openhands has not the gid 10001"},
 		{"no group", baseWith("etc/group", "x:x:10001:openhands\n"), "its group openhands has not the gid 10001"},
+		{"a user behind much else", baseWith("etc/passwd", strings.Repeat("x:x:1:1::/:\n", 5000)+passwd), "its file passwd has more than 16384 bytes"},
 		{"a file that is cut off", baseWith("etc/passwd", "openhands:x"), "its user openhands has not the uid 10001"},
 	}
 	for _, c := range cases {
@@ -115,6 +124,69 @@ func TestEvalBasesAreInspected(t *testing.T) {
 				}
 				base, of := rebase.BaseOf(made.Manifest)
 				differ(t, "its base", [2]string{target[0].BaseImage, digest.String()}, [2]string{base, of})
+			})
+		})
+	}
+}
+
+// The shell and the files of an inspection are the base image's: what they say is read up to a few kilobytes, no link is followed,
+// and nothing of it gets into a reason.
+func TestHostileInspections(t *testing.T) {
+	const to = "for word; do case $word in type=local,dest=*) to=${word#type=local,dest=};; esac; done\ncat >/dev/null\n" +
+		"echo openhands:x:10001:10001::/: >$to/passwd; echo openhands:x:10001: >$to/group; : >$to/paths\n"
+	cases := []struct{ name, docker, want string }{
+		{"a shell that writes 1.5 GB", "truncate -s 1500M $to/paths\n", "its file paths has more than 16384 bytes"},
+		{"a shell that writes anything", "printf '/agent-server as a folder\n::error::x\033[2J\n' >$to/paths\n", "its file paths is not what the inspection writes"},
+		{"a link to a device", "rm $to/paths; ln -s /dev/zero $to/paths\n", "its file paths leads out of its folder"},
+		{"a link to a file of this machine", "rm $to/passwd; ln -s /etc/passwd $to/passwd\n", "its file passwd leads out of its folder"},
+		{"a pipe that nobody writes", "rm $to/group; mkfifo $to/group\n", "its file group is no regular file"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			h := atOnce(t)
+			synctest.Test(t, func(t *testing.T) {
+				h.run(t, true, h.targets(t, "x", "y"))
+				h.dockerIs(t, to+c.docker)
+				r := h.run(t, true, h.targets(t, "i"))
+				got := r.made()["i"]
+				if !strings.HasPrefix(got, "native: the eval-base: "+c.want) || len(got) > 1000 || strings.ContainsAny(got, "\n\x1b") {
+					t.Errorf("it was made %q, want %q", got, c.want)
+				}
+			})
+		})
+	}
+}
+
+// An image of very many layers can be pushed, but the Docker Engine does not run it.
+func TestVeryManyLayersAreWarnedOf(t *testing.T) {
+	cases := []struct {
+		layers int // of the base image; the SDK's stages add two
+		warned bool
+	}{{123, false}, {124, true}}
+	for _, c := range cases {
+		t.Run(fmt.Sprint(c.layers), func(t *testing.T) {
+			h := atOnce(t)
+			synctest.Test(t, func(t *testing.T) {
+				for _, id := range []string{"i", "j"} {
+					more := slices.Repeat([]mutate.Addendum{{
+						Layer: static.NewLayer([]byte("one"), types.OCIUncompressedLayer), History: v1.History{CreatedBy: "RUN x"},
+					}}, c.layers-1)
+					img, err := mutate.Append(registrytest.Base(id), more...)
+					if err != nil {
+						t.Fatal(err)
+					}
+					h.bases[id] = img
+					if err := registrytest.Push(h.hosts, hub+"/"+id+":latest", img); err != nil {
+						t.Fatal(err)
+					}
+				}
+				h.run(t, true, h.targets(t, "x", "y"))
+				r := h.run(t, true, h.targets(t, "i", "j"))
+				differ(t, "images", map[string]string{"i": "rebase", "j": "rebase"}, r.made())
+				warned := strings.Join(r.warnings, "\n")
+				if c.warned != strings.Contains(warned, fmt.Sprintf("has %d layers", c.layers+2)) || strings.Count(warned, "layers.") > 1 {
+					t.Errorf("warnings are %q", r.warnings)
+				}
 			})
 		})
 	}

@@ -137,6 +137,7 @@ type Maker struct {
 	// neither overwrite nor delete them: builds of two builders differ in every layer.
 	nonce         string
 	warnLax       sync.Once
+	warnDeep      sync.Once
 	missedBuilder atomic.Bool
 	instance      atomic.Value // of BuildKit, that began the first build: a string
 	restarted     atomic.Bool  // another one began a later build

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/OpenHands/eval-images/internal/logfile"
 	"github.com/OpenHands/eval-images/internal/outcome"
 	"github.com/OpenHands/eval-images/internal/plan"
 	"github.com/OpenHands/eval-images/internal/rebase"
@@ -45,6 +46,7 @@ func (m *Maker) put(ctx context.Context, t plan.Target, base FetchedImage, delta
 	if err != nil {
 		return err // a *rebase.Refusal
 	}
+	m.warnOfLayers(t, img)
 	out.Strategy, out.NotRebased = outcome.Rebase, "" // an earlier attempt may have found a reason
 	manifest := registry.Manifest{MediaType: img.MediaType, Raw: img.Manifest}
 	digest, err := m.write(ctx, t, base.Repository, img, manifest)
@@ -52,7 +54,26 @@ func (m *Maker) put(ctx context.Context, t plan.Target, base FetchedImage, delta
 		return registryFailure(ctx, "putting "+t.InstanceID+" on its eval-base", err)
 	}
 	out.Tags, out.Digest = t.Tags, digest
+	if digest != manifest.Digest() { // another run has put it
+		out.Skipped, out.Strategy = true, ""
+	}
 	return nil
+}
+
+// maxLayers is how many layers the Docker Engine puts on each other (moby/moby, layer/layer.go, maxLayerDepth). An image with
+// more can be built and pushed, but not run there.
+const maxLayers = 125
+
+// warnOfLayers warns of the first image with too many layers. The others have a note in their log.
+func (m *Maker) warnOfLayers(t plan.Target, img rebase.Image) {
+	layers, err := rebase.Layers(img)
+	if err != nil || len(layers) <= maxLayers {
+		return
+	}
+	warning := fmt.Sprintf("The image of %s has %d layers. The Docker Engine does not run images of more than %d: "+
+		"use a base image with fewer layers, or another container runtime.", t.InstanceID, len(layers), maxLayers)
+	logfile.Note(m.logOf(t.InstanceID, ""), warning)
+	m.warnDeep.Do(func() { m.report.Warn(warning + " Other images of this run may have as many.") })
 }
 
 // write puts an image's blobs, then its manifest under each tag, which makes it visible. It returns the digest of what all tags name then.

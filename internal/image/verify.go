@@ -97,7 +97,9 @@ func (m *Maker) verify(ctx context.Context, rebased *outcome.Outcome, number int
 	v := ledger.Verified{Instance: rebased.Target.InstanceID, Tags: native.Tags}
 	agentLayers, sameBuilder := m.references.agentLayers()
 	sameBuilder = sameBuilder && !m.restarted.Load() // which may have lost its cache, and made the agent's layers again
-	m.compare(ctx, &v, err, rebased.Tags[0], agentLayers, sameBuilder)
+	// By its digest: another run may have overwritten its tags, with layers of another builder.
+	image := repositoryOf(rebased.Tags[0]) + "@" + rebased.Digest
+	m.compare(ctx, &v, err, image, agentLayers, sameBuilder)
 }
 
 // VerifyImage compares an image that exists with a native build of the target. It finds out by itself how many layers are the
@@ -143,6 +145,9 @@ func (m *Maker) buildForComparison(ctx context.Context, t plan.Target, number in
 	return out, err
 }
 
+// maxError limits the error of a comparison in the record, in bytes.
+const maxError = 1000
+
 // compare completes a record with what a comparison finds, reports it, and removes the native image. failed is why that could
 // not be made. A cancelled comparison is not reported; one that the deadline stopped has failed.
 func (m *Maker) compare(ctx context.Context, v *ledger.Verified, failed error, reference string, agentLayers int, sameBuilder bool) {
@@ -155,7 +160,7 @@ func (m *Maker) compare(ctx context.Context, v *ledger.Verified, failed error, r
 	}
 	switch {
 	case err != nil:
-		v.Result, v.Differences = ledger.VerifiedFailed, []string{err.Error()}
+		v.Result, v.Differences = ledger.VerifiedFailed, []string{failure.Shorten(err.Error(), maxError)}
 	case len(found) > 0:
 		v.Result, v.Differences = ledger.VerifiedDifferent, strings.Split(strings.TrimSpace(imagediff.List(found, maxDifferences)), "\n")
 	default:

@@ -30,7 +30,7 @@ func compareConfigs(wanted, given []byte) ([]Difference, error) {
 	for _, fields := range []map[string]any{w, g} {
 		maps.DeleteFunc(fields, func(field string, _ any) bool { return isBuildField(field) })
 	}
-	return compareFields("config", w, g), nil
+	return compareFields("config", w, g, maxDepth), nil
 }
 
 func decode(config []byte) (map[string]any, error) {
@@ -41,9 +41,12 @@ func decode(config []byte) (map[string]any, error) {
 	return fields, err
 }
 
-// compareFields compares objects recursively. null is equal to an absent field. Names omit the member "config", which holds
+// maxDepth is how many levels of objects below the config are told apart. Labels are on the second.
+const maxDepth = 4
+
+// compareFields compares objects recursively, down to a depth. null is equal to an absent field. Names omit the member "config", which holds
 // the runtime settings.
-func compareFields(at string, wanted, given map[string]any) []Difference {
+func compareFields(at string, wanted, given map[string]any, depth int) []Difference {
 	var found []Difference
 	keys := slices.AppendSeq(slices.Collect(maps.Keys(wanted)), maps.Keys(given))
 	slices.Sort(keys)
@@ -60,8 +63,8 @@ func compareFields(at string, wanted, given map[string]any) []Difference {
 			continue
 		case key == "Env":
 			inside = compareEnv(name, w, g)
-		case (wantedOK || w == nil) && (givenOK || g == nil):
-			inside = compareFields(name, wantedFields, givenFields)
+		case depth > 0 && (wantedOK || w == nil) && (givenOK || g == nil):
+			inside = compareFields(name, wantedFields, givenFields, depth-1)
 		}
 		if inside == nil {
 			inside = []Difference{{name, printable(key, w), printable(key, g)}}

@@ -16,7 +16,9 @@ type Difference struct {
 	Want, Got string
 }
 
-func (d Difference) String() string { return fmt.Sprintf("%s: want %s, got %s", d.What, d.Want, d.Got) }
+func (d Difference) String() string {
+	return fmt.Sprintf("%s: want %s, got %s", abbreviate(d.What), d.Want, d.Got)
+}
 
 // missing describes something that one of the images lacks.
 const missing = "none"

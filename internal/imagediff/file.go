@@ -62,7 +62,7 @@ func readFile(header *tar.Header, content io.Reader, normal normalizer, buffer [
 }
 
 func (f *file) hash(content io.Reader, normal normalizer, buffer []byte) error {
-	if normal != nil {
+	if normal != nil && f.size <= maxNormalized {
 		var err error
 		if content, err = normal(content); err != nil {
 			return err
@@ -77,6 +77,12 @@ func (f *file) hash(content io.Reader, normal normalizer, buffer []byte) error {
 	return nil
 }
 
+// maxNormalized is the size of the largest file of which a part may differ, in bytes: a normalizer may hold it in memory.
+const maxNormalized = 16 << 20
+
+// maxXattrs is how many bytes of extended attributes are kept for a file. Of more, a hash is kept.
+const maxXattrs = 4 << 10
+
 // xattrs returns the extended attributes in a header. tar stores them in PAX records of this name (Go, archive/tar).
 func xattrs(records map[string]string) string {
 	var lines []string
@@ -85,7 +91,11 @@ func xattrs(records map[string]string) string {
 			lines = append(lines, fmt.Sprintf("%s=%q", name, records[key]))
 		}
 	}
-	return strings.Join(lines, " ")
+	all := strings.Join(lines, " ")
+	if len(all) > maxXattrs {
+		return fmt.Sprintf("extended attributes of %d bytes, hash %x", len(all), sha256.Sum256([]byte(all)))
+	}
+	return all
 }
 
 // kinds names everything but regular files.

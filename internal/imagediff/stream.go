@@ -2,12 +2,14 @@ package imagediff
 
 import (
 	"archive/tar"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
 	"github.com/klauspost/compress/gzip"
@@ -34,10 +36,28 @@ func (c *comparison) entries(ctx context.Context, repository string, l layer, ea
 	}
 	defer tarStream.Close()
 	sum := sha256.New()
-	if err := walk(io.TeeReader(tarStream, sum), each); err != nil {
+	stream := &boundedReader{next: tarStream, left: maxContent}
+	err = walk(io.TeeReader(stream, sum), func(header *tar.Header, content io.Reader) error {
+		return cmp.Or(ctx.Err(), each(header, content))
+	})
+	if err != nil {
 		return "", fmt.Errorf("reading layer %s: %w", l.Digest, err)
 	}
 	return "sha256:" + hex.EncodeToString(sum.Sum(nil)), nil
+}
+
+// boundedReader fails after left bytes. A compressed stream can be a thousand times as long as its blob.
+type boundedReader struct {
+	next io.Reader
+	left int64
+}
+
+func (r *boundedReader) Read(p []byte) (int, error) {
+	n, err := r.next.Read(p)
+	if r.left -= int64(n); r.left < 0 {
+		return 0, fmt.Errorf("it has more than %d GB", maxContent>>30)
+	}
+	return n, err
 }
 
 // walk reads a tar stream and everything after it.
@@ -55,7 +75,7 @@ func walk(stream io.Reader, each visit) error {
 			continue
 		}
 		if err := each(header, archive); err != nil {
-			return fmt.Errorf("%s: %w", header.Name, err)
+			return fmt.Errorf("%s: %w", abbreviate(header.Name), err)
 		}
 	}
 }
@@ -75,6 +95,6 @@ func decompress(mediaType string, blob io.Reader) (io.ReadCloser, error) {
 	case strings.HasSuffix(mediaType, ".tar"):
 		return io.NopCloser(blob), nil
 	default:
-		return nil, fmt.Errorf("its media type is %q, which is none of gzip, zstd or tar", mediaType)
+		return nil, fmt.Errorf("its media type is %s, which is none of gzip, zstd or tar", abbreviate(strconv.Quote(mediaType)))
 	}
 }

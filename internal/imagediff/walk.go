@@ -70,31 +70,34 @@ func (n *node) count(side int) int {
 	return sum
 }
 
-// hardlinks holds the sorted paths of each group of hard links.
-type hardlinks [2]map[int32][]string
+// hardlinks holds the sorted paths of each group of hard links that has more than one.
+type hardlinks [2]map[int32]string
 
 // hardlinkGroups collects the groups. Which path of a group is the link and which is the file depends on their order in the
 // layer, so it is not compared.
 func (t *tree) hardlinkGroups() hardlinks {
-	found := hardlinks{{}, {}}
+	groups := [2]map[int32][]string{{}, {}}
 	t.root.walk("/", func(name string, n *node) bool {
 		for side, s := range n.sides {
 			if s.links != 0 {
-				found[side][s.links] = append(found[side][s.links], name)
+				groups[side][s.links] = append(groups[side][s.links], name)
 			}
 		}
 		return true
 	})
+	found := hardlinks{{}, {}}
+	for side, paths := range groups {
+		for group, names := range paths {
+			if len(names) > 1 {
+				found[side][group] = strings.Join(names, ", ")
+			}
+		}
+	}
 	return found
 }
 
 // paths returns all paths of a file if it has more than one, or "".
-func (n hardlinks) paths(side int, s pathEntry) string {
-	if paths := n[side][s.links]; s.links != 0 && len(paths) > 1 {
-		return strings.Join(paths, ", ")
-	}
-	return ""
-}
+func (n hardlinks) paths(side int, s pathEntry) string { return n[side][s.links] }
 
 // describe turns a pathDiff into a Difference.
 func (p pathDiff) describe(links hardlinks) Difference {

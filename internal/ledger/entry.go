@@ -6,6 +6,7 @@ import (
 	"math"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/OpenHands/eval-images/internal/failure"
 	"github.com/OpenHands/eval-images/internal/outcome"
@@ -69,7 +70,7 @@ func FromOutcome(o *outcome.Outcome) Entry {
 		Status: o.Status(), AttemptCount: len(o.Attempts), FinishedAt: &finished,
 		RemoteCheckSeconds: secondsOrNil(o.Check), BuildSeconds: secondsOrNil(o.Build), DurationSeconds: secondsOrNil(worked),
 		Telemetry: telemetry(o.Telemetry), InstanceID: o.Target.InstanceID, Strategy: Text(o.Strategy),
-		StrategyReason: Text(strings.Join(strings.Fields(o.NotRebased), " ")), SdistBuilds: o.SdistBuilds, Attempts: attempts(o.Attempts),
+		StrategyReason: inOneLine(o.NotRebased), SdistBuilds: o.SdistBuilds, Attempts: attempts(o.Attempts),
 		Phases: map[string]float64{
 			"queued": round(queued.Seconds()), "check": round(o.Check.Seconds()), "build": round(o.Build.Seconds()),
 			"backoff": round(o.Waited.Seconds()),
@@ -99,7 +100,7 @@ func (e *Entry) setError(err error) {
 		e.Error, e.ErrorClass = "the build succeeded but returned no tags", Text(failure.ClassUnknown)
 		return
 	}
-	e.Error, e.ErrorClass = inOneLine(err), Text(failure.ClassOf(err))
+	e.Error, e.ErrorClass = inOneLine(err.Error()), Text(failure.ClassOf(err))
 	var failed *failure.Error
 	if errors.As(err, &failed) {
 		e.ErrorOutput = Text(tail(failed.Tail, maxErrorOutput))
@@ -109,16 +110,31 @@ func (e *Entry) setError(err error) {
 	}
 }
 
-// inOneLine returns the error's text without line breaks. OpenHands/benchmarks prints it unescaped, so a line that starts
-// with "::" could be taken for a workflow command.
-func inOneLine(err error) Text { return Text(strings.Join(strings.Fields(err.Error()), " ")) }
+// maxError limits an error or a reason, in bytes. Registries, builds and images decide what is in it.
+const maxError = 1000
+
+// inOneLine returns the text of an error without line breaks and control characters. OpenHands/benchmarks prints it unescaped, so
+// a line that starts with "::" could be taken for a workflow command.
+func inOneLine(text string) Text {
+	text = failure.Shorten(strings.Join(strings.Fields(text), " "), maxError)
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) {
+			return -1
+		}
+		return r
+	}, text)
+	if strings.HasPrefix(text, "::") {
+		text = "| " + text
+	}
+	return Text(text)
+}
 
 func attempts(all []outcome.Attempt) []Attempt {
 	converted := []Attempt{}
 	for _, attempt := range all {
 		a := Attempt{Seconds: round(attempt.Took.Seconds())}
 		if attempt.Err != nil {
-			a.Class, a.Error = Text(failure.ClassOf(attempt.Err)), inOneLine(attempt.Err)
+			a.Class, a.Error = Text(failure.ClassOf(attempt.Err)), inOneLine(attempt.Err.Error())
 		}
 		converted = append(converted, a)
 	}

@@ -187,7 +187,7 @@ func TestFromOutcome(t *testing.T) {
 		{"a return code is kept", func(e Entry) any { return *e.ErrorReturnCode }, all[2], 17},
 		{"no command failed, no return code", func(e Entry) any { return e.ErrorReturnCode == nil }, all[3], true},
 		{"a wrapped class is found", func(e Entry) any { return e.ErrorClass }, all[2], Text("build-failed")},
-		{"an error is one line", func(e Entry) any { return e.Error }, all[2], Text("native: docker ended with 17: no such base\x1b[0m image")},
+		{"an error is one line", func(e Entry) any { return e.Error }, all[2], Text("native: docker ended with 17: no such base[0m image")},
 		{"a failed target names no tags", func(e Entry) any { return len(e.Tags) == 0 && e.Digest == "" }, all[3], true},
 		{"no error and no tags is a failure", func(e Entry) any { return e.Status }, all[5], outcome.Failed},
 		{"and says why", func(e Entry) any { return e.Error }, all[5], Text("the build succeeded but returned no tags")},

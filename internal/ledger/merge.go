@@ -42,9 +42,12 @@ func Merge(parts []Part) (Summary, []Entry, error) {
 // shardNumber is the number of a shard and the number of all shards.
 type shardNumber struct{ index, count int }
 
+// maxShards is the limit of the input shard.
+const maxShards = 1000
+
 func shardOf(p Part) shardNumber {
 	var s shardNumber
-	if n, _ := fmt.Sscanf(string(p.Summary.Run.Shard), "%d/%d", &s.index, &s.count); n != 2 {
+	if n, _ := fmt.Sscanf(string(p.Summary.Run.Shard), "%d/%d", &s.index, &s.count); n != 2 || s.index < 1 || s.index > s.count || s.count > maxShards {
 		return shardNumber{1, 1}
 	}
 	return s

@@ -6,9 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
+
+	"github.com/OpenHands/eval-images/internal/confined"
 )
 
 // NewerSchema is the error of a file that a later version of this program has written.
@@ -40,10 +41,17 @@ func decode(text []byte, into any) error {
 // Read returns the entries of the ledger at path. It ignores an incomplete last line, which a killed run may leave. For any
 // other invalid line it returns an error and the entries before that line.
 func Read(path string) ([]Entry, error) {
-	text, err := os.ReadFile(path)
+	text, err := confined.Read(filepath.Dir(path), filepath.Base(path), maxFile)
 	if err != nil {
 		return nil, fmt.Errorf("reading the ledger: %w", err)
 	}
+	return parse(path, text)
+}
+
+// maxFile bounds a file of a record, in bytes. The ledger of 500 images has 1 MB.
+const maxFile = 512 << 20
+
+func parse(path string, text []byte) ([]Entry, error) {
 	var entries []Entry
 	for number := 1; len(text) > 0; number++ {
 		line, rest, whole := bytes.Cut(text, []byte("\n"))
@@ -126,7 +134,7 @@ var errNoSummary = errors.New("there is no summary")
 func readPart(dir string) (Part, error) {
 	part := Part{Dir: dir}
 	path := filepath.Join(dir, SummaryFileName)
-	text, err := os.ReadFile(path)
+	text, err := confined.Read(filepath.Dir(path), filepath.Base(path), maxFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return part, errNoSummary
 	}

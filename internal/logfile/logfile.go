@@ -2,6 +2,7 @@
 package logfile
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"os"
@@ -47,7 +48,11 @@ func Tail(path string, start, most int64) string {
 	return strings.TrimSpace(tail)
 }
 
-// Name is a file name for an instance's log that every shell, archive and upload accepts. It ends in ".log".
+// maxName is the length of the longest name of a log without its ending, in bytes. File systems take 255.
+const maxName = 200
+
+// Name is a file name for an instance's log that every shell, archive and upload accepts. It ends in ".log". An instance whose
+// name had to be changed gets a hash, so that it has no log together with another one.
 func Name(instance string) string {
 	safe := strings.Map(func(r rune) rune {
 		switch {
@@ -56,5 +61,9 @@ func Name(instance string) string {
 		}
 		return '-'
 	}, instance)
-	return strings.TrimLeft(safe, ".-") + ".log"
+	safe = strings.TrimLeft(safe, ".-")
+	if safe == "" || safe != instance || len(safe) > maxName {
+		safe = fmt.Sprintf("%s-%.4x", safe[:min(len(safe), maxName)], sha256.Sum256([]byte(instance)))
+	}
+	return strings.TrimLeft(safe, "-") + ".log"
 }

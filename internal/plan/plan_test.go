@@ -134,7 +134,9 @@ func TestNewMistakes(t *testing.T) {
 		},
 		"one tag for two, as the tag of the base image is cut": {
 			inputs: []string{"base-image-template=ghcr.io/o/x:{instance_id}"},
-			ids:    []string{"a__b-1", "c__d-1"}, want: []string{"get the same tag \"xxxxxxx-x\""},
+			ids:    []string{"a__b-1", "c__d-1"}, want: []string{
+				`get the same tag "xxxxxxx-x"; include {instance_id}: the base images differ by their tags only, which {instance_tag} leaves out`,
+			},
 		},
 		"a tag that the SDK would cut": {
 			inputs: []string{"custom-tag-template={instance_id},latest"}, ids: []string{"a__b-1"},
@@ -189,14 +191,18 @@ func TestCheckTags(t *testing.T) {
 		targets []Target
 		want    []string
 	}{
-		"good":                   {[]Target{target("a", "r:5000/x:1"), target("b", "r:5000/x:2")}, nil},
-		"128 characters":         {[]Target{target("a", "r:5000/x:"+strings.Repeat("t", 128))}, nil},
-		"129 characters":         {[]Target{target("a", "r:5000/x:1", "r:5000/x:"+strings.Repeat("t", 129))}, []string{"for a, makes a tag of 129 characters; registries take 128; shorten it by 1 characters or more: this SDK leaves 72 for it"}},
-		"a character":            {[]Target{target("a", "x/y:t+t")}, []string{`"x/y:t+t", for a, is not a tag`}},
-		"a leading dash":         {[]Target{target("a", "x/y:-t")}, []string{"is not a tag"}},
-		"only a port":            {[]Target{target("a", "r:5000/x")}, []string{"is not a tag"}},
-		"no tag":                 {[]Target{target("a")}, []string{"the SDK names no tag for a; include {instance_tag}"}},
-		"the same for two":       {[]Target{target("a", "x/y:1"), target("b", "x/y:2", "x/y:1")}, []string{`a and b get the same tag "1"`}},
+		"good":             {[]Target{target("a", "r:5000/x:1"), target("b", "r:5000/x:2")}, nil},
+		"128 characters":   {[]Target{target("a", "r:5000/x:"+strings.Repeat("t", 128))}, nil},
+		"129 characters":   {[]Target{target("a", "r:5000/x:1", "r:5000/x:"+strings.Repeat("t", 129))}, []string{"for a, makes a tag of 129 characters; registries take 128; shorten it by 1 characters or more: this SDK leaves 72 for it"}},
+		"a character":      {[]Target{target("a", "x/y:t+t")}, []string{`"x/y:t+t", for a, is not a tag`}},
+		"a leading dash":   {[]Target{target("a", "x/y:-t")}, []string{"is not a tag"}},
+		"only a port":      {[]Target{target("a", "r:5000/x")}, []string{"is not a tag"}},
+		"no tag":           {[]Target{target("a")}, []string{"the SDK names no tag for a; include {instance_tag}"}},
+		"the same for two": {[]Target{target("a", "x/y:1"), target("b", "x/y:2", "x/y:1")}, []string{`a and b get the same tag "1"`}},
+		"the same for two tags of one repository": {
+			[]Target{{InstanceID: "a", BaseImage: "x/y:a", Tags: []string{"x/y:1"}}, {InstanceID: "b", BaseImage: "x/y:b", Tags: []string{"x/y:1"}}},
+			[]string{`a and b get the same tag "1"; include {instance_id}: the base images differ by their tags only`},
+		},
 		"the same twice for one": {[]Target{target("a", "x/y:1", "x/y:1")}, nil},
 	}
 	for name, tc := range cases {

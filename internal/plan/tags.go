@@ -91,7 +91,13 @@ func BaseImageTag(baseImage string) string {
 // tagLimit is the OCI distribution specification's limit for a tag, in characters.
 const tagLimit = 128
 
-const includeInstance = "include {instance_tag} or {instance_id}"
+// distinguish returns how to give two targets tags of their own. The instance tag of a base image lacks the image's own tag.
+func distinguish(a, b Target) string {
+	if InstanceTag(a.BaseImage) == InstanceTag(b.BaseImage) {
+		return "include {instance_id}: the base images differ by their tags only, which {instance_tag} leaves out"
+	}
+	return "include {instance_tag} or {instance_id}"
+}
 
 var (
 	// customTagForm is the form of the part of a tag. It has no comma, because the SDK splits its custom_tags at commas.
@@ -113,7 +119,7 @@ func (e *inputErrors) customTags(targets []Target, stage string) {
 		}
 		// Two targets with the same base image are a mistake that shareBaseImage reports.
 		if other, taken := owner[t.CustomTag]; taken && other.BaseImage != t.BaseImage {
-			e.add(tagTemplate, includeInstance, "%s and %s get the same tag %s", other.InstanceID, t.InstanceID, tag)
+			e.add(tagTemplate, distinguish(other, t), "%s and %s get the same tag %s", other.InstanceID, t.InstanceID, tag)
 		}
 		owner[t.CustomTag] = t
 	}
@@ -154,10 +160,10 @@ func DropLongTags(targets []Target) {
 // *config.InputError for each.
 func CheckTags(targets []Target) error {
 	var found inputErrors
-	owner := map[string]string{}
+	owner := map[string]Target{}
 	for _, t := range targets {
 		if len(t.Tags) == 0 {
-			found.add(tagTemplate, includeInstance, "the SDK names no tag for %s", t.InstanceID)
+			found.add(tagTemplate, "include {instance_tag} or {instance_id}", "the SDK names no tag for %s", t.InstanceID)
 		}
 		for _, reference := range t.Tags {
 			tag := tagOf(reference)
@@ -167,10 +173,10 @@ func CheckTags(targets []Target) error {
 			} else if !tagForm.MatchString(tag) {
 				found.add(tagTemplate, "use letters, digits and _ . - only", "%s, for %s, is not a tag", config.Quote(reference), t.InstanceID)
 			}
-			if other, taken := owner[reference]; taken && other != t.InstanceID {
-				found.add(tagTemplate, includeInstance, "%s and %s get the same tag %s", other, t.InstanceID, config.Quote(tag))
+			if other, taken := owner[reference]; taken && other.InstanceID != t.InstanceID {
+				found.add(tagTemplate, distinguish(other, t), "%s and %s get the same tag %s", other.InstanceID, t.InstanceID, config.Quote(tag))
 			}
-			owner[reference] = t.InstanceID
+			owner[reference] = t
 		}
 	}
 	return found.joined()

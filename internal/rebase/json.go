@@ -20,6 +20,12 @@ type member struct {
 	value json.RawMessage
 }
 
+// maxMembers bounds the members of an object and of a list. The largest real ones are histories, with a few hundred members. A
+// search for each member takes time by the square of their number.
+const maxMembers = 10_000
+
+var errTooMany = fmt.Errorf("has more than %d members", maxMembers)
+
 // parseObject parses an object. Empty input and null are the empty object. A repeated name is an error, because readers
 // disagree about which value counts.
 func parseObject(raw []byte) (object, error) {
@@ -43,7 +49,9 @@ func parseObject(raw []byte) (object, error) {
 		if o.get(m.name) != nil {
 			return nil, fmt.Errorf("has %q twice", m.name)
 		}
-		o = append(o, m)
+		if o = append(o, m); len(o) > maxMembers {
+			return nil, errTooMany
+		}
 	}
 	if _, err := decoder.Token(); err != nil {
 		return nil, err
@@ -120,6 +128,9 @@ func parseList(raw json.RawMessage) ([]json.RawMessage, error) {
 	}
 	var list []json.RawMessage
 	err := json.Unmarshal(raw, &list)
+	if len(list) > maxMembers {
+		return nil, errTooMany
+	}
 	return list, err
 }
 

@@ -3,6 +3,8 @@ package rebase
 import (
 	"fmt"
 	"slices"
+	"strings"
+	"unicode"
 )
 
 // Refusal is the error for an image that cannot be rebased, or cannot be a reference. It has to be built natively.
@@ -13,7 +15,21 @@ type Refusal struct {
 
 func (r *Refusal) Error() string { return "cannot be rebased: " + r.Reason }
 
-func refuse(format string, args ...any) error { return &Refusal{Reason: fmt.Sprintf(format, args...)} }
+// maxReason limits a reason, in bytes. Images decide what is in it: names of fields, values, annotations.
+const maxReason = 500
+
+func refuse(format string, args ...any) error {
+	reason := fmt.Sprintf(format, args...)
+	if len(reason) > maxReason {
+		reason = strings.ToValidUTF8(reason[:maxReason], "") + "..."
+	}
+	return &Refusal{Reason: strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, reason)}
+}
 
 // LayersDiffer is the error for two references whose agent layers have different digests. Either the builder does not make
 // layers reproducibly, or the layers contain different files. Comparing the file trees tells which.

@@ -12,10 +12,11 @@ import (
 	"io"
 	"net/url"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/OpenHands/eval-images/internal/confined"
 )
 
 // Source is where the SDK comes from.
@@ -100,9 +101,12 @@ func (s Source) check() error {
 	return nil
 }
 
+// maxDockerfile bounds the SDK's Dockerfile, in bytes. It has 20 kB.
+const maxDockerfile = 4 << 20
+
 // Dockerfile returns the text of the SDK's Dockerfile.
 func (c Checkout) Dockerfile() (string, error) {
-	text, err := os.ReadFile(filepath.Join(c.Root, dockerfilePath))
+	text, err := confined.Read(c.Root, dockerfilePath, maxDockerfile)
 	if err != nil {
 		return "", fmt.Errorf("reading the SDK's Dockerfile: %w", err)
 	}
@@ -129,11 +133,11 @@ func (g *git) checkOut(ctx context.Context, sha string) (Checkout, error) {
 	if _, err := g.cmds.run(ctx, g.root, environ, "git", "-c", "core.attributesFile=/dev/null", "checkout", "--quiet", "--detach", sha); err != nil {
 		return Checkout{}, err
 	}
-	sum, err := fileSHA256(filepath.Join(g.root, dockerfilePath))
+	text, err := confined.Read(g.root, dockerfilePath, maxDockerfile)
 	if errors.Is(err, os.ErrNotExist) {
 		err = fmt.Errorf("commit %s has no %s, so it is no software-agent-sdk that builds images", sha, dockerfilePath)
 	}
-	return Checkout{Dir: g.dir, Root: g.root, SHA: sha, DockerfileSHA256: sum}, err
+	return Checkout{Dir: g.dir, Root: g.root, SHA: sha, DockerfileSHA256: fmt.Sprintf("%x", sha256.Sum256(text))}, err
 }
 
 // remoteRefs returns the SHAs of branches and tags by full name. The SHA of an annotated tag is that of the tag object,

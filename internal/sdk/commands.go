@@ -2,16 +2,19 @@ package sdk
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
 	"time"
+	"unicode"
 )
 
 // Commands is how this package runs git and uv.
@@ -23,6 +26,24 @@ type Commands struct {
 	Log io.Writer
 	// LogPath is what errors call that log: "builds/setup.log".
 	LogPath string
+	// Stall is how long a subprocess may print nothing before it is ended; 0 is defaultStall.
+	Stall time.Duration
+}
+
+// defaultStall is longer than git or uv are silent while they get on. A quiet git prints nothing at all: a whole clone of the SDK
+// takes less.
+const defaultStall = 10 * time.Minute
+
+func (c Commands) stall() time.Duration { return cmp.Or(c.Stall, defaultStall) }
+
+// stalled is the error of a subprocess that was ended because it printed nothing.
+type stalled struct {
+	program string
+	after   time.Duration
+}
+
+func (e *stalled) Error() string {
+	return fmt.Sprintf("%s printed nothing for %s, so it was ended", e.program, e.after)
 }
 
 // passedOn are the variables that every subprocess may see: where programs, folders, proxies and certificates are.
@@ -98,6 +119,9 @@ type commandError struct {
 }
 
 func (e *commandError) Error() string {
+	if silence := (*stalled)(nil); errors.As(e.err, &silence) { // what it said last is not why
+		return silence.Error()
+	}
 	if cause := causeIn(e.tail); cause != "" {
 		return cause
 	}
@@ -109,8 +133,37 @@ func (e *commandError) Unwrap() error { return e.err }
 // endWithin is how long a subprocess has after SIGTERM when ctx ends.
 const endWithin = 2 * time.Second
 
+// maxOutput bounds the standard output of a subprocess, in bytes. A git server may list any number of refs.
+const maxOutput = 64 << 20
+
+// outputBuffer keeps standard output. A Write beyond maxOutput fails, which closes the pipe and so ends the program.
+type outputBuffer struct {
+	bytes.Buffer
+	full bool
+}
+
+func (b *outputBuffer) Write(p []byte) (int, error) {
+	if b.Len()+len(p) > maxOutput {
+		b.full = true
+		return 0, io.ErrShortWrite
+	}
+	return b.Buffer.Write(p)
+}
+
+// watched is a Writer that puts off a timer with each Write.
+type watched struct {
+	io.Writer
+	timer *time.Timer
+	stall time.Duration
+}
+
+func (w watched) Write(p []byte) (int, error) {
+	w.timer.Reset(w.stall)
+	return w.Writer.Write(p)
+}
+
 // run runs a program in dir and gives its standard output; what it says on standard error goes to the log. The error is
-// a *commandError, ctx's, or that there is no such program.
+// a *commandError, ctx's, or that there is no such program. A program that prints nothing for c.Stall is ended.
 func (c Commands) run(ctx context.Context, dir string, environ []string, argv ...string) (string, error) {
 	path, err := find(environ, argv[0])
 	if err != nil {
@@ -121,12 +174,16 @@ func (c Commands) run(ctx context.Context, dir string, environ []string, argv ..
 		log = io.Discard
 	}
 	fmt.Fprintf(log, "$ %s\n", strings.Join(argv, " "))
-	var stdout bytes.Buffer
-	last := &tail{}
+	stdout, last := &outputBuffer{}, &tail{}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	silence := &stalled{commandName(argv), c.stall()}
+	timer := time.AfterFunc(c.stall(), func() { cancel(silence) })
+	defer timer.Stop()
 	cmd := exec.CommandContext(ctx, path, argv[1:]...)
 	cmd.Dir, cmd.Env = dir, environ
-	cmd.Stdout = &stdout
-	cmd.Stderr = io.MultiWriter(log, last)
+	cmd.Stdout = watched{stdout, timer, c.stall()}
+	cmd.Stderr = watched{io.MultiWriter(log, last), timer, c.stall()}
 	// A group of its own, so that what git and uv start ends with them, and the terminal's ^C reaches only us.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
@@ -136,7 +193,13 @@ func (c Commands) run(ctx context.Context, dir string, environ []string, argv ..
 		if cmd.Process != nil {
 			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 		}
+		if context.Cause(ctx) == error(silence) {
+			return "", &commandError{err: silence, tail: last.String()}
+		}
 		return "", contextError(ctx)
+	}
+	if stdout.full {
+		return "", fmt.Errorf("%s printed more than %d MB", commandName(argv), maxOutput>>20)
 	}
 	if err != nil {
 		return "", &commandError{err: err, tail: last.String()}
@@ -157,6 +220,9 @@ func contextError(ctx context.Context) error {
 // failed makes a SetupError of what a subprocess, or we, could not do.
 func (c Commands) failed(doing string, err error) *SetupError {
 	hint, line := remedy(err)
+	if silence := (*stalled)(nil); errors.As(err, &silence) {
+		hint, line = c.stallHint(silence.program), ""
+	}
 	cause := oneLine(err.Error())
 	if line != "" && !strings.Contains(cause, line) {
 		// What the program said last was not the point: "invalid index-pack output", after a full disk.
@@ -171,8 +237,41 @@ func (c Commands) failed(doing string, err error) *SetupError {
 	return &SetupError{Doing: doing, Cause: cause, LogPath: c.LogPath, Err: err, hint: hint}
 }
 
-// oneLine is text without line breaks.
-func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
+// stallHint names the servers that a program waits for.
+func (c Commands) stallHint(program string) string {
+	if !strings.HasPrefix(program, "uv") {
+		return "check that the server of sdk-repository answers, and the runner's network and proxy"
+	}
+	index := "pypi.org"
+	for _, name := range []string{"UV_DEFAULT_INDEX", "UV_INDEX_URL"} {
+		_, address, named := strings.Cut(value(c.Environ, name), "=") // of name=address
+		if !named {
+			address = value(c.Environ, name)
+		}
+		if u, err := url.Parse(address); err == nil && u.Host != "" {
+			index = u.Host // without the credentials that may be before it
+			break
+		}
+	}
+	return "check that the package index " + index + " (UV_DEFAULT_INDEX) answers, and the runner's network and proxy"
+}
+
+// maxCause limits a cause, in bytes. Servers and programs decide what is in it.
+const maxCause = 800
+
+// oneLine is text without line breaks and control characters, at most maxCause bytes.
+func oneLine(text string) string {
+	text = strings.Join(strings.Fields(strings.ToValidUTF8(text, "\uFFFD")), " ")
+	if len(text) > maxCause {
+		text = strings.ToValidUTF8(text[:maxCause], "") + "..."
+	}
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return -1
+		}
+		return r
+	}, text)
+}
 
 // tail is a Writer that keeps the last tailSize bytes.
 type tail struct{ kept []byte }

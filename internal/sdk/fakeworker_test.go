@@ -85,6 +85,13 @@ func fakeBuild(conn net.Conn, request buildRequest) map[string]any {
 	case "garbage":
 		fmt.Fprintln(conn, "[stdout] #1 building")
 		time.Sleep(time.Hour)
+	case "floods":
+		fmt.Fprint(conn, `{"tags":["`)
+		for block := []byte(strings.Repeat("x", 1<<16)); ; {
+			if _, err := conn.Write(block); err != nil {
+				time.Sleep(time.Hour)
+			}
+		}
 	case "hangs":
 		time.Sleep(time.Hour)
 	case "stalls":

@@ -1,28 +1,34 @@
 package sdk
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
+	"time"
 )
 
 // git runs git on one repository, with our own configuration only.
 type git struct {
-	cmds      Commands
-	environ   []string
-	dir, root string // Checkout.Dir and Checkout.Root
+	cmds       Commands
+	environ    []string
+	dir, root  string // Checkout.Dir and Checkout.Root
+	userConfig string // a file that includes the configuration of the user before our own
 }
 
 // gitConfig replaces the host's configuration.
 //   - safe.directory: git refuses a repository of another user otherwise, such as the runner's workspace seen by root
 //     in a container. The upload-pack behind file:// reads it from a file only, not from -c.
-//   - lowSpeedLimit: a transfer of less than a byte a second for two minutes hangs.
+//   - lowSpeedLimit: a transfer of less than 1000 bytes a second hangs. Of a server that still counts objects, only a byte a
+//     second comes, but for a single commit it does not count for minutes.
 const gitConfig = `[safe]
 	directory = *
 [http]
-	lowSpeedLimit = 1
-	lowSpeedTime = 120
+	lowSpeedLimit = 1000
+	lowSpeedTime = %d
 [init]
 	defaultBranch = main
 [core]
@@ -30,6 +36,10 @@ const gitConfig = `[safe]
 [advice]
 	detachedHead = false
 `
+
+// lowSpeedSeconds is how long git itself bears a server that sends nothing: less than a silent git is borne, so that git can say
+// which server it is.
+func lowSpeedSeconds(stall time.Duration) int { return max(1, int(stall.Seconds())/5) }
 
 // newGit creates the folders of a checkout in dir, which must be absent or empty.
 func newGit(cmds Commands, dir string) (*git, error) {
@@ -44,7 +54,12 @@ func newGit(cmds Commands, dir string) (*git, error) {
 	if err := os.MkdirAll(root, 0o755); err != nil {
 		return nil, err
 	}
-	if err := os.WriteFile(config, []byte(gitConfig), 0o644); err != nil {
+	own := fmt.Appendf(nil, gitConfig, lowSpeedSeconds(cmds.stall()))
+	if err := os.WriteFile(config, own, 0o644); err != nil {
+		return nil, err
+	}
+	userConfig := filepath.Join(dir, "gitconfig-user")
+	if err := os.WriteFile(userConfig, append(includes(cmds.Environ), own...), 0o644); err != nil {
 		return nil, err
 	}
 	environ := append(gitCertificates(cmds.Environ), pick(cmds.Environ, append(passedOn, "GIT_SSL_CAINFO", "GIT_SSL_CAPATH")...)...)
@@ -55,7 +70,31 @@ func newGit(cmds Commands, dir string) (*git, error) {
 		"GIT_OPTIONAL_LOCKS=0", "GIT_NO_LAZY_FETCH=1",
 		// Nobody can answer a prompt. Other protocols may run a program or use a key.
 		"GIT_TERMINAL_PROMPT=0", "GIT_ASKPASS=true", "GIT_ALLOW_PROTOCOL=https:http:file")
-	return &git{cmds: cmds, environ: environ, dir: dir, root: root}, nil
+	return &git{cmds: cmds, environ: environ, dir: dir, root: root, userConfig: userConfig}, nil
+}
+
+// asUser returns a git that also reads the configuration of the machine and of the user. Our own comes last, so it wins.
+func (g *git) asUser() *git {
+	user := *g
+	user.environ = append(slices.Clip(g.environ), "GIT_CONFIG_GLOBAL="+g.userConfig, "GIT_CONFIG_NOSYSTEM=0")
+	return &user
+}
+
+// includes returns a configuration that includes the files that git reads for a user (git-config, FILES). git ignores those that
+// are not there.
+func includes(environ []string) []byte {
+	files := []string{value(environ, "GIT_CONFIG_GLOBAL")}
+	if home := value(environ, "HOME"); files[0] == "" && home != "" {
+		folder := cmp.Or(value(environ, "XDG_CONFIG_HOME"), filepath.Join(home, ".config"))
+		files = []string{filepath.Join(folder, "git", "config"), filepath.Join(home, ".gitconfig")}
+	}
+	var text []byte
+	for _, file := range files {
+		if file != "" {
+			text = fmt.Appendf(text, "[include]\n\tpath = \"%s\"\n", strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(file))
+		}
+	}
+	return text
 }
 
 // gitCertificates makes git trust SSL_CERT_FILE, as uv and Python do. Git does not read that variable.

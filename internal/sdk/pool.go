@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"time"
 )
 
 // PoolOptions configures a Pool.
@@ -92,6 +93,9 @@ func (p *Pool) Describe(ctx context.Context) (Description, error) {
 	}
 }
 
+// namesTimeout limits Names, with the import of the first worker. Tags of 50,000 images take seconds.
+const namesTimeout = startTimeout + 5*time.Minute
+
 // Names asks the SDK for the tags of each request, as full references, in the requests' order. The error wraps an
 // *OptionError if the SDK rejects a field.
 func (p *Pool) Names(ctx context.Context, requests []Request) ([][]string, error) {
@@ -99,6 +103,8 @@ func (p *Pool) Names(ctx context.Context, requests []Request) ([][]string, error
 	for i, r := range requests {
 		images[i] = r.image()
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, namesTimeout, fmt.Errorf("the SDK named no tags within %s", namesTimeout))
+	defer cancel()
 	answer, err := p.use(ctx, func(ctx context.Context, w *worker) (message, error) {
 		return w.ask(ctx, namesRequest{"names", images})
 	})

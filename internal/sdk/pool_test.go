@@ -187,6 +187,7 @@ func TestPoolReplacesDeadWorkers(t *testing.T) {
 		{"killed", "signal: killed"},
 		{"exits", "exit status 7"},
 		{"garbage", "no answer: invalid character"},
+		{"floods", "no answer: its message has more than 64 MB"},
 		{"stubborn orphan", "exit status 8"},
 	}
 	for _, c := range cases {

@@ -2,7 +2,6 @@ package sdk
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	_ "embed"
 	"encoding/binary"
@@ -37,7 +36,7 @@ type interpreter struct {
 	command *exec.Cmd
 	in      io.WriteCloser
 	out     *bufio.Reader
-	says    bytes.Buffer // what it wrote to its standard error; to be read when it has ended
+	says    tail // the end of what it wrote to its standard error; to be read when it has ended
 }
 
 // Equal reports whether two .pyc files hold the same code: all of it, names, constants with their types, and line numbers;
@@ -118,8 +117,8 @@ func (i *interpreter) ask(want, got []byte) (string, error) {
 			return "", err
 		}
 	}
-	line, err := i.out.ReadString('\n')
-	return strings.TrimSpace(line), err
+	line, err := i.out.ReadSlice('\n') // an answer that is longer than the reader's buffer is an error
+	return strings.TrimSpace(string(line)), err
 }
 
 func (i *interpreter) kill() { _ = syscall.Kill(-i.command.Process.Pid, syscall.SIGKILL) }
@@ -129,8 +128,8 @@ func (i *interpreter) end() error {
 	_ = i.in.Close()
 	defer time.AfterFunc(time.Second, i.kill).Stop()
 	err := i.command.Wait()
-	if err != nil && i.says.Len() > 0 {
-		err = fmt.Errorf("%w: %s", err, lastLine(i.says.String()))
+	if said := lastLine(i.says.String()); err != nil && said != "" {
+		err = fmt.Errorf("%w: %s", err, said)
 	}
 	return err
 }

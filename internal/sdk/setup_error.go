@@ -44,8 +44,24 @@ func causeIn(output string) string {
 	cause := output[last[2]:last[3]]
 	if deeper := deeperLine.FindAllStringSubmatch(output[last[1]:], -1); len(deeper) > 0 {
 		cause += ": " + deeper[len(deeper)-1][1]
+		if address := addressIn(deeper); address != "" && !strings.Contains(cause, "://") {
+			cause += " (" + address + ")"
+		}
 	}
 	return strings.TrimSpace(cause)
+}
+
+// webAddress matches an address in a message. The first group is what may be credentials.
+var webAddress = regexp.MustCompile("https?://([^\\s/@]*@)?[^\\s()'\"`]+")
+
+// addressIn returns the first address in uv's causes, without credentials: the deepest cause does not say which server it is about.
+func addressIn(causes [][]string) string {
+	for _, cause := range causes {
+		if found := webAddress.FindStringSubmatch(cause[1]); found != nil {
+			return strings.Replace(found[0], found[1], "", 1)
+		}
+	}
+	return ""
 }
 
 // output returns what a failed subprocess has printed, if err comes from a subprocess.

@@ -32,7 +32,12 @@ func TestSetupErrorsSayWhatHelps(t *testing.T) {
 		{
 			"package index down", "Using CPython 3.13.0\nerror: Failed to download `botocore==1.44.5`\n  cause: Failed to fetch: http://127.0.0.1:1/b.whl\n" +
 				"  cause: tcp connect error\n  cause: Connection refused (os error 111)\n\nhint: `botocore` (v1.44.5) was included because ...\n",
-			"Failed to download `botocore==1.44.5`: Connection refused (os error 111)", "UV_DEFAULT_INDEX",
+			"Failed to download `botocore==1.44.5`: Connection refused (os error 111) (http://127.0.0.1:1/b.whl)", "UV_DEFAULT_INDEX",
+		},
+		{
+			"package index never answers", "error: Request failed after 3 retries in 120.4s\n  cause: Failed to fetch: http://u:secret@127.0.0.1:1/simple/botocore/\n" +
+				"  cause: error sending request for url (http://127.0.0.1:1/simple/botocore/)\n  cause: operation timed out\n",
+			"Request failed after 3 retries in 120.4s: operation timed out (http://127.0.0.1:1/simple/botocore/)", "UV_DEFAULT_INDEX",
 		},
 		{
 			"unreadable lock", "error: Failed to parse `uv.lock`\n  cause: TOML parse error at line 22, column 1\n            |\n         22 | [[package]]\n" +

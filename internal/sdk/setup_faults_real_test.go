@@ -60,6 +60,11 @@ func TestRealSetupFaults(t *testing.T) {
 		{"an index with another name", index("http://index.invalid"), "", "check the runner's network"},
 		{"an index that wants credentials", index(server.URL + "/401"), "401 Unauthorized", "and its credentials"},
 		{"an index without the package", index(server.URL + "/404"), "404 Not Found", "lacks what the SDK needs"},
+		{"an index that never answers", func(t *testing.T, f *faulty) {
+			address, _ := silentServer(t)
+			index("http://"+address)(t, f)
+			f.environ = append(f.environ, "UV_HTTP_TIMEOUT=1")
+		}, "http://127.0.0.1:", "check the runner's network"},
 		{"a broken index", index(server.URL + "/503"), "503 Service Unavailable", "try again later"},
 		{"an index that is not trusted", index(secure), "certificate", "SSL_CERT_FILE"},
 		{"a full disk for the environment", func(_ *testing.T, f *faulty) { f.checkout.Dir = filepath.Join(full, "venv") }, "No space left on device", "free disk space"},

@@ -30,6 +30,8 @@ const (
 	// grace is the time between SIGINT and SIGKILL for a worker's process group; reapTimeout is the time that the kernel
 	// and process 1 get to remove killed processes. Close promises less than 4 seconds for both.
 	grace, reapTimeout = 2 * time.Second, 1500 * time.Millisecond
+	// maxMessage bounds a message of a worker, in bytes. The tags of 50,000 images have 20 MB.
+	maxMessage = 64 << 20
 )
 
 // worker is one process that has imported the SDK's build module.
@@ -38,7 +40,8 @@ type worker struct {
 	log         logFile
 	pid         int // of the process and its process group; 0 before the start
 	conn        net.Conn
-	answers     *json.Decoder
+	incoming    *io.LimitedReader // reads conn
+	answers     *json.Decoder     // reads incoming
 	description Description
 	exited      chan struct{} // closed when the process has ended
 	exitState   string        // how it ended; valid once exited is closed
@@ -84,6 +87,7 @@ func (w *worker) start(ctx context.Context, options PoolOptions) error {
 		return &WorkerDied{How: "it did not describe the SDK"}
 	}
 	w.description = *first.Description
+	w.description.SDKVersion, w.description.Seam = oneLine(w.description.SDKVersion), oneLine(w.description.Seam)
 	return nil
 }
 
@@ -177,7 +181,8 @@ func (w *worker) accept(ctx context.Context, listener *net.UnixListener) error {
 	if err != nil {
 		return w.exchangeError(ctx, err)
 	}
-	w.conn, w.answers = conn, json.NewDecoder(conn)
+	w.conn, w.incoming = conn, &io.LimitedReader{R: conn}
+	w.answers = json.NewDecoder(w.incoming)
 	return nil
 }
 
@@ -206,7 +211,10 @@ func (w *worker) exchange(ctx context.Context, line []byte) (message, error) {
 		_, err = w.conn.Write(line)
 	}
 	if err == nil {
-		err = w.answers.Decode(&m)
+		w.incoming.N = maxMessage
+		if err = w.answers.Decode(&m); err != nil && w.incoming.N <= 0 {
+			err = fmt.Errorf("its message has more than %d MB", maxMessage>>20)
+		}
 	}
 	if err != nil {
 		return message{}, w.exchangeError(ctx, err)

@@ -10,7 +10,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
+
+	"github.com/OpenHands/eval-images/internal/confined"
 )
 
 // WorkTree is the user's own checkout of the SDK. We only read it.
@@ -92,11 +95,14 @@ func (w WorkTree) notACheckout() error {
 	return w.pathError(checkoutHint, "is not a git checkout")
 }
 
+// maxGitFile is more than a path may have, in bytes.
+const maxGitFile = 8 << 10
+
 // checkGitFile checks the path in the .git file of a submodule or a linked worktree. Git writes a relative path for a
 // submodule, and an absolute one for a worktree, unless --relative-paths is given (git-worktree, since 2.48). An
 // absolute path of the host does not exist in a container.
 func (w WorkTree) checkGitFile() error {
-	text, err := os.ReadFile(filepath.Join(w.dir(), ".git"))
+	text, err := confined.Read(w.dir(), ".git", maxGitFile)
 	if err != nil {
 		return w.pathError(checkoutHint, "cannot be read: %v", err)
 	}
@@ -125,6 +131,7 @@ func (w WorkTree) checkGitFile() error {
 // tree is wrong, else a *SetupError.
 func CloneWorkTree(ctx context.Context, tree WorkTree, dir string, cmds Commands) (Checkout, error) {
 	checkout, err := cloneWorkTree(ctx, tree, dir, cmds)
+	err = tree.withoutLender(err)
 	var bad *PathError
 	if err != nil && !errors.As(err, &bad) {
 		return Checkout{}, cmds.failed("cloning sdk-path "+tree.Path, err)
@@ -170,13 +177,41 @@ func (w WorkTree) git(ctx context.Context, g *git, args ...string) (string, erro
 	return g.run(ctx, append([]string{"-C", w.dir(), "-c", "core.fsmonitor=false", "-c", "core.untrackedCache=false"}, args...)...)
 }
 
+// noCommit returns the error for a work tree without a commit that git can read.
+func (w WorkTree) noCommit(ctx context.Context, g *git, failed error) error {
+	sha, err := w.git(ctx, g, "rev-parse", "--quiet", "--verify", "HEAD")
+	if err != nil { // HEAD is a branch that was not born
+		return w.pathError("commit the SDK's files, or check out a commit of the SDK", "has no commit yet")
+	}
+	said, _ := output(failed)
+	if missingLender.MatchString(said) {
+		return failed
+	}
+	return w.pathError("check it out again", "lacks the objects of its commit %.40s: git says %q", strings.TrimSpace(sha), oneLine(causeIn(said)))
+}
+
+// missingLender matches what git says of a repository in objects/info/alternates that is not there (git, object-file.c).
+var missingLender = regexp.MustCompile(`(unable to normalize (alternate )?object path|object directory .* does not exist)[^\n]*`)
+
+// withoutLender returns the error of a work tree that borrows objects from a repository that is not there, if that is what git
+// says in err. Otherwise it returns err.
+func (w WorkTree) withoutLender(err error) error {
+	said, _ := output(err)
+	reason := missingLender.FindString(said)
+	if reason == "" {
+		return err
+	}
+	return w.pathError("clone without --shared and without --reference, or run git repack -a -d in it where the repository is that it "+
+		"borrows objects from; a container sees nothing outside of the workspace", "lacks objects of its commit: %s", oneLine(reason))
+}
+
 // head returns the SHA of the work tree's commit, if that is a commit of the SDK.
 func (w WorkTree) head(ctx context.Context, g *git) (string, error) {
 	out, err := w.git(ctx, g, "rev-parse", "--quiet", "--verify", "HEAD^{commit}")
 	var exit *exec.ExitError
 	switch {
 	case err != nil && ctx.Err() == nil && errors.As(err, &exit) && exit.ExitCode() == 1:
-		return "", w.pathError("commit the SDK's files, or check out a commit of the SDK", "has no commit yet")
+		return "", w.noCommit(ctx, g, err)
 	case err != nil && ctx.Err() == nil && errors.As(err, &exit):
 		return "", w.pathError(checkoutHint, "cannot be used by git: %v", err)
 	case err != nil:

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -104,6 +105,34 @@ func TestCloneWorkTree(t *testing.T) {
 			repository{r.t, root}.write(dockerfilePath, "second") // Its text, at another time.
 			return root, head
 		}},
+		{"with CRLF, as its user's git wants it", func(r repository) (string, string) {
+			root, head := r.cloned("-c", "core.autocrlf=true")
+			tree := repository{r.t, root}
+			tree.git("config", "--unset", "core.autocrlf") // a user's configuration is not in the tree
+			tree.write("gitconfig", "[core]\n\tautocrlf = true\n\texcludesFile = "+filepath.Join(r.t.TempDir(), "ignore")+"\n")
+			r.t.Setenv("GIT_CONFIG_GLOBAL", filepath.Join(r.t.TempDir(), "gitconfig"))
+			if err := os.Rename(filepath.Join(root, "gitconfig"), os.Getenv("GIT_CONFIG_GLOBAL")); err != nil {
+				r.t.Fatal(err)
+			}
+			touch(r.t, root)
+			return root, head
+		}},
+		{"with files that its user's git ignores", func(r repository) (string, string) {
+			root, head := r.cloned()
+			home := r.t.TempDir()
+			repository{r.t, home}.write(".gitconfig", "[core]\n\texcludesFile = ~/ignore\n")
+			repository{r.t, home}.write("ignore", ".idea\n")
+			repository{r.t, root}.write(".idea/x", "")
+			r.t.Setenv("HOME", home)
+			return root, head
+		}},
+		{"whose user has a broken configuration", func(r repository) (string, string) {
+			home := r.t.TempDir()
+			root, head := r.cloned()
+			repository{r.t, home}.write(".gitconfig", "[core\n")
+			r.t.Setenv("HOME", home)
+			return root, head
+		}},
 		{"with a file watcher", func(r repository) (string, string) {
 			root, head := r.cloned()
 			repository{r.t, root}.git("config", "core.fsmonitor", "touch "+filepath.Join(root, "ran")+";:")
@@ -130,6 +159,93 @@ func TestCloneWorkTree(t *testing.T) {
 			}
 			if diff := cmp.Diff(before, files(t, root)); diff != "" {
 				t.Errorf("the user's tree was changed (-before +after):\n%s", diff)
+			}
+		})
+	}
+}
+
+// touch makes git look into all files of a tree again.
+func touch(t *testing.T, root string) {
+	t.Helper()
+	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if entry.Name() == ".git" {
+			return filepath.SkipDir
+		}
+		later := time.Now().Add(time.Hour)
+		return errors.Join(err, os.Chtimes(path, later, later))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A tree whose files have other line ends than git expects is not told to be changed by its user.
+func TestOtherLineEndsAreNamed(t *testing.T) {
+	r := newRepository(t)
+	r.write("a.txt", "1\n")
+	r.write(dockerfilePath, "FROM scratch\n")
+	r.commit("FROM scratch\n")
+	root, _ := r.cloned("-c", "core.autocrlf=true")
+	repository{t, root}.git("config", "--unset", "core.autocrlf")
+	touch(t, root)
+	clone := func() error {
+		_, err := CloneWorkTree(t.Context(), WorkTree{Path: root}, filepath.Join(t.TempDir(), "clone"), Commands{Environ: os.Environ()})
+		return err
+	}
+	var bad *PathError
+	if err := clone(); !errors.As(err, &bad) || !strings.Contains(bad.Problem, "has 2 files that differ from the commit by their line ends only") ||
+		!strings.Contains(bad.Hint(), "git config core.autocrlf true") {
+		t.Fatalf("error is %v, want one that names line ends", err)
+	}
+	repository{t, root}.git("config", "core.autocrlf", "true") // as the hint says
+	if err := clone(); err != nil {
+		t.Error(err)
+	}
+	repository{t, root}.write("a.txt", "2\r\n")
+	if err := clone(); !errors.As(err, &bad) || !strings.Contains(bad.Problem, "modified: a.txt") {
+		t.Errorf("error is %v, want a change", err)
+	}
+}
+
+// A tree that borrows its objects from a repository that is not there has a commit, and its user cannot commit anything.
+func TestTreesWithoutTheirLender(t *testing.T) {
+	cases := map[string]struct {
+		change func(t *testing.T, tree repository)
+		lender bool // is there
+		want   string
+		hint   string
+	}{
+		"--shared": {func(*testing.T, repository) {}, false, "unable to normalize alternate object path", "clone without --shared"},
+		"--shared, with a commit of its own": {
+			func(t *testing.T, tree repository) { tree.commit("own") }, false, "unable to normalize alternate object path", "clone without --shared",
+		},
+		"--shared, and the lender is there": {func(*testing.T, repository) {}, true, "", ""},
+		"objects that are lost": {func(t *testing.T, tree repository) {
+			if err := os.Remove(filepath.Join(tree.root, ".git/objects/info/alternates")); err != nil {
+				t.Fatal(err)
+			}
+		}, true, "lacks the objects of its commit ", "check it out again"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			lender := newRepository(t)
+			lender.write("a.txt", "1")
+			lender.commit("second")
+			root := filepath.Join(t.TempDir(), "tree")
+			lender.git("clone", "--quiet", "--shared", lender.root, root)
+			c.change(t, repository{t, root})
+			if !c.lender {
+				if err := os.RemoveAll(lender.root); err != nil {
+					t.Fatal(err)
+				}
+			}
+			_, err := CloneWorkTree(t.Context(), WorkTree{Path: root}, filepath.Join(t.TempDir(), "clone"), Commands{Environ: os.Environ()})
+			var bad *PathError
+			switch {
+			case c.want == "" && err != nil:
+				t.Error(err)
+			case c.want != "" && (!errors.As(err, &bad) || !strings.Contains(bad.Problem, c.want) || !strings.Contains(bad.Hint(), c.hint)):
+				t.Errorf("error is %v, want %q and the hint %q", err, c.want, c.hint)
 			}
 		})
 	}

@@ -10,17 +10,29 @@ import (
 	"github.com/agext/levenshtein"
 )
 
+// maxWord is the length of the longest word that gets a suggestion, in characters.
+const maxWord = 200
+
 // Near returns up to limit known words, the most similar first. Letter case does not count. It leaves out words that
-// differ in more than half of their letters: such a suggestion only misleads.
+// differ in more than half of their letters: such a suggestion only misleads. It suggests nothing for a word longer than
+// maxWord, which may be a whole file: a comparison takes time by the product of both lengths.
 func Near(word string, known []string, limit int) []string {
+	length := utf8.RuneCountInString(word)
+	if length > maxWord {
+		return nil
+	}
 	type suggestion struct {
 		word     string
 		distance int
 	}
 	var near []suggestion
 	for _, candidate := range known {
+		other := utf8.RuneCountInString(candidate)
+		if 2*max(length-other, other-length) > max(length, other) { // this many letters differ at least
+			continue
+		}
 		distance := levenshtein.Distance(strings.ToLower(word), strings.ToLower(candidate), nil)
-		if 2*distance <= max(utf8.RuneCountInString(word), utf8.RuneCountInString(candidate)) {
+		if 2*distance <= max(length, other) {
 			near = append(near, suggestion{candidate, distance})
 		}
 	}

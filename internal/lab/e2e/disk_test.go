@@ -16,6 +16,7 @@ import (
 // TestPrune prunes a cache of 60 MB between two images. It uses a builder of its own, because other tests need the
 // cache of the lab's. BuildKit reports the size.
 func TestPrune(t *testing.T) {
+	t.Parallel()
 	name := fullBuilder(t)
 	before := cacheSize(t, name)
 	if before < 60_000_000 {
