@@ -36,8 +36,8 @@ var phases = []string{
 // uv and docker are stand-ins, and the registry is in this process. One of them waits when a phase begins that is held.
 type whole struct {
 	process
-	registry string       // its host
-	log      bytes.Buffer // valid when copied is closed
+	registry string        // its host
+	log      *bytes.Buffer // valid when copied is closed
 	copied   chan struct{}
 	output   *os.File // the end of its output that is read
 	ended    chan struct{}
@@ -271,29 +271,34 @@ func (w *whole) start(t *testing.T, phase string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = w.Process.Kill() })
-	w.log, w.copied, w.ended = bytes.Buffer{}, make(chan struct{}), make(chan struct{})
+	log, copied, ended, cmd := &bytes.Buffer{}, make(chan struct{}), make(chan struct{}), w.Cmd
+	w.log, w.copied, w.ended = log, copied, ended
 	go func() {
-		defer close(w.copied)
-		_, _ = io.Copy(&w.log, reader)
+		defer close(copied)
+		_, _ = io.Copy(log, reader)
 	}()
 	go func() {
-		defer close(w.ended)
-		_ = w.Wait()
+		defer close(ended)
+		_ = cmd.Wait()
 	}()
 	if phase == "report" {
-		go w.awaitReport(begin)
+		go w.awaitReport(begin, ended)
 	}
 }
 
 // awaitReport says that the report has begun when the lock file, which is written before the outputs, is there.
-func (w *whole) awaitReport(begin time.Time) {
-	for w.running() {
+func (w *whole) awaitReport(begin time.Time, ended <-chan struct{}) {
+	for {
+		select {
+		case <-ended:
+			return
+		case <-time.After(5 * time.Millisecond):
+		}
 		info, err := os.Stat(filepath.Join(w.folder(), ledger.LockFileName))
 		if err == nil && info.ModTime().After(begin) {
 			_ = os.WriteFile(filepath.Join(w.dir, "hold", "reached"), nil, 0o644)
 			return
 		}
-		time.Sleep(5 * time.Millisecond)
 	}
 }
 

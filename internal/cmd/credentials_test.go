@@ -126,23 +126,22 @@ func TestCredentialsAreInMemory(t *testing.T) {
 func TestCredentialsOfKilledRunsAreRemoved(t *testing.T) {
 	dir := memory(t)
 	env := environment{"XDG_RUNTIME_DIR=" + dir}
+	begins := filepath.Join(dir, "."+dockerConfigPrefix+"begins") // another run has not locked it yet
+	if err := os.Mkdir(begins, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	killed, lock, err := makeDockerConfig(env, "/nowhere")
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(killed, "config.json"), "x")
+	lock.Close() // as the end of a process does
 	running, lock, err := makeDockerConfig(env, "/nowhere")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer lock.Close()
-	killed, lock, err := makeDockerConfig(env, "/nowhere")
-	if err != nil {
-		t.Fatal(err)
-	}
-	lock.Close()                                                  // as the end of a process does
-	begins := filepath.Join(dir, "."+dockerConfigPrefix+"begins") // it has no lock yet
-	if err := os.Mkdir(begins, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	for _, folder := range []string{killed, running} {
-		write(t, filepath.Join(folder, "config.json"), "x")
-	}
+	write(t, filepath.Join(running, "config.json"), "x")
 	_, next, err := makeDockerConfig(env, "/nowhere")
 	if err != nil {
 		t.Fatal(err)
