@@ -21,15 +21,17 @@ help: ## list the targets
 demo: lab ## set up everything and run the main job as a runner would: 6 images, 2 workers
 	$(call step,demo,$(lab) demo)
 
-test: ## set up everything and run every test
-	$(call step,make test,$(MAKE) --no-print-directory unit lab e2e; \
+# The lab's images are downloaded and compiled beside the unit tests. Both may install packages, and apt takes one at a time.
+test: packages ## set up everything and run every test
+	$(call step,make test,$(MAKE) --no-print-directory --jobs 2 unit lab; $(MAKE) --no-print-directory e2e; \
 		echo "==> the ten slowest tests"; cat dist/unit.json dist/e2e.json | $(testlog) -slowest 10)
 
 bench: lab ## measure the main job, built natively and rebased: ratios of one run, under 50 minutes
 	$(call step,bench,$(lab) bench)
 
-soak: lab ## kill runs at 20 random moments: half an hour
-	$(call step,soak,go test -C internal/lab -count=1 -timeout 90m -v -run TestRebase ./e2e -soak)
+time = 22m
+soak: lab ## make 1,000 images while requests fail, runs are killed and disks are full: half an hour, or less with time=5m
+	$(call step,soak,$(lab) soak -time $(time); go test -C internal/lab -count=1 -timeout 40m -v -run TestRebase ./e2e -more)
 	@$(MAKE) --no-print-directory fuzz FUZZTIME=20s
 
 # Go's cache of test results does not see that the lab's tests read the Dockerfile and the workflows: -count=1.
@@ -60,7 +62,7 @@ down: ## stop the lab; its cache stays
 lint: ## formatting, go vet, staticcheck, go.mod and the workflows
 	$(call step,lint,unformatted=$$($(call tool,gofumpt) -l .); [ -z "$$unformatted" ] || { echo "$$unformatted"; echo "hint: make format"; exit 1; }; \
 		staticcheck=$(call tool,staticcheck); \
-		for module in . internal/lab; do (cd $$module; go mod tidy -diff; go vet ./...; "$$staticcheck" ./...); done; \
+		for module in . internal/lab internal/lab/registries; do (cd $$module; go mod tidy -diff; go vet ./...; "$$staticcheck" ./...); done; \
 		$(call tool,actionlint) -shellcheck= -pyflakes=)
 
 format: ## format the code

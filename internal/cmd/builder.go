@@ -109,6 +109,7 @@ func (b *builder) bringBack(ctx context.Context) error {
 	buildx := docker.Buildx{Environ: b.environ, Log: b.work.setupLog}
 	action, err := buildx.BringBack(ctx, b.env.get, b.name, b.config.Builder == "")
 	if action != "" {
+		_ = buildx.KeepReserve(ctx, b.name)
 		b.record.Warn(fmt.Sprintf("The builder %s had ended; it was %s.", b.name, action))
 	}
 	return err
@@ -139,10 +140,16 @@ func (b *builder) use(ctx context.Context) (docker.Builder, error) {
 		return docker.Builder{}, err
 	}
 	b.keepCache(buildx, place.Disk, false)
+	var found docker.Builder
 	if b.config.Builder != "" {
-		return buildx.Adopt(ctx, engine, b.config.Builder)
+		found, err = buildx.Adopt(ctx, engine, b.config.Builder)
+	} else {
+		found, err = b.makeOwn(ctx, engine, buildx, place.Network)
 	}
-	return b.makeOwn(ctx, engine, buildx, place.Network)
+	if err == nil {
+		_ = buildx.KeepReserve(ctx, b.name) // most prunes need none
+	}
+	return found, err
 }
 
 // builderState is the name of the saved state that tells the post step which builder a killed run left behind.
@@ -262,6 +269,7 @@ const removeWithin = 3 * time.Minute
 // engine continues it and the post step checks the result.
 func (b *builder) remove(ctx context.Context) {
 	if !b.begun.Load() {
+		b.dropReserve(ctx)
 		return
 	}
 	within := removeWithin
@@ -283,6 +291,16 @@ func (b *builder) remove(ctx context.Context) {
 	if !b.record.actions.InActions() {
 		b.record.Info("hint: docker rm --force buildx_buildkit_" + b.name + "0; docker volume rm buildx_buildkit_" + b.name + "0_state")
 	}
+}
+
+// dropReserve removes what the run has left in a builder that is not its own.
+func (b *builder) dropReserve(ctx context.Context) {
+	if keeper := b.keeper(); keeper == nil || keeper.Remote {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanWithin)
+	defer cancel()
+	_ = docker.Buildx{Environ: b.environ}.DropReserve(ctx, b.name) // it is small
 }
 
 // reporter receives the events of the run's images.

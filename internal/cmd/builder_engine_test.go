@@ -21,8 +21,8 @@ import (
 )
 
 // fakeEngine is a Docker Engine with at most one container, that of builder b, and a docker command for it. What they share are
-// files in a folder: "there" and "runs" are the container's state, "breaks" keeps it from starting, and "calls" has the docker
-// commands and the removals.
+// files in a folder: "there" and "runs" are the container's state, "breaks" keeps it from starting, "calls" has the docker
+// commands and the removals, and "reserve" what was done with the reserve on the builder's disk.
 type fakeEngine struct {
 	t      *testing.T
 	dir    string
@@ -31,6 +31,10 @@ type fakeEngine struct {
 
 const fakeDocker = `#!/bin/sh
 cd "$(dirname "$0")"
+case "$*" in
+*head*eval-images-reserve*) echo keep >>reserve; exit;;
+*rm*eval-images-reserve*) echo drop >>reserve; exit;;
+esac
 echo "docker $*" >>calls
 case "$*" in *--bootstrap*)
 	if [ -e breaks ]; then echo "ERROR: it does not start" >&2; exit 1; fi
@@ -221,6 +225,16 @@ func TestAdoptedBuilderCannotBeMadeByBuildx(t *testing.T) {
 	want := []string{"docker buildx create --name b --driver docker-container --driver-opt image=eval-images.invalid/adopted-builders-are-never-made", boot}
 	if diff := cmp.Diff(want, e.calls()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// A prune on a full disk needs the reserve. What a run has put into a builder that is not its own, it takes back.
+func TestReserveOfAnAdoptedBuilder(t *testing.T) {
+	e := newFakeEngine(t)
+	b, _ := e.reached(false)
+	b.remove(t.Context())
+	if did, err := os.ReadFile(filepath.Join(e.dir, "reserve")); string(did) != "keep\ndrop\n" {
+		t.Errorf("it did %q (%v), want that it keeps the reserve, and drops it", did, err)
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
@@ -127,26 +126,22 @@ func TestCredentialsAreInMemory(t *testing.T) {
 func TestCredentialsOfKilledRunsAreRemoved(t *testing.T) {
 	dir := memory(t)
 	env := environment{"XDG_RUNTIME_DIR=" + dir}
-	killed, lock, err := makeDockerConfig(env, "/nowhere")
-	if err != nil {
-		t.Fatal(err)
-	}
-	lock.Close() // as the end of a process does
 	running, lock, err := makeDockerConfig(env, "/nowhere")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer lock.Close()
-	begins := filepath.Join(dir, dockerConfigPrefix+"begins")
+	killed, lock, err := makeDockerConfig(env, "/nowhere")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lock.Close()                                                  // as the end of a process does
+	begins := filepath.Join(dir, "."+dockerConfigPrefix+"begins") // it has no lock yet
 	if err := os.Mkdir(begins, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	old := time.Now().Add(-time.Hour)
 	for _, folder := range []string{killed, running} {
 		write(t, filepath.Join(folder, "config.json"), "x")
-		if err := os.Chtimes(folder, old, old); err != nil {
-			t.Fatal(err)
-		}
 	}
 	_, next, err := makeDockerConfig(env, "/nowhere")
 	if err != nil {

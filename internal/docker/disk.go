@@ -45,17 +45,35 @@ func SpaceOf(path string) (Space, error) {
 	return Space{Free: int64(free) * block, Total: int64(used+free) * block, NoInodes: s.Files > 0 && s.Ffree == 0}, nil
 }
 
-// rootSpace prints the room on the disk of BuildKit's root. The second folder is that of the rootless image.
-const rootSpace = `df -Pk /var/lib/buildkit 2>/dev/null || df -Pk "$HOME/.local/share/buildkit"`
+// rootFolder finds BuildKit's root in a builder's container. The second folder is that of the rootless image.
+const rootFolder = `root=/var/lib/buildkit; [ -d $root ] || root=$HOME/.local/share/buildkit; `
+
+// inBuilder runs a script in the container of a builder, with the folder $root.
+func (b Buildx) inBuilder(ctx context.Context, builder, script string) (string, error) {
+	b.Log = io.Discard // it is no part of the set-up
+	return b.run(ctx, []string{"exec", containerOf(builder), "sh", "-c", rootFolder + script})
+}
 
 // RootSpace returns the room on the disk of a builder's root. The builder is a container of this engine.
 func (b Buildx) RootSpace(ctx context.Context, builder string) (Space, error) {
-	b.Log = io.Discard // it is no part of the set-up
-	output, err := b.run(ctx, []string{"exec", containerOf(builder), "sh", "-c", rootSpace})
+	output, err := b.inBuilder(ctx, builder, `df -Pk "$root"`)
 	if err != nil {
 		return Space{}, fmt.Errorf("checking the disk of the builder's root: %w", err)
 	}
 	return parseDf(output)
+}
+
+// KeepReserve makes a file of 16 MiB on the disk of a builder's root, for Prune to remove. BuildKit can delete nothing on a disk
+// that is completely full: before it deletes, it writes to its databases. The builder is a container of this engine.
+func (b Buildx) KeepReserve(ctx context.Context, builder string) error {
+	_, err := b.inBuilder(ctx, builder, `head -c 16777216 /dev/zero >"$root/eval-images-reserve"`)
+	return err
+}
+
+// DropReserve removes that file.
+func (b Buildx) DropReserve(ctx context.Context, builder string) error {
+	_, err := b.inBuilder(ctx, builder, `rm -f "$root/eval-images-reserve"`)
+	return err
 }
 
 // parseDf reads the second line of POSIX df -k: file system, total, used, available, capacity, mount point. A name of a file
@@ -87,8 +105,10 @@ func (b Buildx) CacheSize(ctx context.Context, builder string) (int64, error) {
 }
 
 // Prune removes the least recently used cache of a builder until keep bytes are left. It keeps what running builds use. It
-// returns the number of bytes that it freed.
+// returns the number of bytes that it freed. The builder is a container of this engine.
 func (b Buildx) Prune(ctx context.Context, builder string, keep int64) (freed int64, err error) {
+	_ = b.DropReserve(ctx, builder) // a disk that is not completely full needs none
+	defer func() { _ = b.KeepReserve(ctx, builder) }()
 	b.Log = io.Discard // it prints a line for each cache record
 	help, err := b.run(ctx, []string{"buildx", "prune", "--help"})
 	if err != nil {

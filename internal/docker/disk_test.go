@@ -88,6 +88,24 @@ func TestRootSpaceAsksInTheBuilder(t *testing.T) {
 	}
 }
 
+// On a disk that is completely full, BuildKit deletes nothing before the reserve is gone.
+func TestPruneGivesUpTheReserve(t *testing.T) {
+	bin := t.TempDir()
+	fakeDocker(t, bin, `case "$*" in
+*head*reserve*) echo keep ;;
+*rm*reserve*) echo drop ;;
+*--help*) ;;
+*"prune --builder b"*) echo prune ;;
+*) echo other ;;
+esac >>"`+bin+`/did"; echo "Total: 3kB"`)
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	freed, err := Buildx{}.Prune(t.Context(), "b", 0)
+	did, _ := os.ReadFile(filepath.Join(bin, "did"))
+	if want := "drop\nprune\nkeep\n"; err != nil || freed != 3000 || string(did) != want {
+		t.Errorf("it freed %d (%v) by\n%swant 3000 by\n%s", freed, err, did, want)
+	}
+}
+
 // The first help text is that of buildx 0.13, the second of 0.38.
 func TestPruneArgs(t *testing.T) {
 	common := []string{"buildx", "prune", "--builder", "b", "--force", "--all"}

@@ -54,6 +54,9 @@ func (m *Maker) put(ctx context.Context, t plan.Target, base FetchedImage, delta
 		return registryFailure(ctx, "putting "+t.InstanceID+" on its eval-base", err)
 	}
 	out.Tags, out.Digest = t.Tags, digest
+	if digest != manifest.Digest() { // another run has put it
+		out.Skipped, out.Strategy = true, ""
+	}
 	return nil
 }
 

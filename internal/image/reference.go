@@ -63,6 +63,8 @@ func (r *references) find(ctx context.Context, m *Maker, making map[int]bool) {
 		case err == nil:
 			r.known[place] = &found
 			m.report.Reference(ledger.Reference{Tag: tag, Digest: ledger.Text(found.image.Digest), Reused: true})
+		case ctx.Err() != nil:
+			return
 		case !errors.Is(err, registry.ErrNotFound), errors.Is(err, errIncomplete):
 			m.report.Warn(fmt.Sprintf("The reference %s is not used: %v", tag, err))
 		}
@@ -275,7 +277,7 @@ func (m *Maker) compareWithStage(ctx context.Context, out *outcome.Outcome, stag
 	if base, err = Fetch(ctx, m.registry, stage.tags[0]); err != nil {
 		return found, base, fmt.Errorf("reading its base stage: %w", err)
 	}
-	final, err := Fetch(ctx, m.registry, out.Tags[0])
+	final, err := Fetch(ctx, m.registry, repositoryOf(out.Tags[0])+"@"+out.Digest)
 	if err != nil {
 		return found, base, fmt.Errorf("reading it: %w", err)
 	}

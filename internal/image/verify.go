@@ -97,7 +97,9 @@ func (m *Maker) verify(ctx context.Context, rebased *outcome.Outcome, number int
 	v := ledger.Verified{Instance: rebased.Target.InstanceID, Tags: native.Tags}
 	agentLayers, sameBuilder := m.references.agentLayers()
 	sameBuilder = sameBuilder && !m.restarted.Load() // which may have lost its cache, and made the agent's layers again
-	m.compare(ctx, &v, err, rebased.Tags[0], agentLayers, sameBuilder)
+	// By its digest: another run may have overwritten its tags, with layers of another builder.
+	image := repositoryOf(rebased.Tags[0]) + "@" + rebased.Digest
+	m.compare(ctx, &v, err, image, agentLayers, sameBuilder)
 }
 
 // VerifyImage compares an image that exists with a native build of the target. It finds out by itself how many layers are the

@@ -5,6 +5,7 @@
 //	go run -C internal/lab . env     print the LAB_ variables as shell assignments
 //	go run -C internal/lab . demo    run the main job as a runner would
 //	go run -C internal/lab . bench   measure the main job; bench native and bench rebase run one half each
+//	go run -C internal/lab . soak    make images for 30 minutes while everything fails; -time 5m for less
 //	go run -C internal/lab . down    stop everything; the cache stays
 package main
 
@@ -42,6 +43,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if len(args) > 0 && args[0] == "soak" {
+		return runSoak(ctx, e, out, args[1:])
+	}
 	switch strings.Join(args, " ") {
 	case "up":
 		return up(ctx, e, out)
@@ -56,7 +60,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	case "down":
 		return down(ctx, e, out)
 	default:
-		return errors.New("usage: go run -C internal/lab . up | env | demo | bench [native | rebase] | down")
+		return errors.New("usage: go run -C internal/lab . up | env | demo | bench [native | rebase] | soak | down")
 	}
 }
 

@@ -43,6 +43,9 @@ func shardOfWhole(i, n int) (Run, []Entry) {
 	if i > 1 { // the first one did it for all
 		run.Rebase, run.AskedAgain = Rebase{}, nil
 	}
+	if n > 1 && i <= 2 {
+		run.AskedAgain = map[string]int{"rate-limit": []int{10, 2}[i-1], "network": []int{0, 3}[i-1]}
+	}
 	var part []Entry
 	for j := i - 1; j < run.PlannedTotal; j += n {
 		run.Planned++

@@ -27,6 +27,7 @@ var errStalled = errors.New("i/o timeout")
 // attempt is one try at a request, with the handshake that it may need. It ends the request when nothing moves, and keeps what
 // the errors of the library leave out.
 type attempt struct {
+	lookUp     bool // it does not wait for a host that has never answered
 	ctx        context.Context
 	cancel     context.CancelCauseFunc
 	timer      *time.Timer
@@ -37,8 +38,8 @@ type attempt struct {
 type attemptKey struct{}
 
 // newAttempt returns an attempt whose context ends when h, or the host that it hands on to, does not answer in time.
-func newAttempt(ctx context.Context, h *host) *attempt {
-	a := &attempt{}
+func newAttempt(ctx context.Context, h *host, lookUp bool) *attempt {
+	a := &attempt{lookUp: lookUp}
 	a.host.Store(h)
 	a.ctx, a.cancel = context.WithCancelCause(context.WithValue(ctx, attemptKey{}, a))
 	a.timer = time.AfterFunc(responseTimeout, func() { a.cancel(a.host.Load().stalled(responseTimeout)) })

@@ -34,6 +34,10 @@ var conformanceRequests = map[string]func(ctx context.Context, t *testing.T, c *
 		digest, err := c.Digest(ctx, conformanceTag)
 		return orAbsent(digest), err
 	},
+	"HEAD by digest": func(ctx context.Context, t *testing.T, c *Client) (string, error) {
+		digest, err := c.Digest(ctx, conformanceRepository+"@"+conformanceImage(t).Digest())
+		return orAbsent(digest), err
+	},
 	"HEAD of all tags": func(ctx context.Context, _ *testing.T, c *Client) (string, error) {
 		digest, _, err := c.Present(ctx, []string{conformanceTag})
 		return orAbsent(digest), err
@@ -199,6 +203,11 @@ func TestConformance(t *testing.T) {
 			name: "HEAD without a length", source: "https://github.com/goharbor/harbor/pull/13793", ask: "HEAD",
 			fault: func(g *registrytest.GitHub) faultFunc { return without(g, "Content-Length") },
 			want:  there, requests: "HEAD 1",
+		},
+		{
+			name: "HEAD with the digest of another image", source: "https://github.com/google/go-containerregistry/blob/v0.21.7/pkg/v1/remote/fetcher.go", ask: "HEAD by digest",
+			fault: always(answers("HEAD", "/manifests/", 200, "", "Content-Type", string(types.OCIManifestSchema1), "Docker-Content-Digest", digestOf("another"))),
+			want:  there, requests: "GET 1, HEAD 1",
 		},
 		{
 			name: "HEAD not allowed", source: "https://github.com/containerd/containerd/pull/6684", ask: "HEAD",

@@ -95,7 +95,7 @@ type described struct{ digest, mediaType string }
 // (https://github.com/containerd/containerd/pull/6684).
 func (c *Client) describe(ctx context.Context, ref name.Reference) (described, error) {
 	r := manifestRequest(ref, http.MethodHead, fmt.Sprintf("checking %s", ref))
-	r.shortWait = true
+	r.lookUp = true
 	resp, err := c.do(ctx, r)
 	found := described{resp.header.Get("Docker-Content-Digest"), mediaType(resp)}
 	pinned, byDigest := ref.(name.Digest)

@@ -23,9 +23,9 @@ const firstBackoff = 500 * time.Millisecond
 // recover soon.
 const maxWait = 15 * time.Minute
 
-// maxShortWait is how long a look-up waits. Many images are looked up before one is made, in a few slots; their own retries
-// wait longer without a slot.
-const maxShortWait = 30 * time.Second
+// maxLookUpWait is how long a look-up waits because its registry asks for it. Many images are looked up before one is made, in a
+// few slots; their own retries wait longer without a slot.
+const maxLookUpWait = 30 * time.Second
 
 // backoff counts the retries of one request and waits before each.
 type backoff struct {

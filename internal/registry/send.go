@@ -33,8 +33,8 @@ type request struct {
 	success    []int     // the HTTP statuses that are not an error
 	// noRetry says that a transient failure ends the request. A part of an upload is not worth a retry: the upload starts over.
 	noRetry bool
-	// shortWait says that the caller waits for a registry itself, where that takes longer than maxShortWait.
-	shortWait bool
+	// lookUp says that the caller would rather have no answer than wait: see maxLookUpWait.
+	lookUp bool
 }
 
 // response is the response to a request.
@@ -49,8 +49,8 @@ type response struct {
 // *Denied, or one that names the status.
 func (c *Client) do(ctx context.Context, r request) (response, error) {
 	b := c.newBackoff()
-	if r.shortWait {
-		b.most = maxShortWait
+	if r.lookUp {
+		b.most = maxLookUpWait
 	}
 	for {
 		resp, err := c.doOnce(ctx, r, b.waited)
@@ -91,7 +91,7 @@ func (c *Client) send(ctx context.Context, r request, waited time.Duration) (*ht
 			return nil, nil, fmt.Errorf("%s: %w", r.doing, err)
 		}
 	}
-	a := newAttempt(ctx, c.base.host(host))
+	a := newAttempt(ctx, c.base.host(host), r.lookUp)
 	resp, err := c.roundTrip(a, r)
 	if err == nil {
 		if err = transport.CheckError(resp, r.success...); err == nil {

@@ -24,7 +24,7 @@ func (t *baseTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	a := r.Context().Value(attemptKey{}).(*attempt) // newAttempt has made it
 	h := t.host(r.URL.Host)
 	a.host.Store(h)
-	if err := h.silence(); err != nil {
+	if err := h.silence(); err != nil && a.lookUp {
 		return nil, err
 	}
 	t.mu.Lock()
@@ -75,13 +75,14 @@ func (t *baseTransport) host(name string) *host {
 	return found.(*host)
 }
 
-// stalled is the error of an attempt that this host did not answer. A host that has never answered is not asked by others for
-// the same time: 500 images that all wait for it in turn would hold the run for half an hour.
+// stalled is the error of an attempt that this host did not answer.
 func (h *host) stalled(limit time.Duration) error {
 	h.silentUntil.Store(time.Now().Add(limit).UnixNano())
 	return fmt.Errorf("no response for %s from %s: %w", limit, h.name, errStalled)
 }
 
+// silence returns an error after an attempt that this host did not answer, for as long as that took, if the host has never
+// answered. 500 look-ups that all wait for it in turn would hold the run for half an hour.
 func (h *host) silence() error {
 	if h.answered.Load() || time.Now().UnixNano() >= h.silentUntil.Load() {
 		return nil

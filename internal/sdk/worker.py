@@ -201,7 +201,7 @@ BLANKS = re.compile(r"[^\S\n]{20,}")
 
 def squeezed(output):
     """Shortens long runs of blanks. The SDK reads telemetry from the output by a regular expression that takes time by the
-    square of their length (openhands-agent-server, docker/build.py: _BUILDKIT_INLINE_DONE_RE): a minute for 200 kB.
+    square of their length (openhands-agent-server, docker/build.py: _BUILDKIT_INLINE_DONE_RE): a minute for 50 kB.
     """
     return BLANKS.sub(" ", output) if isinstance(output, str) else output
 

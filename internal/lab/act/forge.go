@@ -1,5 +1,5 @@
-// Package act runs this repository's workflows under nektos/act on the lab: real jobs in containers, with the action
-// built from its Dockerfile. A forge takes GitHub's place, and fakes take the place of three actions that need GitHub.
+// Package act runs this repository's workflows under nektos/act on the lab: real jobs in containers, with the lab's image of
+// the action. A forge takes GitHub's place, and fakes take the place of three actions that need GitHub.
 //
 // act does less than a runner: it ignores permissions, concurrency and the timeout-minutes of jobs, and does not mount
 // /github/*. Package runner has the rules of a container action.
@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 
 	"github.com/OpenHands/eval-images/internal/lab/engine"
 )
@@ -27,29 +26,31 @@ const (
 
 // Forge is what jobs find in GitHub's place.
 type Forge struct {
-	Sources string // a working copy of this repository as it is now, committed or not
+	Sources string // what jobs need of this repository, as it is now, committed or not
 	Mark    string // in the label of the action's image, when it is built from Sources
 
-	checkout, dir, act, network string
+	checkout, dir, act, network, packages string
 }
 
-// NewForge makes a forge in an empty folder and compiles act. The fake of setup-buildx-action returns builder as the
-// builder's name.
-func NewForge(ctx context.Context, checkout, dir, network, builder string) (*Forge, error) {
+// NewForge makes a forge in an empty folder and compiles act. lab has the lab's variables.
+func NewForge(ctx context.Context, checkout, dir string, lab map[string]string) (*Forge, error) {
 	checkout, err := filepath.Abs(checkout)
 	if err != nil {
 		return nil, fmt.Errorf("finding the checkout: %w", err)
 	}
-	f := &Forge{Sources: filepath.Join(dir, "eval-images"), Mark: engine.Key(dir), checkout: checkout, dir: dir, network: network}
+	f := &Forge{
+		Sources: filepath.Join(dir, "eval-images"), Mark: engine.Key(dir),
+		checkout: checkout, dir: dir, network: lab["LAB_NETWORK"], packages: lab["LAB_PACKAGES"],
+	}
 	for _, folder := range []string{f.Sources, f.github(), f.home()} {
 		if err := os.MkdirAll(folder, 0o755); err != nil {
 			return nil, fmt.Errorf("making the forge: %w", err)
 		}
 	}
-	if err := os.WriteFile(filepath.Join(f.github(), "builder"), []byte(builder+"\n"), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(f.github(), "builder"), []byte(lab["LAB_BUILDER"]+"\n"), 0o644); err != nil {
 		return nil, fmt.Errorf("making the forge: %w", err)
 	}
-	if err := f.copySources(ctx); err != nil {
+	if err := f.copySources(lab["LAB_ACTION_IMAGE"]); err != nil {
 		return nil, fmt.Errorf("copying the sources: %w", err)
 	}
 	if err := f.Push(ctx, Name, f.Sources); err != nil {
@@ -65,33 +66,24 @@ func NewForge(ctx context.Context, checkout, dir, network, builder string) (*For
 func (f *Forge) github() string { return filepath.Join(f.dir, "github") }
 func (f *Forge) home() string   { return filepath.Join(f.dir, "home") }
 
-// copySources copies the files that git has or would add. It puts a label on the Dockerfile, because act runs the image
-// of an earlier build when a build fails.
-func (f *Forge) copySources(ctx context.Context) error {
-	list, err := f.run(ctx, f.checkout, "git", "ls-files", "--cached", "--others", "--exclude-standard", "-z")
+// copySources copies the action and its workflows. Its Dockerfile starts from the lab's image of the action: act ignores
+// .dockerignore, so it would compile the action again in each job, and once more in the job's post step, where the
+// workspace has the run's record. The label shows that this image ran, because act runs the image of an earlier build when
+// a build fails.
+func (f *Forge) copySources(actionImage string) error {
+	dockerfile := fmt.Appendf(nil, "FROM %s\nLABEL %s=%s\n", actionImage, label, f.Mark)
+	if err := os.WriteFile(filepath.Join(f.Sources, "Dockerfile"), dockerfile, 0o644); err != nil {
+		return err
+	}
+	workflows := filepath.Join(".github", "workflows")
+	if err := os.CopyFS(filepath.Join(f.Sources, workflows), os.DirFS(filepath.Join(f.checkout, workflows))); err != nil {
+		return err
+	}
+	content, err := os.ReadFile(filepath.Join(f.checkout, "action.yml"))
 	if err != nil {
 		return err
 	}
-	for name := range strings.SplitSeq(strings.TrimSuffix(list, "\x00"), "\x00") {
-		from, to := filepath.Join(f.checkout, name), filepath.Join(f.Sources, name)
-		content, err := os.ReadFile(from)
-		if os.IsNotExist(err) {
-			continue // removed, and not committed yet
-		}
-		if err != nil {
-			return err
-		}
-		if name == "Dockerfile" {
-			content = fmt.Appendf(content, "LABEL %s=%s\n", label, f.Mark)
-		}
-		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
-			return err
-		}
-		if err := os.WriteFile(to, content, 0o644); err != nil {
-			return err
-		}
-	}
-	return nil
+	return os.WriteFile(filepath.Join(f.Sources, "action.yml"), content, 0o644)
 }
 
 // Push makes a folder a git repository with one commit and the tag Release, and has the forge serve it under a name.

@@ -123,7 +123,8 @@ func (f *Forge) args(job Job, uploads string) ([]string, error) {
 		job.Event, "--workflows", filepath.Join(".github", "workflows", job.Workflow), "--json",
 		"--platform", "ubuntu-24.04=" + machine, "--pull=false", "--action-offline-mode", "--no-cache-server", "--rm",
 		"--concurrent-jobs", "1", "--network", f.network,
-		"--container-options", fmt.Sprintf("--volume %s:/fake-github:ro --volume %s:/fake-uploads", f.github(), uploads),
+		"--container-options", fmt.Sprintf("--volume %s:/fake-github:ro --volume %s:/fake-uploads --volume %s",
+			f.github(), uploads, runner.PackagesMount(f.packages)),
 		"--local-repository", Name + "@" + Release + "=" + f.Sources,
 	}
 	fakes, err := f.fakes()
@@ -131,8 +132,10 @@ func (f *Forge) args(job Job, uploads string) ([]string, error) {
 		return nil, err
 	}
 	args = append(args, fakes...)
+	env := maps.Clone(runner.NoHub)
+	maps.Copy(env, runner.UsePackages)
 	settings := map[string]map[string]string{
-		"--input": job.Inputs, "--var": job.Variables, "--secret": job.Secrets, "--env": runner.NoHub,
+		"--input": job.Inputs, "--var": job.Variables, "--secret": job.Secrets, "--env": env,
 	}
 	for flag, values := range settings {
 		for _, name := range slices.Sorted(maps.Keys(values)) {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/OpenHands/eval-images/internal/lab/runner"
+	"github.com/OpenHands/eval-images/internal/lab/sdkrepo"
 )
 
 // The size of a measured run. The images share the set-up, so there are several; two cores take two workers.
@@ -42,7 +43,7 @@ type Lab struct {
 type bench struct {
 	Lab
 	start time.Time // makes the names of this bench's images its own
-	sdk   commits
+	sdk   sdkrepo.Commits
 	cache map[string]bool // the builder's, before this bench
 	last  string          // the commit at which the action has built all images
 
@@ -55,8 +56,8 @@ func Run(ctx context.Context, lab Lab, out io.Writer) (err error) {
 		return fmt.Errorf("benching %d images: the lab has %d instances", images, len(lab.Instances))
 	}
 	lab.Instances = lab.Instances[:images]
-	b := &bench{Lab: lab, start: time.Now(), sdk: commits{folder: filepath.Join(lab.Workspace, "sdk.git"), ref: lab.Values["LAB_SDK_REF"]}}
-	if err := b.sdk.clone(ctx, lab.Values["LAB_SDK_REPOSITORY"]); err != nil {
+	b := &bench{Lab: lab, start: time.Now(), sdk: sdkrepo.Commits{Folder: filepath.Join(lab.Workspace, "sdk.git"), Ref: lab.Values["LAB_SDK_REF"]}}
+	if err := b.sdk.Clone(ctx, lab.Values["LAB_SDK_REPOSITORY"]); err != nil {
 		return err
 	}
 	if b.cache, err = b.cached(ctx); err != nil {

@@ -3,64 +3,13 @@ package bench
 import (
 	"context"
 	"fmt"
-	"maps"
 	"strings"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
-	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"golang.org/x/sync/errgroup"
+
+	"github.com/OpenHands/eval-images/internal/lab/bases"
 )
-
-// pushes is how many images are put into the registry at once.
-const pushes = 8
-
-// pushLabelled pushes to each tag in to one of the images in from, in turn, with another label. All have a configuration of
-// their own, but no layer is new.
-func pushLabelled(ctx context.Context, from, to []name.Tag) error {
-	var images []v1.Image
-	for _, ref := range from {
-		image, err := remote.Image(ref, remote.WithContext(ctx))
-		if err != nil {
-			return fmt.Errorf("reading %s: %w", ref, err)
-		}
-		images = append(images, image)
-	}
-	pusher, err := remote.NewPusher() // asks for each layer once
-	if err != nil {
-		return fmt.Errorf("pushing to the lab's registry: %w", err)
-	}
-	var group errgroup.Group
-	group.SetLimit(pushes)
-	for i, ref := range to {
-		group.Go(func() error {
-			image, err := withLabel(images[i%len(images)], fmt.Sprint(i))
-			if err == nil {
-				err = pusher.Push(ctx, ref, image)
-			}
-			if err != nil {
-				return fmt.Errorf("pushing %s: %w", ref, err)
-			}
-			return nil
-		})
-	}
-	return group.Wait()
-}
-
-func withLabel(image v1.Image, value string) (v1.Image, error) {
-	file, err := image.ConfigFile()
-	if err != nil {
-		return nil, err
-	}
-	config := *file.Config.DeepCopy()
-	if config.Labels = maps.Clone(config.Labels); config.Labels == nil {
-		config.Labels = map[string]string{}
-	}
-	config.Labels["bench"] = value
-	return mutate.Config(image, config)
-}
 
 // labelEvalBases gives all other instances an eval-base with a configuration of its own, by changing a label. A dry run
 // asks the registry for the missing eval-bases, so the access log has their tags. Any layers will do, because nothing
@@ -89,7 +38,7 @@ func (b *bench) labelEvalBases(ctx context.Context, commit string) error {
 		}
 		return tags
 	}
-	return pushLabelled(ctx, tags(there), tags(missing))
+	return bases.PushLabelled(ctx, tags(there), tags(missing))
 }
 
 // evalBases returns the tags of eval-bases in the requests, each once.

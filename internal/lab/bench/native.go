@@ -16,7 +16,7 @@ func (b *bench) againstBefore(ctx context.Context) (table, error) {
 	if err := b.warm(ctx); err != nil {
 		return t, err
 	}
-	commit, err := b.sdk.next(ctx)
+	commit, err := b.sdk.Next(ctx)
 	if err != nil {
 		return t, err
 	}
@@ -45,7 +45,7 @@ func (b *bench) againstBefore(ctx context.Context) (table, error) {
 		name  string
 		sdist bool
 	}{{"SDK's command line, xargs -P2, no prebuilt sdist", false}, {"the same, with one prebuilt sdist", true}} {
-		if commit, err = b.sdk.next(ctx); err != nil {
+		if commit, err = b.sdk.Next(ctx); err != nil {
 			return t, err
 		}
 		parts, before, err := b.runBefore(ctx, commit, fmt.Sprintf("before-%t", variant.sdist), variant.sdist)
@@ -60,7 +60,7 @@ func (b *bench) againstBefore(ctx context.Context) (table, error) {
 
 // warm builds one image, so that builder and package cache are warm for the first variant, too.
 func (b *bench) warm(ctx context.Context) error {
-	commit, err := b.sdk.next(ctx)
+	commit, err := b.sdk.Next(ctx)
 	if err != nil {
 		return err
 	}

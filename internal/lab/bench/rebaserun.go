@@ -26,7 +26,7 @@ func (m measured) phase(name string) time.Duration { return byName(m.phases)[nam
 
 // rebase makes images at a new commit.
 func (b *bench) rebase(ctx context.Context, instances []string) (m measured, err error) {
-	if b.rebasing.commit, err = b.sdk.next(ctx); err != nil {
+	if b.rebasing.commit, err = b.sdk.Next(ctx); err != nil {
 		return m, err
 	}
 	m, err = b.measure(ctx, b.rebaseStep(b.rebasing.commit, instances, b.image("rebase"), "first"), "built", len(instances))

@@ -21,7 +21,7 @@ func (w way) forImages(n int) time.Duration { return w.once + time.Duration(n)*w
 // rivals measures the other ways at a new commit of the SDK. The first of the bases is for what is paid once. agent is
 // the time of the image with the agent, from which two of the ways copy.
 func (b *bench) rivals(ctx context.Context, bases []string) (ways []way, agent time.Duration, err error) {
-	commit, err := b.sdk.next(ctx)
+	commit, err := b.sdk.Next(ctx)
 	if err != nil {
 		return nil, 0, err
 	}

@@ -26,7 +26,7 @@ esac
 // images; the run then finds each tag in the registry, where one small image was put under all of them before.
 func (b *bench) manyTargets(ctx context.Context) (table, error) {
 	t := table{header: []string{"Images", "Workers", "Peak memory of the orchestrator", "Its processor time", "Of the run"}}
-	commit, err := b.sdk.next(ctx)
+	commit, err := b.sdk.Next(ctx)
 	if err != nil {
 		return t, err
 	}

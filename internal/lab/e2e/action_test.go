@@ -38,7 +38,7 @@ func step(t *testing.T, repository string, ids []string, more map[string]string)
 	maps.Copy(inputs, more)
 	return runner.Step{
 		Image: lab["LAB_ACTION_IMAGE"], Network: lab["LAB_NETWORK"], ActionFile: filepath.Join(root, "action.yml"),
-		Inputs: inputs, Workspace: t.TempDir(), Log: t.Output(), Env: runner.NoHub,
+		Inputs: inputs, Workspace: t.TempDir(), Packages: lab["LAB_PACKAGES"], Log: t.Output(), Env: runner.NoHub,
 	}
 }
 

@@ -21,6 +21,7 @@ const baseStage = "base-image-minimal"
 // those that build() passes in all releases; the others have the same values by default in the Dockerfile. TestRealSDK
 // captures the real ones of one release.
 func TestBaseKeysOfReleases(t *testing.T) {
+	t.Parallel()
 	all, versions := releases(t)
 	dockerfiles, got := map[string]bool{}, map[string][]string{}
 	for _, version := range versions {

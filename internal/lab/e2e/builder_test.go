@@ -91,35 +91,10 @@ func waitForCache(t *testing.T, builder string) {
 	t.Fatalf("builder %s does not begin to build", builder)
 }
 
-// TestOwnBuilder builds an image with a builder of the run's own, on its network and with its mirrors.
-func TestOwnBuilder(t *testing.T) {
-	s := ownBuilder(t, instances(t, 1), nil)
-	run := start(t, s)
-	waitFor(t, run, "BuildKit v")
-	said, err := command("docker", "logs", run.Container)
-	if err != nil {
-		t.Fatal(err)
-	}
-	name := builderOf(t, said)
-	network := docker(t, "inspect", "--format", "{{.HostConfig.NetworkMode}}", "buildx_buildkit_"+name+"0")
-	if network != lab["LAB_NETWORK"] {
-		t.Errorf("the builder is on network %s, and the action's container on %s", network, lab["LAB_NETWORK"])
-	}
-	got := run.Wait()
-	checkOutputs(t, got, 0, map[string]string{"built": "1", "failed": "0"})
-	nothingLeft(t, name)
-	if !strings.Contains(got.Summary, name) {
-		t.Error("the summary does not name the builder")
-	}
-	post, err := run.Post(t.Context())
-	if err != nil || post.ExitCode != 0 || post.Summary != "" || strings.Contains(post.Log, "removed") {
-		t.Errorf("the post step: %v, exit code %d, %q, summary %q; want that it had nothing to do", err, post.ExitCode, post.Log, post.Summary)
-	}
-}
-
 // TestOwnBuilderIsRemoved: runs that fail or are cancelled remove their builder, too.
 func TestOwnBuilderIsRemoved(t *testing.T) {
 	t.Run("an end before the first build", func(t *testing.T) {
+		t.Parallel()
 		got := start(t, ownBuilder(t, []string{withoutBase}, map[string]string{"image": "nobody.local:5000/a/b"})).Wait()
 		checkOutputs(t, got, 3, map[string]string{"built": "0"})
 		if strings.Contains(got.Log, "making builder") {
@@ -127,11 +102,13 @@ func TestOwnBuilderIsRemoved(t *testing.T) {
 		}
 	})
 	t.Run("a failed build", func(t *testing.T) {
+		t.Parallel()
 		got := start(t, ownBuilder(t, []string{withoutBase}, nil)).Wait()
 		checkOutputs(t, got, 1, map[string]string{"failed": "1"})
 		nothingLeft(t, builderOf(t, got.Log))
 	})
 	t.Run("a configuration that BuildKit refuses", func(t *testing.T) {
+		t.Parallel()
 		got := start(t, ownBuilder(t, []string{withoutBase}, map[string]string{"buildkitd-config-inline": "debug = [\n"})).Wait()
 		checkOutputs(t, got, 3, nil)
 		if !strings.Contains(got.Log, "hint: check buildkitd-config-inline") {
@@ -159,35 +136,21 @@ func TestOwnBuilderIsRemoved(t *testing.T) {
 	})
 }
 
-// TestPostStep kills runs in the middle of a build. The post step removes what each has left, and nothing of another.
+// TestPostStep kills two of three runs in the middle of a build. The post step removes what each has left, and nothing of
+// another.
 func TestPostStep(t *testing.T) {
-	kill := func(t *testing.T) (*runner.Run, string) {
-		t.Helper()
-		run := start(t, ownBuilder(t, instances(t, 1), nil))
-		waitForBuild(t, run)
-		docker(t, "kill", "--signal", "KILL", run.Container)
-		name := builderOf(t, run.Wait().Log)
-		t.Cleanup(func() {
-			command("docker", "rm", "--force", "buildx_buildkit_"+name+"0")
-			command("docker", "volume", "rm", "--force", "buildx_buildkit_"+name+"0_state")
-		})
-		if left := parts(t, name); !strings.Contains(left, "_state") {
-			t.Fatalf("of builder %s is left %q; want its container and its volume, or this tests nothing", name, left)
-		}
-		return run, name
-	}
-	post := func(t *testing.T, step func(context.Context) (runner.Result, error)) runner.Result {
-		t.Helper()
-		got, err := step(t.Context())
-		if err != nil || got.ExitCode != 0 {
-			t.Errorf("the post step: %v, exit code %d", err, got.ExitCode)
-		}
-		return got
-	}
 	// The fake runner gives all its runs one run id, job and step: only the containers tell them apart.
-	alive := "buildx_buildkit_" + aliveBuilder(t) + "0"
-	first, firstName := kill(t)
-	second, secondName := kill(t)
+	goesOn := start(t, ownBuilder(t, instances(t, 12), native)) // more than it gets to
+	first, second := start(t, ownBuilder(t, instances(t, 1), nil)), start(t, ownBuilder(t, instances(t, 1), nil))
+	t.Cleanup(func() {
+		goesOn.Cancel()
+		goesOn.Post(context.WithoutCancel(t.Context()))
+		if left := parts(t, builderOf(t, goesOn.Wait().Log)); left != "" {
+			t.Errorf("of the builder of the run that went on is left: %s", left)
+		}
+	})
+	firstName, secondName := killInBuild(t, first), killInBuild(t, second)
+	alive := "buildx_buildkit_" + waitForBuild(t, goesOn) + "0"
 
 	if got := post(t, first.Post); !strings.Contains(got.Summary, "killed before it could report") {
 		t.Errorf("the post step does not report for the run:\n%s", got.Summary)
@@ -203,17 +166,27 @@ func TestPostStep(t *testing.T) {
 	}
 }
 
-// aliveBuilder starts a run with its own builder that lasts until the test ends, and returns the builder's name.
-func aliveBuilder(t *testing.T) string {
+// killInBuild kills a run in the middle of its first build and returns the name of its builder, which is left.
+func killInBuild(t *testing.T, run *runner.Run) string {
 	t.Helper()
-	run := start(t, ownBuilder(t, instances(t, 12), native)) // more than it gets to
-	name := waitForBuild(t, run)
+	waitForBuild(t, run)
+	docker(t, "kill", "--signal", "KILL", run.Container)
+	name := builderOf(t, run.Wait().Log)
 	t.Cleanup(func() {
-		run.Cancel()
-		run.Post(t.Context())
-		if left := parts(t, name); left != "" {
-			t.Errorf("of builder %s is left: %s", name, left)
-		}
+		command("docker", "rm", "--force", "buildx_buildkit_"+name+"0")
+		command("docker", "volume", "rm", "--force", "buildx_buildkit_"+name+"0_state")
 	})
+	if left := parts(t, name); !strings.Contains(left, "_state") {
+		t.Fatalf("of builder %s is left %q; want its container and its volume, or this tests nothing", name, left)
+	}
 	return name
+}
+
+func post(t *testing.T, step func(context.Context) (runner.Result, error)) runner.Result {
+	t.Helper()
+	got, err := step(t.Context())
+	if err != nil || got.ExitCode != 0 {
+		t.Errorf("the post step: %v, exit code %d", err, got.ExitCode)
+	}
+	return got
 }

@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-containerregistry/pkg/crane"
+
+	"github.com/OpenHands/eval-images/internal/lab/runner"
 )
 
 // pushBaseAs pushes the base image under both tags that a run would give an instance, and returns the short tag.
@@ -29,6 +31,7 @@ func pushBaseAs(t *testing.T, repo, id string) string {
 // TestDryRun plans two images, one of which exists, without a builder and an engine. It leaves neither ledger nor
 // image.
 func TestDryRun(t *testing.T) {
+	t.Parallel()
 	repo, ids := repository(t), instances(t, 2)
 	there := pushBaseAs(t, repo, ids[0])
 	missing := strings.TrimSuffix(there, phasedTag("", ids[0])) + phasedTag("", ids[1])
@@ -57,18 +60,23 @@ func TestDryRun(t *testing.T) {
 
 // TestShardsMerged has two shards do one run's work, each in its own workspace, as two jobs do.
 func TestShardsMerged(t *testing.T) {
+	t.Parallel()
 	repo, ids := repository(t), instances(t, 3)
 	for _, id := range ids {
 		pushBaseAs(t, repo, id)
 	}
 	top := t.TempDir()
+	runs := map[string]*runner.Run{}
 	for name, shard := range map[string]string{"whole": "", "one": "1/2", "two": "2/2"} {
 		s := step(t, repo, ids, map[string]string{"shard": shard})
 		s.Workspace = filepath.Join(top, name)
 		if err := os.Mkdir(s.Workspace, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		checkOutputs(t, start(t, s).Wait(), 0, map[string]string{"total": map[string]string{"": "3", "1/2": "2", "2/2": "1"}[shard], "built": "0"})
+		runs[name] = start(t, s)
+	}
+	for name, total := range map[string]string{"whole": "3", "one": "2", "two": "1"} {
+		checkOutputs(t, runs[name].Wait(), 0, map[string]string{"total": total, "built": "0"})
 	}
 	said := docker(t, "run", "--rm", "-v", top+":/top", "-w", "/top", lab["LAB_ACTION_IMAGE"], "merge", "one", "two")
 	if !strings.Contains(said, "3 images already exist") {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -15,6 +16,7 @@ import (
 // TestPrune prunes a cache of 60 MB between two images. It uses a builder of its own, because other tests need the
 // cache of the lab's. BuildKit reports the size.
 func TestPrune(t *testing.T) {
+	t.Parallel()
 	name := fullBuilder(t)
 	before := cacheSize(t, name)
 	if before < 60_000_000 {
@@ -55,8 +57,8 @@ func TestPrune(t *testing.T) {
 	}
 }
 
-// adoptable makes a builder that a run can adopt. config is a buildkitd.toml.
-func adoptable(t *testing.T, purpose, config string) (name string) {
+// adoptable makes a builder that a run can adopt. config is a buildkitd.toml, and volume are options of the volume for its root.
+func adoptable(t *testing.T, purpose, config string, volume ...string) (name string) {
 	t.Helper()
 	name = "e2e-" + purpose + "-" + strconv.FormatInt(time.Now().Unix(), 10)
 	node := "buildx_buildkit_" + name + "0"
@@ -64,6 +66,7 @@ func adoptable(t *testing.T, purpose, config string) (name string) {
 		command("docker", "rm", "--force", "--volumes", node)
 		command("docker", "volume", "rm", "--force", node+"_state")
 	})
+	docker(t, slices.Concat([]string{"volume", "create"}, volume, []string{node + "_state"})...)
 	docker(t, "create", "--privileged", "--name", node, "--network", lab["LAB_NETWORK"],
 		"--volume", node+"_state:/var/lib/buildkit", "moby/buildkit:buildx-stable-1")
 	folder := filepath.Join(t.TempDir(), "buildkit")
@@ -90,6 +93,33 @@ func fullBuilder(t *testing.T) string {
 		printf 'FROM scratch\nCOPY blob /\n' >Dockerfile &&
 		buildctl build --frontend dockerfile.v0 --local context=. --local dockerfile=. --output type=tar,dest=/dev/null`)
 	return name
+}
+
+// heavyDockerfile has images of 400 MB beside their base images.
+const heavyDockerfile = `ARG BASE_IMAGE
+FROM ${BASE_IMAGE} AS base-image-minimal
+USER 0
+RUN head -c 400000000 /dev/zero >/ballast
+FROM base-image-minimal AS source-minimal
+CMD ["/bin/true"]
+`
+
+// TestFullDisk builds images on a builder whose disk has room for one of them at a time.
+func TestFullDisk(t *testing.T) {
+	repo := repository(t)
+	name := adoptable(t, "full", labConfig(t), "--opt", "type=tmpfs", "--opt", "device=tmpfs", "--opt", "o=size=900m")
+	s := step(t, repo, instances(t, 3), map[string]string{"builder": name, "strategy": "native"})
+	sdk := checkedOut(t, &s)
+	write(t, heavyDockerfile, sdk, "openhands-agent-server/openhands/agent_server/docker/Dockerfile")
+	git(t, sdk, "commit", "--quiet", "--all", "--message", "heavy")
+	got := start(t, s).Wait()
+	checkOutputs(t, got, 0, map[string]string{"built": "3", "failed": "0"})
+	if !strings.Contains(got.Log, "found the disk full: pruning the builder's cache, and building it alone") {
+		t.Error("no build found the disk full, so this tests nothing")
+	}
+	if tags := complete(t, repo, map[string]bool{}); tags < 3 {
+		t.Errorf("the repository has %d tags, want one for each of 3 images", tags)
+	}
 }
 
 func cacheSize(t *testing.T, builder string) int64 {

@@ -118,6 +118,7 @@ for path in glob.glob("/proc/[0-9]*/cmdline"):
 }
 
 func TestTimeout(t *testing.T) {
+	t.Parallel()
 	id := instances(t, 1)[0]
 	s := step(t, repository(t), []string{id}, map[string]string{"image-timeout": "1s"})
 	got := start(t, s).Wait()
@@ -129,6 +130,7 @@ func TestTimeout(t *testing.T) {
 
 // TestFaultsOfTheWhole: faults that end a run before a build, with exit code and message.
 func TestFaultsOfTheWhole(t *testing.T) {
+	t.Parallel()
 	private := privateRegistry(t)
 	cases := []struct {
 		name   string
@@ -158,6 +160,7 @@ func TestFaultsOfTheWhole(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			s := step(t, repository(t), instances(t, 1), c.inputs)
 			s.Image = cmp.Or(c.image, s.Image)
 			got := start(t, s).Wait()

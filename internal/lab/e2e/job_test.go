@@ -17,29 +17,32 @@ import (
 	"github.com/OpenHands/eval-images/internal/lab/runner"
 )
 
-// withoutBase is a real instance for which the lab has no base image.
-const withoutBase = "pylint-dev__pylint-4551"
+// Real instances for which the lab has no base image. TestMainJob gives one to the second.
+const withoutBase, baseComesLater = "pylint-dev__pylint-4551", "pylint-dev__pylint-4604"
 
 // TestMainJob runs the whole job three times for the same 12 instances: with one base image missing, with that base
 // present, and with nothing to do.
 func TestMainJob(t *testing.T) {
+	t.Parallel()
 	repo := repository(t)
-	ids := append(instances(t, 11), withoutBase)
+	ids := append(instances(t, 11), baseComesLater)
 	s := step(t, repo, ids, nil)
 	s.Image = countingImage(t)
 	var first runner.Result
 
 	t.Run("one base image missing", func(t *testing.T) {
+		s := s
+		s.Packages = "" // as on a hosted runner, which has none of the SDK's Python packages
 		first = start(t, s).Wait()
 		checkOutputs(t, first, 1, map[string]string{
 			"total": "12", "built": "11", "skipped": "0", "failed": "1",
-			"failed-instances": fmt.Sprintf("[%q]", withoutBase), "seam": "native-field", "strategy": "mixed",
+			"failed-instances": fmt.Sprintf("[%q]", baseComesLater), "seam": "native-field", "strategy": "mixed",
 		})
 		lines := ledger(t, s.Workspace, first)
 		if natives, rebased := made(lines, "native"), made(lines, "rebase"); len(natives) != 3 || len(rebased) != 9 {
 			t.Errorf("%d images are native and %d rebased; want the two references and the one without a base, and 9", len(natives), len(rebased))
 		}
-		lost := lines[withoutBase]
+		lost := lines[baseComesLater]
 		if !strings.Contains(lost.NotRebased, "the base image's registry does not have it") {
 			t.Errorf("the image without a base was not rebased because of %q", lost.NotRebased)
 		}
@@ -64,7 +67,7 @@ func TestMainJob(t *testing.T) {
 	})
 
 	t.Run("the missing base is there", func(t *testing.T) {
-		addBase(t, ids[0], withoutBase)
+		addBase(t, ids[0], baseComesLater)
 		got := start(t, s).Wait()
 		checkOutputs(t, got, 0, map[string]string{"total": "12", "built": "1", "skipped": "11", "failed": "0", "strategy": "rebase"})
 	})
@@ -215,6 +218,7 @@ func watchWorkers(run *runner.Run) (pids map[string]bool) {
 
 // TestLockFile reads what an evaluation would read.
 func TestLockFile(t *testing.T) {
+	t.Parallel()
 	repo := repository(t)
 	id := instances(t, 1)[0]
 	s := step(t, repo, []string{id}, nil)
@@ -246,6 +250,7 @@ func TestLockFile(t *testing.T) {
 // TestDefaultTags reads the SDK's docker command: without sdk-options, images get the tags that an evaluation asks for
 // without an IMAGE_TAG_PREFIX. The lab cannot build with the default options, which download Node.
 func TestDefaultTags(t *testing.T) {
+	t.Parallel()
 	s := step(t, repository(t), []string{withoutBase}, map[string]string{"sdk-options": ""})
 	got := start(t, s).Wait()
 	checkOutputs(t, got, 1, map[string]string{"failed": "1"})
@@ -263,6 +268,7 @@ func TestDefaultTags(t *testing.T) {
 
 // TestSdistFails: if the prebuilt sdist fails, the run warns, and each image makes its own.
 func TestSdistFails(t *testing.T) {
+	t.Parallel()
 	s := step(t, repository(t), instances(t, 1), nil)
 	s.Image = derived(t, "no-sdist", "RUN mv /usr/local/bin/uv /usr/local/bin/uv.real",
 		`RUN printf '#!/bin/sh\nif [ "$1" = build ] && mkdir /github/workspace/failed 2>/dev/null; then echo "error: no sdist today" >&2; exit 2; fi\n`+

@@ -63,10 +63,12 @@ func verify(t *testing.T, images ...string) (said string, err error) {
 	t.Helper()
 	args := []string{
 		"run", "--rm", "--network", lab["LAB_NETWORK"], "--volume", "/var/run/docker.sock:/var/run/docker.sock",
-		"--volume", t.TempDir() + ":/here", "--workdir", "/here",
+		"--volume", t.TempDir() + ":/here", "--workdir", "/here", "--volume", runner.PackagesMount(lab["LAB_PACKAGES"]),
 	}
-	for name, value := range runner.NoHub {
-		args = append(args, "--env", name+"="+value)
+	for _, variables := range []map[string]string{runner.NoHub, runner.UsePackages} {
+		for name, value := range variables {
+			args = append(args, "--env", name+"="+value)
+		}
 	}
 	args = append(args, lab["LAB_ACTION_IMAGE"], "verify", "--verify-tree=true", "--sdk-repository="+lab["LAB_SDK_REPOSITORY_INSIDE"],
 		"--sdk-ref="+lab["LAB_SDK_REF"], "--sdk-options="+lab["LAB_SDK_OPTIONS"], "--base-image-template="+lab["LAB_BASE_IMAGE_TEMPLATE"],
@@ -99,7 +101,7 @@ func (s *series) oddBases(t *testing.T) {
 	reasons := map[string]string{
 		closedFolder: "/agent-server as a folder", plainFile: "/agent-server as a file", otherUser: "user openhands has not the uid 10001",
 	}
-	if *soak { // a build of 40 s for each
+	if *more { // a build of 40 s for each
 		ids, built = append(ids, symbolicLink, nodeFolder), 4
 		addLayer(t, from, symbolicLink, folder("opt/agent/", 0o755),
 			entry{Header: tar.Header{Typeflag: tar.TypeSymlink, Name: "agent-server", Linkname: "/opt/agent", Mode: 0o777}})

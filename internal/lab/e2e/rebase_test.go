@@ -18,18 +18,17 @@ import (
 type series struct {
 	repo, workspace string
 	ids             []string
-	// first is what the first run has made, by instance.
-	first map[string]line
+	// first is what the first run has made, by instance. verified is the image that it has compared with a native build.
+	first    map[string]line
+	verified string
 }
 
-// step is a run for the instances. Its eval-bases are in a repository of their own, so that their layers must be
-// mounted, and it has the Python packages of earlier runs.
+// step is a run for the instances. Its eval-bases are in a repository of their own, so that their layers must be mounted.
 func (s *series) step(t *testing.T, ids []string, more map[string]string) runner.Step {
 	t.Helper()
 	one := step(t, s.repo, ids, map[string]string{"eval-base-image": lab["LAB_REGISTRY_INSIDE"] + "/" + s.repo + "-bases"})
 	maps.Copy(one.Inputs, more)
-	one.Workspace, one.Env = s.workspace, maps.Clone(runner.NoHub)
-	one.Env["UV_CACHE_DIR"] = "/github/workspace/uv-cache"
+	one.Workspace = s.workspace
 	return one
 }
 
@@ -48,6 +47,7 @@ func made(lines map[string]line, strategy string) (found []line) {
 
 // TestRebase follows one repository: its first images, and later runs that find its references and eval-bases.
 func TestRebase(t *testing.T) {
+	t.Parallel()
 	s := &series{repo: repository(t), workspace: t.TempDir(), ids: instances(t, 6)}
 	if !t.Run("the first run", s.firstRun) {
 		return // the others begin with what it has made
@@ -91,15 +91,15 @@ func (s *series) firstRun(t *testing.T) {
 	if told.EvalBasesMade != 4 || told.EvalBasesReused != 0 {
 		t.Errorf("%d eval-bases were made and %d reused, want 4 and none", told.EvalBasesMade, told.EvalBasesReused)
 	}
-	s.verifiedOne(t, got)
+	s.verified = s.verifiedOne(t, got)
 	if !strings.Contains(got.Summary, "How the images were made") {
 		t.Errorf("the summary is\n%s", got.Summary)
 	}
-	t.Run("runs as the agent server", func(t *testing.T) { runsAsAgentServer(t, step, got, s.rebased()[0].InstanceID) })
 }
 
-// verifiedOne checks that a run compared one rebased image, found it equal, and removed the native one.
-func (s *series) verifiedOne(t *testing.T, got runner.Result) {
+// verifiedOne checks that a run compared one rebased image, found it equal, and removed the native one. It returns the
+// image's instance.
+func (s *series) verifiedOne(t *testing.T, got runner.Result) string {
 	t.Helper()
 	told := facts(t, s.workspace, got)
 	if len(told.Verified) != 1 || told.Verified[0].Result != "ok" || !strings.Contains(got.Summary, "equals its native build") {
@@ -114,11 +114,13 @@ func (s *series) verifiedOne(t *testing.T, got runner.Result) {
 			t.Errorf("%s is left", tag)
 		}
 	}
+	return v.Instance
 }
 
-// equalsNative builds a rebased image natively elsewhere and compares both in the registry.
+// equalsNative builds a rebased image natively elsewhere and compares both in the registry. The builder still has the
+// layers of the native build with which the first run compared it.
 func (s *series) equalsNative(t *testing.T) {
-	rebased := s.rebased()[1]
+	rebased := s.first[s.verified]
 	step := s.step(t, []string{rebased.InstanceID}, map[string]string{
 		"image": lab["LAB_REGISTRY_INSIDE"] + "/" + s.repo + "-native", "strategy": "native",
 	})
@@ -147,7 +149,7 @@ func (s *series) withoutEngine(t *testing.T) {
 	deleteTags(t, gone...)
 	step := s.step(t, s.ids, map[string]string{"builder": ""})
 	step.Image = derived(t, "no-docker", "ENV DOCKER_HOST=tcp://127.0.0.1:1", "RUN rm /usr/bin/docker")
-	if *soak {
+	if *more {
 		step.Inputs["verify"] = "1"
 		got := start(t, step).Wait()
 		checkOutputs(t, got, 3, map[string]string{"built": "0"})
@@ -172,16 +174,34 @@ func (s *series) withoutEngine(t *testing.T) {
 	}
 }
 
-// coldBuilder verifies an image with a builder that has made none of its layers.
+// coldBuilder verifies an image with a builder of the run's own, which has made none of its layers. The builder is on the
+// run's network, has the lab's mirrors, and ends with the run.
 func (s *series) coldBuilder(t *testing.T) {
 	deleteTags(t, s.rebased()[2])
 	theirs := ownBuilder(t, s.ids, map[string]string{"verify-tree": "true"})
 	delete(theirs.Inputs, "image")
-	step := s.step(t, s.ids, theirs.Inputs)
-	got := start(t, step).Wait()
-	checkOutputs(t, got, 0, map[string]string{"built": "1", "skipped": "5", "strategy": "rebase"})
+	run := start(t, s.step(t, s.ids, theirs.Inputs))
+	waitFor(t, run, "BuildKit v")
+	said, err := command("docker", "logs", run.Container)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := builderOf(t, said)
+	network := docker(t, "inspect", "--format", "{{.HostConfig.NetworkMode}}", "buildx_buildkit_"+name+"0")
+	if network != lab["LAB_NETWORK"] {
+		t.Errorf("the builder is on network %s, and the action's container on %s", network, lab["LAB_NETWORK"])
+	}
+	got := run.Wait()
+	checkOutputs(t, got, 0, map[string]string{"built": "1", "skipped": "5", "failed": "0", "strategy": "rebase"})
 	s.verifiedOne(t, got)
-	nothingLeft(t, builderOf(t, got.Log))
+	nothingLeft(t, name)
+	if !strings.Contains(got.Summary, name) {
+		t.Error("the summary does not name the builder")
+	}
+	post, err := run.Post(t.Context())
+	if err != nil || post.ExitCode != 0 || post.Summary != "" || strings.Contains(post.Log, "removed") {
+		t.Errorf("the post step: %v, exit code %d, %q, summary %q; want that it had nothing to do", err, post.ExitCode, post.Log, post.Summary)
+	}
 }
 
 // rebaseFacts is the part of a summary about rebases that the tests read.

@@ -14,6 +14,7 @@ import (
 // TestSDKPath takes the SDK from the workspace: a shallow submodule that belongs to another user, at a HEAD that exists
 // nowhere else. The image has no base, so the run ends soon after the set-up.
 func TestSDKPath(t *testing.T) {
+	t.Parallel()
 	s := step(t, repository(t), []string{withoutBase}, nil)
 	usePath(&s, "third party/sdk")
 	sdk := filepath.Join(s.Workspace, "third party", "sdk")
@@ -43,6 +44,7 @@ func TestSDKPath(t *testing.T) {
 
 // TestUncommittedChanges: they are refused and listed in the summary.
 func TestUncommittedChanges(t *testing.T) {
+	t.Parallel()
 	s := step(t, repository(t), []string{withoutBase}, nil)
 	sdk := checkedOut(t, &s)
 	write(t, "x", sdk, "notes.txt")
@@ -106,6 +108,7 @@ func everyFile(t *testing.T, root string) map[string]string {
 // TestRealSDK runs the sdk package's tests with the SDK's real module, inside the action's image, because they need its
 // Python and uv.
 func TestRealSDK(t *testing.T) {
+	t.Parallel()
 	binary := filepath.Join(t.TempDir(), "sdk.test")
 	build := exec.CommandContext(t.Context(), "go", "test", "-c", "-o", binary, "./internal/sdk")
 	build.Dir = root
@@ -119,6 +122,8 @@ func TestRealSDK(t *testing.T) {
 	}
 	run := exec.CommandContext(t.Context(), "docker", "run", "--rm", "--network", lab["LAB_NETWORK"], "--init",
 		"--volume", binary+":/sdk.test:ro", "--volume", sources+":/internal:ro", "--workdir", "/internal/sdk", "--entrypoint", "/sdk.test",
+		"--volume", runner.PackagesMount(lab["LAB_PACKAGES"]),
+		"--env", "UV_CACHE_DIR="+runner.UsePackages["UV_CACHE_DIR"], "--env", "UV_LINK_MODE="+runner.UsePackages["UV_LINK_MODE"],
 		"--tmpfs", "/small:size=256k", "--env", "EVAL_IMAGES_SMALL_DISK=/small",
 		"--env", "EVAL_IMAGES_REAL_SDK=1", "--env", "CI=true", "--env", "LAB_SDK_REFS="+lab["LAB_SDK_REFS"],
 		"--env", "LAB_SDK_REPOSITORY_INSIDE="+lab["LAB_SDK_REPOSITORY_INSIDE"], lab["LAB_ACTION_IMAGE"], "-test.v", "-test.count=1")

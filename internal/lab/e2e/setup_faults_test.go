@@ -13,6 +13,7 @@ import (
 // TestSetupFaults: each fault ends the run with code 3, and log and summary say what failed, what to do, and which file
 // has more.
 func TestSetupFaults(t *testing.T) {
+	t.Parallel()
 	cases := []struct {
 		name        string
 		make        func(*testing.T, *runner.Step)
@@ -37,6 +38,7 @@ func TestSetupFaults(t *testing.T) {
 		}, "unsupported schema version", "this uv cannot read", false},
 		{"a package index that is down", func(_ *testing.T, s *runner.Step) {
 			s.Env = map[string]string{"UV_DEFAULT_INDEX": "http://127.0.0.1:1/simple", "UV_HTTP_RETRIES": "0"}
+			s.Packages = "" // or the index would not be asked
 		}, "Connection refused", "UV_DEFAULT_INDEX", false},
 		{
 			"no Python", func(t *testing.T, s *runner.Step) {

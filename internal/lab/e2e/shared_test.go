@@ -10,6 +10,7 @@ import (
 // TestSharedStageFails uses an SDK whose builder stage fails, which every image needs. One image fails as often as
 // max-retries allows; the others are not tried.
 func TestSharedStageFails(t *testing.T) {
+	t.Parallel()
 	s := step(t, repository(t), instances(t, 3), map[string]string{
 		"sdk-repository": "file:///github/workspace/sdk", "max-retries": "1", "strategy": "native",
 	})

@@ -25,6 +25,7 @@ const wrapPackages = "docutils<0.21 roman"
 // TestSphinx builds one image of sphinx-doc, one that cannot be wrapped, and three ordinary ones in one run. The
 // references are ordinary ones.
 func TestSphinx(t *testing.T) {
+	t.Parallel()
 	repo := repository(t)
 	ids := instances(t, bases.Ordinary+1)
 	ordinary, sphinx := ids[0], ids[bases.Ordinary]

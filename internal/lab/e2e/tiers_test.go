@@ -12,6 +12,7 @@ import (
 // TestSeamTiers builds an image with the real module and Dockerfile of a release of each kind. A uv on PATH counts the
 // sdist builds.
 func TestSeamTiers(t *testing.T) {
+	t.Parallel()
 	image, id := countingImage(t), instances(t, 1)[0]
 	cases := []struct {
 		ref, options, seam string
@@ -59,6 +60,7 @@ func warned(got runner.Result, text string) bool {
 // TestNoSeam builds with a copy of the newest release that takes no prebuilt sdist. Each image makes its own, and the
 // run says so.
 func TestNoSeam(t *testing.T) {
+	t.Parallel()
 	id := instances(t, 1)[0]
 	s := step(t, repository(t), []string{id}, map[string]string{"sdk-repository": "file:///sdk.git", "sdk-ref": "no-seam"})
 	s.Image = withoutSeam(t, countingImage(t))

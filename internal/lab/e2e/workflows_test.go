@@ -30,7 +30,8 @@ const withoutBaseInBoth = "sympy__sympy-23824"
 
 // TestWorkflows runs the workflows as users do, under act, on three instances each.
 func TestWorkflows(t *testing.T) {
-	forge, err := act.NewForge(t.Context(), root, t.TempDir(), lab["LAB_NETWORK"], lab["LAB_BUILDER"])
+	t.Parallel()
+	forge, err := act.NewForge(t.Context(), root, t.TempDir(), lab)
 	if err != nil {
 		t.Fatal(err)
 	}

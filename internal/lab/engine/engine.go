@@ -21,6 +21,7 @@ const (
 	RegistryInside = RegistryAlias + ":5000"
 	Registry       = "127.0.0.1:15000"
 	GitPort        = "127.0.0.1:15001"
+	Packages       = "eval-images-lab-packages" // a volume with uv's cache
 )
 
 // Socket is the engine's default address.

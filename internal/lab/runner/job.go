@@ -17,6 +17,7 @@ const (
 	workflowDir     = "/github/workflow"
 	fileCommandsDir = "/github/file_commands"
 	engineSocket    = "/var/run/docker.sock"
+	packagesDir     = "/packages"
 )
 
 // label is on the containers of this fake. The real runner's label is a hash of its folder.
@@ -134,8 +135,8 @@ func translate(value string, mounts []mount) string {
 	return value
 }
 
-// runArgs returns the arguments of the runner's docker command, in its order.
-func runArgs(name, image, entrypoint, network string, env map[string]string, mounts []mount) []string {
+// runArgs returns the arguments of the runner's docker command, in its order, with volumes that only the lab adds.
+func runArgs(name, image, entrypoint, network string, env map[string]string, mounts []mount, volumes []string) []string {
 	args := []string{"run", "--name", name, "--label", label, "--workdir", workspaceDir, "--rm"}
 	for _, variable := range slices.Sorted(maps.Keys(env)) {
 		args = append(args, "-e", variable)
@@ -152,6 +153,9 @@ func runArgs(name, image, entrypoint, network string, env map[string]string, mou
 	}
 	for _, m := range mounts {
 		args = append(args, "-v", m.source+":"+m.target)
+	}
+	for _, volume := range volumes {
+		args = append(args, "-v", volume)
 	}
 	return append(args, image)
 }
@@ -206,3 +210,10 @@ var githubVariables = map[string]string{
 // NoHub points a step at an address where nothing listens, instead of the Hugging Face hub. The action then uses its
 // embedded lists.
 var NoHub = map[string]string{"HF_ENDPOINT": "http://127.0.0.1:1"}
+
+// UsePackages lets uv keep what it downloads in the volume at packagesDir. It copies the files from there, because no hard
+// link leads out of a volume.
+var UsePackages = map[string]string{"UV_CACHE_DIR": packagesDir, "UV_LINK_MODE": "copy"}
+
+// PackagesMount mounts a volume where UsePackages expects it, in the form of docker's --volume.
+func PackagesMount(volume string) string { return volume + ":" + packagesDir }

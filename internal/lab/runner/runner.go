@@ -12,9 +12,11 @@ import (
 	"crypto/rand"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -29,6 +31,8 @@ type Step struct {
 	Inputs     map[string]string // the step's `with:`
 	Env        map[string]string // the workflow's, job's and step's `env:`
 	Workspace  string            // existing folder on the engine's host, mounted as the workspace
+	Volumes    []string          // more volumes, as docker's --volume takes them
+	Packages   string            // volume for uv's cache, as on a machine that has built before; empty for a new cache
 	Log        io.Writer         // live copy of Result.Log; nil for none
 
 	entrypoint string // of a post step; "" is the image's own
@@ -77,7 +81,11 @@ func (s Step) Start(ctx context.Context) (*Run, error) {
 		ended:     make(chan struct{}),
 		cancelled: make(chan struct{}),
 	}
-	r.cmd = s.command(r.Container, j, j.environment(s.Env, inputs), r.log)
+	env := j.environment(s.Env, inputs)
+	if s.Packages != "" {
+		maps.Copy(env, UsePackages)
+	}
+	r.cmd = s.command(r.Container, j, env, r.log)
 	if err := r.cmd.Start(); err != nil {
 		j.remove()
 		return nil, fmt.Errorf("starting %s: %w", s.Image, err)
@@ -148,7 +156,11 @@ func (r *Run) conclusion(code int, problem string) string {
 
 // command is the runner's `docker run`. Values are in the CLI's environment, so no process list shows them.
 func (s Step) command(name string, j job, env map[string]string, out *log) *exec.Cmd {
-	cmd := exec.Command("docker", runArgs(name, s.Image, s.entrypoint, s.Network, env, j.mounts())...)
+	volumes := s.Volumes
+	if s.Packages != "" {
+		volumes = append(slices.Clone(volumes), PackagesMount(s.Packages))
+	}
+	cmd := exec.Command("docker", runArgs(name, s.Image, s.entrypoint, s.Network, env, j.mounts(), volumes)...)
 	cmd.Env = append(os.Environ(), assignments(env)...)
 	cmd.Stdout, cmd.Stderr = out.stream(), out.stream()
 	// A terminal's Ctrl-C must not reach the CLI in addition to the runner's signals.

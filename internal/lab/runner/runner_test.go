@@ -103,15 +103,17 @@ func TestRunArgs(t *testing.T) {
 	}
 	cases := map[string]struct {
 		entrypoint, network string
+		volumes             []string
 		want                []string
 	}{
-		"with services":    {"", "net", append(common[:len(common):len(common)], "--network", "net", "-v", "/host:/github/workspace", "image")},
-		"post step":        {"/post", "net", append(common[:len(common):len(common)], "--entrypoint", "/post", "--network", "net", "-v", "/host:/github/workspace", "image")},
-		"without services": {"", "", append(common[:len(common):len(common)], "-v", "/host:/github/workspace", "image")},
+		"with services":    {"", "net", nil, append(common[:len(common):len(common)], "--network", "net", "-v", "/host:/github/workspace", "image")},
+		"post step":        {"/post", "net", nil, append(common[:len(common):len(common)], "--entrypoint", "/post", "--network", "net", "-v", "/host:/github/workspace", "image")},
+		"without services": {"", "", nil, append(common[:len(common):len(common)], "-v", "/host:/github/workspace", "image")},
+		"with a volume":    {"", "", []string{"v:/v"}, append(common[:len(common):len(common)], "-v", "/host:/github/workspace", "-v", "v:/v", "image")},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			if diff := cmp.Diff(c.want, runArgs("n", "image", c.entrypoint, c.network, env, mounts)); diff != "" {
+			if diff := cmp.Diff(c.want, runArgs("n", "image", c.entrypoint, c.network, env, mounts, c.volumes)); diff != "" {
 				t.Error(diff)
 			}
 		})

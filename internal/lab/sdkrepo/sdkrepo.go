@@ -42,6 +42,7 @@ func env(*engine.Engine) (map[string]string, error) {
 		"LAB_SDK_REF":               Refs[0],
 		"LAB_SDK_REFS":              strings.Join(Refs, " "),
 		"LAB_SDK_OPTIONS":           Options,
+		"LAB_PACKAGES":              engine.Packages,
 	}, nil
 }
 

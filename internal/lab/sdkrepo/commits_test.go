@@ -1,4 +1,4 @@
-package bench
+package sdkrepo
 
 import (
 	"os"
@@ -29,13 +29,13 @@ func TestCommits(t *testing.T) {
 			t.Fatalf("%v: %s", err, out)
 		}
 	}
-	c := commits{folder: filepath.Join(t.TempDir(), "sdk.git"), ref: "v1"}
-	if err := c.clone(t.Context(), from); err != nil {
+	c := Commits{Folder: filepath.Join(t.TempDir(), "sdk.git"), Ref: "v1"}
+	if err := c.Clone(t.Context(), from); err != nil {
 		t.Fatal(err)
 	}
 	trees := map[string]bool{}
 	for range 2 {
-		branch, err := c.next(t.Context())
+		branch, err := c.Next(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}

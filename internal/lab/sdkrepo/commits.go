@@ -1,4 +1,4 @@
-package bench
+package sdkrepo
 
 import (
 	"context"
@@ -10,31 +10,33 @@ import (
 	"time"
 )
 
-// commits makes further commits of one SDK release. Each has a comment of its own in a file of the agent server, so the
+// Commits makes further commits of one SDK release. Each has a comment of its own in a file of the agent server, so the
 // agent must be built again on a builder that is warm otherwise. With equal files BuildKit would reuse everything but
 // the base stage, whatever the SHA.
-type commits struct {
-	folder, ref string
-	made        int
+type Commits struct {
+	Folder string // of the bare repository
+	Ref    string // the release
+	made   int
 }
 
-func (c *commits) clone(ctx context.Context, from string) error {
-	cmd := exec.CommandContext(ctx, "git", "clone", "--quiet", "--bare", from, c.folder)
+// Clone makes the repository from another one.
+func (c *Commits) Clone(ctx context.Context, from string) error {
+	cmd := exec.CommandContext(ctx, "git", "clone", "--quiet", "--bare", from, c.Folder)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("cloning the SDK: %w: %s", err, out)
 	}
 	return nil
 }
 
-// next returns the name of a branch at a commit that was never built.
-func (c *commits) next(ctx context.Context) (branch string, err error) {
+// Next returns the name of a branch at a commit that was never built.
+func (c *Commits) Next(ctx context.Context) (branch string, err error) {
 	c.made++
-	branch = fmt.Sprintf("bench-%d", c.made)
+	branch = fmt.Sprintf("lab-%d", c.made)
 	tree, err := c.changed(ctx, fmt.Sprintf("# %s, made at %s\n", branch, time.Now()))
 	if err != nil {
 		return "", err
 	}
-	sha, err := c.git(ctx, "commit-tree", tree, "-p", c.ref, "-m", branch)
+	sha, err := c.git(ctx, "commit-tree", tree, "-p", c.Ref, "-m", branch)
 	if err != nil {
 		return "", err
 	}
@@ -43,9 +45,9 @@ func (c *commits) next(ctx context.Context) (branch string, err error) {
 }
 
 // changed returns the release's tree with another content of a file that is empty in the release.
-func (c *commits) changed(ctx context.Context, content string) (tree string, err error) {
+func (c *Commits) changed(ctx context.Context, content string) (tree string, err error) {
 	const file = "openhands-agent-server/openhands/agent_server/__init__.py"
-	written := filepath.Join(c.folder, "bench-file")
+	written := filepath.Join(c.Folder, "lab-file")
 	if err := os.WriteFile(written, []byte(content), 0o644); err != nil {
 		return "", fmt.Errorf("writing a file of the SDK: %w", err)
 	}
@@ -53,7 +55,7 @@ func (c *commits) changed(ctx context.Context, content string) (tree string, err
 	if err != nil {
 		return "", err
 	}
-	if _, err := c.git(ctx, "read-tree", c.ref); err != nil { // into the index, which a bare repository may have
+	if _, err := c.git(ctx, "read-tree", c.Ref); err != nil { // into the index, which a bare repository may have
 		return "", err
 	}
 	if _, err := c.git(ctx, "update-index", "--add", "--cacheinfo", "100644,"+blob+","+file); err != nil {
@@ -62,10 +64,10 @@ func (c *commits) changed(ctx context.Context, content string) (tree string, err
 	return c.git(ctx, "write-tree")
 }
 
-func (c *commits) git(ctx context.Context, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, "git", append([]string{"-C", c.folder}, args...)...)
-	cmd.Env = append(os.Environ(), "GIT_AUTHOR_NAME=bench", "GIT_AUTHOR_EMAIL=bench@localhost",
-		"GIT_COMMITTER_NAME=bench", "GIT_COMMITTER_EMAIL=bench@localhost")
+func (c *Commits) git(ctx context.Context, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, "git", append([]string{"-C", c.Folder}, args...)...)
+	cmd.Env = append(os.Environ(), "GIT_AUTHOR_NAME=lab", "GIT_AUTHOR_EMAIL=lab@localhost",
+		"GIT_COMMITTER_NAME=lab", "GIT_COMMITTER_EMAIL=lab@localhost")
 	out, err := cmd.Output()
 	if err != nil {
 		return "", fmt.Errorf("running git %s: %w", strings.Join(args, " "), err)
