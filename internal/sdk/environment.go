@@ -94,7 +94,7 @@ func (c Checkout) fetchPython(ctx context.Context, cmds Commands) (fetched bool,
 	environ = append(environ, "UV_PYTHON_DOWNLOADS=manual")
 	if _, err := cmds.run(ctx, c.Root, environ, "uv", "python", "install", "--no-bin", version); err != nil {
 		if errors.As(err, &ended) {
-			err = fmt.Errorf("Python %s is not installed, and uv could not fetch it: %w", version, err)
+			err = fmt.Errorf("this machine has no Python %s, and uv could not fetch it: %w", version, err)
 		}
 		return false, err
 	}

@@ -26,7 +26,7 @@ var remedies = []struct {
 	},
 	{regexp.MustCompile(`(?i)read-only file system`), "let TMPDIR and UV_CACHE_DIR point to folders that can be written"},
 	{
-		regexp.MustCompile(`^Python \S+ is not installed|No interpreter found`),
+		regexp.MustCompile(`^this machine has no Python|No interpreter found`),
 		"install Python in that version, or let uv reach the server that it fetches Python from (UV_PYTHON_INSTALL_MIRROR)",
 	},
 	{

@@ -45,7 +45,7 @@ func TestSetupFaults(t *testing.T) {
 				s.Image = derived(t, "no-python", "RUN rm /usr/bin/python3.13")
 				s.Env = map[string]string{"UV_PYTHON_DOWNLOADS_JSON_URL": "http://127.0.0.1:1/downloads.json", "UV_HTTP_RETRIES": "0"}
 			},
-			"Python 3.13 is not installed, and uv could not fetch it", "install Python in that version", false,
+			"this machine has no Python 3.13, and uv could not fetch it", "install Python in that version", false,
 		},
 		{
 			"no uv", func(t *testing.T, s *runner.Step) { s.Image = derived(t, "no-uv", "RUN rm /usr/local/bin/uv") },
