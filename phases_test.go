@@ -177,7 +177,8 @@ func standIns(t *testing.T) (bin, sdk string) {
 		}
 	}
 	for _, args := range [][]string{
-		{"init", "--quiet", "--initial-branch=main"}, {"add", "."},
+		{"init", "--quiet", "--initial-branch=main"},
+		{"add", "."},
 		{"-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "--message=one"},
 	} {
 		cmd := exec.Command(git, args...)
