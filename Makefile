@@ -62,7 +62,7 @@ down: ## stop the lab; its cache stays
 lint: ## formatting, go vet, staticcheck, go.mod and the workflows
 	$(call step,lint,unformatted=$$($(call tool,gofumpt) -l .); [ -z "$$unformatted" ] || { echo "$$unformatted"; echo "hint: make format"; exit 1; }; \
 		staticcheck=$(call tool,staticcheck); \
-		for module in . internal/lab; do (cd $$module; go mod tidy -diff; go vet ./...; "$$staticcheck" ./...); done; \
+		for module in . internal/lab internal/lab/registries; do (cd $$module; go mod tidy -diff; go vet ./...; "$$staticcheck" ./...); done; \
 		$(call tool,actionlint) -shellcheck= -pyflakes=)
 
 format: ## format the code

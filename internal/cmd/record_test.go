@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/OpenHands/eval-images/internal/config"
@@ -132,4 +134,36 @@ func limitFiles(t *testing.T, size uint64) (lift func()) {
 		t.Fatal(err)
 	}
 	return lift
+}
+
+// A log says each minute what the run is at, from its set-up on.
+func TestHeartbeatOfARecord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := beginRecord(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go r.console.Run(ctx)
+		minute := func() error {
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			return nil
+		}
+		_ = r.timed("environment", minute)
+		_ = r.timed("build", func() error {
+			r.Doing(r.targets[0], "pushing", "sha256:0123456789abcdef")
+			r.Copying("sha256:0123456789abcdef", 0, 80_000_000)
+			return minute()
+		})
+		r.Copying("sha256:0123456789abcdef", 80_000_000, 80_000_000)
+		r.Pausing("ghcr.io", 2*time.Minute)
+		_ = minute()
+		for _, want := range []string{
+			"in environment (1m 00s)\n", "copying sha256:0123456789ab for a__a-1: 0B of 80MB (1m 00s)\n",
+			"1 pushing; ghcr.io asks to wait for another 1m 00s\n",
+		} {
+			if !strings.Contains(r.said.String(), "; "+want) {
+				t.Errorf("the log does not say %q:\n%s", want, &r.said)
+			}
+		}
+	})
 }

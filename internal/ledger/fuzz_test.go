@@ -41,6 +41,7 @@ func FuzzMerge(f *testing.F) {
 		`{"run":{"phases":[{"name":"build","seconds":1e308}],"setup_error":"::error::x","record_errors":["x"]}}`, `{"run":{"planned_total":9223372036854775807}}`,
 	} {
 		f.Add([]byte(text), []byte(`{"run":{"shard":"2/2"}}`))
+		f.Add([]byte(text), []byte(text))
 	}
 	f.Fuzz(func(t *testing.T, one, other []byte) {
 		var parts []Part

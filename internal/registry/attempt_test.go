@@ -32,8 +32,8 @@ func TestNoResponse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := New(authn.DefaultKeychain, registrytest.Hosts{"quay.io": silentHost{"/v2/"}}, nil)
 		begin := time.Now()
-		_, err := c.Digest(t.Context(), "quay.io/a/b:c")
-		if err == nil || !strings.HasSuffix(err.Error(), "checking quay.io/a/b:c: no response for 1m0s from quay.io: i/o timeout") {
+		_, err := c.Manifest(t.Context(), "quay.io/a/b:c")
+		if err == nil || !strings.HasSuffix(err.Error(), "reading the manifest of quay.io/a/b:c: no response for 1m0s from quay.io: i/o timeout") {
 			t.Errorf("%v; want the request, the host and the time", err)
 		}
 		if took := time.Since(begin).Truncate(10 * time.Second); took != 3*time.Minute {
@@ -42,27 +42,30 @@ func TestNoResponse(t *testing.T) {
 	})
 }
 
-// A host that has never answered is waited for once, however many requests follow. Later it is asked again.
+// A host that has never answered is waited for once, however many look-ups follow. Later it is asked again. The handshake is no
+// answer.
 func TestHostThatNeverAnswers(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		hosts := registrytest.Hosts{"quay.io": silentHost{}}
-		c := New(authn.DefaultKeychain, hosts, nil)
-		begin := time.Now()
-		for range 20 {
-			_, err := c.Digest(t.Context(), "quay.io/a/b:c")
-			if err == nil || !strings.Contains(err.Error(), "no response") || !strings.Contains(err.Error(), "from quay.io") {
-				t.Errorf("%v; want the host", err)
+	for _, host := range []silentHost{{}, {"/v2/"}} {
+		synctest.Test(t, func(t *testing.T) {
+			hosts := registrytest.Hosts{"quay.io": host}
+			c := New(authn.DefaultKeychain, hosts, nil)
+			begin := time.Now()
+			for range 20 {
+				_, err := c.Digest(t.Context(), "quay.io/a/b:c")
+				if err == nil || !strings.Contains(err.Error(), "no response") || !strings.Contains(err.Error(), "from quay.io") {
+					t.Errorf("%v; want the host", err)
+				}
 			}
-		}
-		if took := time.Since(begin); took > 2*time.Minute {
-			t.Errorf("20 requests waited %v", took)
-		}
-		time.Sleep(time.Minute)
-		hosts["quay.io"] = registrytest.New(silent(), 0, 1)
-		if _, err := c.Digest(t.Context(), "quay.io/a/b:c"); err != nil {
-			t.Errorf("after a minute: %v", err)
-		}
-	})
+			if took := time.Since(begin); took > 2*time.Minute {
+				t.Errorf("20 requests waited %v", took)
+			}
+			time.Sleep(time.Minute)
+			hosts["quay.io"] = registrytest.New(silent(), 0, 1)
+			if _, err := c.Digest(t.Context(), "quay.io/a/b:c"); err != nil {
+				t.Errorf("after a minute: %v", err)
+			}
+		})
+	}
 }
 
 // The error names the host that does not answer, which may be the registry's token server.

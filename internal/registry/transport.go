@@ -38,7 +38,9 @@ func (t *baseTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	h.answered.Store(true)
+	if r.URL.Path != "/v2/" { // of a handshake, which a registry may answer whose storage hangs
+		h.answered.Store(true)
+	}
 	if resp.StatusCode >= http.StatusBadRequest {
 		a.retryAfter.Store(int64(parseRetryAfter(resp.Header.Get("Retry-After"), time.Now())))
 	}
@@ -87,7 +89,7 @@ func (h *host) silence() error {
 	if h.answered.Load() || time.Now().UnixNano() >= h.silentUntil.Load() {
 		return nil
 	}
-	return fmt.Errorf("no response from %s, which has not answered once: %w", h.name, errStalled)
+	return fmt.Errorf("no response from %s, which has not answered a request yet: %w", h.name, errStalled)
 }
 
 // checkRedirect refuses a redirect that no storage of a registry needs: to plain http, or to this machine and its neighbours,

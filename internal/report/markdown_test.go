@@ -368,3 +368,22 @@ func TestSummaryHasTheHintOfEachMessage(t *testing.T) {
 		}
 	}
 }
+
+// The summary accounts for the attempts that were repeated, by class, and not for the last ones.
+func TestMarkdownCountsRepeatedAttempts(t *testing.T) {
+	because := func(classes ...failure.Class) (all []outcome.Attempt) {
+		for _, class := range classes {
+			all = append(all, outcome.Attempt{Err: &failure.Error{Class: class, Err: errors.New("x")}})
+		}
+		return all
+	}
+	const network, registry = failure.ClassNetwork, failure.ClassRegistry
+	entries := []ledger.Entry{
+		ledger.FromOutcome(ended("a", outcome.Outcome{Tags: []string{"r:a"}, Attempts: append(because(network, registry, network), outcome.Attempt{})}, nil)),
+		ledger.FromOutcome(ended("b", outcome.Outcome{Attempts: because(registry, failure.ClassDisk)}, errors.New("x"))),
+	}
+	got := Markdown(ledger.Summarize(ledger.Run{Planned: 2}, entries))
+	if want := "\nAttempts at images that were repeated: 2 network, 2 registry.\n"; !strings.Contains(got, want) {
+		t.Errorf("it does not say %q:\n%s", want, got)
+	}
+}

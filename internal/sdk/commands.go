@@ -242,18 +242,21 @@ func (c Commands) stallHint(program string) string {
 	if !strings.HasPrefix(program, "uv") {
 		return "check that the server of sdk-repository answers, and the runner's network and proxy"
 	}
-	index := "pypi.org"
-	for _, name := range []string{"UV_DEFAULT_INDEX", "UV_INDEX_URL"} {
+	what, variables, host := "the package index", []string{"UV_DEFAULT_INDEX", "UV_INDEX_URL"}, "pypi.org"
+	if strings.HasPrefix(program, "uv python") {
+		what, variables, host = "the server of Python", []string{"UV_PYTHON_INSTALL_MIRROR"}, "github.com"
+	}
+	for _, name := range variables {
 		_, address, named := strings.Cut(value(c.Environ, name), "=") // of name=address
 		if !named {
 			address = value(c.Environ, name)
 		}
 		if u, err := url.Parse(address); err == nil && u.Host != "" {
-			index = u.Host // without the credentials that may be before it
+			host = u.Host // without the credentials that may be before it
 			break
 		}
 	}
-	return "check that the package index " + index + " (UV_DEFAULT_INDEX) answers, and the runner's network and proxy"
+	return fmt.Sprintf("check that %s %s (%s) answers, and the runner's network and proxy", what, host, variables[0])
 }
 
 // maxCause limits a cause, in bytes. Servers and programs decide what is in it.

@@ -86,7 +86,9 @@ func (c Checkout) Environment(ctx context.Context, cmds Commands, packages Packa
 func (c Checkout) fetchPython(ctx context.Context, cmds Commands) (fetched bool, err error) {
 	environ, version := c.uvEnviron(cmds), c.python()
 	var ended *commandError
-	if _, err := cmds.run(ctx, c.Root, environ, "uv", "python", "find", "--no-project", version); !errors.As(err, &ended) {
+	var silent *stalled
+	_, err = cmds.run(ctx, c.Root, environ, "uv", "python", "find", "--no-project", version)
+	if !errors.As(err, &ended) || errors.As(err, &silent) {
 		return false, err
 	}
 	environ = append(environ, "UV_PYTHON_DOWNLOADS=manual")

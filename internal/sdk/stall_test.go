@@ -60,7 +60,7 @@ func TestServersThatNeverAnswer(t *testing.T) {
 		_, err := Clone(t.Context(), Source{"http://" + address + "/x.git", "main"}, t.TempDir(), cmds)
 		return err
 	}
-	waits := "#!/bin/bash\nexec 3<>/dev/tcp/" + strings.Replace(address, ":", "/", 1) + "\ncat <&3\n"
+	waits := "#!/bin/bash\n[ \"$1 $2\" != 'python find' ] || exit PYTHON\nexec 3<>/dev/tcp/" + strings.Replace(address, ":", "/", 1) + "\ncat <&3\n"
 	index := "UV_DEFAULT_INDEX=http://user:secret@" + address + "/simple"
 	cases := []struct {
 		name        string
@@ -71,10 +71,14 @@ func TestServersThatNeverAnswer(t *testing.T) {
 	}{
 		{"git", 6 * time.Second, nil, clone, "http://" + address + "/x.git/': Operation too slow", "check the runner's network"},
 		{"git that bears it", 300 * time.Millisecond, nil, clone, "git ls-remote printed nothing for 300ms", "the server of sdk-repository"},
-		{"uv sync", time.Second, []string{shim(t, "uv", waits), index}, func(cmds Commands) error {
+		{"uv sync", time.Second, []string{shim(t, "uv", strings.ReplaceAll(waits, "PYTHON", "0")), index}, func(cmds Commands) error {
 			_, err := checkout.Environment(t.Context(), cmds, SDKPackage)
 			return err
 		}, "uv sync printed nothing for 1s", "the package index " + address + " "},
+		{"uv python install", time.Second, []string{shim(t, "uv", strings.ReplaceAll(waits, "PYTHON", "1")), "UV_PYTHON_INSTALL_MIRROR=http://" + address}, func(cmds Commands) error {
+			_, err := checkout.Environment(t.Context(), cmds, SDKPackage)
+			return err
+		}, "uv python install printed nothing for 1s", "the server of Python " + address + " (UV_PYTHON_INSTALL_MIRROR)"},
 		{"uv build", time.Second, []string{shim(t, "uv", waits)}, func(cmds Commands) error {
 			_, err := checkout.Sdist(t.Context(), cmds, t.TempDir())
 			return err

@@ -34,7 +34,6 @@ import capture  # noqa: E402
 
 del sys.path[0]
 
-MESSAGE = 4000  # characters of an exception's message
 TAIL = 16_000  # characters of a failed command's output: enough for the last step's output and a long instruction
 GRACE = 2  # seconds between SIGINT and SIGKILL for the processes that we started
 
@@ -202,7 +201,7 @@ BLANKS = re.compile(r"[^\S\n]{20,}")
 
 def squeezed(output):
     """Shortens long runs of blanks. The SDK reads telemetry from the output by a regular expression that takes time by the
-    square of their length (openhands-agent-server, docker/build.py: _BUILDKIT_INLINE_DONE_RE): a minute for 200 kB.
+    square of their length (openhands-agent-server, docker/build.py: _BUILDKIT_INLINE_DONE_RE): a minute for 50 kB.
     """
     return BLANKS.sub(" ", output) if isinstance(output, str) else output
 
@@ -253,7 +252,7 @@ def describe_error(error, sdk=None):
         output = tail(error.stderr) or tail(error.output)
         return {"kind": "command", "return_code": error.returncode, "command": list(error.cmd), "tail": output}
     trace = "".join(traceback.format_exception(error))
-    return {"kind": "exception", "type": type(error).__name__, "message": str(error)[:MESSAGE], "tail": tail(trace)}
+    return {"kind": "exception", "type": type(error).__name__, "message": str(error)[:TAIL], "tail": tail(trace)}
 
 
 def telemetry_of(carrier):

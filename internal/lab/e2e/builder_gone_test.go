@@ -14,23 +14,16 @@ var smallest = map[string]string{"target": "base-image-minimal", "strategy": "na
 func TestBuilderIsLost(t *testing.T) {
 	t.Run("an own builder is killed", func(t *testing.T) {
 		t.Parallel()
-		s := ownBuilder(t, instances(t, 2), smallest)
+		s := ownBuilder(t, instances(t, 1), smallest)
 		run := start(t, s)
 		name := waitForBuild(t, run)
 		docker(t, "kill", "--signal", "KILL", "buildx_buildkit_"+name+"0")
 		got := run.Wait()
-		checkOutputs(t, got, 0, map[string]string{"built": "2", "failed": "0"})
+		checkOutputs(t, got, 0, map[string]string{"built": "1", "failed": "0", "retried": "1"})
 		for _, text := range []string{"engine-gone: ", "The builder " + name + " had ended; it was started again."} {
-			if strings.Count(got.Log, text) == 0 || !strings.Contains(got.Summary, "had ended") {
+			if !strings.Contains(got.Log, text) || !strings.Contains(got.Summary, "had ended") {
 				t.Errorf("log or summary do not say %q:\n%s", text, got.Summary)
 			}
-		}
-		again := 0
-		for _, line := range ledger(t, s.Workspace, got) {
-			again += line.Attempts - 1
-		}
-		if again == 0 {
-			t.Error("no image took another attempt: the builder was killed after the builds, and this tests nothing")
 		}
 		nothingLeft(t, name)
 	})
@@ -42,6 +35,7 @@ func TestBuilderIsLost(t *testing.T) {
 		maps.Copy(inputs, smallest)
 		s := step(t, repository(t), instances(t, 2), inputs)
 		run := start(t, s)
+		waitFor(t, run, "the registry accepts pushes")
 		waitForCache(t, name)
 		docker(t, "rm", "--force", node)
 		got := run.Wait()
