@@ -104,10 +104,11 @@ FROM base-image-minimal AS source-minimal
 CMD ["/bin/true"]
 `
 
-// TestFullDisk builds images on a builder whose disk has room for one of them at a time.
+// TestFullDisk builds images on a builder whose disk has room for one of them at a time. Their base images, of one layer for all,
+// take 460 MB of it.
 func TestFullDisk(t *testing.T) {
 	repo := repository(t)
-	name := adoptable(t, "full", labConfig(t), "--opt", "type=tmpfs", "--opt", "device=tmpfs", "--opt", "o=size=900m")
+	name := adoptable(t, "full", labConfig(t), "--opt", "type=tmpfs", "--opt", "device=tmpfs", "--opt", "o=size=1000m")
 	s := step(t, repo, instances(t, 3), map[string]string{"builder": name, "strategy": "native"})
 	sdk := checkedOut(t, &s)
 	write(t, heavyDockerfile, sdk, "openhands-agent-server/openhands/agent_server/docker/Dockerfile")
