@@ -25,9 +25,12 @@ func (e *InputError) Hint() string { return e.Fix }
 // maxQuoted keeps a value on one readable line, even if a whole file was pasted into an input.
 const maxQuoted = 100
 
+// maxSearched is how many bytes of a value are searched for secrets: more than a URL has. A value may have megabytes.
+const maxSearched = 16 << 10
+
 // Quote quotes a value on one line without the secrets of a URL in it, and cuts it if it is too long.
 func Quote(value string) string {
-	value = withoutSecrets(value)
+	value = withoutSecrets(value[:min(len(value), maxSearched)])
 	if short := []rune(value); len(short) > maxQuoted {
 		return fmt.Sprintf("%q...", string(short[:maxQuoted]))
 	}

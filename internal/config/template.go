@@ -78,6 +78,9 @@ func (p *parser) template(input string, known []string, prefixes ...string) stri
 		if named || slices.Contains(shown, placeholder) {
 			continue
 		}
+		if p.mistakes[input] >= maxMistakes {
+			break
+		}
 		if len(placeholder) > maxQuoted {
 			placeholder = Quote(placeholder)
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -114,10 +115,7 @@ func TestRowsAreBounded(t *testing.T) {
 	if rows, err := readParquet(bytes.NewReader(file), int64(len(file)), "a/b", nil); err == nil || !strings.Contains(err.Error(), "more than 1000000 rows") {
 		t.Errorf("read %d rows, error %v", len(rows), err)
 	}
-	long := []row{}
-	for range 30 {
-		long = append(long, row{strings.Repeat("x", 10<<20)})
-	}
+	long := slices.Repeat([]row{{strings.Repeat("x", 10<<20)}}, 30)
 	file = hubtest.Parquet(t, long)
 	if rows, err := readParquet(bytes.NewReader(file), int64(len(file)), "a/b", nil); err == nil || !strings.Contains(err.Error(), "bytes") {
 		t.Errorf("read %d rows, error %v", len(rows), err)
