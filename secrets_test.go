@@ -34,7 +34,7 @@ create*)
 	mkdir -p "$BUILDX_CONFIG/instances"
 	echo "{\"Name\":\"$4\",\"Nodes\":[{\"Name\":\"${4}0\",\"DriverOpts\":null}]}" >"$BUILDX_CONFIG/instances/$4"
 	echo "created behind $HTTPS_PROXY";;
-inspect*) echo 'BuildKit version: v0.34.2';;
+inspect*) echo 'BuildKit version: v0.34.2'; echo "Driver Options: env.HTTPS_PROXY=\"$HTTPS_PROXY\" env.http_proxy=\"$http_proxy\"";;
 build*) touch HERE/built; echo '#1 exporting to image';;
 esac`,
 	"docker-credential-store": `read registry

@@ -85,7 +85,14 @@ func (o *Output) endLine(kept *bytes.Buffer) {
 	o.line, o.length = o.line[:0], 0
 }
 
+// urlPassword matches the user and password of a URL: the SDK prints what docker buildx inspect says, which has the proxies of
+// the run's own builder.
+var urlPassword = regexp.MustCompile(`://[^\s/:@]*:[^\s/@]+@`)
+
 func (o *Output) write(kept []byte) {
+	if bytes.Contains(kept, []byte("://")) {
+		kept = urlPassword.ReplaceAll(kept, []byte("://***@"))
+	}
 	if o.lost > 0 || o.kept+len(kept) > maxOutput {
 		o.lost += len(kept)
 		return

@@ -32,6 +32,7 @@ func TestLogKeepsTheBeginningOfALongLine(t *testing.T) {
 	}{
 		{"short lines", []string{"a\nb\n\nc"}, "a\nb\n\nc\n"},
 		{"a line in parts", []string{"a", "b\nc", "\n"}, "ab\nc\n"},
+		{"a password in a URL", []string{"env.HTTPS_PROXY=\"http://me:pw@proxy:1\" x://y a:b@c\n"}, "env.HTTPS_PROXY=\"http://***@proxy:1\" x://y a:b@c\n"},
 		{"a line as long as may be", []string{long + "\nb\n"}, long + "\nb\n"},
 		{"a line that is too long", []string{long + "yyy\nb\n"}, long + " [eval-images] 3 more bytes of this line are left out\nb\n"},
 		{"the same in parts", []string{long[1:], "xy", "yy", "\nb\n"}, long + " [eval-images] 3 more bytes of this line are left out\nb\n"},
