@@ -35,7 +35,7 @@ create*)
 	echo "{\"Name\":\"$4\",\"Nodes\":[{\"Name\":\"${4}0\",\"DriverOpts\":null}]}" >"$BUILDX_CONFIG/instances/$4"
 	echo "created behind $HTTPS_PROXY";;
 inspect*) echo 'BuildKit version: v0.34.2'; echo "Driver Options: env.HTTPS_PROXY=\"$HTTPS_PROXY\" env.http_proxy=\"$http_proxy\"";;
-build*) touch HERE/built; echo '#1 exporting to image';;
+"build "*) touch HERE/built; echo "[stdout] Driver Options: env.HTTPS_PROXY=\"$HTTPS_PROXY\""; echo '#1 exporting to image';;
 esac`,
 	"docker-credential-store": `read registry
 echo '{"ServerURL":"'$registry'","Username":"me","Secret":"SECRET-store"}'`,
@@ -104,6 +104,9 @@ func TestSecretsStayWhereTheyAreNeeded(t *testing.T) {
 					t.Errorf("%s does not have the registry's words:\n%s", place, records[place])
 				}
 			}
+			if !strings.Contains(records["ledger"], "confirming the push: ") {
+				t.Errorf("no image was built:\n%s", records["ledger"])
+			}
 			config, err := os.ReadFile(filepath.Join(here, "config.json"))
 			if err != nil || !strings.Contains(string(config), encoded("SECRET-inherited")) || !strings.Contains(string(config), encoded("SECRET-auth-config")) {
 				t.Errorf("docker has the logins %s, %v", config, err)
@@ -160,8 +163,10 @@ func fakeSDK(t *testing.T) (repository string) {
 	t.Helper()
 	repository = t.TempDir()
 	server := filepath.Join(repository, "openhands-agent-server")
-	if err := os.CopyFS(server, os.DirFS("internal/sdk/testdata/fakesdk")); err != nil {
-		t.Fatal(err)
+	for _, folder := range []string{repository, server} {
+		if err := os.CopyFS(folder, os.DirFS("internal/sdk/testdata/fakesdk")); err != nil {
+			t.Fatal(err)
+		}
 	}
 	module := filepath.Join(server, "openhands/agent_server/docker/build.py")
 	text, err := os.ReadFile(module)
