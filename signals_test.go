@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -29,6 +30,11 @@ type process struct {
 
 func newProcess(t *testing.T, name string, args ...string) process {
 	t.Helper()
+	// Where this test runs under nohup, the program would inherit that SIGHUP is ignored. A signal that is caught here has its
+	// default in the program.
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	t.Cleanup(func() { signal.Stop(hangups) })
 	ids, err := dataset.Embedded("princeton-nlp/SWE-bench_Verified", "test")
 	if err != nil {
 		t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 	"github.com/OpenHands/eval-images/internal/failure"
 	"github.com/OpenHands/eval-images/internal/ledger"
 	"github.com/OpenHands/eval-images/internal/plan"
+	"github.com/OpenHands/eval-images/internal/sdk"
 )
 
 // runUntil makes targets until all have ended, or until a deadline after d. It returns when the run ended.
@@ -155,4 +156,25 @@ func TestVerificationAtTheDeadline(t *testing.T) {
 			})
 		})
 	}
+}
+
+// hangsAfterPush is an SDK whose build pushes the image, and then does not end by itself.
+type hangsAfterPush struct{ *fixture }
+
+func (h hangsAfterPush) Build(ctx context.Context, r sdk.Request) (sdk.Response, error) {
+	if response, err := h.fixture.Build(ctx, r); err != nil {
+		return response, err
+	}
+	<-ctx.Done()
+	return sdk.Response{}, fmt.Errorf("%w: %w", ctx.Err(), context.Cause(ctx))
+}
+
+// An image that was pushed when the deadline cut off its build is there, so it is not called missing.
+func TestImagePushedBeforeTheDeadline(t *testing.T) {
+	h := native(t)
+	h.workers = hangsAfterPush{h}
+	synctest.Test(t, func(t *testing.T) {
+		r, _ := h.runUntil(t, 2*time.Minute, h.targets(t, "a"))
+		differ(t, "images", map[string]string{"a": "native: strategy native"}, r.made())
+	})
 }

@@ -268,9 +268,25 @@ func (m *Maker) Image(ctx context.Context, t plan.Target, attempt func(context.C
 	defer m.report.Doing(t, "", "")
 	out.Err = m.retries.Do(ctx, out, func() error { return attempt(ctx, t, out) })
 	out.Err = failure.AtDeadline(out.Err, len(out.Attempts))
+	if failure.ClassOf(out.Err) == failure.ClassDeadline {
+		m.lookAgain(ctx, t, out)
+	}
 	out.Finished = time.Now()
 	m.report.Ended(ctx, out)
 	return out
+}
+
+// lastLook bounds the look for an image that the deadline has cut off.
+const lastLook = 10 * time.Second
+
+// lookAgain asks for an image that the deadline has cut off: its build may have pushed it just before. Without that look, the
+// record would call an image missing that is there.
+func (m *Maker) lookAgain(ctx context.Context, t plan.Target, out *outcome.Outcome) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastLook)
+	defer cancel()
+	if there, err := isPresent(ctx, m.registry, t, out); err == nil && there {
+		out.Err, out.Skipped = nil, false
+	}
 }
 
 // attempt is one attempt at an image: it decides how to make it, and makes it, by rebase or natively.
