@@ -145,12 +145,12 @@ func chooseRows(ctx context.Context, c config.Config, env environment, w *worksp
 	if err != nil {
 		return nil, err
 	}
-	drawn := dataset.NonBlank(dataset.Sample(chosen, c.Limit), c.Benchmark.Filled)
+	drawn := dataset.NonBlank(dataset.Sample(chosen, c.Limit), c.Benchmark.RequiredColumn)
 	rec.Info(fmt.Sprintf("%d of %d instances of %s, split %s, read from %s", len(drawn), len(list.Rows), c.Dataset, c.Split, list.From))
 	if len(drawn) == 0 {
 		return nil, &config.InputError{
 			Input: "n-limit", Problem: "none of the chosen instances has an image",
-			Fix: fmt.Sprintf("choose others: column %s of all of these is blank", c.Benchmark.Filled),
+			Fix: fmt.Sprintf("choose others: column %s of all of these is blank", c.Benchmark.RequiredColumn),
 		}
 	}
 	return drawn, nil

@@ -124,16 +124,16 @@ type Benchmark struct {
 	// PrefixVariable is the environment variable that the evaluation reads the beginning of the tag from: "IMAGE_TAG_PREFIX".
 	// It is empty where OpenHands/benchmarks builds images, but does not evaluate them.
 	PrefixVariable string
-	// Wraps say whose base images get Python packages more before the SDK builds upon them.
-	Wraps []Wrap
+	// PipPackages say whose base images get Python packages more before the SDK builds upon them.
+	PipPackages []RepositoryPackages
 	// MaxWorkers is the benchmark workflow's default.
 	MaxWorkers int
 	// Selection names the list of those instances of Dataset and Split that an evaluation uses when none are chosen;
 	// empty means all.
 	Selection string
-	// Filled is a column of the dataset; an instance in which it is blank has no image. The instances are dropped after
+	// RequiredColumn is a column of the dataset; an instance in which it is blank has no image. The instances are dropped after
 	// sampling, as OpenHands/benchmarks does. Empty means none.
-	Filled string
+	RequiredColumn string
 }
 
 // HostedDeadline is the default of Config.Deadline on a GitHub-hosted runner.
@@ -189,29 +189,29 @@ func (c Config) Selection() string {
 // Columns names the columns of the dataset that a run needs, besides the instance id.
 func (c Config) Columns() []string {
 	columns := Columns(c.BaseImageTemplate + c.CustomTagTemplate)
-	if filled := c.Benchmark.Filled; filled != "" && !slices.Contains(columns, filled) {
-		columns = append(columns, filled)
+	if required := c.Benchmark.RequiredColumn; required != "" && !slices.Contains(columns, required) {
+		columns = append(columns, required)
 	}
 	return columns
 }
 
-// Wrap lists what the base images of one repository's instances lack.
-type Wrap struct {
+// RepositoryPackages lists what the base images of one repository's instances lack.
+type RepositoryPackages struct {
 	// Repository is the part of the instance ids before "__": "sphinx-doc".
 	Repository string
 	// Requirements are requirement specifiers for pip, separated by spaces: "docutils<0.21 roman".
 	Requirements string
 }
 
-// sphinxWrap is for Sphinx's LaTeX builder, which imports helpers for roman numerals. They are in docutils before 0.21 and
+// sphinxPackages is for Sphinx's LaTeX builder, which imports helpers for roman numerals. They are in docutils before 0.21 and
 // in the package roman (OpenHands/benchmarks, swebench/constants.py WRAPPED_REPOS and Dockerfile.swebench-deps).
-var sphinxWrap = []Wrap{{Repository: "sphinx-doc", Requirements: "docutils<0.21 roman"}}
+var sphinxPackages = []RepositoryPackages{{Repository: "sphinx-doc", Requirements: "docutils<0.21 roman"}}
 
-// Wrap returns the requirements to add to the base image of an instance, or "". The id decides: a template may give an image
+// PipRequirements returns the requirements to add to the base image of an instance, or "". The id decides: a template may give an image
 // any name.
-func (b Benchmark) Wrap(instanceID string) string {
+func (b Benchmark) PipRequirements(instanceID string) string {
 	repository, _, _ := strings.Cut(instanceID, "__")
-	for _, w := range b.Wraps {
+	for _, w := range b.PipPackages {
 		if w.Repository == repository {
 			return w.Requirements
 		}

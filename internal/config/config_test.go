@@ -41,13 +41,13 @@ func TestWrap(t *testing.T) {
 				want = ""
 			}
 			t.Run(b.Name+"/"+id, func(t *testing.T) {
-				if got := b.Wrap(id); got != want {
+				if got := b.PipRequirements(id); got != want {
 					t.Errorf("wrapped with %q, want %q", got, want)
 				}
 			})
 		}
 	}
-	if got := (Benchmark{}).Wrap("sphinx-doc__sphinx-10449"); got != "" {
+	if got := (Benchmark{}).PipRequirements("sphinx-doc__sphinx-10449"); got != "" {
 		t.Errorf("a benchmark without wraps wraps with %q", got)
 	}
 }

@@ -28,7 +28,7 @@ func least() Config {
 			Name: "swebench", Title: "SWE-Bench image build", Dataset: "princeton-nlp/SWE-bench_Verified", Split: "test",
 			BaseImageTemplate: "docker.io/swebench/sweb.eval.{arch}.{repo}_1776_{name}:latest",
 			CustomTagTemplate: "{sdk_dockerfile_sha7}-{instance_tag}", PrefixVariable: "IMAGE_TAG_PREFIX", MaxWorkers: 8,
-			Wraps: []Wrap{{"sphinx-doc", "docutils<0.21 roman"}},
+			PipPackages: []RepositoryPackages{{"sphinx-doc", "docutils<0.21 roman"}},
 		},
 		Dataset: "princeton-nlp/SWE-bench_Verified", Split: "test", Title: "SWE-Bench image build", Format: "text", DeadlineOpen: true,
 		SDKRepository:     "https://github.com/OpenHands/software-agent-sdk.git",

@@ -28,15 +28,15 @@ var presets = []Benchmark{
 		Name: "swebench", Title: "SWE-Bench image build",
 		Dataset: "princeton-nlp/SWE-bench_Verified", Split: "test",
 		BaseImageTemplate: sweBenchBaseImage, CustomTagTemplate: phasedTag, PrefixVariable: imageTagPrefix,
-		Wraps:      sphinxWrap,
-		MaxWorkers: 8,
+		PipPackages: sphinxPackages,
+		MaxWorkers:  8,
 	},
 	{
 		Name: "swtbench", Title: "SWT-Bench image build",
 		Dataset: "eth-sri/SWT-bench_Verified_bm25_27k_zsp", Split: "test",
 		BaseImageTemplate: sweBenchBaseImage, CustomTagTemplate: phasedTag, PrefixVariable: imageTagPrefix,
-		Wraps:      sphinxWrap,
-		MaxWorkers: 4,
+		PipPackages: sphinxPackages,
+		MaxWorkers:  4,
 	},
 	{
 		Name: "swebench-multimodal", OtherName: "swebenchmultimodal", Title: "SWE-Bench Multimodal image build",
@@ -50,8 +50,8 @@ var presets = []Benchmark{
 		Name: "swebench-multilingual", OtherName: "swebenchmultilingual", Title: "SWE-Bench Multilingual image build",
 		Dataset: "SWE-bench/SWE-bench_Multilingual", Split: "test",
 		BaseImageTemplate: sweBenchBaseImage, CustomTagTemplate: plainTag, PrefixVariable: imageTagPrefix,
-		Wraps:      sphinxWrap,
-		MaxWorkers: 8, // it has no workflow there; as swebench
+		PipPackages: sphinxPackages,
+		MaxWorkers:  8, // it has no workflow there; as swebench
 	},
 	{
 		Name: "swebench-pro", OtherName: "swebenchpro", Title: "SWE-Bench Pro image build",
@@ -69,8 +69,8 @@ var presets = []Benchmark{
 		Name: "swesmith", Title: "SWE-smith image build",
 		Dataset: "SWE-bench/SWE-smith-py", Split: "train",
 		BaseImageTemplate: "{column:image_name}", CustomTagTemplate: plainTag, PrefixVariable: sdkShortSHA,
-		MaxWorkers: 12,
-		Filled:     "problem_statement",
+		MaxWorkers:     12,
+		RequiredColumn: "problem_statement",
 	},
 }
 

@@ -19,10 +19,10 @@ func TestPresets(t *testing.T) {
 	const official = "docker.io/swebench/sweb.eval.{arch}.{repo}_1776_{name}:latest"
 	const hashed, plain = "{sdk_dockerfile_sha7}-{instance_tag}", "{instance_tag}"
 	want := []Benchmark{
-		{"swebench", "", "SWE-Bench image build", "princeton-nlp/SWE-bench_Verified", "test", official, hashed, "IMAGE_TAG_PREFIX", sphinxWrap, 8, "", ""},
-		{"swtbench", "", "SWT-Bench image build", "eth-sri/SWT-bench_Verified_bm25_27k_zsp", "test", official, hashed, "IMAGE_TAG_PREFIX", sphinxWrap, 4, "", ""},
+		{"swebench", "", "SWE-Bench image build", "princeton-nlp/SWE-bench_Verified", "test", official, hashed, "IMAGE_TAG_PREFIX", sphinxPackages, 8, "", ""},
+		{"swtbench", "", "SWT-Bench image build", "eth-sri/SWT-bench_Verified_bm25_27k_zsp", "test", official, hashed, "IMAGE_TAG_PREFIX", sphinxPackages, 4, "", ""},
 		{"swebench-multimodal", "swebenchmultimodal", "SWE-Bench Multimodal image build", "princeton-nlp/SWE-bench_Multimodal", "dev", official, hashed, "IMAGE_TAG_PREFIX", nil, 8, "swe-bench-multimodal-resolved", ""},
-		{"swebench-multilingual", "swebenchmultilingual", "SWE-Bench Multilingual image build", "SWE-bench/SWE-bench_Multilingual", "test", official, plain, "IMAGE_TAG_PREFIX", sphinxWrap, 8, "", ""},
+		{"swebench-multilingual", "swebenchmultilingual", "SWE-Bench Multilingual image build", "SWE-bench/SWE-bench_Multilingual", "test", official, plain, "IMAGE_TAG_PREFIX", sphinxPackages, 8, "", ""},
 		{"swebench-pro", "swebenchpro", "SWE-Bench Pro image build", "ScaleAI/SWE-bench_Pro", "test", "docker.io/jefzda/sweap-images:{column:dockerhub_tag}", "{sdk_dockerfile_sha7}-{base_image_tag}", "IMAGE_TAG_PREFIX", nil, 8, "", ""},
 		{"swegym", "", "SWE-Gym image build", "SWE-Gym/SWE-Gym", "train", "docker.io/xingyaoww/sweb.eval.{arch}.{repo}_s_{name}", plain, "", nil, 12, "", ""},
 		{"swesmith", "", "SWE-smith image build", "SWE-bench/SWE-smith-py", "train", "{column:image_name}", plain, "SDK_SHORT_SHA", nil, 12, "", "problem_statement"},

@@ -116,7 +116,7 @@ func (m *Maker) Decide(ctx context.Context, t plan.Target) (Decision, error) {
 		return Decision{}, err
 	}
 	if !base.there {
-		return Decision{Decision: plan.Decision{How: plan.ByRebase, EvalBase: base.reference, Missing: true}}, nil
+		return Decision{Decision: plan.Decision{How: plan.Rebase, EvalBase: base.reference, Missing: true}}, nil
 	}
 	return m.decideOn(ctx, base.reference)
 }
@@ -133,7 +133,7 @@ func (m *Maker) decideOn(ctx context.Context, baseImage string) (Decision, error
 		return Decision{}, &rebase.Refusal{Reason: "the base image's registry does not have it, so that its digest is not known"}
 	}
 	d := Decision{base: baseImage + "@" + digest, key: m.BaseStage.Key.On(digest)}
-	d.How, d.EvalBase = plan.ByRebase, EvalBaseTag(d.key)
+	d.How, d.EvalBase = plan.Rebase, EvalBaseTag(d.key)
 	manifest, err := m.registry.Manifest(ctx, m.EvalBaseRepository+":"+d.EvalBase)
 	switch {
 	case errors.Is(err, registry.ErrNotFound):
@@ -223,7 +223,7 @@ func (m *Maker) Plan(ctx context.Context, missing []plan.Target) plan.Decisions 
 	}
 	p.Verify = min(m.Verify, len(missing)-references)
 	for _, t := range ordered[:references] {
-		p.Images[t.InstanceID] = plan.Decision{How: plan.AsReference}
+		p.Images[t.InstanceID] = plan.Decision{How: plan.Reference}
 	}
 	m.planOthers(ctx, ordered[references:], p.Images)
 	return p
@@ -276,10 +276,10 @@ func (m *Maker) planOthers(ctx context.Context, targets []plan.Target, images ma
 // refused is the decision for an image that cannot be rebased.
 func (m *Maker) refused(t plan.Target, reason string) plan.Decision {
 	if t.NotNative != "" {
-		return plan.Decision{How: plan.NotAtAll, Reason: strings.TrimPrefix(reason+"; "+t.NotNative, "; ")}
+		return plan.Decision{How: plan.None, Reason: strings.TrimPrefix(reason+"; "+t.NotNative, "; ")}
 	}
 	if m.Strict && reason != "" {
-		return plan.Decision{How: plan.NotAtAll, Reason: reason}
+		return plan.Decision{How: plan.None, Reason: reason}
 	}
-	return plan.Decision{How: plan.Natively, Reason: reason}
+	return plan.Decision{How: plan.Native, Reason: reason}
 }

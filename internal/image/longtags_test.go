@@ -49,7 +49,7 @@ func TestImagesThatCannotBeBuiltNatively(t *testing.T) {
 				differ(t, "images", c.want, r.made())
 				for id, how := range hows(planned) {
 					made := c.want[id]
-					if fails := made[:3] == "not"; fails != (how == plan.NotAtAll) {
+					if fails := made[:3] == "not"; fails != (how == plan.None) {
 						t.Errorf("the dry run says %s of %s, the run %s", how, id, made)
 					}
 				}

@@ -62,7 +62,7 @@ func (h *fixture) plantEvalBase(t *testing.T, id, mark string, made time.Time) {
 // What a plan decides depends on what the registries have. It looks at each reference once, and writes nothing.
 func TestPlanDecidesByWhatIsThere(t *testing.T) {
 	const (
-		native, reference, rebased, none = plan.Natively, plan.AsReference, plan.ByRebase, plan.NotAtAll
+		native, reference, rebased, none = plan.Native, plan.Reference, plan.Rebase, plan.None
 	)
 	cases := []struct {
 		name    string
@@ -194,7 +194,7 @@ func TestPlanWithoutAnswers(t *testing.T) {
 	missing[4].BaseImage = "absent.test/e:latest"
 	got, r := h.planned(t, missing)
 	differ(t, "how they would be made", map[string]plan.How{
-		"a": plan.AsReference, "e": plan.AsReference,
+		"a": plan.Reference, "e": plan.Reference,
 		"b": plan.Unknown, "c": plan.Unknown, "d": plan.Unknown,
 	}, hows(got))
 	if len(r.warnings) != 1 || !strings.HasPrefix(r.warnings[0], "It is not known how 3 of the missing images would be made: ") {
@@ -234,7 +234,7 @@ func TestPlanAsksSilentHostsOnce(t *testing.T) {
 		if len(asked) > requestsAtOnce {
 			t.Errorf("the host was asked for %d images, want the first %d at most", len(asked), requestsAtOnce)
 		}
-		if d := got.Images["c"]; d.How != plan.ByRebase {
+		if d := got.Images["c"]; d.How != plan.Rebase {
 			t.Errorf("an image of another registry: %+v", d)
 		}
 	})
@@ -243,7 +243,7 @@ func TestPlanAsksSilentHostsOnce(t *testing.T) {
 // The last image that is missing is built: for later runs, too, where it makes two references of one, and for itself where
 // there is none to begin with. It is rebased where there are two.
 func TestPlanOfTheLastOne(t *testing.T) {
-	for found, want := range []plan.How{plan.Natively, plan.AsReference, plan.ByRebase} {
+	for found, want := range []plan.How{plan.Native, plan.Reference, plan.Rebase} {
 		t.Run(fmt.Sprint(found, " references"), func(t *testing.T) {
 			h := atOnce(t)
 			h.plantReferences(t)
@@ -251,7 +251,7 @@ func TestPlanOfTheLastOne(t *testing.T) {
 				h.delete(t, h.reference(i))
 			}
 			got, _ := h.planned(t, h.targets(t, "a"))
-			if d := got.Images["a"]; d.How != want || (want == plan.Natively) != (d.Reason != "") {
+			if d := got.Images["a"]; d.How != want || (want == plan.Native) != (d.Reason != "") {
 				t.Errorf("%+v, want %s", d, want)
 			}
 		})
@@ -267,8 +267,8 @@ func TestRunThatRebasesNone(t *testing.T) {
 		want   plan.How
 		made   string
 	}{
-		{"auto", false, plan.Natively, "native: too new"},
-		{"rebase", true, plan.NotAtAll, "not-rebased: too new"},
+		{"auto", false, plan.Native, "native: too new"},
+		{"rebase", true, plan.None, "not-rebased: too new"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := atOnce(t)
@@ -321,9 +321,9 @@ func TestPlanComesTrue(t *testing.T) {
 				made[out.Strategy]++
 			}
 			differ(t, when+": images rebased, built",
-				[]int{foreseen[plan.ByRebase], foreseen[plan.Natively] + foreseen[plan.AsReference]},
+				[]int{foreseen[plan.Rebase], foreseen[plan.Native] + foreseen[plan.Reference]},
 				[]int{made[outcome.Rebase], made[outcome.Native]})
-			differ(t, when+": eval-bases, base stages, comparisons", []int{evalBasesToMake(p), foreseen[plan.AsReference], p.Verify},
+			differ(t, when+": eval-bases, base stages, comparisons", []int{evalBasesToMake(p), foreseen[plan.Reference], p.Verify},
 				[]int{len(h.did("eval-base")), len(h.did("base stage")), len(h.did("comparison"))})
 			if want := map[string]int{"first commit": 5, "next commit": 5, "forced": 5, "again": 0}[when]; len(p.Images) != want {
 				t.Errorf("%s: %d decisions, want %d", when, len(p.Images), want)

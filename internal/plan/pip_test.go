@@ -7,7 +7,7 @@ import (
 )
 
 // TestWrapIsDecidedByID has base images that do not name the repository as the official ones do.
-func TestWrapIsDecidedByID(t *testing.T) {
+func TestPackagesAreDecidedByID(t *testing.T) {
 	ids := []string{"sphinx-doc__sphinx-10449", "django__django-11333"}
 	cases := map[string]string{
 		"official": "",

@@ -32,7 +32,7 @@ func New(cfg config.Config, ids []string, columns map[string]map[string]string) 
 	for _, id := range ids {
 		if image := found.baseImage(cfg, id, columns[id]); image != "" {
 			targets = append(targets, Target{
-				InstanceID: id, BaseImage: image, PipRequirements: cfg.Benchmark.Wrap(id), TagColumns: found.tagColumns(cfg, id, columns[id]),
+				InstanceID: id, BaseImage: image, PipRequirements: cfg.Benchmark.PipRequirements(id), TagColumns: found.tagColumns(cfg, id, columns[id]),
 			})
 		}
 	}

@@ -25,11 +25,11 @@ type How string
 
 // The ways to make an image.
 const (
-	ByRebase    How = "rebase"
-	Natively    How = "native"
-	AsReference How = "reference" // built natively, and the pattern for rebasing the others
-	NotAtAll    How = "none"      // cannot be rebased, and strategy is rebase
-	Unknown     How = "unknown"   // a registry did not answer
+	Rebase    How = "rebase"
+	Native    How = "native"
+	Reference How = "reference" // built natively, and the pattern for rebasing the others
+	None      How = "none"      // cannot be rebased, and strategy is rebase
+	Unknown   How = "unknown"   // a registry did not answer
 )
 
 // Decision says how a missing image will be made.

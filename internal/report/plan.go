@@ -101,7 +101,7 @@ func NewPlan(run ledger.Run, targets []plan.Target, found []*outcome.Outcome, de
 }
 
 func (i *PlannedImage) setDecision(d plan.Decision) {
-	i.How, i.Reason = ledger.Text(cmp.Or(d.How, plan.Natively)), ledger.Text(oneLine(d.Reason, longValue))
+	i.How, i.Reason = ledger.Text(cmp.Or(d.How, plan.Native)), ledger.Text(oneLine(d.Reason, longValue))
 	switch {
 	case d.EvalBase == "": // it was not checked, or the registry did not answer
 	case d.Missing:
@@ -120,10 +120,10 @@ const (
 // decision says how a run would make the image.
 func (i PlannedImage) decision() string {
 	text := map[plan.How]string{
-		plan.Natively: "will be built natively", plan.AsReference: "will be built natively as a reference", plan.ByRebase: "will be rebased",
-		plan.NotAtAll: "will fail", plan.Unknown: "unknown strategy",
+		plan.Native: "will be built natively", plan.Reference: "will be built natively as a reference", plan.Rebase: "will be rebased",
+		plan.None: "will fail", plan.Unknown: "unknown strategy",
 	}[plan.How(i.How)]
-	if plan.How(i.How) == plan.ByRebase && i.EvalBase == evalBaseMissing {
+	if plan.How(i.How) == plan.Rebase && i.EvalBase == evalBaseMissing {
 		text += " on a new eval-base"
 	}
 	if i.Reason != "" {
@@ -277,12 +277,12 @@ func (p *Plan) count(image PlannedImage) {
 		p.Present++
 	}
 	switch plan.How(image.How) {
-	case plan.AsReference:
+	case plan.Reference:
 		p.Work.ReferenceBases++
 		p.Work.Builds++
-	case plan.Natively:
+	case plan.Native:
 		p.Work.Builds++
-	case plan.ByRebase:
+	case plan.Rebase:
 		p.Work.Rebases++
 	case plan.Unknown:
 		p.Work.Unknown++

@@ -42,14 +42,14 @@ func planned(force, named bool) Plan {
 // mixed has an image for each way to be made, and one more on the eval-base of the third.
 func mixed(force bool) Plan {
 	ways := []plan.Decision{
-		{How: plan.AsReference},
-		{How: plan.AsReference},
-		{How: plan.ByRebase, EvalBase: "eval-base-1", Missing: true},
-		{How: plan.ByRebase, EvalBase: "eval-base-1", Missing: true},
-		{How: plan.ByRebase, EvalBase: "eval-base-2"},
-		{How: plan.Natively, Reason: "the eval-base:\n::error::x", EvalBase: "eval-base-3"},
-		{How: plan.Natively, Reason: "the base image's registry does not have it"},
-		{How: plan.NotAtAll, Reason: "ONBUILD", EvalBase: "eval-base-4"},
+		{How: plan.Reference},
+		{How: plan.Reference},
+		{How: plan.Rebase, EvalBase: "eval-base-1", Missing: true},
+		{How: plan.Rebase, EvalBase: "eval-base-1", Missing: true},
+		{How: plan.Rebase, EvalBase: "eval-base-2"},
+		{How: plan.Native, Reason: "the eval-base:\n::error::x", EvalBase: "eval-base-3"},
+		{How: plan.Native, Reason: "the base image's registry does not have it"},
+		{How: plan.None, Reason: "ONBUILD", EvalBase: "eval-base-4"},
 		{How: plan.Unknown, Reason: "connection refused"},
 	}
 	var targets []plan.Target
