@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -286,4 +287,32 @@ func read(t *testing.T, path string) string {
 		t.Fatal(err)
 	}
 	return string(content)
+}
+
+// lostBuilder is there for the first build only.
+type lostBuilder struct {
+	fakeBuilder
+	reached *atomic.Int32
+}
+
+func (b lostBuilder) Reach(context.Context) error {
+	if b.reached.Add(1) > 1 {
+		return errNoBuilder
+	}
+	return nil
+}
+
+// An image that was tried, and then cannot be for want of a builder, does not say that it was not tried.
+func TestImageWhoseBuilderIsLost(t *testing.T) {
+	h := native(t)
+	h.settings.MaxRetries = 2
+	h.failsFor(map[string]error{"a": noNetwork})
+	h.disk = lostBuilder{fakeBuilder{nil, &h.restarts}, new(atomic.Int32)}
+	synctest.Test(t, func(t *testing.T) {
+		r := h.newRun(t, true)
+		_ = r.maker.All(t.Context(), h.targets(t, "a"))
+		if out := r.outcomes[0]; len(out.Attempts) != 1 || out.Err.Error() != "not tried again: "+errNoBuilder.Error() {
+			t.Errorf("%d attempts, %v", len(out.Attempts), out.Err)
+		}
+	})
 }

@@ -21,7 +21,7 @@ func (m *Maker) inSlot(ctx context.Context, t plan.Target, out *outcome.Outcome,
 	return m.builds.doIn(ctx, slots, func() error {
 		m.report.Started(t)
 		defer m.report.Stopped(t)
-		if err := m.needBuilder(ctx); err != nil {
+		if err := m.needBuilder(ctx, out); err != nil {
 			return err
 		}
 		if alone {
@@ -79,11 +79,15 @@ func builderGone(err error) error {
 
 // needBuilder makes sure of the builder for an image that cannot be made without one. When there is none, the run ends with
 // that error after it has made what can be made.
-func (m *Maker) needBuilder(ctx context.Context) error {
+func (m *Maker) needBuilder(ctx context.Context, out *outcome.Outcome) error {
 	err := m.builder.Reach(ctx)
 	if err == nil || ctx.Err() != nil {
 		return err
 	}
 	m.missedBuilder.Store(true)
-	return &failure.Error{Class: failure.ClassEngine, NotTried: true, Err: fmt.Errorf("not tried: %w", err)}
+	tried := "not tried"
+	if len(out.Attempts) > 0 {
+		tried = "not tried again"
+	}
+	return &failure.Error{Class: failure.ClassEngine, NotTried: true, Err: fmt.Errorf("%s: %w", tried, err)}
 }
