@@ -35,6 +35,7 @@ var allowed = map[string]string{
 	"config/generate": "config",
 	"spelling":        "",
 	"sdk/basekey":     "",
+	"release":         "",
 
 	"dataset/hubtest":       "",
 	"registry/registrytest": "",
