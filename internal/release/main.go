@@ -97,21 +97,19 @@ func notesOf(changelogText, repository, tag string) (string, error) {
 	version := tag[1:]
 	title := regexp.MustCompile(`(?m)^## ` + regexp.QuoteMeta(version) + `(?: .*)?$`).FindStringIndex(changelogText)
 	if title == nil {
-		return "", fmt.Errorf("%s has no section %q\nhint: rename its section \"## Unreleased\" to \"## %[3]s - YYYY-MM-DD\", and tag that commit", changelog, "## "+version, version)
+		return "", fmt.Errorf("%s has no section \"## %s\"\nhint: rename its section \"## Unreleased\" to \"## %[2]s - YYYY-MM-DD\", and tag that commit",
+			changelog, version)
 	}
 	section, _, _ := strings.Cut(changelogText[title[1]:], "\n## ")
 	if section = strings.TrimSpace(section); section == "" {
-		return "", fmt.Errorf("the section %q of %s is empty\nhint: write there what users see of the release", "## "+version, changelog)
+		return "", fmt.Errorf("the section \"## %s\" of %s is empty\nhint: write there what users see of the release", version, changelog)
 	}
 	return relativeLink.ReplaceAllStringFunc(section, func(link string) string {
-		file, heading, found := strings.Cut(relativeLink.FindStringSubmatch(link)[1], "#")
-		if file = path.Join(path.Dir(changelog), file); found && strings.HasPrefix(link, "](#") {
-			file = changelog
+		target := relativeLink.FindStringSubmatch(link)[1]
+		if strings.HasPrefix(target, "#") {
+			target = path.Base(changelog) + target
 		}
-		if found {
-			file += "#" + heading
-		}
-		return "](https://github.com/" + repository + "/blob/" + tag + "/" + file + ")"
+		return "](https://github.com/" + repository + "/blob/" + tag + "/" + path.Join(path.Dir(changelog), target) + ")"
 	}), nil
 }
 
