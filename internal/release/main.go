@@ -122,7 +122,7 @@ var (
 // digest: whoever can push a tag could otherwise change a release.
 func withImage(old []byte, image string) ([]byte, error) {
 	if !byDigest.MatchString(image) {
-		return nil, fmt.Errorf("%q does not name an image by its digest\nhint: give it as ghcr.io/owner/name@sha256:...", image)
+		return nil, fmt.Errorf("%q does not name an image by its digest\nhint: give it as NAME@sha256:DIGEST", image)
 	}
 	if n := bytes.Count(old, fromDockerfile); n != 1 {
 		return nil, fmt.Errorf("%s has the line %q %d times, want once", actionFile, strings.Trim(string(fromDockerfile), "\n"), n)
