@@ -10,7 +10,6 @@ import (
 	"syscall"
 
 	"github.com/google/go-containerregistry/pkg/authn"
-	"golang.org/x/sys/unix"
 
 	"github.com/OpenHands/eval-images/internal/actions"
 	"github.com/OpenHands/eval-images/internal/config"
@@ -125,8 +124,9 @@ func isInMemory(dir string) bool {
 	if dir == "" || syscall.Statfs(dir, &s) != nil {
 		return false
 	}
-	const room = 8 << 20 // bytes; buildx keeps a small file there for each build
-	return (s.Type == unix.TMPFS_MAGIC || s.Type == unix.RAMFS_MAGIC) && (s.Blocks == 0 || s.Bavail*uint64(s.Bsize) >= room)
+	const room = 8 << 20                        // bytes; buildx keeps a small file there for each build
+	const tmpfs, ramfs = 0x01021994, 0x858458f6 // statfs(2); package unix has them for Linux only, and macOS has no such types
+	return (s.Type == tmpfs || s.Type == ramfs) && (s.Blocks == 0 || s.Bavail*uint64(s.Bsize) >= room)
 }
 
 // dockerConfigState is the name of the saved state that tells the post step where the credentials of a killed run are.

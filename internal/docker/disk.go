@@ -38,7 +38,7 @@ func SpaceOf(path string) (Space, error) {
 	if err := syscall.Statfs(path, &s); err != nil {
 		return Space{}, fmt.Errorf("checking the disk of %s: %w", path, err)
 	}
-	used, free, block := s.Blocks-s.Bfree, s.Bavail, s.Frsize
+	used, free, block := s.Blocks-s.Bfree, s.Bavail, blockSize(s)
 	if used+free == 0 {
 		return Space{}, fmt.Errorf("checking the disk of %s: it has no size", path)
 	}

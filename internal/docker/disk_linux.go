@@ -1,0 +1,6 @@
+package docker
+
+import "syscall"
+
+// blockSize is the size of the blocks that statfs counts.
+func blockSize(s syscall.Statfs_t) int64 { return s.Frsize }
