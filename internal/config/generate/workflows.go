@@ -11,9 +11,10 @@ import (
 	"github.com/OpenHands/eval-images/internal/config"
 )
 
-// workflow is one of the workflows that build the images of a benchmark. They differ in little, and act runs neither nested
-// reusable workflows nor container actions in composite ones (nektos/act#1875, and newCompositeRunContext, which forgets the
-// caller), so their steps stand once in a template.
+// workflow is one of the workflows that build the images of a benchmark. Their steps stand once, in a template. GitHub could
+// share them at run time, but act could not run that in a workflow that another repository calls: it looks for a nested
+// workflow in the caller's repository (https://github.com/nektos/act/issues/1875), and a container action in a composite
+// action does not find the job's container (newCompositeRunContext in pkg/runner/action_composite.go drops the caller).
 type workflow struct {
 	// Benchmark is as OpenHands/benchmarks spells it: file, artifact and concurrency group have this name.
 	Benchmark, Title string
