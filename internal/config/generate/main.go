@@ -1,4 +1,4 @@
-// Command generate writes the inputs of package config into action.yml and into the documentation.
+// Command generate writes the inputs of package config into action.yml, the documentation and the build workflows.
 package main
 
 import (
@@ -30,7 +30,7 @@ const (
 
 func main() {
 	log.SetFlags(0)
-	for name, generate := range files {
+	for name, generate := range files() {
 		path := filepath.Join(root, name)
 		old, err := os.ReadFile(path)
 		if err != nil {
@@ -38,7 +38,7 @@ func main() {
 		}
 		text, err := generate(string(old))
 		if err != nil {
-			log.Fatalf("generating the inputs in %s: %v", name, err)
+			log.Fatalf("generating %s: %v", name, err)
 		}
 		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 			log.Fatal(err)
@@ -47,9 +47,15 @@ func main() {
 }
 
 // files are the files with generated parts. Each function returns the text of a file with new ones.
-var files = map[string]func(old string) (string, error){
-	"action.yml":  func(old string) (string, error) { return replaceBetween(old, actionBegin, actionEnd, actionInputs()) },
-	documentation: func(old string) (string, error) { return replaceBetween(old, tablesBegin, tablesEnd, tables()) },
+func files() map[string]func(old string) (string, error) {
+	all := map[string]func(old string) (string, error){
+		"action.yml":  func(old string) (string, error) { return replaceBetween(old, actionBegin, actionEnd, actionInputs()) },
+		documentation: func(old string) (string, error) { return replaceBetween(old, tablesBegin, tablesEnd, tables()) },
+	}
+	for _, w := range workflows {
+		all[w.file()] = w.generate
+	}
+	return all
 }
 
 func replaceBetween(text, begin, end, between string) (string, error) {

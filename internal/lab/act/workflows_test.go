@@ -1,15 +1,19 @@
 package act_test
 
 import (
-	"fmt"
+	"encoding/json"
+	"errors"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/rhysd/actionlint"
 )
 
@@ -34,75 +38,215 @@ func parse(t *testing.T, name string) *actionlint.Workflow {
 	return workflow
 }
 
-// events returns the inputs of workflow_dispatch and workflow_call, sorted; a required one has a star.
-func events(workflow *actionlint.Workflow) (dispatch, call string) {
-	star := func(name string, required *actionlint.Bool) string {
-		if required != nil && required.Value {
-			return name + "*"
-		}
-		return name
+// builds are the benchmarks with a workflow, as OpenHands/benchmarks spells them.
+var builds = []string{"swebench", "swebenchmultimodal", "swtbench"}
+
+// input is an input of a workflow: of the form for a start by hand, or of a call.
+type input struct {
+	Type     string
+	Required bool
+
+	initial string // the form's default
+	options []string
+}
+
+// inputs returns the inputs of the events workflow_dispatch and workflow_call.
+func inputs(workflow *actionlint.Workflow) (form, call map[string]input) {
+	form, call = map[string]input{}, map[string]input{}
+	formTypes := map[actionlint.WorkflowDispatchEventInputType]string{
+		actionlint.WorkflowDispatchEventInputTypeString: "string", actionlint.WorkflowDispatchEventInputTypeNumber: "number",
+		actionlint.WorkflowDispatchEventInputTypeBoolean: "boolean", actionlint.WorkflowDispatchEventInputTypeChoice: "choice",
 	}
-	var dispatched, called []string
+	callTypes := map[actionlint.WorkflowCallEventInputType]string{
+		actionlint.WorkflowCallEventInputTypeString: "string", actionlint.WorkflowCallEventInputTypeNumber: "number",
+		actionlint.WorkflowCallEventInputTypeBoolean: "boolean",
+	}
 	for _, event := range workflow.On {
 		switch event := event.(type) {
 		case *actionlint.WorkflowDispatchEvent:
-			for name, input := range event.Inputs {
-				dispatched = append(dispatched, star(name, input.Required))
+			for name, in := range event.Inputs {
+				got := input{Type: formTypes[in.Type], Required: in.Required != nil && in.Required.Value}
+				if in.Default != nil {
+					got.initial = in.Default.Value
+				}
+				for _, option := range in.Options {
+					got.options = append(got.options, option.Value)
+				}
+				form[name] = got
 			}
 		case *actionlint.WorkflowCallEvent:
-			for _, input := range event.Inputs {
-				called = append(called, star(input.Name.Value, input.Required))
+			for _, in := range event.Inputs {
+				call[in.Name.Value] = input{Type: callTypes[in.Type], Required: in.IsRequired()}
 			}
 		}
 	}
-	slices.Sort(dispatched)
-	slices.Sort(called)
-	return strings.Join(dispatched, " "), strings.Join(called, " ")
+	return form, call
 }
 
-// TestInputNames: callers of the OpenHands/benchmarks workflows use these names.
-func TestInputNames(t *testing.T) {
-	cases := []struct{ file, dispatch, call string }{
-		{
-			"build-swebench-images.yml",
-			"batch-size benchmarks-commit cache-mode dataset eval-images-ref extensions-ref force-build instance-ids " +
-				"max-retries max-workers n-limit sdk-commit split strategy",
-			"batch-size benchmarks-ref cache-mode eval-images-ref instance-ids n-limit sdk-commit* strategy",
-		},
-		{
-			"build-swtbench-images.yml",
-			"batch-size build-eval-env cache-mode dataset eval-env-build-batch-size eval-image-prefix eval-images-ref " +
-				"extensions-ref force-build instance-ids max-retries max-workers n-limit sdk-commit* split strategy",
-			"batch-size benchmarks-ref cache-mode eval-images-ref instance-ids n-limit sdk-commit* strategy",
-		},
-	}
-	for _, c := range cases {
-		dispatch, call := events(parse(t, c.file))
-		if dispatch != c.dispatch {
-			t.Errorf("%s: workflow_dispatch has\n%s, want\n%s", c.file, dispatch, c.dispatch)
+// calls returns the event workflow_call.
+func calls(t *testing.T, workflow *actionlint.Workflow) *actionlint.WorkflowCallEvent {
+	t.Helper()
+	for _, event := range workflow.On {
+		if call, ok := event.(*actionlint.WorkflowCallEvent); ok {
+			return call
 		}
-		if call != c.call {
-			t.Errorf("%s: workflow_call has\n%s, want\n%s", c.file, call, c.call)
+	}
+	t.Fatal("the workflow cannot be called")
+	return nil
+}
+
+// TestACallerChangesNothingButUses: a call of a workflow of OpenHands/benchmarks is a call of ours, of the same file name. The
+// inputs there are in testdata, which names its source. A start by hand takes what it takes there, too.
+func TestACallerChangesNothingButUses(t *testing.T) {
+	content, err := os.ReadFile("testdata/openhands-benchmarks.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var theirs struct {
+		Workflows map[string]map[string]map[string]input
+	}
+	if err := json.Unmarshal(content, &theirs); err != nil || len(theirs.Workflows) != len(builds) {
+		t.Fatalf("%d workflows, want %d: %v", len(theirs.Workflows), len(builds), err)
+	}
+	for file, events := range theirs.Workflows {
+		workflow := parse(t, file)
+		form, call := inputs(workflow)
+		for name, in := range events["workflow_call"] {
+			if diff := cmp.Diff(in, call[name], cmpopts.IgnoreUnexported(input{})); diff != "" {
+				t.Errorf("%s: a call takes %s otherwise (-there +here):\n%s", file, name, diff)
+			}
+		}
+		for name, in := range call {
+			if _, known := events["workflow_call"][name]; in.Required && !known {
+				t.Errorf("%s: a call needs %s, which callers do not give", file, name)
+			}
+		}
+		for name, secret := range calls(t, workflow).Secrets {
+			if secret.Required != nil && secret.Required.Value {
+				t.Errorf("%s: a call needs the secret %s, which callers do not give", file, name)
+			}
+		}
+		for name := range events["workflow_dispatch"] {
+			if _, known := form[name]; !known {
+				t.Errorf("%s: a start by hand does not take %s", file, name)
+			}
+		}
+		for name, in := range form {
+			if in.Required && !events["workflow_dispatch"][name].Required {
+				t.Errorf("%s: a start by hand needs %s, which is optional there", file, name)
+			}
 		}
 	}
 }
 
-// TestEveryInputIsUsed: each declared input reaches a step, even if that step only says that the input changes nothing.
+// TestACallTakesWhatAStartByHandTakes: as text, because that is what the inputs of the calls in OpenHands/benchmarks are.
+func TestACallTakesWhatAStartByHandTakes(t *testing.T) {
+	for _, benchmark := range builds {
+		form, call := inputs(parse(t, "build-"+benchmark+"-images.yml"))
+		for name := range form {
+			if call[name].Type != "string" {
+				t.Errorf("%s: a call takes %s as %q, want a string", benchmark, name, call[name].Type)
+			}
+		}
+		for _, name := range []string{
+			"dataset", "split", "force-build", "max-workers", "max-retries", "runs-on", "timeout-minutes", "verify", "eval-base-image",
+			"custom-tag-template",
+		} {
+			if _, there := call[name]; !there {
+				t.Errorf("%s: a call does not take %s", benchmark, name)
+			}
+		}
+	}
+}
+
+// TestForms: a form offers what an input can be, and shows its default.
+func TestForms(t *testing.T) {
+	want := map[string]input{
+		"sdk-commit": {Type: "string", initial: "main"}, "dataset": {Type: "string"}, "split": {Type: "string"},
+		"n-limit": {Type: "string", initial: "0"}, "max-workers": {Type: "string", initial: "8"},
+		"max-retries": {Type: "string", initial: "2"}, "batch-size": {Type: "string", initial: "15"},
+		"force-build": {Type: "boolean", initial: "false"},
+		"cache-mode":  {Type: "choice", initial: "off", options: []string{"off", "min", "max"}},
+		"strategy":    {Type: "choice", initial: "auto", options: []string{"auto", "native", "rebase"}},
+		"runs-on":     {Type: "string", initial: "ubuntu-24.04"}, "timeout-minutes": {Type: "string", initial: "360"},
+	}
+	others := map[string]map[string]input{
+		"swebench": {
+			"dataset": {Type: "string", initial: "princeton-nlp/SWE-bench_Verified"}, "split": {Type: "string", initial: "test"},
+		},
+		"swebenchmultimodal": {
+			"dataset": {Type: "string", initial: "princeton-nlp/SWE-bench_Multimodal"}, "split": {Type: "string", initial: "dev"},
+		},
+		"swtbench": {
+			"dataset": {Type: "string", initial: "eth-sri/SWT-bench_Verified_bm25_27k_zsp"}, "split": {Type: "string", initial: "test"},
+			"sdk-commit": {Type: "string", Required: true}, "max-workers": {Type: "string", initial: "4"},
+			"build-eval-env": {Type: "boolean", initial: "false"},
+		},
+	}
+	for _, benchmark := range builds {
+		want := maps.Clone(want)
+		maps.Copy(want, others[benchmark])
+		form, _ := inputs(parse(t, "build-"+benchmark+"-images.yml"))
+		for name, in := range form {
+			if _, listed := want[name]; !listed && in.initial == "" && in.Type == "string" {
+				delete(form, name) // a text without a default
+			}
+		}
+		if diff := cmp.Diff(want, form, cmp.AllowUnexported(input{})); diff != "" {
+			t.Errorf("the form of %s (-want +got):\n%s", benchmark, diff)
+		}
+	}
+}
+
+// TestRunNames: the list of runs shows benchmark, SDK ref and limit.
+func TestRunNames(t *testing.T) {
+	for benchmark, title := range map[string]string{"swebench": "SWE-Bench", "swebenchmultimodal": "SWE-Bench Multimodal", "swtbench": "SWT-Bench"} {
+		name := parse(t, "build-"+benchmark+"-images.yml").RunName.Value
+		for _, part := range []string{title + " images", "${{ inputs.sdk-commit ", "format('limit {0}', inputs.n-limit || '0')"} {
+			if !strings.Contains(name, part) {
+				t.Errorf("%s: the run's name is %s, want %s in it", benchmark, name, part)
+			}
+		}
+	}
+}
+
+// TestOutputs: a call returns the outputs of the action's step and the name of the record. actionlint checks the names.
+func TestOutputs(t *testing.T) {
+	want := map[string]string{"record": "${{ steps.record.outputs.name }}"}
+	for _, name := range strings.Fields("total built skipped failed failed-instances sdk-sha images-per-hour wall-clock-seconds sdist-seconds strategy") {
+		want[name] = "${{ steps.images.outputs." + name + " }}"
+	}
+	for _, benchmark := range builds {
+		workflow, got := parse(t, "build-"+benchmark+"-images.yml"), map[string]string{}
+		for name, output := range workflow.Jobs["build"].Outputs {
+			got[name] = output.Value.Value
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s: the job's outputs (-want +got):\n%s", benchmark, diff)
+		}
+		returned := calls(t, workflow).Outputs
+		for name := range want {
+			if output := returned[name]; output == nil || output.Value.Value != "${{ jobs.build.outputs."+name+" }}" {
+				t.Errorf("%s: a call does not return the output %s", benchmark, name)
+			}
+		}
+	}
+}
+
+// TestEveryInputIsUsed: each declared input reaches the job, even if a step only says that the input changes nothing.
 func TestEveryInputIsUsed(t *testing.T) {
-	for _, file := range []string{"build-swebench-images.yml", "build-swtbench-images.yml", "validate.yml"} {
-		dispatch, call := events(parse(t, file))
+	for _, file := range []string{"build-swebench-images.yml", "build-swebenchmultimodal-images.yml", "build-swtbench-images.yml", "validate.yml"} {
+		form, call := inputs(parse(t, file))
 		content, err := os.ReadFile(filepath.Join(root, ".github/workflows", file))
 		if err != nil {
 			t.Fatal(err)
 		}
 		_, jobs, _ := strings.Cut(string(content), "\njobs:\n")
-		_, steps, _ := strings.Cut(jobs, "    steps:\n")
-		if file == "validate.yml" {
-			steps = jobs
-		}
-		for _, name := range strings.Fields(strings.ReplaceAll(dispatch+" "+call, "*", "")) {
-			if !strings.Contains(steps, "inputs."+name+" ") {
-				t.Errorf("%s: no step has the input %s", file, name)
+		for _, those := range []map[string]input{form, call} {
+			for name := range those {
+				if !regexp.MustCompile(`inputs\.` + name + `[ )]`).MatchString(jobs) {
+					t.Errorf("%s: no job has the input %s", file, name)
+				}
 			}
 		}
 	}
@@ -128,7 +272,10 @@ func TestNothingIsPutIntoAScript(t *testing.T) {
 
 // TestJobs checks what would otherwise show only on a runner: permissions, concurrency and time limits.
 func TestJobs(t *testing.T) {
-	for benchmark, sdk := range map[string]string{"swebench": "${{ inputs.sdk-commit || 'main' }}", "swtbench": "${{ inputs.sdk-commit }}"} {
+	for benchmark, sdk := range map[string]string{
+		"swebench": "${{ inputs.sdk-commit || 'main' }}", "swebenchmultimodal": "${{ inputs.sdk-commit || 'main' }}",
+		"swtbench": "${{ inputs.sdk-commit }}",
+	} {
 		workflow := parse(t, "build-"+benchmark+"-images.yml")
 		if workflow.Permissions == nil || workflow.Permissions.All != nil || len(workflow.Permissions.Scopes) != 0 {
 			t.Errorf("%s: the workflow itself has rights: %+v", benchmark, workflow.Permissions)
@@ -146,9 +293,12 @@ func TestJobs(t *testing.T) {
 		if cancel := job.Concurrency.CancelInProgress; cancel == nil || cancel.Value || cancel.Expression != nil {
 			t.Errorf("%s: a run is cancelled when another one begins", benchmark)
 		}
-		const hosted = 360 // minutes (github/docs, actions/reference/limits)
-		if minutes := job.TimeoutMinutes.Value; minutes > hosted {
-			t.Errorf("%s: a hosted runner cannot keep timeout-minutes %v", benchmark, minutes)
+		// A hosted runner ends a job after 360 minutes (github/docs, actions/reference/limits).
+		if minutes := job.TimeoutMinutes.Expression; minutes == nil || minutes.Value != "${{ fromJSON(inputs.timeout-minutes || '360') }}" {
+			t.Errorf("%s: the job's timeout-minutes is %v", benchmark, minutes)
+		}
+		if label := job.RunsOn.LabelsExpr; label == nil || label.Value != "${{ inputs.runs-on || 'ubuntu-24.04' }}" {
+			t.Errorf("%s: the job runs on %v", benchmark, label)
 		}
 	}
 	for name, job := range parse(t, "validate.yml").Jobs {
@@ -173,7 +323,7 @@ func rights(permissions *actionlint.Permissions) string {
 // job that has time left for it.
 func TestSteps(t *testing.T) {
 	releases := map[string]bool{}
-	for _, benchmark := range []string{"swebench", "swtbench"} {
+	for _, benchmark := range builds {
 		workflow := parse(t, "build-"+benchmark+"-images.yml")
 		releases[workflow.Env.Vars["release"].Value.Value] = true
 		job := workflow.Jobs["build"]
@@ -187,21 +337,29 @@ func TestSteps(t *testing.T) {
 		if got := with(action, "builder"); got != "${{ steps."+find(t, job, "docker/setup-buildx-action").ID.Value+".outputs.name }}" {
 			t.Errorf("%s: the builder is %s", benchmark, got)
 		}
-		if action.TimeoutMinutes == nil || action.TimeoutMinutes.Value > job.TimeoutMinutes.Value-10 {
-			t.Errorf("%s: no time is left for the upload", benchmark)
+		if minutes := action.TimeoutMinutes; minutes == nil || minutes.Expression.Value != "${{ fromJSON(steps.time.outputs.action) }}" {
+			t.Errorf("%s: the step's timeout-minutes leaves no time for the upload: %v", benchmark, minutes)
 		}
-		if want := fmt.Sprintf("%.0fm", job.TimeoutMinutes.Value-20); with(action, "deadline") != want {
-			t.Errorf("%s: the deadline is %s, want %s", benchmark, with(action, "deadline"), want)
+		want := map[string]string{
+			"deadline":          "${{ steps.time.outputs.deadline }}",
+			"registry-username": "${{ vars.EVAL_IMAGES_REGISTRY_USERNAME || github.actor }}",
+			"registry-password": "${{ secrets.EVAL_IMAGES_REGISTRY_PASSWORD || secrets.GITHUB_TOKEN }}",
+			// Docker Hub lets a user pull more than an anonymous caller.
+			"base-registry-username": "${{ vars.EVAL_IMAGES_BASE_REGISTRY_USERNAME }}",
+			"base-registry-password": "${{ secrets.EVAL_IMAGES_BASE_REGISTRY_PASSWORD }}",
+			"hf-token":               "${{ secrets.HF_TOKEN }}",
 		}
-		for _, name := range []string{"dataset", "split", "n-limit", "instance-ids", "force-build", "max-workers", "max-retries", "batch-size", "cache-mode", "strategy"} {
-			if got := with(action, name); got != "${{ inputs."+name+" }}" {
-				t.Errorf("%s: the action's %s is %s", benchmark, name, got)
+		for _, name := range strings.Fields("dataset split n-limit instance-ids force-build max-workers max-retries batch-size cache-mode " +
+			"strategy verify eval-base-image custom-tag-template") {
+			want[name] = "${{ inputs." + name + " }}"
+		}
+		for name, value := range want {
+			if got := with(action, name); got != value {
+				t.Errorf("%s: the action's %s is %s, want %s", benchmark, name, got, value)
 			}
 		}
-		credentials := with(action, "registry-username") + " " + with(action, "registry-password")
-		if credentials != "${{ vars.EVAL_IMAGES_REGISTRY_USERNAME || github.actor }} "+
-			"${{ secrets.EVAL_IMAGES_REGISTRY_PASSWORD || secrets.GITHUB_TOKEN }}" {
-			t.Errorf("%s pushes with %s", benchmark, credentials)
+		if got := with(action, "sdk-ref"); !strings.HasPrefix(got, "${{ inputs.sdk-commit ") {
+			t.Errorf("%s: the action's sdk-ref is %s", benchmark, got)
 		}
 		at := slices.Index(job.Steps, upload)
 		for _, step := range []*actionlint.Step{job.Steps[at-1], upload} {
@@ -218,31 +376,82 @@ func TestSteps(t *testing.T) {
 	}
 }
 
-// TestStrategies: a start by hand offers the action's strategies, and validate.yml passes them on.
-func TestStrategies(t *testing.T) {
-	for _, file := range []string{"build-swebench-images.yml", "build-swtbench-images.yml", "validate.yml"} {
-		workflow := parse(t, file)
-		for _, event := range workflow.On {
-			dispatch, ok := event.(*actionlint.WorkflowDispatchEvent)
-			if !ok {
-				continue
-			}
-			input, options := dispatch.Inputs["strategy"], []string(nil)
-			if input == nil || input.Default == nil {
-				t.Fatalf("%s has no default strategy", file)
-			}
-			for _, option := range input.Options {
-				options = append(options, option.Value)
-			}
-			if got := strings.Join(options, " ") + ", " + input.Default.Value; got != "auto native rebase, auto" {
-				t.Errorf("%s offers the strategies %s", file, got)
-			}
+// TestDivideTheTime runs the step that gives the action less time than the job.
+func TestDivideTheTime(t *testing.T) {
+	dir := t.TempDir()
+	cases := []struct{ minutes, want string }{
+		{"360", "action=350\ndeadline=340m\n"},
+		{"30", "action=20\ndeadline=10m\n"},
+		{"29", ""},
+		{"", ""},
+		{"1.5", ""},
+		{"x[$(touch " + dir + "/executed)]", ""},
+	}
+	for _, c := range cases {
+		got, log, err := runStep(t, "Divide the time", "MINUTES="+c.minutes)
+		if got["GITHUB_OUTPUT"] != c.want || (err == nil) != (c.want != "") || err != nil && !strings.Contains(log, "::error title=timeout-minutes::") {
+			t.Errorf("%q: %v, output %q, want %q; log\n%s", c.minutes, err, got["GITHUB_OUTPUT"], c.want, log)
 		}
-		for name, job := range workflow.Jobs {
-			if call := job.WorkflowCall; call != nil {
-				if got := call.Inputs["strategy"]; got == nil || got.Value.Value != "${{ inputs.strategy }}" {
-					t.Errorf("%s: the job %s does not hand the strategy on", file, name)
-				}
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
+		t.Errorf("a value was executed: %v, %v", left, err)
+	}
+}
+
+// TestOldEvaluationsAreToldTheirTemplate: OpenHands/benchmarks put the hash of the SDK's Dockerfile into the tags in its #602.
+func TestOldEvaluationsAreToldTheirTemplate(t *testing.T) {
+	for names, want := range map[string]bool{"benchmarks-ref": true, "benchmarks-commit": true, "extensions-ref": false, "": false} {
+		got, log, err := runStep(t, "Say which inputs change nothing", "NAMES="+names)
+		summary := got["GITHUB_STEP_SUMMARY"]
+		if err != nil || strings.Contains(summary, "the input `custom-tag-template: '{instance_tag}'`") != want || (summary == "") != (names == "") {
+			t.Errorf("%q: %v, summary\n%s\nlog\n%s", names, err, summary, log)
+		}
+	}
+}
+
+// runStep runs the script of a step as a runner does. It returns the files that the script wrote for the runner.
+func runStep(t *testing.T, name string, env ...string) (files map[string]string, log string, err error) {
+	t.Helper()
+	job := parse(t, "build-swebench-images.yml").Jobs["build"]
+	at := slices.IndexFunc(job.Steps, func(s *actionlint.Step) bool { return s.Name.Value == name })
+	if at < 0 {
+		t.Fatalf("no step %q", name)
+	}
+	files = map[string]string{}
+	cmd := exec.Command("bash", "-e", "-c", job.Steps[at].Exec.(*actionlint.ExecRun).Run.Value)
+	cmd.Env = append(env, "PATH="+os.Getenv("PATH"))
+	for _, file := range []string{"GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY"} {
+		files[file] = filepath.Join(t.TempDir(), file)
+		cmd.Env = append(cmd.Env, file+"="+files[file])
+	}
+	out, err := cmd.CombinedOutput()
+	for file, path := range files {
+		content, readErr := os.ReadFile(path)
+		if readErr != nil && !errors.Is(readErr, os.ErrNotExist) {
+			t.Fatal(readErr)
+		}
+		files[file] = string(content)
+	}
+	return files, string(out), err
+}
+
+// TestValidatePassesOn: validate.yml gives the workflows the strategy and its secrets.
+func TestValidatePassesOn(t *testing.T) {
+	workflow := parse(t, "validate.yml")
+	if form, _ := inputs(workflow); !slices.Equal(form["strategy"].options, []string{"auto", "native", "rebase"}) {
+		t.Errorf("validate.yml offers the strategies %v", form["strategy"].options)
+	}
+	for name, job := range workflow.Jobs {
+		call := job.WorkflowCall
+		if call == nil {
+			continue
+		}
+		if got := call.Inputs["strategy"]; got == nil || got.Value.Value != "${{ inputs.strategy }}" {
+			t.Errorf("the job %s does not hand the strategy on", name)
+		}
+		for secret := range calls(t, parse(t, "build-swebench-images.yml")).Secrets {
+			if call.Secrets[secret] == nil {
+				t.Errorf("the job %s does not hand the secret %s on", name, secret)
 			}
 		}
 	}

@@ -113,9 +113,12 @@ func calledFromAnother(t *testing.T, forge *act.Forge, repo string, ids []string
 	for _, benchmark := range []string{"swebench", "swtbench"} {
 		checkLockFile(t, repo, recordOf(t, got, benchmark), ids)
 		changesNothing(t, got.Step(benchmark+"/", notes), "benchmarks-ref")
+		if deadline := got.Step(benchmark+"/", "Divide the time").Outputs["deadline"]; deadline != "70m" {
+			t.Errorf("%s: the deadline in a job of 90 minutes is %q, want 70m", benchmark, deadline)
+		}
 	}
 	_, sha := phasedPrefix(t)
-	if read := got.Step("evaluation.yml/", "Read the outputs").Outputs["read"]; read != "3 "+sha+" 3 "+sha {
+	if read := got.Step("evaluation.yml/", "Read the outputs").Outputs["read"]; read != "3 "+sha+" true 3 "+sha+" true" {
 		t.Errorf("the caller reads the outputs %q", read)
 	}
 }
@@ -130,6 +133,7 @@ func evaluation(ids []string) string {
       sdk-commit: %[4]s
       instance-ids: %[5]s
       benchmarks-ref: main
+      timeout-minutes: '90'
     secrets:
       EVAL_IMAGES_REGISTRY_PASSWORD: ${{ secrets.EVAL_IMAGES_REGISTRY_PASSWORD }}
 `, benchmark, act.Name, act.Release, lab["LAB_SDK_REF"], strings.Join(ids, ", "))
@@ -140,8 +144,8 @@ func evaluation(ids []string) string {
     steps:
       - name: Read the outputs
         env:
-          SWEBENCH: ${{ needs.swebench.outputs.total }} ${{ needs.swebench.outputs.sdk-sha }}
-          SWTBENCH: ${{ needs.swtbench.outputs.total }} ${{ needs.swtbench.outputs.sdk-sha }}
+          SWEBENCH: ${{ needs.swebench.outputs.total }} ${{ needs.swebench.outputs.sdk-sha }} ${{ needs.swebench.outputs.wall-clock-seconds != '' }}
+          SWTBENCH: ${{ needs.swtbench.outputs.total }} ${{ needs.swtbench.outputs.sdk-sha }} ${{ needs.swtbench.outputs.wall-clock-seconds != '' }}
         run: echo "read=$SWEBENCH $SWTBENCH" >>"$GITHUB_OUTPUT"
 `
 }
