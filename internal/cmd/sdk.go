@@ -165,9 +165,9 @@ func warnOfCacheMode(c config.Config, asked sdk.Captured, rec *record) {
 }
 
 // probeCacheMode asks the SDK for its build of a target, to see whether it follows cache-mode. Where images are rebased,
-// findBaseStage sees that.
+// findBaseStage sees that. Without a prebuilt sdist it does not ask: the SDK would make one for the answer.
 func probeCacheMode(ctx context.Context, c config.Config, s setUp, t plan.Target, rec *record) {
-	if c.DryRun {
+	if c.DryRun || s.sdist.Path == "" {
 		return
 	}
 	request := commonRequest(c, s)
