@@ -85,11 +85,13 @@ func (c Checkout) Environment(ctx context.Context, cmds Commands, packages Packa
 // fetchPython has uv fetch the SDK's Python where this machine has none, and reports whether it did.
 func (c Checkout) fetchPython(ctx context.Context, cmds Commands) (fetched bool, err error) {
 	environ, version := c.uvEnviron(cmds), c.python()
-	var ended *commandError
-	var silent *stalled
 	_, err = cmds.run(ctx, c.Root, environ, "uv", "python", "find", "--no-project", version)
-	if !errors.As(err, &ended) || errors.As(err, &silent) {
+	var ended *commandError
+	if !errors.As(err, &ended) {
 		return false, err
+	}
+	if said, _ := output(err); !strings.Contains(said, "No interpreter found") {
+		return false, nil // What else is wrong, uv sync meets, too.
 	}
 	environ = append(environ, "UV_PYTHON_DOWNLOADS=manual")
 	if _, err := cmds.run(ctx, c.Root, environ, "uv", "python", "install", "--no-bin", version); err != nil {

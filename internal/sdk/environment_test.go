@@ -16,7 +16,7 @@ const uvShim = `#!/bin/sh
 here=$(dirname "$0")
 { echo "$PWD: $*"; env | grep -E '^(UV_|INPUT_|VIRTUAL_ENV|GITHUB_|GIT_|PYTHON)' | sort; } >>"$here/../said"
 case "$1 $2" in
-"python find") test ! -e "$here/../no-$4"; exit;;
+"python find") test ! -e "$here/../no-$4" || { echo "error: No interpreter found for Python $4" >&2; exit 2; }; exit;;
 "python install") rm -f "$here/../no-$4";;
 esac
 test "$1" = build || exit 0

@@ -53,8 +53,8 @@ func TestRealSetupFaults(t *testing.T) {
 			for _, file := range []string{"uv.lock", "openhands-sdk/pyproject.toml"} {
 				f.replace(t, file, `(?m)^requires-python.*`, `requires-python = ">=3.99"`)
 			}
-		}, "incompatible with the project's Python requirement: `>=3.99`", "needs a newer Python"},
-		{"no Python", func(t *testing.T, f *faulty) { f.environ = []string{"PATH=" + f.pathOf(t, "uv", "git")} }, "No interpreter found for Python 3.13", "install Python 3.13"},
+		}, "incompatible with the project's Python requirement: `>=3.99`", "contradict each other"},
+		{"no Python", func(t *testing.T, f *faulty) { f.environ = []string{"PATH=" + f.pathOf(t, "uv", "git")} }, "this machine has no Python 3.13, and uv could not fetch it", "install Python in that version"},
 		{"no uv", func(t *testing.T, f *faulty) { f.environ = []string{"PATH=" + f.pathOf(t, "git")} }, `"uv": executable file not found`, "install uv"},
 		{"an index that is down", index(closedPort()), "Connection refused", "UV_DEFAULT_INDEX"},
 		{"an index with another name", index("http://index.invalid"), "", "check the runner's network"},

@@ -60,7 +60,7 @@ func TestServersThatNeverAnswer(t *testing.T) {
 		_, err := Clone(t.Context(), Source{"http://" + address + "/x.git", "main"}, t.TempDir(), cmds)
 		return err
 	}
-	waits := "#!/bin/bash\n[ \"$1 $2\" != 'python find' ] || exit PYTHON\nexec 3<>/dev/tcp/" + strings.Replace(address, ":", "/", 1) + "\ncat <&3\n"
+	waits := "#!/bin/bash\n[ \"$1 $2\" != 'python find' ] || { echo No interpreter found >&2; exit PYTHON; }\nexec 3<>/dev/tcp/" + strings.Replace(address, ":", "/", 1) + "\ncat <&3\n"
 	index := "UV_DEFAULT_INDEX=http://user:secret@" + address + "/simple"
 	cases := []struct {
 		name        string
