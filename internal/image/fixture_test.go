@@ -272,6 +272,7 @@ type ran struct {
 	err      error // of Maker.All
 
 	mu            sync.Mutex
+	ended         context.Context // of the last outcome
 	outcomes      []*outcome.Outcome
 	references    []ledger.Reference
 	treesCompared bool
@@ -321,9 +322,10 @@ func (r *ran) Waiting(_ plan.Target, _ int, _ error, wait time.Duration) {
 	r.waits = append(r.waits, wait)
 }
 
-func (r *ran) Ended(_ context.Context, out *outcome.Outcome) {
+func (r *ran) Ended(ctx context.Context, out *outcome.Outcome) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.ended = ctx
 	r.outcomes = append(r.outcomes, out)
 }
 

@@ -152,7 +152,7 @@ func New(s Settings, r *registry.Client, w Workers, b Builder, report Reporter) 
 		retries: Retries{Max: s.MaxRetries, Waiter: report},
 		builds:  newSlots(s.MaxWorkers), lookUps: newSlots(requestsAtOnce), puts: newSlots(requestsAtOnce),
 		canary: NewCanary(), bases: newEvalBases(), references: newReferences(), nonce: strings.ToLower(rand.Text()[:8]),
-		attemptsByLog: map[string]int{},
+		attemptsByLog: map[string]int{}, copies: layerCopies{unwanted: make(chan struct{})},
 	}
 }
 
@@ -163,8 +163,7 @@ func New(s Settings, r *registry.Client, w Workers, b Builder, report Reporter) 
 // Where references are missing, All makes them, and rebases the other targets beside that. Some targets are held back until the
 // references are known, because they may have to become references: only their eval-bases are made meanwhile.
 func (m *Maker) All(ctx context.Context, targets []plan.Target) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // ends copies of layers that no image waits for any more
+	defer close(m.copies.unwanted)
 	if m.BaseStage != nil {
 		m.references.find(ctx, m, nil)
 		m.references.refused = m.references.disagree()

@@ -316,3 +316,16 @@ func TestImageWhoseBuilderIsLost(t *testing.T) {
 		}
 	})
 }
+
+// The context of an outcome is the run's. What begins when an image has ended, such as a look at the disk, may last longer than the
+// images.
+func TestOutcomesHaveTheContextOfTheRun(t *testing.T) {
+	for _, h := range []*fixture{native(t), atOnce(t)} {
+		synctest.Test(t, func(t *testing.T) {
+			r := h.run(t, true, h.targets(t, "a", "b", "c"))
+			if err := r.ended.Err(); err != nil {
+				t.Errorf("after the images it is over: %v", err)
+			}
+		})
+	}
+}

@@ -29,7 +29,23 @@ func (m *Maker) withTimeout(ctx context.Context) (context.Context, context.Cance
 var errCopyTimeout = errors.New("copying took longer than image-timeout allows")
 
 // layerCopies are the layers that are brought into the repository of the images at the moment, by digest.
-type layerCopies struct{ running singleflight.Group }
+type layerCopies struct {
+	running  singleflight.Group
+	unwanted chan struct{} // closed when all images have ended, so that none waits for a copy any more
+}
+
+// context returns a context that ends when no image waits for a copy any more.
+func (c *layerCopies) context(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		select {
+		case <-c.unwanted:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
+}
 
 // mountLayers brings the layers of an eval-base into the repository of the images. Where the registry mounts none, that copies them,
 // and then image-timeout bounds the time that this image spends on it.
@@ -52,10 +68,12 @@ func (m *Maker) mountLayer(ctx context.Context, t plan.Target, from string, l re
 	begun := make(chan struct{})
 	ended := m.copies.running.DoChan(l.Digest, func() (any, error) {
 		close(begun)
-		bounded, cancel := m.withTimeout(ctx)
+		wanted, stop := m.copies.context(ctx)
+		defer stop()
+		bounded, cancel := m.withTimeout(wanted)
 		defer cancel()
 		err := m.registry.Mount(bounded, from, m.Repository, l.Digest, l.Size)
-		if err != nil && ctx.Err() == nil && bounded.Err() != nil {
+		if err != nil && wanted.Err() == nil && bounded.Err() != nil {
 			err = copyTimeout(from, l)
 		}
 		return nil, err
