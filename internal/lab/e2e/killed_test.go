@@ -2,10 +2,8 @@ package e2e
 
 import (
 	"flag"
-	"io"
 	"math/rand/v2"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -64,8 +62,8 @@ func (s *series) checkUndisturbed(t *testing.T, got runner.Result) {
 // killAfter starts a run, waits for a text in its log, and kills it some time later.
 func killAfter(t *testing.T, step runner.Step, after string, later time.Duration) {
 	t.Helper()
-	seen := make(chan struct{})
-	step.Log = &watcher{out: step.Log, text: after, seen: sync.OnceFunc(func() { close(seen) })}
+	log, seen := runner.Watch(step.Log, after)
+	step.Log = log
 	run := start(t, step)
 	ended := make(chan struct{})
 	go func() {
@@ -86,18 +84,4 @@ func killAfter(t *testing.T, step runner.Step, after string, later time.Duration
 	if err != nil && !strings.Contains(got.Log, after) {
 		t.Errorf("the run ended before it came to %q", after)
 	}
-}
-
-// watcher forwards what is written and signals when it contains a text. Each write is a line.
-type watcher struct {
-	out  io.Writer
-	text string
-	seen func()
-}
-
-func (w *watcher) Write(line []byte) (int, error) {
-	if strings.Contains(string(line), w.text) {
-		w.seen()
-	}
-	return w.out.Write(line)
 }

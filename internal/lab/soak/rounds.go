@@ -3,9 +3,6 @@ package soak
 import (
 	"context"
 	"fmt"
-	"io"
-	"strings"
-	"sync"
 	"time"
 
 	"github.com/OpenHands/eval-images/internal/lab/runner"
@@ -209,8 +206,8 @@ func (s *soak) within(limit time.Duration) time.Duration {
 
 // await starts a step and waits until its log has a text, or it ends.
 func (s *soak) await(ctx context.Context, step *runner.Step, text string) (*runner.Run, error) {
-	seen := make(chan struct{})
-	step.Log = &watcher{out: step.Log, text: text, seen: sync.OnceFunc(func() { close(seen) })}
+	log, seen := runner.Watch(step.Log, text)
+	step.Log = log
 	run, err := step.Start(ctx)
 	if err != nil {
 		return nil, err
@@ -225,18 +222,4 @@ func (s *soak) await(ctx context.Context, step *runner.Step, text string) (*runn
 	case <-ended:
 	}
 	return run, nil
-}
-
-// watcher forwards what is written and signals when it contains a text. Each write is a line.
-type watcher struct {
-	out  io.Writer
-	text string
-	seen func()
-}
-
-func (w *watcher) Write(line []byte) (int, error) {
-	if strings.Contains(string(line), w.text) {
-		w.seen()
-	}
-	return w.out.Write(line)
 }
