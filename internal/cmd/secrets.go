@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/OpenHands/eval-images/internal/actions"
 )
 
 // SecretVariables names the variables of an environment that no child process of this program needs. Credential helpers inherit
@@ -73,8 +75,8 @@ func addressSecrets(text string) (all []string) {
 
 // safeLog is a log file without secrets. It is safe for concurrent use.
 type safeLog struct {
-	file   *os.File
-	redact func(string) string
+	file    *os.File
+	actions *actions.Runner // knows the secrets
 
 	mu   sync.Mutex
 	line []byte // the part of a line that is not written yet: a secret may be split between two writes
@@ -98,7 +100,7 @@ func (l *safeLog) Write(p []byte) (int, error) {
 	if end == 0 {
 		end = len(l.line)
 	}
-	_, err := l.file.WriteString(l.redact(string(l.line[:end])))
+	_, err := l.file.WriteString(l.actions.Redact(string(l.line[:end])))
 	l.line = append(l.line[:0], l.line[end:]...)
 	return len(p), err
 }
@@ -107,7 +109,7 @@ func (l *safeLog) Write(p []byte) (int, error) {
 func (l *safeLog) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	_, err := l.file.WriteString(l.redact(string(l.line)))
+	_, err := l.file.WriteString(l.actions.Redact(string(l.line)))
 	l.line = nil
 	if closeErr := l.file.Close(); err == nil {
 		err = closeErr

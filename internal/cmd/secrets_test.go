@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -39,7 +40,9 @@ func TestSetUpLogHasNoSecrets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	log := &safeLog{file: file, redact: func(text string) string { return strings.ReplaceAll(text, "s3cret", "***") }}
+	rec := newRecord(Process{Stdout: io.Discard}, nil)
+	rec.actions.Mask("s3cret")
+	log := &safeLog{file: file, actions: rec.actions}
 	long := strings.Repeat("x", longestLine)
 	for _, part := range []string{"a s3c", "ret\nb s3cret\n", "c ", long, "d s3cr", "et"} {
 		if n, err := log.Write([]byte(part)); n != len(part) || err != nil {

@@ -111,7 +111,7 @@ func (w *workspace) makeTemporary(env environment, a *actions.Runner) (err error
 	if err != nil {
 		return fmt.Errorf("making the set-up's log: %w", err)
 	}
-	w.setupLog = &safeLog{file: log, redact: a.Redact}
+	w.setupLog = &safeLog{file: log, actions: a}
 	if w.dockerConfig, w.dockerConfigLock, err = makeDockerConfig(env, w.temporary); err != nil {
 		return err
 	}
