@@ -48,6 +48,9 @@ func Run(ctx context.Context, p Process) int {
 	if len(p.Args) > 0 && p.Args[0] == mergeCommand {
 		return merge(p)
 	}
+	if dirs := mergeInput(p); len(dirs) > 0 {
+		return mergeInAction(p, dirs)
+	}
 	env := environment(p.Environ)
 	rec := newRecord(p, env)
 	work := &workspace{root: p.Dir}

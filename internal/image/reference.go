@@ -50,7 +50,9 @@ type reference struct {
 	own   bool // this run has made it
 }
 
-func newReferences() *references { return &references{notUsed: map[string]string{}, done: make(chan struct{})} }
+func newReferences() *references {
+	return &references{notUsed: map[string]string{}, done: make(chan struct{})}
+}
 
 // find learns from what other runs have left, in the places of references that are neither known nor being made. Anything wrong with
 // such a reference only means that another one is made.
