@@ -91,6 +91,22 @@ func TestTwoShardsShareReferences(t *testing.T) {
 	}
 }
 
+// A dry run of the second shard plans no references.
+func TestPlanOfTheSecondShard(t *testing.T) {
+	f := newFixture(t)
+	synctest.Test(t, func(t *testing.T) {
+		targets := f.targets(t, "a", "b")
+		for wait, want := range map[time.Duration]plan.How{0: plan.Reference, waitForFirst: plan.Rebase} {
+			f.settings.ReferencesWait = wait
+			for id, d := range f.newRun(t, false).maker.Plan(t.Context(), targets).Images {
+				if d.How != want {
+					t.Errorf("with a wait of %s %s is made by %v, want %v", wait, id, d.How, want)
+				}
+			}
+		}
+	})
+}
+
 // part is the record of a shard's run.
 func (r *ran) part(shard config.Shard, planned int) ledger.Part {
 	var entries []ledger.Entry
