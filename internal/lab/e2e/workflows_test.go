@@ -95,8 +95,8 @@ func builtOnce(t *testing.T, forge *act.Forge, got act.Result) {
 	checkBuilt(t, forge, got, second, map[string]string{"total": "3", "built": "0", "skipped": "3", "failed": "0"})
 }
 
-// twoShards runs two shards and their merge on images that exist: making images is the same in each workflow. act runs one job at a time,
-// so that no shard waits for another one.
+// twoShards runs two shards and their merge on images that exist: making images is the same in each workflow, and package image tests
+// that one shard waits for another.
 func twoShards(t *testing.T, forge *act.Forge, repo, withBase string) {
 	ids := []string{"chartjs__Chart.js-10157", "chartjs__Chart.js-10301", "chartjs__Chart.js-8650"}
 	for _, id := range ids {
