@@ -47,8 +47,8 @@ func Venv(ctx context.Context, cmds Commands, dir, version string, packages []st
 	environ := append(pick(cmds.Environ, slices.Concat(passedOn, uvPassedOn)...), uvSettings(version)...)
 	python = filepath.Join(dir, "bin", "python")
 	for _, argv := range [][]string{
-		{"uv", "venv", "--no-project", "--no-config", dir},
-		append([]string{"uv", "pip", "install", "--no-config", "--python", python}, packages...),
+		{"uv", "venv", "--no-project", dir},
+		append([]string{"uv", "pip", "install", "--python", python}, packages...),
 	} {
 		if _, err := cmds.run(ctx, filepath.Dir(dir), environ, argv...); err != nil {
 			return "", cmds.failed("installing "+fmt.Sprint(packages), err)
