@@ -49,8 +49,10 @@ func newFiles(t *testing.T) *files {
 	f.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, name, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/owner/"), "/")
 		f.mu.Lock()
-		all := answers[name]
-		status := all[min(f.asked[name], len(all)-1)]
+		status := http.StatusNotFound
+		if all := answers[name]; len(all) > 0 {
+			status = all[min(f.asked[name], len(all)-1)]
+		}
 		f.asked[name]++
 		f.mu.Unlock()
 		switch {
