@@ -11,7 +11,7 @@ import (
 // line here.
 var allowed = map[string]string{
 	".":   "cmd",
-	"cmd": "actions config confined dataset docker failure image ledger outcome plan rebase registry report sdk sdk/basekey",
+	"cmd": "actions config confined dataset docker evalenv failure image ledger outcome plan rebase registry report sdk sdk/basekey",
 
 	"image":     "confined docker failure imagediff ledger logfile outcome plan rebase registry sdk sdk/basekey",
 	"imagediff": "",
@@ -26,6 +26,7 @@ var allowed = map[string]string{
 	"docker":   "failure logfile",
 	"registry": "",
 	"sdk":      "confined logfile spelling",
+	"evalenv":  "failure sdk",
 	"dataset":  "config",
 	"actions":  "",
 	"confined": "",

@@ -29,7 +29,9 @@ type record struct {
 	lost    []ledger.Entry // entries that the ledger did not take
 	ledger  *ledger.Writer // nil for a run without a record
 	console *report.Console
-	closed  bool // the report is being written; later events are ignored
+	// wholePlan has the ids of the instances of all shards.
+	wholePlan []string
+	closed    bool // the report is being written; later events are ignored
 }
 
 // set changes the facts.
@@ -213,6 +215,9 @@ func (r *record) finish(ctx context.Context, w *workspace, targets []plan.Target
 		failed++
 	}
 	if summary.Run.VerifyFailed() {
+		failed++
+	}
+	if summary.Run.TooManyEnvironmentsMissing() {
 		failed++
 	}
 	if bad := (badInput{}); atDeadline && !errors.As(err, &bad) { // what the set-up was at then has not failed for itself

@@ -54,6 +54,8 @@ type Run struct {
 	// AskedAgain counts the requests to registries that the run sent again after a failure, by class of failure, without those of
 	// BuildKit. They are no attempts at an image.
 	AskedAgain map[string]int `json:"asked_again,omitempty"`
+	// EvalEnv is null when no environment images were asked for.
+	EvalEnv *EvalEnv `json:"eval_env,omitempty"`
 	// Rebase is zero when no image was to be rebased.
 	Rebase Rebase `json:"rebase"`
 

@@ -27,7 +27,7 @@ const (
 
 // Markdown returns the step summary of a run: first the verdict, then what needs attention, then the details.
 func Markdown(s ledger.Summary) string {
-	head := []string{Verdict(s), setupError(s), counts(s), retries(s), verification(s.Run)}
+	head := []string{Verdict(s), setupError(s), counts(s), retries(s), verification(s.Run), evalEnvironments(s.Run.EvalEnv)}
 	tail := []string{
 		warnings(s.Run.Warnings), evaluation(s), rebased(s), phases(s), cachePrunes(s.Run), slowest(s), settings(s), telemetry(s.Totals), files(s),
 	}

@@ -33,6 +33,10 @@ func TestOutputs(t *testing.T) {
 		{"summary", "builds/princeton-nlp/SWE-bench_Verified/test/build-summary.json"},
 		{"lock-file", "builds/princeton-nlp/SWE-bench_Verified/test/images.lock.json"},
 		{"failed-file", ""},
+		{"eval-env-total", ""},
+		{"eval-env-built", ""},
+		{"eval-env-skipped", ""},
+		{"eval-env-failed", ""},
 	}
 	if diff := cmp.Diff(want, Outputs(scenarios()["failures"])); diff != "" {
 		t.Error(diff)
