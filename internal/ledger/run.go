@@ -141,6 +141,9 @@ type Files struct {
 	LockFile Text `json:"lock_file"`
 	// Failed has the ids of all missing images, one a line.
 	Failed Text `json:"failed"`
+	// Report is for a browser, and Trace for a viewer of traces.
+	Report Text `json:"report"`
+	Trace  Text `json:"trace"`
 	// Logs is the folder of the logs.
 	Logs Text `json:"logs"`
 }
