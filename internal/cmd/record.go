@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 	"github.com/OpenHands/eval-images/internal/outcome"
 	"github.com/OpenHands/eval-images/internal/plan"
 	"github.com/OpenHands/eval-images/internal/report"
+	"github.com/OpenHands/eval-images/internal/report/html"
 )
 
 // record collects the facts and entries of a run, shows progress, and writes the report. It is safe for concurrent use.
@@ -82,17 +84,28 @@ func (r *record) timed(name string, part func() error) error {
 		defer r.console.Ended(name)
 	}
 	err := part()
-	took := time.Since(begin)
-	r.Phase(name, took)
+	took := r.phase(name, "", begin)
 	if err == nil {
 		r.Info(fmt.Sprintf("%s took %.1f s", name, took.Seconds()))
 	}
 	return err
 }
 
-// Phase records the duration of a part of the run.
-func (r *record) Phase(name string, took time.Duration) {
-	r.set(func(f *ledger.Run) { f.Phases = append(f.Phases, ledger.Phase{Name: name, Seconds: took.Seconds()}) })
+// phase records a part of the run that has ended now, and returns its duration.
+func (r *record) phase(name, within string, begin time.Time) time.Duration {
+	took := time.Since(begin)
+	r.set(func(f *ledger.Run) {
+		f.Phases = append(f.Phases, ledger.Phase{Name: name, Seconds: took.Seconds(), StartedAt: &begin, Within: ledger.Text(within)})
+	})
+	return took
+}
+
+// Phase records a part of the build.
+func (r *record) Phase(name string, begin time.Time) { r.phase(name, ledger.BuildPhase, begin) }
+
+// Beside records work for an instance beside that on its image.
+func (r *record) Beside(what string, out *outcome.Outcome) {
+	r.set(func(f *ledger.Run) { f.Beside = append(f.Beside, ledger.WorkOf(what, out)) })
 }
 
 // Started shows a target that got a slot.
@@ -290,9 +303,30 @@ func (r *record) writeFiles(w *workspace, summary *ledger.Summary, missing []str
 	if err == nil {
 		summary.Run.Files.LockFile = ledger.Text(w.relative(lock))
 	}
+	r.writeReport(w, summary)
 	if err := ledger.WriteJSON(filepath.Join(w.folder, ledger.SummaryFileName), summary); err != nil {
 		r.addRecordError(summary, withDiskHint(w.withSpace(err)))
 		summary.Run.Files.Summary = ""
+	}
+}
+
+// writeReport writes report.html and trace.json.
+func (r *record) writeReport(w *workspace, summary *ledger.Summary) {
+	path := filepath.Join(w.folder, ledger.ReportFileName)
+	var page bytes.Buffer
+	err := html.Write(&page, *summary, r.entries, nil)
+	if err == nil {
+		err = ledger.WriteFile(path, page.Bytes())
+	}
+	r.addRecordError(summary, withDiskHint(w.withSpace(err)))
+	if err == nil {
+		summary.Run.Files.Report = ledger.Text(w.relative(path))
+	}
+	path = filepath.Join(w.folder, ledger.TraceFileName)
+	err = ledger.WriteJSON(path, html.NewTrace(*summary, r.entries))
+	r.addRecordError(summary, withDiskHint(w.withSpace(err)))
+	if err == nil {
+		summary.Run.Files.Trace = ledger.Text(w.relative(path))
 	}
 }
 

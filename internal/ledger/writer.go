@@ -18,6 +18,8 @@ const (
 	SummaryFileName = "build-summary.json"
 	LockFileName    = "images.lock.json"
 	FailedFileName  = "failed.txt"
+	ReportFileName  = "report.html"
+	TraceFileName   = "trace.json"
 
 	EvalEnvFileName        = "eval-env-manifest.jsonl"
 	EvalEnvSummaryFileName = "eval-env-summary.json"
@@ -90,7 +92,7 @@ func (w *Writer) Close() error {
 // renames the lock file first, because a stale lock file must never be taken for this run's.
 func rotateAll(dir string) error {
 	var found []string
-	for _, name := range []string{LockFileName, FailedFileName, EvalEnvFileName, EvalEnvSummaryFileName, FileName, SummaryFileName} {
+	for _, name := range []string{LockFileName, FailedFileName, ReportFileName, TraceFileName, EvalEnvFileName, EvalEnvSummaryFileName, FileName, SummaryFileName} {
 		path := filepath.Join(dir, name)
 		if _, err := os.Lstat(path); err == nil {
 			found = append(found, path)
