@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	hostileID  = `<img src=//evil.test/x onerror=hacked=1>__"x'-1`
+	hostileID  = `<img src=//evil.test/x onerror=hacked=1>__"x'-a_name_that_is_longer_than_a_telephone_is_wide_and_has_no_place_to_break_it`
 	hostileLog = `</script></pre><script>hacked=2</script><img src=//evil.test/y onerror=hacked=3> {{.}} <!-- `
 )
 

@@ -155,10 +155,15 @@ func verdict(s ledger.Summary) string {
 
 func facts(s ledger.Summary) []fact {
 	all := []fact{
-		{"Built", fmt.Sprint(s.Built)}, {"Already there", fmt.Sprint(s.Skipped)}, {"Failed", fmt.Sprint(s.Failed)},
-		{"Not started", fmt.Sprint(s.NotStarted)}, {"Time", clock(s.WallClockSeconds)},
+		{"Built", fmt.Sprint(s.Built)},
+		{"Already there", fmt.Sprint(s.Skipped)},
+		{"Failed", fmt.Sprint(s.Failed)},
+		{"Not started", fmt.Sprint(s.NotStarted)},
+		{"Time", clock(s.WallClockSeconds)},
 		{"SDK", strings.TrimSpace(string(s.Run.SDKVersion) + " " + cmp.Or(fmt.Sprintf("%.12s", s.Run.SDKSHA), s.Run.SDKRef))},
-		{"Images", s.Run.Image}, {"Tag prefix", string(s.Run.ImageTagPrefix)}, {"Dataset", strings.TrimSpace(s.Run.Dataset + " " + s.Run.Split)},
+		{"Images", s.Run.Image},
+		{"Tag prefix", string(s.Run.ImageTagPrefix)},
+		{"Dataset", strings.TrimSpace(s.Run.Dataset + " " + s.Run.Split)},
 		{"Shard", string(s.Run.Shard)},
 	}
 	return slices.DeleteFunc(all, func(f fact) bool { return f.Value == "" })
