@@ -95,7 +95,7 @@ func builtOnce(t *testing.T, forge *act.Forge, got act.Result) {
 // twoShards runs two shards and their merge on images that exist: making images is the same in each workflow, and package image tests
 // that one shard waits for another.
 func twoShards(t *testing.T, forge *act.Forge, repo, withBase string) {
-	ids := []string{"chartjs__Chart.js-10157", "chartjs__Chart.js-10301", "chartjs__Chart.js-8650"}
+	ids := []string{"markedjs__marked-1535", "markedjs__marked-684", "markedjs__marked-1674"}
 	for _, id := range ids {
 		pushOtherBaseAs(t, repo, withBase, id)
 	}
