@@ -33,8 +33,12 @@ func TestWarnings(t *testing.T) {
 		"the same eval-base-image":    {map[string]string{"strategy": "native", "image": "r:5000/xy", "eval-base-image": "r:5000/xy"}, nil},
 		"the trees of none":           {map[string]string{"verify": "0", "verify-tree": "true"}, []string{"verify-tree"}},
 		"rebase with all of its kind": {map[string]string{"strategy": "rebase", "verify": "1", "verify-tree": "true", "eval-base-max-age": "1d"}, nil},
-		"ids and a file":              {map[string]string{"instance-ids": "a__a-1", "instances-file": "f"}, []string{"instances-file"}},
-		"ids and a limit":             {map[string]string{"instance-ids": "a__a-1", "n-limit": "5"}, []string{"n-limit"}},
+		"environments where nobody looks": {
+			map[string]string{"benchmark": "swtbench", "build-eval-env": "true", "eval-image-prefix": "r:5000/xy"}, []string{"eval-image-prefix"},
+		},
+		"environments":    {map[string]string{"benchmark": "swtbench", "build-eval-env": "true"}, nil},
+		"ids and a file":  {map[string]string{"instance-ids": "a__a-1", "instances-file": "f"}, []string{"instances-file"}},
+		"ids and a limit": {map[string]string{"instance-ids": "a__a-1", "n-limit": "5"}, []string{"n-limit"}},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
