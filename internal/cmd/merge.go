@@ -1,18 +1,14 @@
 package cmd
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
-	"io"
 	"path/filepath"
 	"slices"
 	"strings"
 
-	"github.com/OpenHands/eval-images/internal/actions"
 	"github.com/OpenHands/eval-images/internal/config"
 	"github.com/OpenHands/eval-images/internal/ledger"
-	"github.com/OpenHands/eval-images/internal/report"
 )
 
 // mergeCommand is the command that merges runs. No flag comes before it.
@@ -26,62 +22,60 @@ const mergeHelp = "eval-images merge DIR... merges the records of one plan's sha
 	"not be written.\n"
 
 // mergeInput returns the folders that the action is to merge. The command line has the command instead.
-func mergeInput(p Process) []string {
+func mergeInput(p Process, rec *record) []string {
 	if len(p.Args) > 0 {
 		return nil
 	}
-	return strings.Fields(actions.New(io.Discard, environment(p.Environ).get).Input(config.MergeInput))
+	return strings.Fields(rec.actions.Input(config.MergeInput))
 }
 
-// mergeInAction merges the folders into build-dir.
-func mergeInAction(p Process, dirs []string) int {
-	env := environment(p.Environ)
-	work := &workspace{root: cmp.Or(env.get("GITHUB_WORKSPACE"), p.Dir)}
+// mergeInAction merges folders into build-dir. It returns the exit code.
+func mergeInAction(work *workspace, rec *record, dirs []string) int {
+	dir, err := config.BuildDir(rec.actions.Input("build-dir"))
+	if err != nil {
+		return mergeFailed(rec, err)
+	}
 	defer work.chownToOwner()
-	return mergeInto(p, work, dirs)
+	work.buildDir = work.absolute(dir)
+	work.folder = work.buildDir
+	return mergeInto(work, rec, dirs)
 }
 
-// merge is the command merge. It returns the exit code.
+// merge is the command merge, which merges into the working directory. It returns the exit code.
 func merge(p Process) int {
-	return mergeInto(p, &workspace{root: p.Dir, folder: p.Dir}, p.Args[1:])
-}
-
-// mergeInto merges dirs into the folder of a workspace; without one that is the action's build-dir.
-func mergeInto(p Process, work *workspace, dirs []string) int {
-	env := environment(p.Environ)
-	rec := &record{screen: report.NewScreen(p.Stdout, env.get)}
-	rec.actions = actions.New(rec.screen, env.get)
+	dirs := p.Args[1:]
 	if slices.ContainsFunc(dirs, func(arg string) bool { return slices.Contains([]string{"-h", "-help", "--help"}, arg) }) {
 		fmt.Fprint(p.Stdout, mergeHelp)
 		return ExitOK
 	}
-	var err error
-	if work.folder == "" {
-		work.buildDir, err = config.BuildDir(rec.actions.Input("build-dir"))
-		work.buildDir = work.absolute(work.buildDir)
-		work.folder = work.buildDir
-	}
-	var summary ledger.Summary
-	if err == nil {
-		summary, err = mergeParts(dirs, work, rec)
-	}
+	return mergeInto(&workspace{root: p.Dir, folder: p.Dir}, newRecord(p, environment(p.Environ)), dirs)
+}
+
+// mergeInto merges dirs into the folder of a workspace.
+func mergeInto(work *workspace, rec *record, dirs []string) int {
+	summary, err := mergeParts(dirs, work, rec)
 	if err != nil {
-		for _, one := range split(err) {
-			rec.actions.Error("", withHint(one))
-		}
-		rec.actions.Flush()
-		var wrong *ledger.NotMergeable
-		var input *config.InputError
-		if errors.As(err, &wrong) || errors.As(err, &input) {
-			return ExitBadInput
-		}
-		return ExitSetup
+		return mergeFailed(rec, err)
 	}
 	rec.publish(&summary)
 	if summary.TooManyMissing() || len(summary.Run.RecordErrors) > 0 || summary.Run.VerifyFailed() {
 		return ExitFailed
 	}
 	return ExitOK
+}
+
+// mergeFailed prints why nothing was merged, and returns the exit code.
+func mergeFailed(rec *record, err error) int {
+	for _, one := range split(err) {
+		rec.actions.Error("", withHint(one))
+	}
+	rec.actions.Flush()
+	var wrong *ledger.NotMergeable
+	var input *config.InputError
+	if errors.As(err, &wrong) || errors.As(err, &input) {
+		return ExitBadInput
+	}
+	return ExitSetup
 }
 
 // mergeParts merges the runs in dirs, and writes the same files as a run.

@@ -48,14 +48,14 @@ func Run(ctx context.Context, p Process) int {
 	if len(p.Args) > 0 && p.Args[0] == mergeCommand {
 		return merge(p)
 	}
-	if dirs := mergeInput(p); len(dirs) > 0 {
-		return mergeInAction(p, dirs)
-	}
 	env := environment(p.Environ)
 	rec := newRecord(p, env)
 	work := &workspace{root: p.Dir}
 	if given := env.get("GITHUB_WORKSPACE"); given != "" && rec.actions.InActions() {
 		work.root = given
+	}
+	if dirs := mergeInput(p, rec); len(dirs) > 0 {
+		return mergeInAction(work, rec, dirs)
 	}
 	c, targets, err := readInputs(ctx, p.Args, env, work, rec, p.Stdout)
 	if errors.Is(err, flag.ErrHelp) {
