@@ -20,7 +20,6 @@ import (
 	"github.com/OpenHands/eval-images/internal/outcome"
 	"github.com/OpenHands/eval-images/internal/plan"
 	"github.com/OpenHands/eval-images/internal/registry"
-	"github.com/OpenHands/eval-images/internal/report"
 	"github.com/OpenHands/eval-images/internal/sdk"
 )
 
@@ -204,7 +203,7 @@ func (e *environments) make(ctx context.Context, agent []plan.Target, b *builder
 	if err := e.resolve(ctx); err != nil {
 		return err
 	}
-	e.newConsole(ctx)
+	e.record.console.Restart(len(e.targets()))
 	report := environmentReporter{reporter{e.record, b}, e}
 	for _, a := range e.asked {
 		if a.Err != nil {
@@ -236,16 +235,6 @@ func (e *environments) make(ctx context.Context, agent []plan.Target, b *builder
 }
 
 func registryRepository(tag string) string { return tag[:strings.LastIndexByte(tag, ':')] }
-
-// newConsole shows the progress of environments in the place of that of the agent's images, which have ended.
-func (e *environments) newConsole(ctx context.Context) {
-	e.record.console.Close()
-	console := report.NewConsole(e.record.actions, e.record.screen, len(e.targets()), e.config.MaxWorkers)
-	e.record.mu.Lock()
-	e.record.console = console
-	e.record.mu.Unlock()
-	go console.Run(ctx)
-}
 
 func (e *environments) settings(b *builder) image.Settings {
 	s := image.Settings{

@@ -42,12 +42,18 @@ type Logger interface{ Info(line string) }
 
 // NewConsole returns the console of a run of total images, of which at most workers are built concurrently.
 func NewConsole(logger Logger, screen *Screen, total, workers int) *Console {
-	return &Console{
-		logger: logger, screen: screen, done: make(chan struct{}),
-		progress: progress{
-			total: total, workers: workers, running: map[string]time.Time{}, phases: map[string]time.Time{},
-			doing: map[string]activity{}, copies: map[string]layerCopy{}, pauses: map[string]time.Time{},
-		},
+	return &Console{logger: logger, screen: screen, done: make(chan struct{}), progress: newProgress(total, workers)}
+}
+
+// Restart counts other images from now on, total in all. Those before have ended.
+func (c *Console) Restart(total int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.progress = newProgress(total, c.progress.workers)
+	if c.bar != nil {
+		c.screen.hide()
+		c.bar = c.screen.show(total)
+		c.redraw()
 	}
 }
 
@@ -259,6 +265,13 @@ type progress struct {
 	builtTime              time.Duration        // spent on all built images, including rebased ones
 	rebased                int                  // number of built images that were rebased
 	rebasedTime            time.Duration        // spent on the rebased images
+}
+
+func newProgress(total, workers int) progress {
+	return progress{
+		total: total, workers: workers, running: map[string]time.Time{}, phases: map[string]time.Time{},
+		doing: map[string]activity{}, copies: map[string]layerCopy{}, pauses: map[string]time.Time{},
+	}
 }
 
 func (p *progress) start(instance string, now time.Time) {

@@ -112,6 +112,27 @@ func TestHeartbeat(t *testing.T) {
 }
 
 // Whatever a run waits for, the heartbeat says it.
+// TestHeartbeatAfterARestart: one console shows the images of the agent and then others, and its end is the end of all heartbeats.
+func TestHeartbeatAfterARestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newConsole(9, 4)
+		go c.Run(t.Context())
+		c.Finished(built("a__b-1", 60))
+		c.Restart(4)
+		c.Finished(skipped("exec.base"))
+		time.Sleep(90 * time.Second)
+		c.Close()
+		time.Sleep(5 * time.Minute)
+		want := []string{
+			"[1/9] built    a__b-1  60.3s", "[1/4] skipped  exec.base  0.1s",
+			"1 of 4 done: 0 built, 1 skipped, 0 failed; images per hour unknown; time left unknown; none running",
+		}
+		if diff := cmp.Diff(want, c.lines); diff != "" {
+			t.Errorf("lines (-want +got):\n%s", diff)
+		}
+	})
+}
+
 func TestHeartbeatSaysWhatTheRunWaitsFor(t *testing.T) {
 	const layer, other = "sha256:0123456789abcdef", "sha256:fedcba9876543210"
 	cases := []struct {
