@@ -105,11 +105,15 @@ func (e *environments) readRows(ctx context.Context) ([]evalenv.Row, error) {
 	return rows, nil
 }
 
-// ask asks SWT-Bench for the images of instances.
-func (e *environments) ask(ctx context.Context, wanted func(id string) bool) ([]evalenv.Answer, error) {
+// ask asks SWT-Bench for the images of the plan's instances, or of all others.
+func (e *environments) ask(ctx context.Context, ofPlan bool) ([]evalenv.Answer, error) {
+	inPlan := map[string]bool{}
+	for _, id := range e.ids {
+		inPlan[id] = true
+	}
 	var rows []evalenv.Row
 	for _, row := range e.rows {
-		if wanted(row["instance_id"]) {
+		if inPlan[row["instance_id"]] == ofPlan {
 			rows = append(rows, row)
 		}
 	}
@@ -123,33 +127,26 @@ func (e *environments) resolve(ctx context.Context) error {
 		if err := e.harness.Install(ctx); err != nil {
 			return err
 		}
-		inPlan := map[string]bool{}
-		for _, id := range e.ids {
-			inPlan[id] = true
-		}
 		var err error
-		if e.asked, err = e.ask(ctx, func(id string) bool { return inPlan[id] }); err != nil {
+		if e.asked, err = e.ask(ctx, true); err != nil {
 			return err
 		}
 		seen := map[string]bool{}
 		unknown := 0
 		for _, a := range e.asked {
-			switch {
-			case a.Err != nil:
+			if a.Err != nil {
 				unknown++
-			case e.base.Dockerfile == "":
-				e.base = e.target(a.Base, "")
-				fallthrough
-			default:
-				if !seen[a.Env.Key] {
-					seen[a.Env.Key] = true
-					e.all = append(e.all, e.target(a.Env, a.Base.Key))
-				}
+				continue
 			}
-		}
-		for _, a := range e.asked {
-			if a.Err == nil && e.reference(a.Base.Key) != e.base.Tags[0] {
+			if len(seen) == 0 {
+				e.base = e.target(a.Base, "")
+			}
+			if e.reference(a.Base.Key) != e.base.Tags[0] {
 				return fmt.Errorf("SWT-Bench names two bases, %s and %s", e.base.Tags[0], a.Base.Key)
+			}
+			if !seen[a.Env.Key] {
+				seen[a.Env.Key] = true
+				e.all = append(e.all, e.target(a.Env, a.Base.Key))
 			}
 		}
 		planned := len(e.all) + unknown
@@ -162,6 +159,7 @@ func (e *environments) resolve(ctx context.Context) error {
 	})
 }
 
+// reference is the image of a key, or its repository for a key without a tag.
 func (e *environments) reference(key string) string { return e.config.EvalEnv.Prefix + "/" + key }
 
 func (e *environments) target(i evalenv.Image, base string) image.Environment {
@@ -222,7 +220,7 @@ func (e *environments) make(ctx context.Context, agent []plan.Target, b *builder
 		if err := b.Reach(ctx); err != nil {
 			return err
 		}
-		if err := image.ProbePush(ctx, client, registryRepository(e.base.Tags[0]), "eval-image-prefix", e.config.MaxRetries, e.record); err != nil {
+		if err := image.ProbePush(ctx, client, e.reference(e.base.InstanceID), "eval-image-prefix", e.config.MaxRetries, e.record); err != nil {
 			return err
 		}
 	}
@@ -233,8 +231,6 @@ func (e *environments) make(ctx context.Context, agent []plan.Target, b *builder
 	b.keeper().Wait()
 	return errors.Join(context.Cause(ctx), err)
 }
-
-func registryRepository(tag string) string { return tag[:strings.LastIndexByte(tag, ':')] }
 
 func (e *environments) settings(b *builder) image.Settings {
 	s := image.Settings{
@@ -256,11 +252,7 @@ func (e *environments) warnOfStale(ctx context.Context, client *registry.Client)
 	for _, t := range e.targets() {
 		planned[t.Tags[0]] = true
 	}
-	inPlan := map[string]bool{}
-	for _, id := range e.ids {
-		inPlan[id] = true
-	}
-	answers, err := e.ask(ctx, func(id string) bool { return !inPlan[id] })
+	answers, err := e.ask(ctx, false)
 	var others []plan.Target
 	unknown := 0
 	for _, a := range answers {
