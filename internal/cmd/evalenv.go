@@ -178,8 +178,8 @@ func (e *environments) targets() []plan.Target {
 	return targets
 }
 
-// make makes the environments after the images of the agent, whose targets are given.
-func (e *environments) make(ctx context.Context, agent []plan.Target, b *builder) (err error) {
+// make makes the environments after the images of the agent.
+func (e *environments) make(ctx context.Context, client *registry.Client, b *builder) (err error) {
 	began := time.Now()
 	defer func() {
 		if err != nil {
@@ -194,10 +194,6 @@ func (e *environments) make(ctx context.Context, agent []plan.Target, b *builder
 	e.record.set(func(f *ledger.Run) {
 		f.EvalEnv.Ledger = ledger.Text(e.work.relative(filepath.Join(e.work.folder, ledger.EvalEnvFileName)))
 	})
-	client, err := newRegistry(e.config, e.env, agent, e.work, e.record)
-	if err != nil {
-		return err
-	}
 	if err := e.resolve(ctx); err != nil {
 		return err
 	}

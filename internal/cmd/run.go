@@ -185,29 +185,31 @@ func untilEnd(ctx, run context.Context, rec *record, part func() error) error {
 // makeAll makes the images of the agent, and then those of the evaluation where they are asked for. What is wrong with the inputs of
 // either ends the run before anything is built; otherwise a failure of one leaves the other.
 func makeAll(ctx context.Context, c config.Config, env environment, targets []plan.Target, b *builder, work *workspace, rec *record) error {
+	if len(targets) == 0 { // a shard is empty when there are more shards than images
+		return nil
+	}
 	environments, unready := prepareEnvironments(ctx, c, env, work, rec)
 	var bad badInput
 	if errors.As(unready, &bad) {
 		return unready
 	}
-	err := execute(ctx, c, env, targets, b, work, rec)
+	client, err := newRegistry(c, env, targets, work, rec)
+	if err != nil {
+		return errors.Join(err, unready)
+	}
+	defer func() { rec.set(func(f *ledger.Run) { f.AskedAgain = client.AskedAgain() }) }()
+	err = execute(ctx, c, env, targets, client, b, work, rec)
 	if environments == nil || ctx.Err() != nil || errors.As(err, &bad) {
 		return errors.Join(err, unready)
 	}
-	return errors.Join(err, environments.make(ctx, targets, b))
+	return errors.Join(err, environments.make(ctx, client, b))
 }
 
 // execute is the run from top to bottom: set up the SDK, resolve the tags, find the missing images, check the registry and the
 // builder, and make the images.
-func execute(ctx context.Context, c config.Config, env environment, targets []plan.Target, b *builder, work *workspace, rec *record) error {
-	if len(targets) == 0 { // a shard is empty when there are more shards than images
-		return nil
-	}
-	client, err := newRegistry(c, env, targets, work, rec)
-	if err != nil {
-		return err
-	}
-	defer func() { rec.set(func(f *ledger.Run) { f.AskedAgain = client.AskedAgain() }) }()
+func execute(
+	ctx context.Context, c config.Config, env environment, targets []plan.Target, client *registry.Client, b *builder, work *workspace, rec *record,
+) error {
 	s, err := setUpSDK(ctx, c, env, b.environ, work, rec)
 	if err != nil {
 		return err
