@@ -1,7 +1,6 @@
 package cmd
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,7 +11,6 @@ import (
 	"time"
 
 	"github.com/OpenHands/eval-images/internal/config"
-	"github.com/OpenHands/eval-images/internal/dataset"
 	"github.com/OpenHands/eval-images/internal/evalenv"
 	"github.com/OpenHands/eval-images/internal/failure"
 	"github.com/OpenHands/eval-images/internal/image"
@@ -79,20 +77,15 @@ func (e *environments) failed(err error) {
 	e.record.set(func(f *ledger.Run) { f.EvalEnv.Problem = ledger.Text(withHint(err)) })
 }
 
-// readRows reads all rows of the dataset with the columns that SWT-Bench needs. It does without the commit of the environment in a
-// dataset that has none, for which SWT-Bench takes the base commit.
+// readRows reads all rows of the dataset with the columns that SWT-Bench needs.
 func (e *environments) readRows(ctx context.Context) ([]evalenv.Row, error) {
-	hub, err := hubAddress(e.env)
+	reader, err := newReader(e.config, e.env)
 	if err != nil {
 		return nil, err
 	}
-	reader := dataset.Reader{Token: cmp.Or(e.config.HFToken, e.env.get("HF_TOKEN")), Hub: hub}
+	reader.Optional = []string{evalenv.OptionalColumn}
 	read := func(name string) ([]byte, error) { return e.work.readFile(name, maxDatasetFile) }
-	columns := evalenv.Columns
-	list, err := reader.Read(ctx, e.config.Dataset, e.config.Split, columns, read)
-	if optional := columns[len(columns)-1]; err != nil && strings.Contains(err.Error(), "has no column "+optional) {
-		list, err = reader.Read(ctx, e.config.Dataset, e.config.Split, columns[:len(columns)-1], read)
-	}
+	list, err := reader.Read(ctx, e.config.Dataset, e.config.Split, evalenv.Columns, read)
 	if err != nil {
 		return nil, err
 	}

@@ -122,13 +122,12 @@ func chooseTargets(ctx context.Context, c config.Config, bad error, env environm
 // chooseRows reads the dataset and selects rows like OpenHands/benchmarks (utils/dataset.py, get_dataset): first the instances that
 // the user or the preset selects, then a sample of n-limit rows, then only rows that have an image.
 func chooseRows(ctx context.Context, c config.Config, env environment, w *workspace, rec *record) ([]dataset.Row, error) {
-	hub, err := hubAddress(env)
+	reader, err := newReader(c, env)
 	if err != nil {
 		return nil, err
 	}
 	readDataset := func(name string) ([]byte, error) { return w.readFile(name, maxDatasetFile) }
 	readInstances := func(name string) ([]byte, error) { return w.readFile(name, maxInstancesFile) }
-	reader := dataset.Reader{Token: cmp.Or(c.HFToken, env.get("HF_TOKEN")), Hub: hub}
 	list, err := reader.Read(ctx, c.Dataset, c.Split, c.Columns(), readDataset)
 	for _, warning := range list.Warnings {
 		rec.Warn(warning)
@@ -155,6 +154,12 @@ func chooseRows(ctx context.Context, c config.Config, env environment, w *worksp
 		}
 	}
 	return drawn, nil
+}
+
+// newReader returns the reader of datasets.
+func newReader(c config.Config, env environment) (dataset.Reader, error) {
+	hub, err := hubAddress(env)
+	return dataset.Reader{Token: cmp.Or(c.HFToken, env.get("HF_TOKEN")), Hub: hub}, err
 }
 
 // The address of the Hugging Face hub, and the environment variable that changes it, as in Hugging Face's libraries.

@@ -24,7 +24,7 @@ func fromFile(q *query, readFile func(name string) ([]byte, error)) ([]Row, erro
 		}
 	}
 	if strings.HasSuffix(q.name, ".parquet") {
-		rows, err := readParquet(bytes.NewReader(text), int64(len(text)), q.name, q.columns)
+		rows, err := readParquet(bytes.NewReader(text), int64(len(text)), q.name, q.columns, q.optional)
 		var mistake *config.InputError
 		if err != nil && !errors.As(err, &mistake) {
 			err = &config.InputError{
@@ -121,7 +121,8 @@ func newRow(q *query, fields map[string]json.RawMessage, index int) (Row, error)
 		return row, err
 	}
 	row.ID = id
-	for _, column := range q.columns {
+	has := func(column string) bool { return fields[column] != nil }
+	for _, column := range slices.Concat(q.columns, present(q.optional, has)) {
 		value, ok, err := text(column)
 		if err != nil {
 			return row, err

@@ -109,3 +109,35 @@ func TestFileMistakes(t *testing.T) {
 		t.Errorf("a missing file: %v", err)
 	}
 }
+
+// TestOptionalColumns: an optional column is read where a dataset has it, and is no mistake where it has none.
+func TestOptionalColumns(t *testing.T) {
+	type row struct {
+		ID   string `parquet:"instance_id"`
+		Repo string `parquet:"repo"`
+	}
+	type full struct {
+		ID     string `parquet:"instance_id"`
+		Repo   string `parquet:"repo"`
+		Commit string `parquet:"commit"`
+	}
+	cases := map[string]struct {
+		file string
+		want map[string]string
+	}{
+		"x.jsonl":         {`{"instance_id": "a__a-1", "repo": "a/a"}`, map[string]string{"repo": "a/a"}},
+		"x.parquet":       {string(hubtest.Parquet(t, []row{{"a__a-1", "a/a"}})), map[string]string{"repo": "a/a"}},
+		"data/x.jsonl":    {`{"instance_id": "a__a-1", "repo": "a/a", "commit": "1"}`, map[string]string{"repo": "a/a", "commit": "1"}},
+		"data/x.parquet":  {string(hubtest.Parquet(t, []full{{"a__a-1", "a/a", "1"}})), map[string]string{"repo": "a/a", "commit": "1"}},
+		"data/null.jsonl": {`{"instance_id": "a__a-1", "repo": "a/a", "commit": null}`, map[string]string{"repo": "a/a"}},
+	}
+	for name, tc := range cases {
+		list, err := Reader{Optional: []string{"commit"}}.Read(t.Context(), name, "test", []string{"repo"},
+			func(string) ([]byte, error) { return []byte(tc.file), nil })
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		} else if diff := cmp.Diff(tc.want, list.Rows[0].Columns); diff != "" {
+			t.Errorf("%s: columns (-want +got):\n%s", name, diff)
+		}
+	}
+}

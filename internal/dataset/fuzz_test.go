@@ -48,7 +48,7 @@ func FuzzParquet(f *testing.F) {
 	f.Add(hubtest.Parquet(f, []row{{"a__a-1", nil}, {"a__a-1", nil}}))
 	f.Add([]byte("PAR1\xff\xff\xff\xffPAR1"))
 	f.Fuzz(func(t *testing.T, file []byte) {
-		rows, err := readParquet(bytes.NewReader(file), int64(len(file)), "d", []string{"image"})
+		rows, err := readParquet(bytes.NewReader(file), int64(len(file)), "d", []string{"image"}, nil)
 		checkRead(t, rows, err)
 	})
 }
@@ -112,16 +112,16 @@ func TestRowsAreBounded(t *testing.T) {
 	if len(file) > 1<<20 {
 		t.Fatalf("the file has %d bytes", len(file))
 	}
-	if rows, err := readParquet(bytes.NewReader(file), int64(len(file)), "a/b", nil); err == nil || !strings.Contains(err.Error(), "more than 1000000 rows") {
+	if rows, err := readParquet(bytes.NewReader(file), int64(len(file)), "a/b", nil, nil); err == nil || !strings.Contains(err.Error(), "more than 1000000 rows") {
 		t.Errorf("read %d rows, error %v", len(rows), err)
 	}
 	long := slices.Repeat([]row{{strings.Repeat("x", 10<<20)}}, 30)
 	file = hubtest.Parquet(t, long)
-	if rows, err := readParquet(bytes.NewReader(file), int64(len(file)), "a/b", nil); err == nil || !strings.Contains(err.Error(), "bytes") {
+	if rows, err := readParquet(bytes.NewReader(file), int64(len(file)), "a/b", nil, nil); err == nil || !strings.Contains(err.Error(), "bytes") {
 		t.Errorf("read %d rows, error %v", len(rows), err)
 	}
 	// The footer's length is read before the footer.
-	_, err := readParquet(bytes.NewReader(append(bytes.Repeat([]byte{0}, 100), "\xff\xff\xff\x7fPAR1"...)), 108, "a/b", nil)
+	_, err := readParquet(bytes.NewReader(append(bytes.Repeat([]byte{0}, 100), "\xff\xff\xff\x7fPAR1"...)), 108, "a/b", nil, nil)
 	if err == nil || !strings.Contains(err.Error(), "its footer has 2147483647 bytes") {
 		t.Errorf("error is %v", err)
 	}

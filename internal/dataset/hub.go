@@ -53,7 +53,7 @@ func (r Reader) fromHub(ctx context.Context, c *client, q *query) ([]Row, error)
 		if err != nil {
 			return nil, err
 		}
-		more, err := readParquet(file, file.size, q.name, q.columns)
+		more, err := readParquet(file, file.size, q.name, q.columns, q.optional)
 		if err != nil {
 			return nil, err
 		}

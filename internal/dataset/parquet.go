@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/parquet-go/parquet-go"
@@ -24,8 +25,8 @@ func tooManyRows(dataset string) error {
 	return fmt.Errorf("%s has more than %d rows", config.Quote(dataset), maxRows)
 }
 
-// readParquet reads only the instance ids and the named columns of a parquet file.
-func readParquet(file io.ReaderAt, size int64, dataset string, columns []string) ([]Row, error) {
+// readParquet reads only the instance ids and the named columns of a parquet file, and of the optional ones those that it has.
+func readParquet(file io.ReaderAt, size int64, dataset string, columns, optional []string) ([]Row, error) {
 	if err := checkFooter(file, size); err != nil {
 		return nil, fmt.Errorf("opening the parquet file: %w", err)
 	}
@@ -45,7 +46,11 @@ func readParquet(file io.ReaderAt, size int64, dataset string, columns []string)
 		}
 		rows[i].ID = *id
 	}
-	for _, column := range columns {
+	has := func(column string) bool {
+		_, ok := f.Schema().Lookup(column)
+		return ok
+	}
+	for _, column := range slices.Concat(columns, present(optional, has)) {
 		values, err := readColumn(f, dataset, column)
 		if err != nil {
 			return nil, err
@@ -57,6 +62,11 @@ func readParquet(file io.ReaderAt, size int64, dataset string, columns []string)
 		}
 	}
 	return rows, nil
+}
+
+// present returns the columns that a file has.
+func present(columns []string, has func(column string) bool) []string {
+	return slices.DeleteFunc(slices.Clone(columns), func(column string) bool { return !has(column) })
 }
 
 // maxFooter bounds the description at the end of a parquet file, in bytes. The library reads all of it into memory.

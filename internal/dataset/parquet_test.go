@@ -114,7 +114,7 @@ func TestDamagedParquet(t *testing.T) {
 	}
 	for name, file := range damaged {
 		t.Run(name, func(t *testing.T) {
-			rows, err := readParquet(bytes.NewReader(file), int64(len(file)), "a/b", nil)
+			rows, err := readParquet(bytes.NewReader(file), int64(len(file)), "a/b", nil, nil)
 			if err == nil && !slices.Equal(IDs(rows), ids[:50]) {
 				t.Errorf("read %d rows", len(rows))
 			}
@@ -125,7 +125,7 @@ func TestDamagedParquet(t *testing.T) {
 	for i := len(whole) - 300; i < len(whole); i++ {
 		flipped := bytes.Clone(whole)
 		flipped[i] ^= 0x3c
-		rows, err := readParquet(bytes.NewReader(flipped), int64(len(flipped)), "a/b", nil)
+		rows, err := readParquet(bytes.NewReader(flipped), int64(len(flipped)), "a/b", nil, nil)
 		if err == nil && !slices.Equal(IDs(rows), ids[:50]) {
 			t.Errorf("with another byte %d it has %d rows", i, len(rows))
 		}
@@ -136,7 +136,7 @@ func TestDamagedParquet(t *testing.T) {
 	if short == 0 {
 		t.Error("nobody compares the number of values with that of rows")
 	}
-	if _, err := readParquet(bytes.NewReader(damaged["truncated"]), int64(len(damaged["truncated"])), "a/b", nil); err == nil {
+	if _, err := readParquet(bytes.NewReader(damaged["truncated"]), int64(len(damaged["truncated"])), "a/b", nil, nil); err == nil {
 		t.Error("a truncated file was read")
 	}
 }

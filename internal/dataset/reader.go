@@ -20,6 +20,8 @@ type Reader struct {
 	Hub *url.URL
 	// Token is sent to the hub only. Empty means anonymous.
 	Token string
+	// Optional are columns that Read returns, too, where a dataset has them.
+	Optional []string
 
 	// wait replaces sleep in tests, which record the waits. Nil is sleep.
 	wait func(context.Context, time.Duration) error
@@ -39,6 +41,7 @@ type List struct {
 type query struct {
 	name, split string
 	columns     []string
+	optional    []string
 	warnings    []string
 }
 
@@ -53,7 +56,7 @@ func (r *Row) set(column, value string) {
 // Otherwise the rows come from the hub's parquet files. If these cannot be read, they come from the list in this version,
 // if it has one. The error is a *config.InputError or an *Unreachable.
 func (r Reader) Read(ctx context.Context, name, split string, columns []string, readFile func(string) ([]byte, error)) (List, error) {
-	q := &query{name: name, split: split, columns: columns}
+	q := &query{name: name, split: split, columns: columns, optional: r.Optional}
 	if !config.LocalDataset(name) {
 		return r.readHub(ctx, q)
 	}

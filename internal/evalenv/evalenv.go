@@ -23,7 +23,10 @@ import (
 var driver []byte
 
 // Columns are the columns of the dataset that swt-bench needs, besides the instance id.
-var Columns = []string{"repo", "version", "base_commit", "environment_setup_commit"}
+var Columns = []string{"repo", "version", "base_commit"}
+
+// OptionalColumn is a column that swt-bench uses where a dataset has it. Else it takes base_commit.
+const OptionalColumn = "environment_setup_commit"
 
 // packages are what the modules of swt-bench import that the driver needs.
 var packages = []string{"requests", "python-dotenv", "docker"}
@@ -104,10 +107,10 @@ func (h *Harness) Ask(ctx context.Context, rows []Row, retry Retry) ([]Answer, e
 		}
 		left = nil
 		var again []error
-		for i, a := range told {
+		for _, a := range told {
 			answers[a.InstanceID] = a
 			if failure.Retryable(a.Err) {
-				left, again = append(left, rowOf(rows, told[i].InstanceID)), append(again, a.Err)
+				left, again = append(left, rowOf(rows, a.InstanceID)), append(again, a.Err)
 			}
 		}
 		return worst(again)
