@@ -71,13 +71,14 @@ type Attempt struct {
 func FromOutcome(o *outcome.Outcome) Entry {
 	finished := moment(o.Finished)
 	worked, queued := durations(o)
+	spans := spans(o)
 	e := Entry{
 		Time: finished, BaseImage: o.Target.BaseImage, Tags: []string{}, LogPath: Text(o.LogPath),
 		Status: o.Status(), AttemptCount: len(o.Attempts), FinishedAt: &finished,
 		RemoteCheckSeconds: secondsOrNil(o.Check), BuildSeconds: secondsOrNil(o.Build), DurationSeconds: secondsOrNil(worked),
 		Telemetry: telemetry(o.Telemetry), InstanceID: o.Target.InstanceID, Strategy: Text(o.Strategy),
 		StrategyReason: inOneLine(o.NotRebased), SdistBuilds: o.SdistBuilds, Attempts: attempts(o.Attempts),
-		Spans: spans(o), Slot: slotOf(spans(o)),
+		Spans: spans, Slot: slotOf(spans),
 		Phases: map[string]float64{
 			"queued": round(queued.Seconds()), "check": round(o.Check.Seconds()), "build": round(o.Build.Seconds()),
 			"backoff": round(o.Waited.Seconds()),
