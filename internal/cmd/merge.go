@@ -58,7 +58,7 @@ func mergeInto(work *workspace, rec *record, dirs []string) int {
 		return mergeFailed(rec, err)
 	}
 	rec.publish(&summary)
-	if summary.TooManyMissing() || len(summary.Run.RecordErrors) > 0 || summary.Run.VerifyFailed() {
+	if summary.Fails() {
 		return ExitFailed
 	}
 	return ExitOK

@@ -223,14 +223,8 @@ func (r *record) finish(ctx context.Context, w *workspace, targets []plan.Target
 	}
 	w.chownToOwner()
 	r.publish(&summary)
-	failed := len(summary.Run.RecordErrors)
-	if summary.TooManyMissing() {
-		failed++
-	}
-	if summary.Run.VerifyFailed() {
-		failed++
-	}
-	if summary.Run.TooManyEnvironmentsMissing() {
+	failed := 0
+	if summary.Fails() {
 		failed++
 	}
 	if bad := (badInput{}); atDeadline && !errors.As(err, &bad) { // what the set-up was at then has not failed for itself

@@ -13,6 +13,9 @@ func (e *Entry) Redact(redact func(string) string) {
 // Redact applies redact to the texts of a run that programs and servers wrote.
 func (r *Run) Redact(redact func(string) string) {
 	r.SetupError, r.Sdist.Error = Text(redact(string(r.SetupError))), Text(redact(string(r.Sdist.Error)))
+	if r.EvalEnv != nil {
+		r.EvalEnv.Problem = Text(redact(string(r.EvalEnv.Problem)))
+	}
 	texts := [][]string{r.Warnings, r.RecordErrors}
 	for _, v := range r.Rebase.Verified {
 		texts = append(texts, v.Differences)

@@ -22,7 +22,7 @@ func TestEnvironmentImagesHaveASectionOutputsAndALock(t *testing.T) {
 	s := ledger.Summarize(run, nil)
 	section := Markdown(s)
 	for _, want := range []string{
-		"### Environment images of SWT-Bench", "4 images for 6 instances under <code>r.test/swt</code>: 1 built, 1 already existed, 2 missing.",
+		"❌ **2 of 4 environment images are missing**. ", "### Environment images of SWT-Bench", "4 images for 6 instances under <code>r.test/swt</code>: 1 built, 1 already existed, 2 missing.",
 		"exit code: 7", "logs/exec.env.b.log", "1 environment of other instances too old",
 	} {
 		if !strings.Contains(section, want) {

@@ -43,6 +43,10 @@ func Verdict(s ledger.Summary) string {
 // verdict returns the result of the run in one line.
 func verdict(s ledger.Summary) string {
 	line := imagesVerdict(s)
+	if e := s.Run.EvalEnv; s.Run.TooManyEnvironmentsMissing() {
+		line = fmt.Sprintf("❌ **%d of %s missing**. ", e.Missing(), plural(e.Planned, "environment image is", "environment images are")) +
+			strings.TrimPrefix(line, "✅ ")
+	}
 	// A wrong image is worse than a missing one.
 	if s.Run.VerifyFailed() {
 		line = "❌ **Verification failed**: " + verifyFailures(s.Run.Rebase.Verified) + ". " + strings.TrimPrefix(line, "✅ ")

@@ -105,7 +105,7 @@ type spanLine struct {
 // Write writes the report of a run. comparison may be nil.
 func Write(w io.Writer, s ledger.Summary, entries []ledger.Entry, comparison *Comparison) error {
 	c := content{
-		Title: cmp.Or(s.Run.Title, "Image build"), Failed: s.TooManyMissing() || s.Run.SetupError != "" || s.Run.VerifyFailed(),
+		Title: cmp.Or(s.Run.Title, "Image build"), Failed: s.Fails() || s.Run.SetupError != "",
 		Verdict: verdict(s), Facts: facts(s), Comparison: comparison, Timeline: newTimeline(s, entries),
 		Style: template.CSS(style), Script: template.JS(script),
 		Policy: "default-src 'none'; base-uri 'none'; form-action 'none'; script-src " + hashOf(script) + "; style-src " + hashOf(style),
@@ -144,6 +144,8 @@ func verdict(s ledger.Summary) string {
 		return "The run failed before its end: " + string(s.Run.SetupError)
 	case s.Run.VerifyFailed():
 		return "A rebased image is not what a native build makes."
+	case s.Run.TooManyEnvironmentsMissing() && s.Missing() == 0:
+		return fmt.Sprintf("%d of %d environment images are missing.", s.Run.EvalEnv.Missing(), s.Run.EvalEnv.Planned)
 	case s.Missing() == 0:
 		return fmt.Sprintf("All %d images exist.", s.Total)
 	case s.Run.Cancelled:
