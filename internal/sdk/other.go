@@ -3,7 +3,6 @@ package sdk
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -51,7 +50,7 @@ func Venv(ctx context.Context, cmds Commands, dir, version string, packages []st
 		append([]string{"uv", "pip", "install", "--python", python}, packages...),
 	} {
 		if _, err := cmds.run(ctx, filepath.Dir(dir), environ, argv...); err != nil {
-			return "", cmds.failed("installing "+fmt.Sprint(packages), err)
+			return "", cmds.failed("installing "+strings.Join(packages, ", "), err)
 		}
 	}
 	return python, nil
