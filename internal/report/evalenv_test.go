@@ -19,7 +19,8 @@ func TestEnvironmentImagesHaveASectionOutputsAndALock(t *testing.T) {
 			{Name: "exec.env.b", Tags: []string{}, Status: outcome.Failed, Class: "build-failed", Error: "exit code: 7", LogPath: "logs/exec.env.b.log"},
 		},
 	}}
-	s := ledger.Summarize(run, nil)
+	run.Planned = 1
+	s := ledger.Summarize(run, []ledger.Entry{{InstanceID: "i", Status: outcome.Built}})
 	section := Markdown(s)
 	for _, want := range []string{
 		"❌ **2 of 4 environment images are missing**. ", "### Environment images of SWT-Bench", "4 images for 6 instances under <code>r.test/swt</code>: 1 built, 1 already existed, 2 missing.",
@@ -41,5 +42,9 @@ func TestEnvironmentImagesHaveASectionOutputsAndALock(t *testing.T) {
 	numbers := ledger.SummarizeEvalEnv(run, []string{"i"}, []string{"exec.base:latest"}, []string{"exec.env.a:latest", "exec.env.b:latest"}, 0).Summary
 	if numbers.SkippedBase != 1 || numbers.BuiltEnv != 1 || numbers.FailedEnv != 1 || numbers.TotalEnv != 2 {
 		t.Errorf("eval-env-summary.json has %+v", numbers)
+	}
+	run.SetupError = "the SDK cannot be used"
+	if said := verdict(ledger.Summarize(run, nil)); !strings.HasPrefix(said, "❌ **Nothing was built**") {
+		t.Errorf("the verdict begins with what follows from a set-up that failed: %s", said)
 	}
 }

@@ -43,9 +43,9 @@ func Verdict(s ledger.Summary) string {
 // verdict returns the result of the run in one line.
 func verdict(s ledger.Summary) string {
 	line := imagesVerdict(s)
-	if e := s.Run.EvalEnv; s.Run.TooManyEnvironmentsMissing() {
-		line = fmt.Sprintf("❌ **%d of %s missing**. ", e.Missing(), plural(e.Planned, "environment image is", "environment images are")) +
-			strings.TrimPrefix(line, "✅ ")
+	if rest, good := strings.CutPrefix(line, "✅ "); good && s.Run.TooManyEnvironmentsMissing() {
+		e := s.Run.EvalEnv
+		line = fmt.Sprintf("❌ **%d of %s missing**. ", e.Missing(), plural(e.Planned, "environment image is", "environment images are")) + rest
 	}
 	// A wrong image is worse than a missing one.
 	if s.Run.VerifyFailed() {
