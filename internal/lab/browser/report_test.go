@@ -189,13 +189,7 @@ func TestReport(t *testing.T) {
 			t.Error("the instance with an odd id is not in the table")
 		}
 		do(t, p, `addEventListener("securitypolicyviolation", e => window.violated = e.effectiveDirective); new Image().src = "http://127.0.0.1:9/"`)
-		refused := ""
-		for range 100 { // the browser tells of it a moment later
-			if refused = eval[string](t, p, `window.violated || ""`); refused != "" {
-				break
-			}
-			time.Sleep(20 * time.Millisecond)
-		}
+		refused := eventually[string](t, p, `window.violated || ""`) // the browser tells of it a moment later
 		if refused != "img-src" {
 			t.Errorf("the policy refuses %q, want img-src: an image of another host", refused)
 		}
@@ -252,7 +246,7 @@ func TestReport(t *testing.T) {
 			}
 		}
 		press(t, p, kb.Enter)
-		if !eval[bool](t, p, `document.activeElement.parentElement.open && document.activeElement.parentElement.querySelectorAll(".spans li").length === 4`) {
+		if !eventually[bool](t, p, `document.activeElement.parentElement.open && document.activeElement.parentElement.querySelectorAll(".spans li").length === 4`) {
 			t.Error("Enter opens no image with its spans")
 		}
 		do(t, p, `document.getElementById("chart").focus()`)
@@ -283,6 +277,20 @@ func TestReport(t *testing.T) {
 			t.Errorf("a failed image is %s either way", outcome)
 		}
 	})
+}
+
+// eventually evaluates an expression until its value is not the zero value, for at most two seconds, and returns it. Browsers send some
+// events, such as toggle, a moment later.
+func eventually[T comparable](t *testing.T, p *Page, expression string) (value T) {
+	t.Helper()
+	var zero T
+	for range 100 {
+		if value = eval[T](t, p, expression); value != zero {
+			break
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	return value
 }
 
 // mostLayouts bounds the layouts of a page: one when all is there, and those of the parts that the browser shows before.
