@@ -206,7 +206,7 @@ func TestCheckTags(t *testing.T) {
 	}{
 		"good":             {[]Target{target("a", "r:5000/x:1"), target("b", "r:5000/x:2")}, nil},
 		"128 characters":   {[]Target{target("a", "r:5000/x:"+strings.Repeat("t", 128))}, nil},
-		"129 characters":   {[]Target{target("a", "r:5000/x:1", "r:5000/x:"+strings.Repeat("t", 129))}, []string{"for a, makes a tag of 129 characters; registries take 128; shorten it by 1 characters or more: this SDK leaves 72 for it"}},
+		"129 characters":   {[]Target{target("a", "r:5000/x:1", "r:5000/x:"+strings.Repeat("t", 129))}, []string{"for a, makes a tag of 129 characters; registries take 128; shorten it by 1 character or more: this SDK leaves 72 for it"}},
 		"a character":      {[]Target{target("a", "x/y:t+t")}, []string{`"x/y:t+t", for a, is not a tag`}},
 		"a leading dash":   {[]Target{target("a", "x/y:-t")}, []string{"is not a tag"}},
 		"only a port":      {[]Target{target("a", "r:5000/x")}, []string{"is not a tag"}},

@@ -119,7 +119,7 @@ func (e *inputErrors) customTags(targets []Target, stage string, templateGiven b
 			e.add(tagTemplate, "use letters, digits and _ . - only", "%s, for %s, cannot be a part of a tag", tag, t.InstanceID)
 		}
 		if over := len(shortestTag(t.CustomTag, stage)) - tagLimit; over > 0 {
-			e.add(tagTemplate, fmt.Sprintf("shorten it by %d characters or more", over),
+			e.add(tagTemplate, "shorten it by "+characters(over)+" or more",
 				"%s, for %s, makes a tag of at least %d characters; registries take %d", tag, t.InstanceID, tagLimit+over, tagLimit)
 		}
 		// Two targets with the same base image are a mistake that shareBaseImage reports.
@@ -136,6 +136,13 @@ func (e *inputErrors) customTags(targets []Target, stage string, templateGiven b
 		}
 		owner[t.CustomTag] = t
 	}
+}
+
+func characters(n int) string {
+	if n == 1 {
+		return "1 character"
+	}
+	return fmt.Sprintf("%d characters", n)
 }
 
 // shortestTag returns the shortest tag that any SDK makes from a custom tag: the short SHA, the custom tag and, except for
@@ -181,7 +188,7 @@ func CheckTags(targets []Target) error {
 		for _, reference := range t.Tags {
 			tag := tagOf(reference)
 			if over := len(tag) - tagLimit; over > 0 {
-				found.add(tagTemplate, fmt.Sprintf("shorten it by %d characters or more: this SDK leaves %d for it", over, len(t.CustomTag)-over),
+				found.add(tagTemplate, fmt.Sprintf("shorten it by %s or more: this SDK leaves %d for it", characters(over), len(t.CustomTag)-over),
 					"%s, for %s, makes a tag of %d characters; registries take %d", config.Quote(t.CustomTag), t.InstanceID, len(tag), tagLimit)
 			} else if !tagForm.MatchString(tag) {
 				found.add(tagTemplate, "use letters, digits and _ . - only", "%s, for %s, is not a tag", config.Quote(reference), t.InstanceID)
