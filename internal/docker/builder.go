@@ -82,8 +82,14 @@ func (b Buildx) Adopt(ctx context.Context, e *Engine, name string) (Builder, err
 
 // unavailable returns the error of a builder that could not be used.
 func unavailable(part string, err error, hint string) *Unavailable {
-	if errors.Is(err, errPlatform) {
+	switch {
+	case errors.Is(err, errPlatform):
 		hint = failure.Hint(failure.ClassPlatform)
+	case errors.Is(err, exec.ErrNotFound):
+		hint = "install the docker command with its plugin buildx (docs.docker.com/engine/install), and check that PATH has its folder"
+	case errors.Is(err, errNoBuildx):
+		hint = "install buildx (package docker-buildx-plugin or docker-buildx), or run docker/setup-buildx-action before this step; " +
+			"docker buildx version shows whether docker finds it"
 	}
 	return &Unavailable{Part: part, Err: err, hint: hint}
 }
@@ -137,6 +143,14 @@ const platform = "linux/amd64"
 
 var errPlatform = errors.New("it does not run " + platform)
 
+var errNoBuildx = errors.New("this docker command has no plugin buildx")
+
+// lacksBuildx reports whether docker took buildx for an argument of its own, as it does without the plugin: it points to its
+// own help (docker/cli, cli/cobra.go: FlagErrorFunc), while the plugin points to docker buildx COMMAND --help.
+func lacksBuildx(problems string) bool {
+	return strings.Contains(problems, "'docker --help'") || strings.Contains(problems, "'buildx' is not a docker command")
+}
+
 func createArgs(b Builder, endpoint ...string) []string {
 	return append([]string{"buildx", "create", "--name", b.Name, "--driver", b.Driver}, endpoint...)
 }
@@ -166,7 +180,9 @@ func (b Buildx) run(ctx context.Context, args []string) (string, error) {
 		if ctx.Err() != nil {
 			err = ctx.Err()
 		}
-		if line := lastLine(problems.String()); line != "" {
+		if lacksBuildx(problems.String()) {
+			err = fmt.Errorf("%w: %w", err, errNoBuildx)
+		} else if line := lastLine(problems.String()); line != "" {
 			err = fmt.Errorf("%w: %s", err, line)
 		}
 		return "", fmt.Errorf("running docker %s: %w", strings.Join(args, " "), err)

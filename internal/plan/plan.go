@@ -43,7 +43,7 @@ func New(cfg config.Config, ids []string, columns map[string]map[string]string) 
 		targets = slices.CompactFunc(targets, func(a, b Target) bool { return a.BaseImage == b.BaseImage })
 	}
 	found.shareBaseImage(targets)
-	found.customTags(withCustomTags(targets, cfg.CustomTagTemplate, placeholderValues(cfg.SDKOptions)), cfg.Target)
+	found.customTags(withCustomTags(targets, cfg.CustomTagTemplate, placeholderValues(cfg.SDKOptions)), cfg.Target, cfg.TagTemplateGiven)
 	if err := found.joined(); err != nil {
 		return nil, err
 	}

@@ -133,9 +133,22 @@ func TestNewMistakes(t *testing.T) {
 			want: []string{`custom-tag-template: a__b-1 and c__d-1 get the same tag "eval"; include {instance_tag}`},
 		},
 		"one tag for two, as the tag of the base image is cut": {
-			inputs: []string{"base-image-template=ghcr.io/o/x:{instance_id}"},
+			inputs: []string{"base-image-template=ghcr.io/o/x:{instance_id}", "custom-tag-template=t-{instance_tag}"},
 			ids:    []string{"a__b-1", "c__d-1"}, want: []string{
-				`get the same tag "xxxxxxx-x"; include {instance_id}: the base images differ by their tags only, which {instance_tag} leaves out`,
+				`custom-tag-template: a__b-1 and c__d-1 get the same tag "t-x"; include {instance_id}: the base images differ by their tags only, which {instance_tag} leaves out`,
+			},
+		},
+		"one tag for two, as only a folder of the base image differs": {
+			inputs: []string{"base-image-template=ghcr.io/{instance_id}/y:latest", "custom-tag-template=t-{instance_tag}"},
+			ids:    []string{"a__b-1", "c__d-1"}, want: []string{
+				`get the same tag "t-y"; include {instance_id}: the base images have the same last name`,
+			},
+		},
+		"bases of one name, with the default for tags": {
+			inputs: []string{"base-image-template=ghcr.io/{instance_id}/y:latest"},
+			ids:    []string{"a__b-1", "c__d-1"}, want: []string{
+				`base-image-template: the images of a__b-1 and c__d-1 would get the same tag: the default takes it from the last name of the base ` +
+					`image, and both "ghcr.io/a__b-1/y:latest" and "ghcr.io/c__d-1/y:latest" have "y"; set custom-tag-template to one with {instance_id}`,
 			},
 		},
 		"a tag that the SDK would cut": {
@@ -193,7 +206,7 @@ func TestCheckTags(t *testing.T) {
 	}{
 		"good":             {[]Target{target("a", "r:5000/x:1"), target("b", "r:5000/x:2")}, nil},
 		"128 characters":   {[]Target{target("a", "r:5000/x:"+strings.Repeat("t", 128))}, nil},
-		"129 characters":   {[]Target{target("a", "r:5000/x:1", "r:5000/x:"+strings.Repeat("t", 129))}, []string{"for a, makes a tag of 129 characters; registries take 128; shorten it by 1 characters or more: this SDK leaves 72 for it"}},
+		"129 characters":   {[]Target{target("a", "r:5000/x:1", "r:5000/x:"+strings.Repeat("t", 129))}, []string{"for a, makes a tag of 129 characters; registries take 128; shorten it by 1 character or more: this SDK leaves 72 for it"}},
 		"a character":      {[]Target{target("a", "x/y:t+t")}, []string{`"x/y:t+t", for a, is not a tag`}},
 		"a leading dash":   {[]Target{target("a", "x/y:-t")}, []string{"is not a tag"}},
 		"only a port":      {[]Target{target("a", "r:5000/x")}, []string{"is not a tag"}},

@@ -93,8 +93,13 @@ const tagLimit = 128
 
 // distinguish returns how to give two targets tags of their own. The instance tag of a base image lacks the image's own tag.
 func distinguish(a, b Target) string {
-	if InstanceTag(a.BaseImage) == InstanceTag(b.BaseImage) {
+	repositoryA, _ := splitTag(a.BaseImage)
+	repositoryB, _ := splitTag(b.BaseImage)
+	switch {
+	case repositoryA == repositoryB:
 		return "include {instance_id}: the base images differ by their tags only, which {instance_tag} leaves out"
+	case InstanceTag(a.BaseImage) == InstanceTag(b.BaseImage):
+		return "include {instance_id}: the base images have the same last name, which is all that {instance_tag} takes"
 	}
 	return "include {instance_tag} or {instance_id}"
 }
@@ -106,7 +111,7 @@ var (
 )
 
 // customTags reports custom tags that cannot become a part of a tag, before the SDK is called.
-func (e *inputErrors) customTags(targets []Target, stage string) {
+func (e *inputErrors) customTags(targets []Target, stage string, templateGiven bool) {
 	owner := map[string]Target{}
 	for _, t := range targets {
 		tag := config.Quote(t.CustomTag)
@@ -114,15 +119,30 @@ func (e *inputErrors) customTags(targets []Target, stage string) {
 			e.add(tagTemplate, "use letters, digits and _ . - only", "%s, for %s, cannot be a part of a tag", tag, t.InstanceID)
 		}
 		if over := len(shortestTag(t.CustomTag, stage)) - tagLimit; over > 0 {
-			e.add(tagTemplate, fmt.Sprintf("shorten it by %d characters or more", over),
+			e.add(tagTemplate, "shorten it by "+characters(over)+" or more",
 				"%s, for %s, makes a tag of at least %d characters; registries take %d", tag, t.InstanceID, tagLimit+over, tagLimit)
 		}
 		// Two targets with the same base image are a mistake that shareBaseImage reports.
 		if other, taken := owner[t.CustomTag]; taken && other.BaseImage != t.BaseImage {
+			if !templateGiven {
+				// The default takes what tells images apart from their bases' names.
+				e.add(baseTemplate, "set custom-tag-template to one with {instance_id}, such as {sdk_dockerfile_sha7}-{instance_id}, "+
+					"or end base-image-template in another name for each instance",
+					"the images of %s and %s would get the same tag: the default takes it from the last name of the base image, and both %s and %s have %s",
+					other.InstanceID, t.InstanceID, config.Quote(other.BaseImage), config.Quote(t.BaseImage), config.Quote(InstanceTag(t.BaseImage)))
+				continue
+			}
 			e.add(tagTemplate, distinguish(other, t), "%s and %s get the same tag %s", other.InstanceID, t.InstanceID, tag)
 		}
 		owner[t.CustomTag] = t
 	}
+}
+
+func characters(n int) string {
+	if n == 1 {
+		return "1 character"
+	}
+	return fmt.Sprintf("%d characters", n)
 }
 
 // shortestTag returns the shortest tag that any SDK makes from a custom tag: the short SHA, the custom tag and, except for
@@ -168,7 +188,7 @@ func CheckTags(targets []Target) error {
 		for _, reference := range t.Tags {
 			tag := tagOf(reference)
 			if over := len(tag) - tagLimit; over > 0 {
-				found.add(tagTemplate, fmt.Sprintf("shorten it by %d characters or more: this SDK leaves %d for it", over, len(t.CustomTag)-over),
+				found.add(tagTemplate, fmt.Sprintf("shorten it by %s or more: this SDK leaves %d for it", characters(over), len(t.CustomTag)-over),
 					"%s, for %s, makes a tag of %d characters; registries take %d", config.Quote(t.CustomTag), t.InstanceID, len(tag), tagLimit)
 			} else if !tagForm.MatchString(tag) {
 				found.add(tagTemplate, "use letters, digits and _ . - only", "%s, for %s, is not a tag", config.Quote(reference), t.InstanceID)

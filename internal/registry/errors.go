@@ -2,6 +2,8 @@ package registry
 
 import (
 	"cmp"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
@@ -56,6 +58,12 @@ func (e *Denied) Hint() string {
 	input := cmp.Or(e.Input, "image")
 	code := status(e.Err)
 	switch {
+	case isUntrusted(e.Err):
+		return "let both sides trust the registry in " + input + ": for this program, name a file with its CA in SSL_CERT_FILE " +
+			"(inside an action, a file below the workspace; it replaces the system's list, so append the CA to a copy of that); " +
+			"for the builder, write ca = [\"PATH\"] under [registry.\"HOST\"] in buildkitd-config-inline"
+	case isBadCertificate(e.Err):
+		return "check that " + input + " names the registry as its certificate does, and that the certificate has not expired"
 	case code == http.StatusUnauthorized, code == http.StatusForbidden:
 		return "check registry-username and registry-password, and that they may push to the repository in " + input +
 			" (ghcr.io: a token with write:packages, and the package must grant this repository the write role); some registries " +
@@ -70,6 +78,18 @@ func (e *Denied) Hint() string {
 			"container has its own name, and localhost is the action itself; Amazon ECR breaks the connection when the " +
 			"repository does not exist"
 	}
+}
+
+// isUntrusted reports whether no known authority has signed the registry's certificate.
+func isUntrusted(err error) bool {
+	_, untrusted := errors.AsType[x509.UnknownAuthorityError](err)
+	return untrusted
+}
+
+// isBadCertificate reports whether the registry's certificate is not accepted for any reason.
+func isBadCertificate(err error) bool {
+	_, bad := errors.AsType[*tls.CertificateVerificationError](err)
+	return bad
 }
 
 // Answered reports whether err is a response of a registry, rather than a failure to get one.

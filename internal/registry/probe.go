@@ -38,6 +38,10 @@ func pushError(ctx context.Context, doing string, err error) error {
 	if _, limited := errors.AsType[*RateLimited](err); limited || ctx.Err() != nil {
 		return err
 	}
+	// After a bad certificate the library tries plain http at private names, and a server of https answers that with a 400.
+	if isBadCertificate(err) {
+		return &Denied{Doing: doing, Err: errors.Unwrap(err)}
+	}
 	switch status(err) {
 	case 0, http.StatusNotFound, http.StatusMethodNotAllowed:
 		return &Denied{Doing: doing, Err: errors.Unwrap(err)}

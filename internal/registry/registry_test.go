@@ -2,6 +2,8 @@ package registry_test
 
 import (
 	"errors"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -248,6 +250,18 @@ func TestProbePush(t *testing.T) {
 				t.Errorf("the upload was cancelled: %v", got)
 			}
 		})
+	}
+}
+
+func TestSelfSignedRegistryIsNotTakenForAnUnreachableOne(t *testing.T) {
+	server := httptest.NewUnstartedServer(http.NotFoundHandler())
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // it would log each handshake
+	server.StartTLS()
+	defer server.Close()
+	err := client().ProbePush(t.Context(), strings.TrimPrefix(server.URL, "https://")+"/a/b")
+	var denied *ours.Denied
+	if !errors.As(err, &denied) || !strings.Contains(denied.Hint(), "SSL_CERT_FILE") || strings.Contains(denied.Hint(), "localhost") {
+		t.Errorf("ProbePush = %v (hint %q); want the hint to trust the registry", err, hintOf(denied))
 	}
 }
 

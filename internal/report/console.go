@@ -211,7 +211,7 @@ const maxReasonInLog = 300
 
 func finishedLine(o *outcome.Outcome) string {
 	took := o.Check + o.Build
-	word := map[outcome.Status]string{outcome.Built: "built", outcome.Skipped: "skipped", outcome.Failed: "failed"}[o.Status()]
+	word := map[outcome.Status]string{outcome.Built: "built", outcome.Skipped: "existed", outcome.Failed: "failed"}[o.Status()]
 	if o.Status() == outcome.Built && o.Strategy == outcome.Rebase {
 		word = "rebased"
 	}
@@ -327,7 +327,7 @@ func (p *progress) rows(now time.Time) rows {
 }
 
 func (p *progress) counts() string {
-	return fmt.Sprintf("%d built%s, %d skipped, %d failed", p.built, rebasedSuffix(p.rebased), p.skipped, p.failed)
+	return fmt.Sprintf("%d built%s, %d already existed, %d failed", p.built, rebasedSuffix(p.rebased), p.skipped, p.failed)
 }
 
 func (p *progress) throughput(now time.Time) string {

@@ -49,7 +49,7 @@ func TestFinishedLines(t *testing.T) {
 	const logs = "builds/princeton-nlp/SWE-bench_Verified/test/logs/"
 	want := []string{
 		"[ 1/12] built    django__django-11333  48.2s",
-		"[ 2/12] skipped  a__b-1  0.1s",
+		"[ 2/12] existed  a__b-1  0.1s",
 		"[ 3/12] built    a__b-2  10.3s  2 attempts",
 		"[ 4/12] failed   a__b-3  9.0s  build-failed: docker ended with 1: no such base ::error::x  log: " + logs + "a__b-3.log",
 		"[ 5/12] failed   a__b-4  9.0s  sdk-error: " + strings.Repeat("long ", 59) + "long…  log: " + logs + "a__b-4.log",
@@ -99,11 +99,11 @@ func TestHeartbeat(t *testing.T) {
 			}
 		}
 		want := []string{
-			"0 of 9 done: 0 built, 0 skipped, 0 failed; images per hour unknown; time left unknown; none running",
-			"1 of 9 done: 0 built, 1 skipped, 0 failed; images per hour unknown; time left unknown; running: a__b-1 (59s), a__b-2 (58s), a__b-3 (57s) +1 more",
+			"0 of 9 done: 0 built, 0 already existed, 0 failed; images per hour unknown; time left unknown; none running",
+			"1 of 9 done: 0 built, 1 already existed, 0 failed; images per hour unknown; time left unknown; running: a__b-1 (59s), a__b-2 (58s), a__b-3 (57s) +1 more",
 			// 4 not begun and 2 that are 1m 57s and 1m 56s old: 8m 07s of work for 4 workers
-			"3 of 9 done: 2 built, 1 skipped, 0 failed; 61 images per hour; about 2m left; running: a__b-3 (1m 57s), a__b-4 (1m 56s)",
-			"9 of 9 done: 8 built, 1 skipped, 0 failed; 161 images per hour; nothing left; none running",
+			"3 of 9 done: 2 built, 1 already existed, 0 failed; 61 images per hour; about 2m left; running: a__b-3 (1m 57s), a__b-4 (1m 56s)",
+			"9 of 9 done: 8 built, 1 already existed, 0 failed; 161 images per hour; nothing left; none running",
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Error(diff)

@@ -166,7 +166,7 @@ func runOnTerminal(t *testing.T, columns uint16) string {
 // What a terminal shows in the end are the lines, whole and in order, and nothing of the bar.
 func TestBarOnATerminal(t *testing.T) {
 	said := runOnTerminal(t, 120)
-	for _, want := range []string{"1 built, 0 skipped, 0 failed", "images per hour", "less than 1m left", "waiting for a retry"} {
+	for _, want := range []string{"1 built, 0 already existed, 0 failed", "images per hour", "less than 1m left", "waiting for a retry"} {
 		if !strings.Contains(said, want) {
 			t.Errorf("the bar does not show %q:\n%q", want, said)
 		}
@@ -175,7 +175,7 @@ func TestBarOnATerminal(t *testing.T) {
 	want := "preflight took 1.0 s\n" +
 		"[1/3] built    a__b-1  10.3s\n" +
 		"      retry    a__b-2  attempt 1 failed, retrying in 7.0s  network: lookup ***: no such host\n" +
-		"[2/3] skipped  a__b-3  0.1s\n" +
+		"[2/3] existed  a__b-3  0.1s\n" +
 		"the summary\n"
 	if got != want {
 		t.Errorf("left on the screen:\n%s\nwant:\n%s\nof %q", got, want, said)

@@ -158,7 +158,7 @@ func verdict(s ledger.Summary) string {
 func facts(s ledger.Summary) []fact {
 	all := []fact{
 		{"Built", fmt.Sprint(s.Built)},
-		{"Already there", fmt.Sprint(s.Skipped)},
+		{"Already existed", fmt.Sprint(s.Skipped)},
 		{"Failed", fmt.Sprint(s.Failed)},
 		{"Not started", fmt.Sprint(s.NotStarted)},
 		{"Time", clock(s.WallClockSeconds)},
