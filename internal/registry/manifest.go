@@ -170,7 +170,11 @@ func (c *Client) PutManifest(ctx context.Context, reference string, m Manifest) 
 		url: endpoint(ref.Context(), "manifests/"+ref.Identifier()), mediaType: m.MediaType, body: m.Raw,
 		success: []int{http.StatusCreated, http.StatusOK, http.StatusAccepted},
 	})
-	if unknown := asUnknownBlobs(err); unknown != nil {
+	unknown := asUnknownBlobs(err)
+	if unknown == nil && isInvalid(err) {
+		unknown = c.findUnknownBlobs(ctx, ref.Context(), m, err)
+	}
+	if unknown != nil {
 		missing := unknown.Digests
 		if len(missing) == 0 {
 			missing = m.blobs()
@@ -187,6 +191,27 @@ func (c *Client) PutManifest(ctx context.Context, reference string, m Manifest) 
 		return fmt.Errorf("%s: the registry stored it as %s, not %s", doing, got, m.Digest())
 	}
 	return nil
+}
+
+// findUnknownBlobs asks for the blobs of a manifest that its registry called invalid, and returns nil if it has them all. zot calls
+// a manifest invalid whose blobs it does not have, and does not name them
+// (https://github.com/project-zot/zot/blob/6d19b445fed1c86c23fb7b351fac07cfd4717402/pkg/storage/common/common.go, ValidateManifest).
+func (c *Client) findUnknownBlobs(ctx context.Context, repository name.Repository, m Manifest, err error) *UnknownBlobs {
+	unknown := &UnknownBlobs{Err: err}
+	for _, blob := range m.blobs() {
+		if there, failed := c.HasBlob(ctx, repository.Name(), blob); failed == nil && !there {
+			unknown.Digests = append(unknown.Digests, blob)
+		}
+	}
+	if len(unknown.Digests) == 0 {
+		return nil
+	}
+	return unknown
+}
+
+// isInvalid reports whether a registry rejected a manifest for its content.
+func isInvalid(err error) bool {
+	return status(err) == http.StatusBadRequest && hasCode(err, transport.ManifestInvalidErrorCode)
 }
 
 // unlessStored returns the error err of a PUT, or nil if the registry has the manifest under that reference all the same: the
@@ -235,8 +260,11 @@ func (c *Client) Delete(ctx context.Context, reference string) error {
 		scopes: []string{ref.Context().Scope(transport.DeleteScope)}, url: endpoint(ref.Context(), "manifests/"+ref.Identifier()),
 		success: []int{http.StatusAccepted, http.StatusOK, http.StatusNoContent},
 	})
-	if status(err) == http.StatusNotFound && hasCode(err, transport.ManifestUnknownErrorCode, transport.NameUnknownErrorCode) {
-		return nil
+	// Of a repository that does not exist, zot says so with a 400 (project-zot/zot, pkg/api/routes.go, DeleteManifest).
+	if code := status(err); code == http.StatusNotFound || code == http.StatusBadRequest {
+		if hasCode(err, transport.ManifestUnknownErrorCode, transport.NameUnknownErrorCode) {
+			return nil
+		}
 	}
 	return err
 }

@@ -22,7 +22,7 @@ type Client struct {
 	base     *baseTransport
 	reporter Reporter
 
-	authClients  sync.Map // registry and scopes: *http.Client
+	authClients  sync.Map // registry and scopes: *authClient
 	limiters     sync.Map // host: *limiter
 	firstBackoff time.Duration
 
