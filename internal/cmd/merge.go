@@ -1,8 +1,11 @@
 package cmd
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"io"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -21,18 +24,46 @@ const mergeHelp = "eval-images merge DIR... merges the records of one plan's sha
 	"Its exit code is 1 if more images are missing than fail-on allowed the runs, an image failed verification, or a file could\n" +
 	"not be written.\n"
 
+// mergeInput returns the folders that the action is to merge. The command line has the command instead.
+func mergeInput(p Process) []string {
+	if len(p.Args) > 0 {
+		return nil
+	}
+	return strings.Fields(actions.New(io.Discard, environment(p.Environ).get).Input(config.MergeInput))
+}
+
+// mergeInAction merges the folders into build-dir.
+func mergeInAction(p Process, dirs []string) int {
+	env := environment(p.Environ)
+	work := &workspace{root: cmp.Or(env.get("GITHUB_WORKSPACE"), p.Dir)}
+	defer work.chownToOwner()
+	return mergeInto(p, work, dirs)
+}
+
 // merge is the command merge. It returns the exit code.
 func merge(p Process) int {
+	return mergeInto(p, &workspace{root: p.Dir, folder: p.Dir}, p.Args[1:])
+}
+
+// mergeInto merges dirs into the folder of a workspace; without one that is the action's build-dir.
+func mergeInto(p Process, work *workspace, dirs []string) int {
 	env := environment(p.Environ)
 	rec := &record{screen: report.NewScreen(p.Stdout, env.get)}
 	rec.actions = actions.New(rec.screen, env.get)
-	work := &workspace{root: p.Dir, folder: p.Dir}
-	dirs := p.Args[1:]
 	if slices.ContainsFunc(dirs, func(arg string) bool { return slices.Contains([]string{"-h", "-help", "--help"}, arg) }) {
 		fmt.Fprint(p.Stdout, mergeHelp)
 		return ExitOK
 	}
-	summary, err := mergeParts(dirs, work, rec)
+	var err error
+	if work.folder == "" {
+		work.buildDir, err = config.BuildDir(rec.actions.Input("build-dir"))
+		work.buildDir = work.absolute(work.buildDir)
+		work.folder = work.buildDir
+	}
+	var summary ledger.Summary
+	if err == nil {
+		summary, err = mergeParts(dirs, work, rec)
+	}
 	if err != nil {
 		for _, one := range split(err) {
 			rec.actions.Error("", withHint(one))
@@ -71,7 +102,7 @@ func mergeParts(dirs []string, work *workspace, rec *record) (ledger.Summary, er
 	if err != nil {
 		return ledger.Summary{}, err
 	}
-	if slices.ContainsFunc(parts, func(part ledger.Part) bool { return part.Dir == work.root }) {
+	if slices.ContainsFunc(parts, func(part ledger.Part) bool { return part.Dir == work.folder }) {
 		return ledger.Summary{}, &ledger.NotMergeable{
 			Fix:     "run it in another folder",
 			Problem: "the working directory is one of the folders to merge, and the merge would replace its files",
@@ -92,7 +123,10 @@ func mergeParts(dirs []string, work *workspace, rec *record) (ledger.Summary, er
 		return summary, err
 	}
 	rec.entries, rec.lost = entries, entries // writeFiles appends lost entries to the ledger
-	summary.Run.Files = ledger.Files{Ledger: ledger.FileName, Summary: ledger.SummaryFileName}
+	summary.Run.Files = ledger.Files{
+		Ledger:  ledger.Text(work.relative(filepath.Join(work.folder, ledger.FileName))),
+		Summary: ledger.Text(work.relative(filepath.Join(work.folder, ledger.SummaryFileName))),
+	}
 	rec.writeFiles(work, &summary, missingIDs(nil, entries))
 	return summary, nil
 }

@@ -82,7 +82,7 @@ func decide(ctx context.Context, c config.Config, env environment, targets []pla
 		if c.Strategy == config.StrategyNative || len(missing) == 0 {
 			return nil
 		}
-		settings := imageSettings(ctx, c, s, missing, mayRebase(c, len(named)), nil, work, rec)
+		settings := imageSettings(ctx, c, s, missing, mayRebase(c, len(named), rec.facts.PlannedTotal), nil, work, rec)
 		if settings.BaseStage == nil && settings.NotRebased == "" {
 			settings.NotRebased = "a run of one image has nothing to learn from"
 			settings.Strict = false

@@ -48,6 +48,9 @@ func Run(ctx context.Context, p Process) int {
 	if len(p.Args) > 0 && p.Args[0] == mergeCommand {
 		return merge(p)
 	}
+	if dirs := mergeInput(p); len(dirs) > 0 {
+		return mergeInAction(p, dirs)
+	}
 	env := environment(p.Environ)
 	rec := newRecord(p, env)
 	work := &workspace{root: p.Dir}
@@ -208,7 +211,7 @@ func execute(ctx context.Context, c config.Config, env environment, targets []pl
 	if err := preflight(ctx, c, len(targets), client, b, rec); err != nil {
 		return err
 	}
-	settings := imageSettings(ctx, c, s, missing, mayRebase(c, len(targets)), b.environ, work, rec)
+	settings := imageSettings(ctx, c, s, missing, mayRebase(c, len(targets), rec.facts.PlannedTotal), b.environ, work, rec)
 	if settings.BaseStage == nil && !(settings.Strict && settings.NotRebased != "") { // every image is built natively
 		if err := b.Reach(ctx); err != nil {
 			return err
@@ -273,7 +276,7 @@ func findMissing(ctx context.Context, c config.Config, targets []plan.Target, cl
 func preflight(ctx context.Context, c config.Config, targets int, client *registry.Client, b *builder, rec *record) error {
 	defer rec.group("Check builder and registry")()
 	return rec.timed("preflight", func() error {
-		if !mayRebase(c, targets) || c.VerifyGiven && c.Verify > 0 {
+		if !mayRebase(c, targets, rec.facts.PlannedTotal) || c.VerifyGiven && c.Verify > 0 {
 			if err := b.Reach(ctx); err != nil {
 				return err
 			}

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/OpenHands/eval-images/internal/config"
 	"github.com/OpenHands/eval-images/internal/docker"
@@ -248,6 +249,7 @@ func imageSettings(ctx context.Context, c config.Config, s setUp, targets []plan
 		rec.Warn("A failure of a stage that all images share cannot be told from another: " + err.Error())
 	}
 	settings.OwnStages = docker.BaseStages(dockerfile)
+	settings.ReferencesWait = referencesWait(c, rec.facts.PlannedTotal)
 	if !mayRebase {
 		probeCacheMode(ctx, c, s, targets[0], rec)
 		return settings
@@ -268,9 +270,23 @@ func imageSettings(ctx context.Context, c config.Config, s setUp, targets []plan
 	return settings
 }
 
-// mayRebase reports whether images of a run may be rebased. A run of one target builds it natively, because it has no references.
-func mayRebase(c config.Config, targets int) bool {
-	return c.Strategy != config.StrategyNative && targets > 1
+// mayRebase reports whether images of a run may be rebased. A run of one target builds it natively, because it has no references,
+// unless the first shard makes them. planned is the number of targets of all shards.
+func mayRebase(c config.Config, targets, planned int) bool {
+	return c.Strategy != config.StrategyNative && (targets > 1 || referencesWait(c, planned) > 0)
+}
+
+// firstShardTakes is how long other shards wait for the references of the first one. Its set-up and the two builds take 5 minutes; the
+// job may have begun later.
+const firstShardTakes = 15 * time.Minute
+
+// referencesWait returns how long a run waits for the references of the first shard. With force-build it waits for none: nobody can
+// tell whether those that are there were made by this build's first shard. A first shard of one image makes none.
+func referencesWait(c config.Config, planned int) time.Duration {
+	if c.Shard.Index < 2 || c.ForceBuild || planned <= c.Shard.Count {
+		return 0
+	}
+	return firstShardTakes
 }
 
 // findBaseStage asks the SDK for the inputs of its base stage. A *rebase.Refusal means that no image of this run can be rebased.

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"strconv"
@@ -308,6 +309,18 @@ var inputs = []Input{
 	},
 }
 
+// MergeInput is an input of the action only: the command line has a command of this name.
+const MergeInput = "merge"
+
+// actionOnly are no flags.
+var actionOnly = []Input{
+	{
+		Name: MergeInput, Group: record, kind: lines,
+		Help: "Directories in the workspace with the records of one plan's shards. The run merges them into `build-dir`, builds nothing, " +
+			"and ignores all other inputs.",
+	},
+}
+
 // FormatFlag is a flag of the command line only: a workflow reads the outputs and the summary of a dry run.
 const FormatFlag = "format"
 
@@ -319,11 +332,20 @@ var flagsOnly = []Input{
 	},
 }
 
+// BuildDir returns the value of the input build-dir, of which only Parse checks more.
+func BuildDir(given string) (string, error) {
+	dir := cmp.Or(strings.TrimSpace(given), defaultBuildDir)
+	if problem, fix := checkBuildDir(dir); problem != "" {
+		return "", &InputError{Input: "build-dir", Problem: problem, Fix: fix}
+	}
+	return dir, nil
+}
+
 // allFlags lists the flags of the command line.
 func allFlags() []Input { return slices.Concat(inputs, flagsOnly) }
 
 // Inputs lists every input of the action, by group.
-func Inputs() []Input { return slices.Clone(inputs) }
+func Inputs() []Input { return slices.Concat(inputs, actionOnly) }
 
 // inputNamed returns an input or a flag. It panics for an unknown name: such an input could not be given.
 func inputNamed(name string) Input {

@@ -214,6 +214,9 @@ func (m *Maker) Plan(ctx context.Context, missing []plan.Target) plan.Decisions 
 	m.references.find(ctx, m, nil)
 	m.references.refused = m.references.disagree()
 	references := m.references.missing() // to be made
+	if m.ReferencesWait > 0 {            // the first shard makes them
+		references = 0
+	}
 	ordered := Candidates(missing)
 	if buildable(ordered) < references {
 		for _, t := range missing {

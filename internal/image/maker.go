@@ -59,6 +59,9 @@ type Settings struct {
 	Deadline time.Time
 	// StallTimeout bounds the time in which a build prints nothing; 0 is no bound.
 	StallTimeout time.Duration
+	// ReferencesWait is how long the run waits for the references of another one, which makes them now: the first shard makes those of
+	// all shards. Then the run makes its own. 0 does not wait.
+	ReferencesWait time.Duration
 	// EvalBaseMaxAge is the age from which an eval-base is made anew; 0 is none.
 	EvalBaseMaxAge time.Duration
 	// Verify is how many rebased images are compared with a native build. VerifyTree compares their files, too.
@@ -161,7 +164,8 @@ func New(s Settings, r *registry.Client, w Workers, b Builder, report Reporter) 
 // its target's outcome.
 //
 // Where references are missing, All makes them, and rebases the other targets beside that. Some targets are held back until the
-// references are known, because they may have to become references: only their eval-bases are made meanwhile.
+// references are known, because they may have to become references: only their eval-bases are made meanwhile. A run that waits
+// for the references of another one does the same until then.
 func (m *Maker) All(ctx context.Context, targets []plan.Target) error {
 	defer close(m.copies.unwanted)
 	if m.BaseStage != nil {
@@ -170,6 +174,10 @@ func (m *Maker) All(ctx context.Context, targets []plan.Target) error {
 	}
 	missing := m.references.missing()
 	ordered := Candidates(targets)
+	if m.BaseStage != nil && buildable(ordered) < missing { // this run cannot make them
+		m.references.await(ctx, m)
+		missing = m.references.missing()
+	}
 	if m.BaseStage == nil || buildable(ordered) < missing { // there is nothing to learn from
 		return m.allNative(ctx, targets)
 	}
@@ -177,8 +185,12 @@ func (m *Maker) All(ctx context.Context, targets []plan.Target) error {
 	if missing > 0 {
 		held = ordered[:min(mostCandidates, buildable(ordered))]
 	}
-	verifier := m.newVerifier(ordered[missing:])
-	m.bases.expect(len(targets) - missing) // the references need no eval-base
+	natively := missing // targets that become references, which need no eval-base
+	if m.ReferencesWait > 0 {
+		natively = 0
+	}
+	verifier := m.newVerifier(ordered[natively:])
+	m.bases.expect(len(targets) - natively)
 
 	var all sync.WaitGroup
 	rebase := func(t plan.Target) {
@@ -191,7 +203,7 @@ func (m *Maker) All(ctx context.Context, targets []plan.Target) error {
 		rebase(t)
 	}
 	warm := &warmEvalBases{errs: map[string]error{}}
-	for _, t := range held[min(missing, len(held)):] {
+	for _, t := range held[min(natively, len(held)):] {
 		all.Go(func() { warm.make(ctx, m, t) })
 	}
 	all.Go(func() {

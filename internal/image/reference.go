@@ -35,6 +35,8 @@ type references struct {
 	known [wantedReferences]*reference // in the order of their tags
 	// refused is why no image can be rebased, as far as the references of earlier runs show it.
 	refused error
+	// notUsed are the warnings about references that were found, by tag: a run that waits asks for them again and again.
+	notUsed map[string]string
 
 	done  chan struct{} // closed when delta or err is known
 	delta rebase.Delta
@@ -48,7 +50,9 @@ type reference struct {
 	own   bool // this run has made it
 }
 
-func newReferences() *references { return &references{done: make(chan struct{})} }
+func newReferences() *references {
+	return &references{notUsed: map[string]string{}, done: make(chan struct{})}
+}
 
 // find learns from what other runs have left, in the places of references that are neither known nor being made. Anything wrong with
 // such a reference only means that another one is made.
@@ -66,9 +70,38 @@ func (r *references) find(ctx context.Context, m *Maker, making map[int]bool) {
 		case ctx.Err() != nil:
 			return
 		case !errors.Is(err, registry.ErrNotFound), errors.Is(err, errIncomplete):
-			m.report.Warn(fmt.Sprintf("The reference %s is not used: %v", tag, err))
+			warning := fmt.Sprintf("The reference %s is not used: %v", tag, err)
+			if r.notUsed[tag] != warning {
+				m.report.Warn(warning)
+			}
+			r.notUsed[tag] = warning
 		}
 	}
+}
+
+// askAgain is the time between two looks for the references of another run. One look is two requests, and a build of a reference takes
+// minutes.
+const askAgain = 15 * time.Second
+
+// await waits until another run has left the references that are missing, or ReferencesWait is over.
+func (r *references) await(ctx context.Context, m *Maker) {
+	if m.ReferencesWait == 0 || r.missing() == 0 {
+		return
+	}
+	m.report.Info(fmt.Sprintf("waiting up to %s for the references, which the first shard makes", m.ReferencesWait))
+	begin, over := time.Now(), time.After(m.ReferencesWait)
+	for r.missing() > 0 {
+		select {
+		case <-ctx.Done():
+			return
+		case <-over:
+			m.report.Warn(fmt.Sprintf("The first shard has left no references in %s: this one makes its own.", m.ReferencesWait))
+			return
+		case <-time.After(askAgain):
+			r.find(ctx, m, nil)
+		}
+	}
+	m.report.Info(fmt.Sprintf("the references are there after %s", time.Since(begin).Round(time.Second)))
 }
 
 // disagree is why no image can be rebased, as far as the references that are known show it.
@@ -154,9 +187,10 @@ func (m *Maker) learn(ctx context.Context, candidates []plan.Target, warm *warmE
 	begin := time.Now()
 	defer func() { m.report.Phase("references", time.Since(begin)) }()
 	defer close(r.done)
+	r.await(ctx, m)
 	if r.missing() == 0 {
 		r.delta, r.err = m.conclude(ctx, nil)
-		return nil
+		return candidates
 	}
 	queue, spare := candidates[:r.missing()], candidates[r.missing():]
 	select {

@@ -86,6 +86,7 @@ func (w workflow) Inputs() []workflowInput {
 		{Name: "verify", Help: "Number of rebased images to build natively too and compare. Default " + action("verify") + "."},
 		{Name: "eval-base-image", Help: "Repository to push eval-base images to, without a tag. The default is the action's."},
 		{Name: "custom-tag-template", Help: "Custom part of each tag. The default is what the benchmark's evaluation pulls."},
+		{Name: "shards", Help: "Number of jobs that share the images, at most 256. Another job merges their records.", Default: "1"},
 		{Name: "runs-on", Help: "Label of the runner.", Default: "ubuntu-24.04"},
 		{Name: "timeout-minutes", Help: "Time limit of the job, 30 or more. The action ends 20 minutes before it.", Default: "360"},
 		{Name: "extensions-ref", Help: acceptedOnly, Unused: true},

@@ -150,7 +150,7 @@ func TestACallTakesWhatAStartByHandTakes(t *testing.T) {
 		}
 		for _, name := range []string{
 			"dataset", "split", "force-build", "max-workers", "max-retries", "runs-on", "timeout-minutes", "verify", "eval-base-image",
-			"custom-tag-template",
+			"custom-tag-template", "shards",
 		} {
 			if _, there := call[name]; !there {
 				t.Errorf("%s: a call does not take %s", benchmark, name)
@@ -169,6 +169,7 @@ func TestForms(t *testing.T) {
 		"cache-mode":  {Type: "choice", initial: "off", options: []string{"off", "min", "max"}},
 		"strategy":    {Type: "choice", initial: "auto", options: []string{"auto", "native", "rebase"}},
 		"runs-on":     {Type: "string", initial: "ubuntu-24.04"}, "timeout-minutes": {Type: "string", initial: "360"},
+		"shards": {Type: "string", initial: "1"},
 	}
 	others := map[string]map[string]input{
 		"swebench": {
@@ -210,23 +211,29 @@ func TestRunNames(t *testing.T) {
 	}
 }
 
-// TestOutputs: a call returns the outputs of the action's step and the name of the record. actionlint checks the names.
+// TestOutputs: a call returns the outputs of the action's step and the name of the record. With shards they are those of the merge, and
+// never those of one shard. actionlint checks the names.
 func TestOutputs(t *testing.T) {
-	want := map[string]string{"record": "${{ steps.record.outputs.name }}"}
+	want := map[string]string{"record": "steps.record.outputs.name"}
 	for _, name := range strings.Fields("total built skipped failed failed-instances sdk-sha images-per-hour wall-clock-seconds sdist-seconds strategy") {
-		want[name] = "${{ steps.images.outputs." + name + " }}"
+		want[name] = "steps.images.outputs." + name
 	}
 	for _, benchmark := range builds {
-		workflow, got := parse(t, "build-"+benchmark+"-images.yml"), map[string]string{}
-		for name, output := range workflow.Jobs["build"].Outputs {
-			got[name] = output.Value.Value
-		}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("%s: the job's outputs (-want +got):\n%s", benchmark, diff)
+		workflow := parse(t, "build-"+benchmark+"-images.yml")
+		for job, around := range map[string][2]string{
+			"build": {"${{ needs.shards.result != 'success' && ", " || '' }}"}, "merge": {"${{ ", " }}"},
+		} {
+			got := map[string]string{}
+			for name, output := range workflow.Jobs[job].Outputs {
+				got[name] = strings.TrimSuffix(strings.TrimPrefix(output.Value.Value, around[0]), around[1])
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("%s: the outputs of the job %s (-want +got):\n%s", benchmark, job, diff)
+			}
 		}
 		returned := calls(t, workflow).Outputs
 		for name := range want {
-			if output := returned[name]; output == nil || output.Value.Value != "${{ jobs.build.outputs."+name+" }}" {
+			if output := returned[name]; output == nil || output.Value.Value != "${{ jobs.merge.outputs."+name+" || jobs.build.outputs."+name+" }}" {
 				t.Errorf("%s: a call does not return the output %s", benchmark, name)
 			}
 		}
@@ -280,15 +287,27 @@ func TestJobs(t *testing.T) {
 		if workflow.Permissions == nil || workflow.Permissions.All != nil || len(workflow.Permissions.Scopes) != 0 {
 			t.Errorf("%s: the workflow itself has rights: %+v", benchmark, workflow.Permissions)
 		}
-		if len(workflow.Jobs) != 1 {
-			t.Fatalf("%s has %d jobs, want one", benchmark, len(workflow.Jobs))
+		for name, want := range map[string]string{
+			"shards": "inputs.shards && inputs.shards != '1'", "build": "${{ !cancelled() && needs.shards.result != 'failure' }}",
+			"merge": "${{ !cancelled() && needs.shards.result == 'success' }}",
+		} {
+			if job := workflow.Jobs[name]; job == nil || job.If == nil || job.If.Value != want || len(workflow.Jobs) != 3 {
+				t.Fatalf("%s: the job %s does not run if %s, or there are more jobs", benchmark, name, want)
+			}
+		}
+		if s := workflow.Jobs["build"].Strategy; s == nil || s.FailFast == nil || s.FailFast.Value {
+			t.Errorf("%s: a shard that fails cancels the others", benchmark)
+		}
+		if a, b := rights(workflow.Jobs["shards"].Permissions), rights(workflow.Jobs["merge"].Permissions); a != "" || b != "contents: read" {
+			t.Errorf("%s: the jobs beside build have the rights %q and %q", benchmark, a, b)
 		}
 		job := workflow.Jobs["build"]
 		if got := rights(job.Permissions); got != "contents: read, packages: write" {
 			t.Errorf("%s: the job's rights are %s", benchmark, got)
 		}
-		if group := job.Concurrency.Group.Value; group != "build-"+benchmark+"-images-"+sdk {
-			t.Errorf("%s: the group is %s: runs for one SDK ref, and only they, wait for each other", benchmark, group)
+		if group := job.Concurrency.Group.Value; group != "build-"+benchmark+"-images-"+sdk+
+			"${{ needs.shards.result == 'success' && format('-{0}/{1}', matrix.shard, needs.shards.outputs.count) || '' }}" {
+			t.Errorf("%s: the group is %s: runs for one SDK ref and shard, and only they, wait for each other", benchmark, group)
 		}
 		if cancel := job.Concurrency.CancelInProgress; cancel == nil || cancel.Value || cancel.Expression != nil {
 			t.Errorf("%s: a run is cancelled when another one begins", benchmark)
@@ -398,6 +417,24 @@ func TestDivideTheTime(t *testing.T) {
 	}
 }
 
+// TestListTheShards runs the step that lists what the matrix runs.
+func TestListTheShards(t *testing.T) {
+	cases := map[string]string{
+		"2": "count=2\nall=[1,2]\n", "256": "count=256\nall=[1,2,3,", "0": "", "257": "", "1000": "", "-2": "", "1.5": "", "two": "", " 2": "",
+		"99999999999999999999": "",
+	}
+	for shards, want := range cases {
+		got, log, err := runStepOf(t, "shards", "List the shards", "SHARDS="+shards)
+		if want == "" {
+			if err == nil || got["GITHUB_OUTPUT"] != "" || !strings.Contains(log, "::error title=shards::shards is not a whole number from 1 to 256") {
+				t.Errorf("%q: %v, output %q, log\n%s", shards, err, got["GITHUB_OUTPUT"], log)
+			}
+		} else if output := got["GITHUB_OUTPUT"]; err != nil || !strings.HasPrefix(output, want) || !strings.Contains(output, "\nid=") {
+			t.Errorf("%q: %v, output %q, want %q; log\n%s", shards, err, output, want, log)
+		}
+	}
+}
+
 // TestOldEvaluationsAreToldTheirTemplate: OpenHands/benchmarks put the hash of the SDK's Dockerfile into the tags in its #602.
 func TestOldEvaluationsAreToldTheirTemplate(t *testing.T) {
 	for names, want := range map[string]bool{"benchmarks-ref": true, "benchmarks-commit": true, "extensions-ref": false, "": false} {
@@ -412,7 +449,12 @@ func TestOldEvaluationsAreToldTheirTemplate(t *testing.T) {
 // runStep runs the script of a step as a runner does. It returns the files that the script wrote for the runner.
 func runStep(t *testing.T, name string, env ...string) (files map[string]string, log string, err error) {
 	t.Helper()
-	job := parse(t, "build-swebench-images.yml").Jobs["build"]
+	return runStepOf(t, "build", name, env...)
+}
+
+func runStepOf(t *testing.T, jobName, name string, env ...string) (files map[string]string, log string, err error) {
+	t.Helper()
+	job := parse(t, "build-swebench-images.yml").Jobs[jobName]
 	at := slices.IndexFunc(job.Steps, func(s *actionlint.Step) bool { return s.Name.Value == name })
 	if at < 0 {
 		t.Fatalf("no step %q", name)

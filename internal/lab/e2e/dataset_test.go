@@ -17,11 +17,17 @@ import (
 // pushBaseAs pushes the base image under both tags that a run would give an instance, and returns the short tag.
 func pushBaseAs(t *testing.T, repo, id string) string {
 	t.Helper()
+	return pushOtherBaseAs(t, repo, id, id)
+}
+
+// pushOtherBaseAs pushes the base image of another instance, for one that has none in the lab.
+func pushOtherBaseAs(t *testing.T, repo, other, id string) string {
+	t.Helper()
 	prefix, sha := phasedPrefix(t)
 	rest := strings.TrimPrefix(prefix, sha[:7]) + "-" + sha7([]byte(lab["LAB_SDK_OPTIONS"]+"\n"))
 	short := phasedTag(sha[:7]+rest, id)
 	for _, tag := range []string{short, phasedTag(sha+rest, id)} {
-		if err := crane.Copy(baseImage(id), lab["LAB_REGISTRY"]+"/"+repo+":"+tag); err != nil {
+		if err := crane.Copy(baseImage(other), lab["LAB_REGISTRY"]+"/"+repo+":"+tag); err != nil {
 			t.Fatal(err)
 		}
 	}

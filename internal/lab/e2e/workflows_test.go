@@ -58,6 +58,7 @@ func TestWorkflows(t *testing.T) {
 		}
 	})
 
+	t.Run("two shards of swebenchmultimodal", func(t *testing.T) { twoShards(t, forge, repository(t)+"-shards", ids[0]) })
 	t.Run("called from another repository", func(t *testing.T) { calledFromAnother(t, forge, theirs, ids) })
 
 	missing := append(ids[:2:2], withoutBaseInBoth)
@@ -92,6 +93,44 @@ func builtOnce(t *testing.T, forge *act.Forge, got act.Result) {
 	}
 	checkBuilt(t, forge, got, first, map[string]string{"total": "3", "built": "3", "skipped": "0", "failed": "0"})
 	checkBuilt(t, forge, got, second, map[string]string{"total": "3", "built": "0", "skipped": "3", "failed": "0"})
+}
+
+// twoShards runs two shards and their merge on images that exist: making images is the same in each workflow, and package image tests
+// that one shard waits for another.
+func twoShards(t *testing.T, forge *act.Forge, repo, withBase string) {
+	ids := []string{"chartjs__Chart.js-10157", "chartjs__Chart.js-10301", "chartjs__Chart.js-8650"}
+	for _, id := range ids {
+		pushOtherBaseAs(t, repo, withBase, id)
+	}
+	got := runJob(t, forge, act.Job{
+		Repository: forge.Sources, Workflow: "build-swebenchmultimodal-images.yml", Event: "workflow_dispatch",
+		Inputs: map[string]string{"sdk-commit": lab["LAB_SDK_REF"], "instance-ids": strings.Join(ids, ","), "shards": "2"},
+	}, repo)
+	if got.ExitCode != 0 {
+		t.Errorf("act ended with %d", got.ExitCode)
+	}
+	const jobs = "Build SWE-Bench Multimodal images/"
+	for job, total := range map[string]string{"build 1/2": "2", "build 2/2": "1"} {
+		checkBuilt(t, forge, got, jobs+job, map[string]string{"total": total, "skipped": total, "failed": "0"})
+	}
+	merged := got.Step(jobs+"merge", "Merge them")
+	if o := merged.Outputs; o["total"] != "3" || o["skipped"] != "3" || o["failed"] != "0" || !strings.Contains(merged.Summary, "3 images already exist") {
+		t.Errorf("the merge has the outputs %v and the summary\n%s", o, merged.Summary)
+	}
+	record := recordOf(t, got, "swebenchmultimodal")
+	whole := map[string][]byte{}
+	logs := 0
+	for name, content := range record {
+		if strings.HasPrefix(name, "builds/") {
+			whole[name] = content
+		} else if path.Base(name) == "workers.log" {
+			logs++
+		}
+	}
+	checkLockFile(t, repo, whole, ids)
+	if lines := strings.Count(string(fileNamed(whole, "manifest.jsonl")), "\n"); lines != 3 || logs != 2 || len(got.Uploads) != 3 {
+		t.Errorf("the merged ledger has %d lines, its record the logs of %d shards, and there are the uploads %v", lines, logs, got.Uploads)
+	}
 }
 
 // calledFromAnother calls both workflows from a repository that has an action of its own, which must not run.

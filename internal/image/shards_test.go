@@ -1,0 +1,118 @@
+package image
+
+import (
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/OpenHands/eval-images/internal/config"
+	"github.com/OpenHands/eval-images/internal/ledger"
+	"github.com/OpenHands/eval-images/internal/plan"
+)
+
+// waitForFirst is how long the second shard waits in these tests.
+const waitForFirst = 15 * time.Minute
+
+// Two shards of one plan at once build two references together: those of the first shard. The second one makes its eval-bases
+// meanwhile. The merged summary has each instance once.
+func TestTwoShardsShareReferences(t *testing.T) {
+	cases := []struct {
+		name  string
+		ids   string // of all shards
+		later time.Duration
+		// natively is what both shards build without rebase, and takes is how long the second one works at most.
+		natively string
+		takes    time.Duration
+		warns    string
+	}{
+		{name: "both at once", ids: "abcdefgh", natively: "ac", takes: 5 * time.Minute},
+		{name: "the first is late", ids: "abcdefgh", later: 5 * time.Minute, natively: "ac", takes: 10 * time.Minute},
+		{name: "the second has one image", ids: "abc", natively: "ac", takes: 5 * time.Minute},
+		{
+			name: "the first is too late", ids: "abcdefgh", later: 50 * time.Minute, natively: "bd", takes: waitForFirst + 5*time.Minute,
+			warns: "this one makes its own",
+		},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			first := newFixture(t)
+			synctest.Test(t, func(t *testing.T) {
+				second := first.another(t)
+				first.longTags, second.settings.Verify, second.settings.ReferencesWait = true, 0, waitForFirst
+				all := first.targets(t, strings.Split(c.ids, "")...)
+				second.bases = first.bases
+				fixtures, parts := []*fixture{first, second}, make([]ledger.Part, 2)
+				var took time.Duration
+				var warnings []string
+				var both sync.WaitGroup
+				for i, f := range fixtures {
+					r := f.newRun(t, true)
+					both.Go(func() {
+						if i == 0 {
+							time.Sleep(c.later)
+						}
+						shard := config.Shard{Index: i + 1, Count: 2}
+						r.makeAll(t, f, plan.Shard(all, shard))
+						parts[i] = r.part(shard, len(all))
+						if i == 1 {
+							took, warnings = time.Since(start), r.warnings
+						}
+					})
+				}
+				both.Wait()
+				summary, entries, err := ledger.Merge(parts)
+				if err != nil {
+					t.Fatal(err)
+				}
+				ids := ""
+				for _, e := range entries {
+					ids += e.InstanceID
+				}
+				if len(ids) != len(c.ids) || summary.Built != len(c.ids) || summary.Total != len(c.ids) || summary.Missing() != 0 {
+					t.Errorf("the merged ledger has %q, and the summary %d built of %d, %d missing", ids, summary.Built, summary.Total, summary.Missing())
+				}
+				natively := strings.Join(append(first.did("image"), second.did("image")...), "")
+				if natively != c.natively {
+					t.Errorf("%q are built natively, want %q", natively, c.natively)
+				}
+				if took > c.takes {
+					t.Errorf("the second shard takes %s, want at most %s", took, c.takes)
+				}
+				if said := strings.Join(warnings, "\n"); (said == "") != (c.warns == "") || !strings.Contains(said, c.warns) {
+					t.Errorf("the second shard warns %q, want %q", said, c.warns)
+				}
+				if missing := first.whole(t, all); len(missing) > 0 {
+					t.Errorf("missing: %v", missing)
+				}
+			})
+		})
+	}
+}
+
+// A dry run of the second shard plans no references.
+func TestPlanOfTheSecondShard(t *testing.T) {
+	f := newFixture(t)
+	synctest.Test(t, func(t *testing.T) {
+		targets := f.targets(t, "a", "b")
+		for wait, want := range map[time.Duration]plan.How{0: plan.Reference, waitForFirst: plan.Rebase} {
+			f.settings.ReferencesWait = wait
+			for id, d := range f.newRun(t, false).maker.Plan(t.Context(), targets).Images {
+				if d.How != want {
+					t.Errorf("with a wait of %s %s is made by %v, want %v", wait, id, d.How, want)
+				}
+			}
+		}
+	})
+}
+
+// part is the record of a shard's run.
+func (r *ran) part(shard config.Shard, planned int) ledger.Part {
+	var entries []ledger.Entry
+	for _, out := range r.outcomes {
+		entries = append(entries, ledger.FromOutcome(out))
+	}
+	run := ledger.Run{Shard: ledger.Text(shard.String()), Planned: len(entries), PlannedTotal: planned}
+	return ledger.Part{Dir: shard.String(), Entries: entries, Summary: ledger.Summarize(run, entries)}
+}
