@@ -80,17 +80,28 @@ func (r *record) timed(name string, part func() error) error {
 		defer r.console.Ended(name)
 	}
 	err := part()
-	took := time.Since(begin)
-	r.Phase(name, took)
+	took := r.phase(name, "", begin)
 	if err == nil {
 		r.Info(fmt.Sprintf("%s took %.1f s", name, took.Seconds()))
 	}
 	return err
 }
 
-// Phase records the duration of a part of the run.
-func (r *record) Phase(name string, took time.Duration) {
-	r.set(func(f *ledger.Run) { f.Phases = append(f.Phases, ledger.Phase{Name: name, Seconds: took.Seconds()}) })
+// phase records a part of the run that has ended now, and returns its duration.
+func (r *record) phase(name, within string, begin time.Time) time.Duration {
+	took := time.Since(begin)
+	r.set(func(f *ledger.Run) {
+		f.Phases = append(f.Phases, ledger.Phase{Name: name, Seconds: took.Seconds(), StartedAt: &begin, Within: ledger.Text(within)})
+	})
+	return took
+}
+
+// Phase records a part of the build.
+func (r *record) Phase(name string, begin time.Time) { r.phase(name, ledger.BuildPhase, begin) }
+
+// Beside records work for an instance beside that on its image.
+func (r *record) Beside(what string, out *outcome.Outcome) {
+	r.set(func(f *ledger.Run) { f.Beside = append(f.Beside, ledger.WorkOf(what, out)) })
 }
 
 // Started shows a target that got a slot.

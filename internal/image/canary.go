@@ -32,6 +32,7 @@ func NewCanary() *Canary { return &Canary{turn: make(chan struct{}, 1), open: ma
 // Do makes one attempt at an image, when it is the image's turn. The image that goes alone keeps its turn through its
 // retries.
 func (c *Canary) Do(ctx context.Context, retries Retries, out *outcome.Outcome, attempt func() error) error {
+	out.Enter(outcome.WaitingForTurn)
 	select {
 	case <-c.open:
 		return c.try(retries, out, attempt)

@@ -69,12 +69,13 @@ func FindMissing(ctx context.Context, r *registry.Client, repository string, tar
 // in the order of the targets. An outcome has an error where the registry gave no clear answer.
 func Present(ctx context.Context, r *registry.Client, targets []plan.Target) (outcomes []*outcome.Outcome, present []bool) {
 	outcomes, present = make([]*outcome.Outcome, len(targets)), make([]bool, len(targets))
-	asking := newSlots(requestsAtOnce)
+	asking := newSlots("look-up", requestsAtOnce)
 	var asked sync.WaitGroup
 	for i, t := range targets {
 		asked.Go(func() {
 			out := &outcome.Outcome{Target: t, Started: time.Now()}
-			out.Err = asking.do(ctx, func() (err error) {
+			out.Err = asking.do(ctx, out, outcome.WaitingToLookUp, func() (err error) {
+				out.Enter(outcome.LookUp)
 				present[i], err = isPresent(ctx, r, t, out)
 				return err
 			})

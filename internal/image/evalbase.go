@@ -156,7 +156,8 @@ func (m *Maker) evalBase(ctx context.Context, t plan.Target, d Decision, out *ou
 		return FetchedImage{}, err
 	}
 	var made FetchedImage
-	err := m.lookUps.do(ctx, func() (err error) {
+	err := m.lookUps.do(ctx, out, outcome.WaitingToLookUp, func() (err error) {
+		out.Enter(outcome.LookUp)
 		defer addTime(&out.Check, time.Now())
 		made, err = Fetch(ctx, m.registry, m.EvalBaseRepository+":"+d.EvalBase)
 		return err
@@ -171,6 +172,7 @@ func (m *Maker) evalBase(ctx context.Context, t plan.Target, d Decision, out *ou
 // asks when it is. The failure of one attempt is the failure of every target that waits for it; each may try again.
 func (m *Maker) makeEvalBase(ctx context.Context, t plan.Target, d Decision, out *outcome.Outcome) error {
 	m.report.Doing(t, "waiting for an eval-base", "")
+	out.Enter(outcome.WaitingForEvalBase)
 	log, err, shared := m.bases.making.Do(d.key, func() (any, error) {
 		if m.bases.isMade(d.key) {
 			return out.LogPath, nil
@@ -202,6 +204,7 @@ func (m *Maker) makeEvalBase(ctx context.Context, t plan.Target, d Decision, out
 func (m *Maker) buildEvalBase(ctx context.Context, t plan.Target, d Decision, out *outcome.Outcome) error {
 	bounded, cancel := m.withTimeout(ctx)
 	defer cancel()
+	out.Enter(outcome.EvalBase)
 	response, err := m.sdkBuild(bounded, sdkBuild{
 		Request: BaseStageRequest(m.Request, m.EvalBaseRepository, "unknown", d.base, d.key), What: "eval-base, ", Log: m.logOf(t.InstanceID, ""),
 	}, out)
@@ -209,6 +212,7 @@ func (m *Maker) buildEvalBase(ctx context.Context, t plan.Target, d Decision, ou
 		return err
 	}
 	defer addTime(&out.Build, time.Now())
+	out.Enter(outcome.Inspect)
 	verdict, err := m.inspect(bounded, d.base, response.Tags[0], m.logOf(t.InstanceID, ""))
 	if err != nil {
 		return fmt.Errorf("inspecting the eval-base: %w", err)

@@ -277,6 +277,7 @@ type ran struct {
 	references    []ledger.Reference
 	treesCompared bool
 	verified      []ledger.Verified
+	beside        []ledger.Work
 	warnings      []string
 	said          bytes.Buffer
 	copied        int64
@@ -343,7 +344,13 @@ func (r *ran) Verified(v ledger.Verified) {
 	r.verified = append(r.verified, v)
 }
 
-func (r *ran) Phase(string, time.Duration) {}
+func (r *ran) Phase(string, time.Time) {}
+
+func (r *ran) Beside(what string, out *outcome.Outcome) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.beside = append(r.beside, ledger.WorkOf(what, out))
+}
 
 func (r *ran) Info(message string) {
 	r.mu.Lock()

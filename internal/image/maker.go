@@ -113,8 +113,10 @@ type Reporter interface {
 	TreesCompared()
 	// Verified reports the comparison of an image with a native build.
 	Verified(v ledger.Verified)
-	// Phase reports how long a part of the run took.
-	Phase(name string, took time.Duration)
+	// Beside reports work for a target that made no image of its own, when it has ended: what it was, and its spans.
+	Beside(what string, out *outcome.Outcome)
+	// Phase reports a part of the build that has ended now.
+	Phase(name string, begin time.Time)
 	Info(message string)
 	Warn(message string)
 }
@@ -128,8 +130,8 @@ type Maker struct {
 	report   Reporter
 
 	retries       Retries
-	builds        slots   // for what needs a builder or a worker
-	lookUps, puts slots   // for requests to registries
+	builds        *slots  // for what needs a builder or a worker
+	lookUps, puts *slots  // for requests to registries
 	canary        *Canary // of whole images that the SDK builds
 	copies        layerCopies
 	bases         *evalBases
@@ -153,7 +155,7 @@ func New(s Settings, r *registry.Client, w Workers, b Builder, report Reporter) 
 	return &Maker{
 		Settings: s, registry: r, workers: w, builder: b, report: report,
 		retries: Retries{Max: s.MaxRetries, Waiter: report},
-		builds:  newSlots(s.MaxWorkers), lookUps: newSlots(requestsAtOnce), puts: newSlots(requestsAtOnce),
+		builds:  newSlots("build", s.MaxWorkers), lookUps: newSlots("look-up", requestsAtOnce), puts: newSlots("push", requestsAtOnce),
 		canary: NewCanary(), bases: newEvalBases(), references: newReferences(), nonce: strings.ToLower(rand.Text()[:8]),
 		attemptsByLog: map[string]int{}, copies: layerCopies{unwanted: make(chan struct{})},
 	}
@@ -294,6 +296,7 @@ const lastLook = 10 * time.Second
 func (m *Maker) lookAgain(ctx context.Context, t plan.Target, out *outcome.Outcome) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastLook)
 	defer cancel()
+	out.Enter(outcome.LookUp)
 	if there, err := isPresent(ctx, m.registry, t, out); err == nil && there {
 		out.Err, out.Skipped = nil, false
 	}
@@ -325,7 +328,8 @@ func (m *Maker) refuse(_ context.Context, _ plan.Target, out *outcome.Outcome) e
 // lookUp runs decide and reads what is there to make the image with, among the few that look at once.
 func (m *Maker) lookUp(ctx context.Context, out *outcome.Outcome, decide func() (Decision, error)) (d Decision, err error) {
 	m.report.Doing(out.Target, "asking registries what is there", "")
-	err = m.lookUps.do(ctx, func() error {
+	err = m.lookUps.do(ctx, out, outcome.WaitingToLookUp, func() error {
+		out.Enter(outcome.LookUp)
 		defer addTime(&out.Check, time.Now())
 		if d, err = decide(); err != nil {
 			return err
@@ -353,6 +357,7 @@ func (m *Maker) refusalOf(err error, out *outcome.Outcome) *rebase.Refusal {
 // tag, and its digest is the registry's.
 func (m *Maker) confirm(ctx context.Context, out *outcome.Outcome) error {
 	defer addTime(&out.Check, time.Now())
+	out.Enter(outcome.Confirm)
 	digest, present, err := m.registry.Present(ctx, out.Tags)
 	if err == nil && !present {
 		err = errors.New("the build succeeded, but its tags are not all there on one digest")

@@ -85,7 +85,7 @@ func TestEndedContextTakesNoFreeSlot(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	for range 100 { // a choice between a free slot and the end of a context may be taken either way
-		err := newSlots(1).do(ctx, func() error {
+		err := newSlots("build", 1).do(ctx, &outcome.Outcome{}, outcome.WaitingToBuild, func() error {
 			t.Fatal("it was begun")
 			return nil
 		})

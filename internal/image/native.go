@@ -31,6 +31,7 @@ func (m *Maker) native(ctx context.Context, t plan.Target, out *outcome.Outcome)
 				return err
 			}
 			if !m.Force { // another run may have pushed it, or an attempt that failed after its push
+				out.Enter(outcome.LookUp)
 				if there, err := m.isThere(ctx, t, out); err != nil || there {
 					return err
 				}
@@ -51,6 +52,7 @@ func (m *Maker) buildWhole(ctx context.Context, t plan.Target, b sdkBuild, out *
 	b.Request, b.Log = m.Request, m.logOf(t.InstanceID, "")
 	b.Request.BaseImage, b.Request.CustomTag = base, t.CustomTag
 	out.Strategy = outcome.Native
+	out.Enter(outcome.NativeBuild)
 	response, err := m.sdkBuild(bounded, b, out)
 	out.Telemetry = response.Telemetry
 	if err != nil {

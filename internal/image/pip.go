@@ -86,6 +86,7 @@ func (m *Maker) makePipBase(ctx context.Context, t plan.Target, out *outcome.Out
 		return t.BaseImage, nil
 	}
 	defer addTime(&out.Build, time.Now())
+	out.Enter(outcome.PipBase)
 	log := m.logOf(t.InstanceID, "")
 	out.LogPath = m.relative(log)
 	base, err := m.askForPipBase(ctx, t)

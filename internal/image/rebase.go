@@ -23,12 +23,14 @@ func (m *Maker) rebase(ctx context.Context, t plan.Target, d Decision, out *outc
 		return err
 	}
 	m.report.Doing(t, "waiting for the references", "")
+	out.Enter(outcome.WaitingForDelta)
 	delta, err := m.references.wait(ctx)
 	if err != nil {
 		return err
 	}
 	m.report.Doing(t, pushing, "")
-	return m.puts.do(ctx, func() error {
+	return m.puts.do(ctx, out, outcome.WaitingToPush, func() error {
+		out.Enter(outcome.Push)
 		if !m.Force { // another run may have pushed it since it was looked for
 			if there, err := m.isThere(ctx, t, out); err != nil || there {
 				return err
@@ -49,7 +51,7 @@ func (m *Maker) put(ctx context.Context, t plan.Target, base FetchedImage, delta
 	m.warnOfLayers(t, img)
 	out.Strategy, out.NotRebased = outcome.Rebase, "" // an earlier attempt may have found a reason
 	manifest := registry.Manifest{MediaType: img.MediaType, Raw: img.Manifest}
-	digest, err := m.write(ctx, t, base.Repository, img, manifest)
+	digest, err := m.write(ctx, t, out, base.Repository, img, manifest)
 	if err != nil {
 		return registryFailure(ctx, "putting "+t.InstanceID+" on its eval-base", err)
 	}
@@ -77,15 +79,18 @@ func (m *Maker) warnOfLayers(t plan.Target, img rebase.Image) {
 }
 
 // write puts an image's blobs, then its manifest under each tag, which makes it visible. It returns the digest of what all tags name then.
-func (m *Maker) write(ctx context.Context, t plan.Target, from string, img rebase.Image, manifest registry.Manifest) (digest string, err error) {
+func (m *Maker) write(
+	ctx context.Context, t plan.Target, out *outcome.Outcome, from string, img rebase.Image, manifest registry.Manifest,
+) (digest string, err error) {
 	layers, err := rebase.Layers(img)
 	if err != nil {
 		return "", err
 	}
 	if from != m.Repository {
-		if err := m.mountLayers(ctx, t, from, layers); err != nil {
+		if err := m.mountLayers(ctx, t, out, from, layers); err != nil {
 			return "", err
 		}
+		out.Enter(outcome.Push)
 	}
 	if _, err := m.registry.PutBlob(ctx, m.Repository, img.Config); err != nil {
 		return "", err

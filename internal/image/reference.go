@@ -185,7 +185,7 @@ func (m *Maker) loadReference(ctx context.Context, tag string) (reference, error
 func (m *Maker) learn(ctx context.Context, candidates []plan.Target, warm *warmEvalBases, ended func(*outcome.Outcome)) (unused []plan.Target) {
 	r := m.references
 	begin := time.Now()
-	defer func() { m.report.Phase("references", time.Since(begin)) }()
+	defer func() { m.report.Phase("references", begin) }()
 	defer close(r.done)
 	r.await(ctx, m)
 	if r.missing() == 0 {
@@ -361,6 +361,7 @@ func (m *Maker) buildBaseStage(ctx context.Context, t plan.Target, customTag str
 			if err != nil {
 				return err
 			}
+			out.Enter(outcome.BaseStage)
 			response, err := m.sdkBuild(ctx, sdkBuild{
 				Request: BaseStageRequest(m.Request, m.Repository, "", base, customTag), What: "its base stage, ", Log: log,
 			}, out)
@@ -371,6 +372,7 @@ func (m *Maker) buildBaseStage(ctx context.Context, t plan.Target, customTag str
 			if !inspect {
 				return nil
 			}
+			out.Enter(outcome.Inspect)
 			mark, err := m.inspect(ctx, base, tags[0], log)
 			if err != nil {
 				return fmt.Errorf("inspecting the base stage: %w", err)
@@ -381,7 +383,14 @@ func (m *Maker) buildBaseStage(ctx context.Context, t plan.Target, customTag str
 			return nil
 		})
 	})
+	m.reportBeside("base stage", out)
 	return tags, err
+}
+
+// reportBeside reports work for a target, beside that on its image.
+func (m *Maker) reportBeside(what string, out *outcome.Outcome) {
+	out.Finished = time.Now()
+	m.report.Beside(what, out)
 }
 
 // conclude returns what the references agree on. last is why there are too few of them.
@@ -452,6 +461,7 @@ func (w *warmEvalBases) make(ctx context.Context, m *Maker, t plan.Target) {
 		_, err = m.evalBase(ctx, t, d, out)
 		return err
 	})
+	m.reportBeside("eval-base of a candidate", out)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.errs[t.InstanceID] = err

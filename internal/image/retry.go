@@ -4,6 +4,9 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -134,6 +137,7 @@ func (r Retries) wait(ctx context.Context, out *outcome.Outcome, err error, wait
 	if failure.Paused(err) {
 		out.Paused += failure.Waited(err) + wait
 	}
+	out.Enter(outcome.WaitingToRetry)
 	r.Waiter.Waiting(out.Target, len(out.Attempts), err, wait)
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
@@ -146,18 +150,47 @@ func (r Retries) wait(ctx context.Context, out *outcome.Outcome, err error, wait
 }
 
 // slots let at most so many run at once; the others wait for a slot, in the order in which they came.
-type slots struct{ free *semaphore.Weighted }
+type slots struct {
+	name string // of each, with its number: "build 2"
+	free *semaphore.Weighted
 
-func newSlots(n int) slots { return slots{semaphore.NewWeighted(int64(n))} }
+	mu    sync.Mutex
+	taken []bool // by number, from 0
+}
 
-// do runs fn in a slot, or returns a failure when ctx ends before there is one.
-func (s slots) do(ctx context.Context, fn func() error) error { return s.doIn(ctx, 1, fn) }
+func newSlots(name string, n int) *slots {
+	return &slots{name: name, free: semaphore.NewWeighted(int64(n)), taken: make([]bool, n)}
+}
+
+// do runs fn in a slot, or returns a failure when ctx ends before there is one. waiting is the phase until then.
+func (s *slots) do(ctx context.Context, out *outcome.Outcome, waiting string, fn func() error) error {
+	return s.doIn(ctx, 1, out, waiting, fn)
+}
 
 // doIn runs fn in n slots. In all of them, nothing else runs meanwhile.
-func (s slots) doIn(ctx context.Context, n int, fn func() error) error {
+func (s *slots) doIn(ctx context.Context, n int, out *outcome.Outcome, waiting string, fn func() error) error {
+	out.Enter(waiting)
 	if s.free.Acquire(ctx, int64(n)) != nil {
 		return failure.NotStarted(ctx)
 	}
 	defer s.free.Release(int64(n))
+	number := s.take()
+	defer s.giveBack(number, out)
+	out.Slot = fmt.Sprintf("%s %d", s.name, number+1)
 	return fn()
+}
+
+// take takes the first number that is free. What goes in several slots has the number of one.
+func (s *slots) take() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	number := slices.Index(s.taken, false)
+	s.taken[number] = true
+	return number
+}
+
+func (s *slots) giveBack(number int, out *outcome.Outcome) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.taken[number], out.Slot = false, ""
 }

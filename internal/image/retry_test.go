@@ -319,11 +319,11 @@ func TestImagesThatFailTogetherDoNotComeBackTogether(t *testing.T) {
 // Images that wait to be tried again leave their slot to others.
 func TestWaitHoldsNoSlot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		begin, one := time.Now(), newSlots(1)
+		begin, one := time.Now(), newSlots("build", 1)
 		image := func(err error, ended func()) {
 			out := &outcome.Outcome{}
 			_ = quietRetries(1).Do(t.Context(), out, func() error {
-				return one.do(t.Context(), func() error {
+				return one.do(t.Context(), out, outcome.WaitingToBuild, func() error {
 					time.Sleep(10 * time.Second)
 					ended()
 					return err

@@ -18,7 +18,8 @@ func (m *Maker) inSlot(ctx context.Context, t plan.Target, out *outcome.Outcome,
 	if alone {
 		slots = m.MaxWorkers
 	}
-	return m.builds.doIn(ctx, slots, func() error {
+	return m.builds.doIn(ctx, slots, out, outcome.WaitingToBuild, func() error {
+		out.Enter(outcome.Builder)
 		m.report.Started(t)
 		defer m.report.Stopped(t)
 		if err := m.needBuilder(ctx, out); err != nil {
@@ -46,6 +47,7 @@ func (m *Maker) inSlot(ctx context.Context, t plan.Target, out *outcome.Outcome,
 // completely. What all images share is built again then, but without that room nothing is built.
 func (m *Maker) makeRoom(ctx context.Context, t plan.Target, out *outcome.Outcome) {
 	defer addTime(&out.Waited, time.Now())
+	out.Enter(outcome.Prune)
 	last := !m.retries.another(out, &failure.Error{Class: failure.ClassDisk})
 	m.report.Info(t.InstanceID + " found the disk full: pruning the builder's cache, and building it alone")
 	m.builder.Prune(ctx, last)

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/OpenHands/eval-images/internal/failure"
+	"github.com/OpenHands/eval-images/internal/outcome"
 	"github.com/OpenHands/eval-images/internal/plan"
 	"github.com/OpenHands/eval-images/internal/rebase"
 	"github.com/OpenHands/eval-images/internal/sdk"
@@ -49,10 +50,10 @@ func (c *layerCopies) context(ctx context.Context) (context.Context, context.Can
 
 // mountLayers brings the layers of an eval-base into the repository of the images. Where the registry mounts none, that copies them,
 // and then image-timeout bounds the time that this image spends on it.
-func (m *Maker) mountLayers(ctx context.Context, t plan.Target, from string, layers []rebase.Layer) error {
+func (m *Maker) mountLayers(ctx context.Context, t plan.Target, out *outcome.Outcome, from string, layers []rebase.Layer) error {
 	left := m.ImageTimeout
 	for _, l := range layers {
-		took, err := m.mountLayer(ctx, t, from, l, left)
+		took, err := m.mountLayer(ctx, t, out, from, l, left)
 		if err != nil {
 			return err
 		}
@@ -64,7 +65,9 @@ func (m *Maker) mountLayers(ctx context.Context, t plan.Target, from string, lay
 // mountLayer brings one layer into the repository of the images, within the time that the image has left. A layer that another image
 // brings already is waited for: that takes none of this image's time. An image that has no time left gives up, and the copy goes on for
 // those that wait for it, until its own image-timeout is over.
-func (m *Maker) mountLayer(ctx context.Context, t plan.Target, from string, l rebase.Layer, left time.Duration) (took time.Duration, err error) {
+func (m *Maker) mountLayer(
+	ctx context.Context, t plan.Target, out *outcome.Outcome, from string, l rebase.Layer, left time.Duration,
+) (took time.Duration, err error) {
 	begun := make(chan struct{})
 	ended := m.copies.running.DoChan(l.Digest, func() (any, error) {
 		close(begun)
@@ -79,6 +82,7 @@ func (m *Maker) mountLayer(ctx context.Context, t plan.Target, from string, l re
 		return nil, err
 	})
 	m.report.Doing(t, "waiting for a layer that another image brings", "")
+	out.Enter(outcome.WaitingForLayer)
 	defer m.report.Doing(t, pushing, "")
 	var begin time.Time
 	var late <-chan time.Time
@@ -86,6 +90,7 @@ func (m *Maker) mountLayer(ctx context.Context, t plan.Target, from string, l re
 		select {
 		case <-begun: // by this image
 			m.report.Doing(t, pushing, l.Digest)
+			out.Enter(outcome.Copy)
 			begin, begun = time.Now(), nil
 			if m.ImageTimeout > 0 {
 				timer := time.NewTimer(left)

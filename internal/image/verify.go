@@ -71,7 +71,7 @@ func (v *verifier) run(ctx context.Context) {
 		rebased, ok = v.next(ctx)
 	}
 	all.Wait()
-	m.report.Phase("verify", time.Since(begin))
+	m.report.Phase("verify", begin)
 }
 
 // next waits for the outcomes of the targets, one after the other, until one was rebased.
@@ -142,6 +142,7 @@ func (m *Maker) buildForComparison(ctx context.Context, t plan.Target, number in
 			return m.inTime(outcome.Native, func() error { return m.buildWhole(ctx, t, sdkBuild{What: "for comparison, "}, out) })
 		})
 	})
+	m.reportBeside("native build for comparison", out)
 	return out, err
 }
 

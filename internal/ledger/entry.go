@@ -50,6 +50,12 @@ type Entry struct {
 
 	// Phases maps a part of the image's time to its wall-clock seconds: queued, check, build, backoff.
 	Phases map[string]float64 `json:"phases"`
+	// Spans are what the image did and waited for, in order. Slot is the slot in which it spent most time: "build 2" is the
+	// second of max-workers, and "look-up" and "push" are slots for requests.
+	Slot  Text   `json:"slot"`
+	Spans []Span `json:"spans"`
+	// Shard is the shard whose run made the entry, such as "2/4". Only a merged ledger has it.
+	Shard Text `json:"shard"`
 	// Attempts are all attempts. The times above are sums over them; Telemetry is that of the last build only.
 	Attempts []Attempt `json:"attempts"`
 }
@@ -71,6 +77,7 @@ func FromOutcome(o *outcome.Outcome) Entry {
 		RemoteCheckSeconds: secondsOrNil(o.Check), BuildSeconds: secondsOrNil(o.Build), DurationSeconds: secondsOrNil(worked),
 		Telemetry: telemetry(o.Telemetry), InstanceID: o.Target.InstanceID, Strategy: Text(o.Strategy),
 		StrategyReason: inOneLine(o.NotRebased), SdistBuilds: o.SdistBuilds, Attempts: attempts(o.Attempts),
+		Spans: spans(o), Slot: slotOf(spans(o)),
 		Phases: map[string]float64{
 			"queued": round(queued.Seconds()), "check": round(o.Check.Seconds()), "build": round(o.Build.Seconds()),
 			"backoff": round(o.Waited.Seconds()),

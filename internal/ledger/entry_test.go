@@ -54,8 +54,17 @@ func outcomes() []*outcome.Outcome {
 		{Err: &failure.Error{Class: failure.ClassNetwork, Err: errors.New("lookup r:\nno such host")}, Took: 5250 * time.Millisecond},
 		{Err: &failure.Error{Class: failure.ClassBuild, Err: errors.New("no such base")}, Took: 7 * time.Second},
 	}
+	pushed := builtResult(1, 48200400*time.Microsecond)
+	end := noon.Add(48450400 * time.Microsecond)
+	pushed.Spans = []outcome.Span{
+		{Phase: outcome.WaitingToLookUp, Begin: end.Add(-48450 * time.Millisecond)}, // too short to be recorded
+		{Phase: outcome.LookUp, Slot: "look-up 3", Begin: end.Add(-48450 * time.Millisecond)},
+		{Phase: outcome.WaitingToBuild, Begin: end.Add(-48250 * time.Millisecond)},
+		{Phase: outcome.NativeBuild, Slot: "build 2", Begin: end.Add(-40 * time.Second)},
+		{Phase: outcome.Confirm, Slot: "build 2", Begin: end.Add(-80 * time.Millisecond)},
+	}
 	return []*outcome.Outcome{
-		outcomeOf("django__django-11333", 48.4504, builtResult(1, 48200400*time.Microsecond), nil),
+		outcomeOf("django__django-11333", 48.4504, pushed, nil),
 		outcomeOf("django__django-11334", 1.2, skipped, nil),
 		outcomeOf("astropy__astropy-12907", 60, broken, fmt.Errorf("native: %w", &failure.Error{
 			Class: failure.ClassBuild, ReturnCode: 17, Tail: "#8 <none>\n\u0085bad \xff bytes\u2028\n", Err: errors.New("docker ended with 17:\nno such base\x1b[0m image"),

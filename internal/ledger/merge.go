@@ -92,7 +92,8 @@ func mergeRuns(parts []Part) Run {
 	run.Shard, run.MergedFrom, run.MissingShards = "", len(parts), missingShards(parts)
 	run.Sdist, run.Files, run.Phases, run.Warnings, run.SetupError, run.Cancelled = Sdist{}, Files{}, nil, nil, "", false
 	run.Rebase, run.RecordErrors, run.AskedAgain = Rebase{}, nil, nil
-	longest := map[string]float64{}
+	run.Beside = nil
+	longest := map[string]Phase{}
 	var names, setupErrors []string
 	for _, part := range parts {
 		one := part.Summary.Run
@@ -115,7 +116,13 @@ func mergeRuns(parts []Part) Run {
 			if _, known := longest[p.Name]; !known {
 				names = append(names, p.Name)
 			}
-			longest[p.Name] = max(longest[p.Name], p.Seconds)
+			if p.Seconds >= longest[p.Name].Seconds {
+				longest[p.Name] = p
+			}
+		}
+		for _, w := range one.Beside {
+			w.Shard = one.Shard
+			run.Beside = append(run.Beside, w)
 		}
 		for _, warning := range one.Warnings {
 			if !slices.Contains(run.Warnings, warning) {
@@ -131,7 +138,7 @@ func mergeRuns(parts []Part) Run {
 	}
 	for _, name := range names {
 		if name != BuildPhase { // the runs overlap in time, so buildWallClock uses the entries
-			run.Phases = append(run.Phases, Phase{Name: name, Seconds: longest[name]})
+			run.Phases = append(run.Phases, longest[name])
 		}
 	}
 	run.Planned, run.SetupError = run.PlannedTotal, Text(strings.Join(setupErrors, "\n"))
@@ -192,6 +199,7 @@ func bestEntries(parts []Part) []Entry {
 	chosen := map[string]Entry{}
 	for _, part := range parts {
 		for _, e := range part.Entries {
+			e.Shard = part.Summary.Run.Shard
 			if old, found := chosen[e.InstanceID]; !found || e.better(old) {
 				chosen[e.InstanceID] = e
 			}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -91,6 +92,7 @@ func TestShardsMergedEqualOneRun(t *testing.T) {
 			got, gotEntries := merged(t, top)
 			but := cmp.Options{
 				cmpopts.IgnoreFields(Summary{}, "ManifestFiles"), cmpopts.IgnoreFields(Run{}, "MergedFrom"),
+				cmpopts.IgnoreFields(Entry{}, "Shard"),
 				cmpopts.SortSlices(func(a, b Entry) bool { return a.InstanceID < b.InstanceID }),
 			}
 			if diff := cmp.Diff(want, got, but); diff != "" {
@@ -98,6 +100,12 @@ func TestShardsMergedEqualOneRun(t *testing.T) {
 			}
 			if diff := cmp.Diff(all, gotEntries, but); diff != "" {
 				t.Errorf("entries (-one run +merged):\n%s", diff)
+			}
+			for _, e := range gotEntries {
+				planned := slices.IndexFunc(all, func(one Entry) bool { return one.InstanceID == e.InstanceID })
+				if want := Text(fmt.Sprintf("%d/%d", planned%n+1, n)); e.Shard != want {
+					t.Errorf("%s is of shard %s, want %s", e.InstanceID, e.Shard, want)
+				}
 			}
 			if got.ManifestFiles != n || got.Run.MergedFrom != n {
 				t.Errorf("merged from %d files, %d runs, want %d", got.ManifestFiles, got.Run.MergedFrom, n)
@@ -127,7 +135,7 @@ func TestRecordsWithoutASchemaAreMerged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(append(earlier[0].Entries, part...), all, cmpopts.IgnoreFields(Entry{}, "Schema"), cmpopts.SortSlices(func(a, b Entry) bool {
+	if diff := cmp.Diff(append(earlier[0].Entries, part...), all, cmpopts.IgnoreFields(Entry{}, "Schema", "Shard"), cmpopts.SortSlices(func(a, b Entry) bool {
 		return a.InstanceID < b.InstanceID
 	})); diff != "" {
 		t.Errorf("entries (-read +merged):\n%s", diff)
@@ -194,15 +202,22 @@ func TestMergeOfAContinuedRun(t *testing.T) {
 func TestThroughputOfShards(t *testing.T) {
 	top := t.TempDir()
 	for i := range 2 {
-		run := Run{Shard: Text(fmt.Sprintf("%d/2", i+1)), PlannedTotal: 2, Planned: 1, Started: noon, Phases: []Phase{{"import", float64(5 + i)}, {BuildPhase, 60}}}
+		begun := noon.Add(time.Duration(i) * time.Minute)
+		run := Run{Shard: Text(fmt.Sprintf("%d/2", i+1)), PlannedTotal: 2, Planned: 1, Started: noon, Phases: []Phase{
+			{Name: "import", Seconds: float64(5 + i), StartedAt: &begun}, {Name: BuildPhase, Seconds: 60},
+		}, Beside: []Work{{InstanceID: fmt.Sprint(i)}}}
 		leave(t, filepath.Join(top, fmt.Sprint(i)), run, []Entry{took(fmt.Sprint(i), 60, float64(60+540*i))})
 	}
 	s, _ := merged(t, top)
 	if s.BuildWallClockSeconds != 600 || s.ImagesPerHour != 12 {
 		t.Errorf("%.0f images per hour over %.0f s, want 12 over 600 s", s.ImagesPerHour, s.BuildWallClockSeconds)
 	}
-	if diff := cmp.Diff([]Phase{{"import", 6}}, s.Run.Phases); diff != "" {
+	later := noon.Add(time.Minute)
+	if diff := cmp.Diff([]Phase{{Name: "import", Seconds: 6, StartedAt: &later}}, s.Run.Phases); diff != "" {
 		t.Errorf("phases (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]Work{{InstanceID: "0", Shard: "1/2"}, {InstanceID: "1", Shard: "2/2"}}, s.Run.Beside); diff != "" {
+		t.Errorf("work beside images (-want +got):\n%s", diff)
 	}
 }
 

@@ -47,7 +47,9 @@ type Run struct {
 
 	Sdist Sdist `json:"sdist"`
 	// Phases are in the order in which they ended. sdist and import run concurrently, so the phases do not add up to the total.
-	Phases   []Phase  `json:"phases"`
+	Phases []Phase `json:"phases"`
+	// Beside is work for instances beside that on their images: base stages and builds for comparison. It takes slots, too.
+	Beside   []Work   `json:"beside"`
 	Warnings []string `json:"warnings"`
 	// Pruned lists the prunes of the builder's cache.
 	Pruned []Pruning `json:"pruned"`
@@ -80,10 +82,13 @@ type Sdist struct {
 	Error Text `json:"error"`
 }
 
-// Phase is a part of the run and its duration in wall-clock seconds.
+// Phase is a part of the run and its duration in wall-clock seconds. StartedAt is null in the records of older versions.
 type Phase struct {
-	Name    string  `json:"name"`
-	Seconds float64 `json:"seconds"`
+	Name      string     `json:"name"`
+	Seconds   float64    `json:"seconds"`
+	StartedAt *time.Time `json:"started_at"`
+	// Within is the phase that this one is a part of, or empty.
+	Within Text `json:"within"`
 }
 
 // Pruning is one prune of the builder's cache.
@@ -101,9 +106,15 @@ func (r Run) normalized() Run {
 	r.Sdist.Seconds = round(r.Sdist.Seconds)
 	phases := make([]Phase, len(r.Phases))
 	for i, p := range r.Phases {
-		phases[i] = Phase{Name: p.Name, Seconds: round(p.Seconds)}
+		p.Seconds = round(p.Seconds)
+		if p.StartedAt != nil {
+			started := moment(*p.StartedAt)
+			p.StartedAt = &started
+		}
+		phases[i] = p
 	}
 	r.Phases = phases
+	r.Beside = append([]Work{}, r.Beside...)
 	r.Warnings = append([]string{}, r.Warnings...)
 	r.RecordErrors = append([]string{}, r.RecordErrors...)
 	pruned := make([]Pruning, len(r.Pruned))

@@ -28,7 +28,7 @@ func exampleRun() Run {
 		SDKVersion: "1.58.2", Seam: "intercept", Strategy: "native", Image: "ghcr.io/openhands/eval-agent-server", ImageTagPrefix: "1111111-abcdef0",
 		Builder: "lab", CacheMode: "off", Workers: 2, Options: map[string]string{"install_acp_providers": ""},
 		Sdist:   Sdist{SHA256: Text(strings.Repeat("c", 64)), Seconds: 2.6},
-		Phases:  []Phase{{"checkout", 3}, {"sdist", 2.6}, {BuildPhase, 72}},
+		Phases:  []Phase{{Name: "checkout", Seconds: 3}, {Name: "sdist", Seconds: 2.6}, {Name: BuildPhase, Seconds: 72}},
 		Started: noon.Add(-time.Minute), Finished: noon.Add(80 * time.Second), Planned: 7,
 		AskedAgain: map[string]int{"rate-limit": 12, "network": 3}, Rebase: exampleRebase(),
 		Files: Files{Ledger: "builds/x/manifest.jsonl", Summary: "builds/x/build-summary.json"},
@@ -84,7 +84,7 @@ func TestSummarize(t *testing.T) {
 		{"percentiles", Summarize(Run{}, ten).BuildPercentiles, map[string]float64{"p50": 5, "p90": 9, "p99": 10}},
 		{"the slowest come first, five of them", Summarize(Run{}, ten).SlowestBuilds[0].DurationSeconds, 10.0},
 		{"five", len(Summarize(Run{}, ten).SlowestBuilds), 5},
-		{"skipped images are no throughput", Summarize(Run{Phases: []Phase{{BuildPhase, 3600}}}, append(many, ten...)).ImagesPerHour, 10.0},
+		{"skipped images are no throughput", Summarize(Run{Phases: []Phase{{Name: BuildPhase, Seconds: 3600}}}, append(many, ten...)).ImagesPerHour, 10.0},
 		{"skipped images have no build times", Summarize(Run{}, many).MedianBuildSeconds == nil, true},
 		{"nothing built, no throughput", Summarize(Run{}, many).ImagesPerHour, 0.0},
 		{"cut off in the build phase: first start to last end", cutOff.BuildWallClockSeconds, 60.0},
@@ -93,10 +93,10 @@ func TestSummarize(t *testing.T) {
 		{"sums have no binary dust", Summarize(Run{}, many).Totals.RemoteCheckSeconds, 51.96},
 		{"a failed sdist was a run of uv too", Summarize(Run{Sdist: Sdist{Error: "x"}}, nil).SdistBuilds, 1},
 		{"no list is null in JSON", Summarize(Run{}, nil).Run, Run{
-			Options: map[string]string{}, Phases: []Phase{}, Warnings: []string{}, Pruned: []Pruning{}, MissingShards: []Text{}, RecordErrors: []string{},
+			Options: map[string]string{}, Phases: []Phase{}, Beside: []Work{}, Warnings: []string{}, Pruned: []Pruning{}, MissingShards: []Text{}, RecordErrors: []string{},
 			Rebase: Rebase{References: []Reference{}, Verified: []Verified{}, Requests: map[string]int{}},
 		}},
-		{"seconds have milliseconds", Summarize(Run{Phases: []Phase{{"x", 1.23456}}}, nil).Run.Phases[0].Seconds, 1.235},
+		{"seconds have milliseconds", Summarize(Run{Phases: []Phase{{Name: "x", Seconds: 1.23456}}}, nil).Run.Phases[0].Seconds, 1.235},
 		{"nothing at all", Summarize(Run{}, nil).Total, 0},
 	}
 	for _, c := range cases {

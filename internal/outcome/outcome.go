@@ -55,6 +55,9 @@ type Outcome struct {
 	// Telemetry holds the SDK's figures for the last build by the SDK's names, such as build_context_seconds. They are sums over
 	// concurrent BuildKit steps, not wall-clock times. It is empty when the SDK returned none.
 	Telemetry map[string]float64
+	// Spans are what the image did and waited for, in order and without gaps. Slot is the slot that it holds at the moment.
+	Spans []Span
+	Slot  string
 	// SdistBuilds counts the runs of `uv build --sdist` for this image: 0 when it used the run's sdist.
 	SdistBuilds int
 }
