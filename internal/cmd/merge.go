@@ -62,7 +62,7 @@ func mergeInto(p Process, work *workspace, dirs []string) int {
 	}
 	var summary ledger.Summary
 	if err == nil {
-		summary, err = mergeParts(dirs, work, rec)
+		summary, err = mergeParts(dirs, env, work, rec)
 	}
 	if err != nil {
 		for _, one := range split(err) {
@@ -84,7 +84,7 @@ func mergeInto(p Process, work *workspace, dirs []string) int {
 }
 
 // mergeParts merges the runs in dirs, and writes the same files as a run.
-func mergeParts(dirs []string, work *workspace, rec *record) (ledger.Summary, error) {
+func mergeParts(dirs []string, env environment, work *workspace, rec *record) (ledger.Summary, error) {
 	wrong := func(problem string) (ledger.Summary, error) {
 		return ledger.Summary{}, &config.InputError{Input: mergeCommand, Problem: problem, Fix: "write eval-images merge DIR..."}
 	}
@@ -122,6 +122,10 @@ func mergeParts(dirs []string, work *workspace, rec *record) (ledger.Summary, er
 	if rec.ledger, err = ledger.Open(work.folder); err != nil {
 		return summary, err
 	}
+	if url := runURL(env); url != "" {
+		summary.Run.URL = url
+	}
+	summary.Run.Artifact = ledger.Text(rec.actions.Input("artifact"))
 	rec.entries, rec.lost = entries, entries // writeFiles appends lost entries to the ledger
 	summary.Run.Files = ledger.Files{
 		Ledger:  ledger.Text(work.relative(filepath.Join(work.folder, ledger.FileName))),

@@ -133,7 +133,7 @@ func newRecord(p Process, env environment) *record {
 	for _, secret := range env.secrets() {
 		rec.actions.Mask(secret)
 	}
-	rec.facts.Started = time.Now()
+	rec.facts.Started, rec.facts.URL = time.Now(), runURL(env)
 	return rec
 }
 

@@ -80,6 +80,16 @@ func preformatted(s string, n int) string {
 	return "<pre>" + strings.Join(out, "\n") + "</pre>"
 }
 
+// toCopy shows lines of YAML to copy. GitHub puts a button beside them.
+func toCopy(lines ...string) string {
+	var out []string
+	for _, line := range lines {
+		value := strings.TrimLeft(line, " ")
+		out = append(out, line[:len(line)-len(value)]+text(value, shortValue))
+	}
+	return "<pre>" + strings.Join(out, "\n") + "</pre>\n"
+}
+
 // table returns a Markdown table of cells that are Markdown, or "" without rows.
 func table(header []string, rows [][]string) string {
 	if len(rows) == 0 {
@@ -106,6 +116,15 @@ func section(heading string, body ...string) string {
 		return ""
 	}
 	return "### " + heading + "\n\n" + all
+}
+
+// block returns a part of the details with its name, or "" without a body.
+func block(name string, body ...string) string {
+	all := joinParts(body)
+	if all == "" {
+		return ""
+	}
+	return "**" + name + "**\n\n" + all
 }
 
 // details returns a part that is collapsed at first, or "" without a body.

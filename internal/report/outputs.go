@@ -32,6 +32,7 @@ func Outputs(s ledger.Summary) [][2]string {
 		{"summary", string(run.Files.Summary)},
 		{"lock-file", string(run.Files.LockFile)},
 		{"failed-file", string(run.Files.Failed)},
+		{"logs", string(run.Files.Logs)},
 	}
 	for i := range outputs {
 		outputs[i][1] = strings.NewReplacer("\r", " ", "\n", " ").Replace(outputs[i][1])

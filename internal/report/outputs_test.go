@@ -20,7 +20,7 @@ func TestOutputs(t *testing.T) {
 		{"built", "7"},
 		{"skipped", "2"},
 		{"failed", "3"},
-		{"retried", "1"},
+		{"retried", "2"},
 		{"failed-instances", `["astropy__astropy-12907","matplotlib__matplotlib-20488","sympy__sympy-24909"]`},
 		{"images-per-hour", "147.4"},
 		{"wall-clock-seconds", "218.0"},
@@ -33,6 +33,7 @@ func TestOutputs(t *testing.T) {
 		{"summary", "builds/princeton-nlp/SWE-bench_Verified/test/build-summary.json"},
 		{"lock-file", "builds/princeton-nlp/SWE-bench_Verified/test/images.lock.json"},
 		{"failed-file", ""},
+		{"logs", "builds/princeton-nlp/SWE-bench_Verified/test/logs"},
 	}
 	if diff := cmp.Diff(want, Outputs(scenarios()["failures"])); diff != "" {
 		t.Error(diff)

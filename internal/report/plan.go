@@ -207,7 +207,6 @@ func (p Plan) Markdown() string {
 		{"SDK ref", code(string(p.SDKRef), shortValue)},
 		{"SDK commit", code(string(p.SDKSHA), shortValue)},
 		{"Image", code(p.Image, shortValue)},
-		tagPrefix(p.Benchmark, p.ImageTagPrefix),
 		{"Deadline", deadline(p.DeadlineSeconds)},
 		{"Fail on", failOn(p.MissingAllowedPercent)},
 	}
@@ -215,7 +214,7 @@ func (p Plan) Markdown() string {
 	head := joinParts([]string{
 		"## " + text(cmp.Or(p.Title, "Image build"), shortValue) + ": plan\n",
 		"🔎 **Dry run, nothing was built.** " + text(p.workLeft(), longValue) + "\n",
-		warnings(p.Warnings), section("Inputs of the plan", table([]string{"What", "Value"}, rows)),
+		warnings(p.Warnings), evaluationPrefix(p.Benchmark, p.ImageTagPrefix), details("Inputs of the plan", facts(rows)),
 	})
 	header := []string{"Instance", "Base image"}
 	if p.Work != nil {

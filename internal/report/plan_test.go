@@ -146,12 +146,12 @@ func TestPlanOfVeryMany(t *testing.T) {
 // OpenHands/benchmarks and, of swesmith, prepare_workspace in benchmarks/swesmith/run_infer.py. swegym has no run_infer.py.
 func TestSummariesSayWhatTheEvaluationReads(t *testing.T) {
 	cases := map[string]string{
-		"swebench":              "| <code>IMAGE_TAG_PREFIX</code> | <code>0a1b2c3-9f8e7d6</code> |",
-		"swebench-multilingual": "| <code>IMAGE_TAG_PREFIX</code> | <code>0a1b2c3-9f8e7d6</code> |",
-		"swesmith":              "| <code>SDK_SHORT_SHA</code> | <code>0a1b2c3-9f8e7d6</code> |",
-		"swegym":                "| Tag prefix | <code>0a1b2c3-9f8e7d6</code> (OpenHands/benchmarks has no evaluation of this benchmark) |",
+		"swebench":              "<pre>IMAGE_TAG_PREFIX: 0a1b2c3-9f8e7d6</pre>",
+		"swebench-multilingual": "<pre>IMAGE_TAG_PREFIX: 0a1b2c3-9f8e7d6</pre>",
+		"swesmith":              "<pre>SDK_SHORT_SHA: 0a1b2c3-9f8e7d6</pre>",
+		"swegym":                "has no evaluation of this benchmark\ntag prefix: 0a1b2c3-9f8e7d6</pre>",
 	}
-	for benchmark, row := range cases {
+	for benchmark, block := range cases {
 		t.Run(benchmark, func(t *testing.T) {
 			run := exampleRun(1)
 			run.Benchmark = benchmark
@@ -159,8 +159,8 @@ func TestSummariesSayWhatTheEvaluationReads(t *testing.T) {
 				"run":     Markdown(ledger.Summarize(run, nil)),
 				"dry run": NewPlan(run, nil, nil, plan.Decisions{}, false).Markdown(),
 			} {
-				if strings.Count(markdown, "0a1b2c3-9f8e7d6") != 1 || !strings.Contains(markdown, row) {
-					t.Errorf("the summary of a %s lacks the row %s:\n%s", what, row, markdown)
+				if strings.Count(markdown, "0a1b2c3-9f8e7d6") != 1 || !strings.Contains(markdown, block) {
+					t.Errorf("the summary of a %s lacks %s:\n%s", what, block, markdown)
 				}
 			}
 		})
