@@ -68,11 +68,13 @@ lint: ## formatting, go vet, staticcheck, go.mod and the workflows
 format: ## format the code
 	$(call tool,gofumpt) -w .
 
-# A fresh machine may lack these: the race detector needs a C compiler, the worker's tests need Python, and docker top
-# needs ps.
+# A fresh machine may lack these: the race detector needs a C compiler, the worker's tests need Python, docker top needs ps, and
+# the tests of report.html need a Chromium and a font.
 packages:
 	@missing=; command -v cc >/dev/null || missing="gcc libc6-dev"; command -v python3 >/dev/null || missing="$$missing python3"; \
 	command -v ps >/dev/null || missing="$$missing procps"; \
+	command -v chromium-headless-shell >/dev/null || command -v chromium >/dev/null || command -v google-chrome >/dev/null || \
+	missing="$$missing chromium-headless-shell fonts-dejavu-core"; \
 	[ -n "$$missing" ] || exit 0; echo "==> installing $$missing"; \
 	{ [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; } || { echo "hint: install $$missing"; exit 1; }; \
 	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends $$missing >/dev/null

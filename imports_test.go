@@ -11,21 +11,23 @@ import (
 // line here.
 var allowed = map[string]string{
 	".":   "cmd",
-	"cmd": "actions config confined dataset docker failure image ledger outcome plan rebase registry report sdk sdk/basekey",
+	"cmd": "actions config confined dataset docker evalenv failure image ledger outcome plan rebase registry report report/html sdk sdk/basekey",
 
 	"image":     "confined docker failure imagediff ledger logfile outcome plan rebase registry sdk sdk/basekey",
 	"imagediff": "",
 	"rebase":    "",
 
-	"report":  "config failure ledger outcome plan",
-	"ledger":  "confined failure outcome plan",
-	"outcome": "plan",
-	"plan":    "config",
-	"failure": "",
+	"report":      "config failure ledger outcome plan",
+	"report/html": "failure ledger outcome",
+	"ledger":      "confined failure outcome plan",
+	"outcome":     "plan",
+	"plan":        "config",
+	"failure":     "",
 
 	"docker":   "failure logfile",
 	"registry": "",
 	"sdk":      "confined logfile spelling",
+	"evalenv":  "failure sdk",
 	"dataset":  "config",
 	"actions":  "",
 	"confined": "",

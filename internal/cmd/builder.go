@@ -220,6 +220,15 @@ func (b *builder) keeper() *docker.CacheKeeper {
 	return b.cache
 }
 
+// nextBatch sets the number of images between two checks of disk and cache, when no image is being made.
+func (b *builder) nextBatch(size int) {
+	b.config.BatchSize = size
+	if keeper := b.keeper(); keeper != nil {
+		keeper.Wait()
+		keeper.Batch = size
+	}
+}
+
 // expect sets the number of images that will end.
 func (b *builder) expect(images int) {
 	b.mu.Lock()

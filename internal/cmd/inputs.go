@@ -103,6 +103,7 @@ func chooseTargets(ctx context.Context, c config.Config, bad error, env environm
 	if err != nil || concerns(bad, "image", "target", "custom-tag-template", "sdk-options") {
 		return nil, err
 	}
+	rec.wholePlan = dataset.IDs(rows)
 	columns := map[string]map[string]string{}
 	for _, row := range rows {
 		columns[row.ID] = row.Columns

@@ -20,7 +20,8 @@ const mergeCommand = "merge"
 
 const mergeHelp = "eval-images merge DIR... merges the records of one plan's shards.\n\n" +
 	"It prints a summary in Markdown, which becomes the step summary in a runner, and writes a merged " + ledger.SummaryFileName + ",\n" +
-	ledger.FileName + ", " + ledger.LockFileName + " and " + ledger.FailedFileName + " to the working directory.\n" +
+	ledger.FileName + ", " + ledger.LockFileName + ", " + ledger.FailedFileName + ", " + ledger.ReportFileName + " and " + ledger.TraceFileName + " to the\n" +
+	"working directory.\n" +
 	"Its exit code is 1 if more images are missing than fail-on allowed the runs, an image failed verification, or a file could\n" +
 	"not be written.\n"
 

@@ -23,6 +23,9 @@ func dryRun(ctx context.Context, c config.Config, env environment, targets []pla
 	if _, ref := c.SDKSource(); ref != "" && len(targets) > 0 {
 		targets, found, decisions, err = decide(ctx, c, env, targets, work, rec)
 	}
+	if err == nil {
+		err = planEnvironments(ctx, c, env, targets, work, rec)
+	}
 	if ctx.Err() != nil {
 		err = errors.Join(err, fmt.Errorf("making the plan: %w", context.Cause(ctx)))
 	}
@@ -57,11 +60,7 @@ func dryRun(ctx context.Context, c config.Config, env environment, targets []pla
 func decide(ctx context.Context, c config.Config, env environment, targets []plan.Target, work *workspace, rec *record) (
 	named []plan.Target, found []*outcome.Outcome, decisions plan.Decisions, err error,
 ) {
-	if err := work.makeLogs(c); err != nil {
-		return targets, nil, decisions, err
-	}
-	rec.facts.Files.Logs = ledger.Text(work.relative(work.logs))
-	if err := work.makeTemporary(env, rec.actions); err != nil {
+	if err := makePlanFolders(c, env, work, rec); err != nil {
 		return targets, nil, decisions, err
 	}
 	client, err := newRegistry(c, env, targets, work, rec)
@@ -91,6 +90,18 @@ func decide(ctx context.Context, c config.Config, env environment, targets []pla
 		return nil
 	})
 	return named, found, decisions, err
+}
+
+// makePlanFolders makes the folders that a dry run needs when it asks the SDK or SWT-Bench.
+func makePlanFolders(c config.Config, env environment, work *workspace, rec *record) error {
+	if work.temporary != "" {
+		return nil
+	}
+	if err := work.makeLogs(c); err != nil {
+		return err
+	}
+	rec.facts.Files.Logs = ledger.Text(work.relative(work.logs))
+	return work.makeTemporary(env, rec.actions)
 }
 
 // lookForImages returns the targets that exist or could not be checked, and the targets that a run would make. An error of the

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 	"github.com/OpenHands/eval-images/internal/outcome"
 	"github.com/OpenHands/eval-images/internal/plan"
 	"github.com/OpenHands/eval-images/internal/report"
+	"github.com/OpenHands/eval-images/internal/report/html"
 )
 
 // record collects the facts and entries of a run, shows progress, and writes the report. It is safe for concurrent use.
@@ -29,7 +31,9 @@ type record struct {
 	lost    []ledger.Entry // entries that the ledger did not take
 	ledger  *ledger.Writer // nil for a run without a record
 	console *report.Console
-	closed  bool // the report is being written; later events are ignored
+	// wholePlan has the ids of the instances of all shards.
+	wholePlan []string
+	closed    bool // the report is being written; later events are ignored
 }
 
 // runURL returns the page of the workflow run, or "" outside of a runner.
@@ -239,6 +243,9 @@ func (r *record) finish(ctx context.Context, w *workspace, targets []plan.Target
 	if summary.Run.VerifyFailed() {
 		failed++
 	}
+	if summary.Run.TooManyEnvironmentsMissing() {
+		failed++
+	}
 	if bad := (badInput{}); atDeadline && !errors.As(err, &bad) { // what the set-up was at then has not failed for itself
 		failed, err = failed+len(problems), nil
 	}
@@ -309,9 +316,30 @@ func (r *record) writeFiles(w *workspace, summary *ledger.Summary, missing []str
 	if err == nil {
 		summary.Run.Files.LockFile = ledger.Text(w.relative(lock))
 	}
+	r.writeReport(w, summary)
 	if err := ledger.WriteJSON(filepath.Join(w.folder, ledger.SummaryFileName), summary); err != nil {
 		r.addRecordError(summary, withDiskHint(w.withSpace(err)))
 		summary.Run.Files.Summary = ""
+	}
+}
+
+// writeReport writes report.html and trace.json.
+func (r *record) writeReport(w *workspace, summary *ledger.Summary) {
+	path := filepath.Join(w.folder, ledger.ReportFileName)
+	var page bytes.Buffer
+	err := html.Write(&page, *summary, r.entries, nil)
+	if err == nil {
+		err = ledger.WriteFile(path, page.Bytes())
+	}
+	r.addRecordError(summary, withDiskHint(w.withSpace(err)))
+	if err == nil {
+		summary.Run.Files.Report = ledger.Text(w.relative(path))
+	}
+	path = filepath.Join(w.folder, ledger.TraceFileName)
+	err = ledger.WriteJSON(path, html.NewTrace(*summary, r.entries))
+	r.addRecordError(summary, withDiskHint(w.withSpace(err)))
+	if err == nil {
+		summary.Run.Files.Trace = ledger.Text(w.relative(path))
 	}
 }
 

@@ -80,7 +80,7 @@ func Run(ctx context.Context, p Process) int {
 	if err == nil {
 		name := builderName(c.Builder, env)
 		b = &builder{config: c, env: env, environ: work.buildEnviron(env, name), work: work, record: rec, name: name}
-		err = untilEnd(ctx, run, rec, func() error { return execute(run, c, env, targets, b, work, rec) })
+		err = untilEnd(ctx, run, rec, func() error { return makeAll(run, c, env, targets, b, work, rec) })
 	}
 	return rec.finish(run, work, targets, err)
 }
@@ -180,6 +180,21 @@ func untilEnd(ctx, run context.Context, rec *record, part func() error) error {
 	case <-time.After(reportWithin):
 		return fmt.Errorf("reporting %s after the cancel without what had not ended by then: %w", reportWithin, context.Cause(ctx))
 	}
+}
+
+// makeAll makes the images of the agent, and then those of the evaluation where they are asked for. What is wrong with the inputs of
+// either ends the run before anything is built; otherwise a failure of one leaves the other.
+func makeAll(ctx context.Context, c config.Config, env environment, targets []plan.Target, b *builder, work *workspace, rec *record) error {
+	environments, unready := prepareEnvironments(ctx, c, env, work, rec)
+	var bad badInput
+	if errors.As(unready, &bad) {
+		return unready
+	}
+	err := execute(ctx, c, env, targets, b, work, rec)
+	if environments == nil || ctx.Err() != nil || errors.As(err, &bad) {
+		return errors.Join(err, unready)
+	}
+	return errors.Join(err, environments.make(ctx, targets, b))
 }
 
 // execute is the run from top to bottom: set up the SDK, resolve the tags, find the missing images, check the registry and the

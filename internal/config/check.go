@@ -107,6 +107,10 @@ func checkImage(v string) (problem, fix string) {
 	return checkUntagged(v, "the SDK makes the tags")
 }
 
+func checkEvalImagePrefix(v string) (problem, fix string) {
+	return checkUntagged(v, "SWT-Bench makes the rest of the names")
+}
+
 func checkEvalBaseImage(v string) (problem, fix string) {
 	return checkUntagged(v, "the tags of eval-base images are keys")
 }

@@ -55,6 +55,9 @@ type Config struct {
 	// EvalBaseMaxAge is the maximum age of eval-base images. 0 is any age.
 	EvalBaseMaxAge time.Duration
 
+	// EvalEnv says which images SWT-Bench's evaluation runs in. It is nil where the run does not make them.
+	EvalEnv *EvalEnv
+
 	// ForceBuild builds images even if the registry has them.
 	ForceBuild bool
 	// DryRun prints the plan and builds nothing. Then SDKRef and Builder may be empty.
@@ -104,6 +107,16 @@ type Config struct {
 
 	// limitUnused reports that n-limit is given but has no effect.
 	limitUnused bool
+}
+
+// EvalEnv describes the images that SWT-Bench's evaluation of instances runs in.
+type EvalEnv struct {
+	// Prefix begins their names: "ghcr.io/openhands/swtbench-eval".
+	Prefix string
+	// BatchSize is the number of finished images between two checks of disk and cache, 1 or more.
+	BatchSize int
+	// Repository and Ref are where SWT-Bench's own code comes from.
+	Repository, Ref string
 }
 
 // Option is one field of the SDK's BuildOptions.

@@ -86,7 +86,13 @@ const (
 	defaultSDKRepository = "https://github.com/OpenHands/software-agent-sdk.git"
 	defaultImage         = "ghcr.io/openhands/eval-agent-server"
 	defaultTarget        = "source-minimal"
-	defaultBuildDir      = "builds"
+
+	// The evaluation has this prefix hard-wired (OpenHands/benchmarks, swtbench/eval_infer.py). The batch size is that of its workflow.
+	defaultEvalImagePrefix  = "ghcr.io/openhands/swtbench-eval"
+	defaultEvalEnvBatchSize = "10"
+	defaultSWTBench         = "https://github.com/logic-star-ai/swt-bench.git"
+
+	defaultBuildDir = "builds"
 
 	// The limits of OpenHands/benchmarks: 2000 s for an image, BUILD_BATCH_SIZE, BUILDKIT_PRUNE_KEEP_GB and
 	// BUILDKIT_PRUNE_THRESHOLD_PCT.
@@ -144,6 +150,18 @@ var inputs = []Input{
 		Help: "Fields of the SDK's BuildOptions, one `name=value` per line. For example, `install_acp_providers=` installs no ACP providers.",
 	},
 	{
+		Name: "build-eval-env", Group: whatToBuild, kind: boolean, Default: "false",
+		Help: "Also build the environment images in which SWT-Bench's evaluation runs the instances. For `benchmark: swtbench` only.",
+	},
+	{
+		Name: "swt-bench-repository", Group: whatToBuild, Default: defaultSWTBench, check: checkRepositoryURL,
+		Help: "Git repository of SWT-Bench's evaluation, as an https, http or file URL. Used with `build-eval-env`.",
+	},
+	{
+		Name: "swt-bench-ref", Group: whatToBuild, Default: "HEAD", DefaultNote: "the default branch", check: checkRef,
+		Help: "Branch, tag or commit SHA of `swt-bench-repository`.",
+	},
+	{
 		Name: "dataset", Group: whatToBuild, DefaultNote: "the benchmark's dataset", check: checkDataset,
 		Help: "Dataset with the instances: its name on the Hugging Face Hub, or a .jsonl, .json or .parquet file in the workspace.",
 	},
@@ -187,6 +205,10 @@ var inputs = []Input{
 	{
 		Name: "eval-base-image", Group: whereToPush, DefaultNote: "the value of `image`", check: checkEvalBaseImage,
 		Help: "Repository to push eval-base images to, without a tag. Images are rebased onto eval-base images.",
+	},
+	{
+		Name: "eval-image-prefix", Group: whereToPush, Default: defaultEvalImagePrefix, check: checkEvalImagePrefix,
+		Help: "Repository prefix to push SWT-Bench's environment images under. SWT-Bench's evaluation pulls from the default only.",
 	},
 	{
 		Name: "custom-tag-template", Group: whereToPush,
@@ -268,6 +290,10 @@ var inputs = []Input{
 	{
 		Name: "batch-size", Group: resources, kind: integer, Default: defaultBatchSize, least: 1, most: 10_000,
 		Help: "Check disk space and cache size after this many images.",
+	},
+	{
+		Name: "eval-env-build-batch-size", Group: resources, kind: integer, Default: defaultEvalEnvBatchSize, least: 1, most: 10_000,
+		Help: "Check disk space and cache size after this many environment images.",
 	},
 	{
 		Name: "keep-storage-gb", Group: resources, kind: integer, Default: strconv.Itoa(defaultKeepStorageGB), most: 100_000,

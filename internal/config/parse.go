@@ -13,6 +13,9 @@ import (
 	"unicode"
 )
 
+// evalEnvBenchmark is the benchmark whose evaluation has images of its own.
+const evalEnvBenchmark = "swtbench"
+
 // The strategies. If an image cannot be rebased, StrategyAuto builds it natively and StrategyRebase fails it.
 const (
 	StrategyAuto   = "auto"
@@ -77,6 +80,7 @@ func Parse(get func(name string) string) (Config, error) {
 	if len(c.InstanceIDs) > 0 && c.Limit > 0 {
 		c.Limit, c.limitUnused = 0, true
 	}
+	c.EvalEnv = p.evalEnv(benchmark)
 	c.TagTemplateGiven = c.CustomTagTemplate != ""
 	if !c.TagTemplateGiven {
 		c.CustomTagTemplate = defaultTagTemplate(benchmark, c.SDKOptions)
@@ -92,6 +96,21 @@ func Parse(get func(name string) string) (Config, error) {
 			"cannot configure the existing builder %s", Quote(redacted(c.Builder)))
 	}
 	return c, errors.Join(p.errors...)
+}
+
+// evalEnv reads the inputs of environment images. It returns nil where the run does not make them.
+func (p *parser) evalEnv(b Benchmark) *EvalEnv {
+	e := EvalEnv{
+		Prefix: p.text("eval-image-prefix"), BatchSize: p.integer("eval-env-build-batch-size"),
+		Repository: p.text("swt-bench-repository"), Ref: p.text("swt-bench-ref"),
+	}
+	if !p.boolean("build-eval-env") {
+		return nil
+	}
+	if b.Name != evalEnvBenchmark && !p.refused["benchmark"] {
+		p.wrong("build-eval-env", "leave it out, or set benchmark: "+evalEnvBenchmark, "only %s has environment images", evalEnvBenchmark)
+	}
+	return &e
 }
 
 // defaultTagTemplate adds the SDK options to the benchmark's template: they change the content of an image, and the SDK's

@@ -23,6 +23,9 @@ func (c Config) Warnings() []string {
 	case c.VerifyTree && c.Verify == 0:
 		warn("verify-tree changes nothing with verify 0: no image is compared")
 	}
+	if c.EvalEnv != nil && c.EvalEnv.Prefix != defaultEvalImagePrefix {
+		warn("eval-image-prefix %s is not where SWT-Bench's evaluation pulls from: it asks for %s only", Quote(c.EvalEnv.Prefix), defaultEvalImagePrefix)
+	}
 	if len(c.InstanceIDs) > 0 && c.InstancesFile != "" {
 		warn("instances-file %s is ignored, because instance-ids is given", Quote(c.InstancesFile))
 	}

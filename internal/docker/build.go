@@ -20,10 +20,11 @@ const stopTimeout = 2 * time.Second
 // tailSize is how many bytes of a failed command's output go into the record. The log has all of it.
 const tailSize = 4000
 
-// Build runs `docker buildx build` with args for a Dockerfile without a build context. (The SDK runs its own builds.) It
+// Build runs `docker buildx build` with args for a Dockerfile, with the folder dir as the build context, or with none if dir is empty.
+// (The SDK runs its own builds.) It
 // writes all output to the file at log, and ends the build when that does not grow for stallTimeout. environ is the command's whole environment, with DOCKER_CONFIG and BUILDX_BUILDER.
 // baseImage is the image that the Dockerfile builds on. The error is a *failure.Error.
-func Build(ctx context.Context, environ []string, log string, stallTimeout time.Duration, args []string, dockerfile, baseImage string) error {
+func Build(ctx context.Context, environ []string, log string, stallTimeout time.Duration, args []string, dir, dockerfile, baseImage string) error {
 	file, err := logfile.Open(log)
 	switch {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
@@ -32,7 +33,12 @@ func Build(ctx context.Context, environ []string, log string, stallTimeout time.
 		return &failure.Error{Class: failure.ClassUnknown, Err: err}
 	}
 	defer file.Close()
-	args = append(append([]string{"buildx", "build", "--progress", "plain"}, args...), "-")
+	args = append([]string{"buildx", "build", "--progress", "plain"}, args...)
+	if dir != "" {
+		args = append(args, "--file", "-", dir)
+	} else {
+		args = append(args, "-")
+	}
 	fmt.Fprintf(file, "[eval-images] docker %s <<EOF\n%sEOF\n", strings.Join(args, " "), dockerfile)
 	before, _ := file.Seek(0, io.SeekEnd)
 	ctx, output := logfile.NewOutput(ctx, file, stallTimeout)

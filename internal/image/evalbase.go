@@ -246,7 +246,7 @@ func (m *Maker) inspect(ctx context.Context, baseImage, built, log string) (mark
 	}
 	defer os.RemoveAll(folder)
 	args := []string{"--platform", Platform, "--output", "type=local,dest=" + folder}
-	if err := docker.Build(ctx, m.Environ, log, m.StallTimeout, args, inspectDockerfile(baseImage, built), baseImage); err != nil {
+	if err := docker.Build(ctx, m.Environ, log, m.StallTimeout, args, "", inspectDockerfile(baseImage, built), baseImage); err != nil {
 		return "", err
 	}
 	mark, err = checkInspected(folder)

@@ -105,7 +105,7 @@ func (m *Maker) makePipBase(ctx context.Context, t plan.Target, out *outcome.Out
 		}
 		if err == nil {
 			args := []string{"--push", "--platform", Platform, "--tag", base.reference}
-			err = docker.Build(ctx, m.Environ, log, m.StallTimeout, args, pipDockerfile(base.from, t.PipRequirements), base.from)
+			err = docker.Build(ctx, m.Environ, log, m.StallTimeout, args, "", pipDockerfile(base.from, t.PipRequirements), base.from)
 		}
 	}
 	if err != nil {

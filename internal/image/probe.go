@@ -39,13 +39,18 @@ func (m *Maker) mayPushEvalBases(ctx context.Context) error {
 	return &failure.Error{Class: class, NotTried: true, Err: fmt.Errorf("not tried: %w", err)}
 }
 
+// NewRetries returns the retry rule for questions that are no images.
+func NewRetries(maxRetries int, report Informer) Retries {
+	return Retries{Max: maxRetries, Waiter: probeWaiter{report}}
+}
+
 // Informer takes lines for the log. A Reporter does.
 type Informer interface{ Info(message string) }
 
 // ProbePush makes sure that the registry accepts pushes to a repository, which the user named in an input. It asks again as
 // for an image. The error is a *registry.Denied, or a *failure.Error.
 func ProbePush(ctx context.Context, r *registry.Client, repository, input string, maxRetries int, report Informer) error {
-	retries := Retries{Max: maxRetries, Waiter: probeWaiter{report}}
+	retries := NewRetries(maxRetries, report)
 	err := retries.Do(ctx, &outcome.Outcome{}, func() error {
 		err := r.ProbePush(ctx, repository)
 		var denied *registry.Denied

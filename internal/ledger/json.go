@@ -52,7 +52,12 @@ func WriteLines(path string, lines []string) error {
 	for _, line := range lines {
 		fmt.Fprintln(&text, line)
 	}
-	if err := replace(path, []byte(text.String())); err != nil {
+	return WriteFile(path, []byte(text.String()))
+}
+
+// WriteFile atomically replaces the file at path.
+func WriteFile(path string, text []byte) error {
+	if err := replace(path, text); err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)
 	}
 	return nil

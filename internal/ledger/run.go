@@ -62,6 +62,8 @@ type Run struct {
 	// AskedAgain counts the requests to registries that the run sent again after a failure, by class of failure, without those of
 	// BuildKit. They are no attempts at an image.
 	AskedAgain map[string]int `json:"asked_again,omitempty"`
+	// EvalEnv is null when no environment images were asked for.
+	EvalEnv *EvalEnv `json:"eval_env,omitempty"`
 	// Rebase is zero when no image was to be rebased.
 	Rebase Rebase `json:"rebase"`
 
@@ -147,6 +149,9 @@ type Files struct {
 	LockFile Text `json:"lock_file"`
 	// Failed has the ids of all missing images, one a line.
 	Failed Text `json:"failed"`
+	// Report is for a browser, and Trace for a viewer of traces.
+	Report Text `json:"report"`
+	Trace  Text `json:"trace"`
 	// Logs is the folder of the logs.
 	Logs Text `json:"logs"`
 }

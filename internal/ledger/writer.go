@@ -18,6 +18,11 @@ const (
 	SummaryFileName = "build-summary.json"
 	LockFileName    = "images.lock.json"
 	FailedFileName  = "failed.txt"
+	ReportFileName  = "report.html"
+	TraceFileName   = "trace.json"
+
+	EvalEnvFileName        = "eval-env-manifest.jsonl"
+	EvalEnvSummaryFileName = "eval-env-summary.json"
 )
 
 // Schema is the version of the files' form, which they have as "schema". It grows when a reader of the old form would misread the
@@ -39,7 +44,14 @@ func Open(dir string) (*Writer, error) {
 	if err := rotateAll(dir); err != nil {
 		return nil, fmt.Errorf("renaming the ledger of an older run: %w", err)
 	}
-	path := filepath.Join(dir, FileName)
+	return create(filepath.Join(dir, FileName))
+}
+
+// OpenEvalEnv creates the ledger of environment images in dir, whose ledger is open. It has a file of its own, because readers add up
+// the lines of every manifest.jsonl.
+func OpenEvalEnv(dir string) (*Writer, error) { return create(filepath.Join(dir, EvalEnvFileName)) }
+
+func create(path string) (*Writer, error) {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("creating the ledger: %w", err)
@@ -80,7 +92,7 @@ func (w *Writer) Close() error {
 // renames the lock file first, because a stale lock file must never be taken for this run's.
 func rotateAll(dir string) error {
 	var found []string
-	for _, name := range []string{LockFileName, FailedFileName, FileName, SummaryFileName} {
+	for _, name := range []string{LockFileName, FailedFileName, ReportFileName, TraceFileName, EvalEnvFileName, EvalEnvSummaryFileName, FileName, SummaryFileName} {
 		path := filepath.Join(dir, name)
 		if _, err := os.Lstat(path); err == nil {
 			found = append(found, path)

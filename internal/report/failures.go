@@ -118,16 +118,21 @@ func failureLine(s ledger.Summary, f ledger.FailedBuild, output bool) string {
 		}
 		all = append(all, log)
 	}
-	cause, about := failure.Cause(f.Error)
-	reason := "<b>" + text(cause, longValue) + "</b>"
-	if about != "" {
-		reason += " " + code(about, longValue)
-	}
-	line := "- " + code(f.InstanceID, shortValue) + ": " + reason + "<br>" + strings.Join(all, " · ")
+	line := "- " + code(f.InstanceID, shortValue) + ": " + reason(f.Error) + "<br>" + strings.Join(all, " · ")
 	if output {
 		line += lastOutput(string(f.Output))
 	}
 	return line + "\n"
+}
+
+// reason shows an error with its root cause first.
+func reason(message string) string {
+	cause, about := failure.Cause(message)
+	said := "<b>" + text(cause, longValue) + "</b>"
+	if about != "" {
+		said += " " + code(about, longValue)
+	}
+	return said
 }
 
 // lastOutput shows the end of a command's output, collapsed. Its lines wrap, unlike those of preformatted text, so that a narrow page

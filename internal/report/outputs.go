@@ -34,6 +34,7 @@ func Outputs(s ledger.Summary) [][2]string {
 		{"failed-file", string(run.Files.Failed)},
 		{"logs", string(run.Files.Logs)},
 	}
+	outputs = append(outputs, evalEnvOutputs(run.EvalEnv)...)
 	for i := range outputs {
 		outputs[i][1] = strings.NewReplacer("\r", " ", "\n", " ").Replace(outputs[i][1])
 	}
@@ -89,6 +90,8 @@ type Lock struct {
 	ImageTagPrefix ledger.Text `json:"image_tag_prefix"`
 	// Images maps instance ids to images. It has only images that exist.
 	Images map[string]LockedImage `json:"images"`
+	// Environments maps keys without tags to the images that SWT-Bench's evaluation runs in. Other runs have none.
+	Environments map[string]LockedImage `json:"environments,omitempty"`
 }
 
 // LockedImage is the image of one instance.
@@ -108,6 +111,14 @@ func LockFile(s ledger.Summary, entries []ledger.Entry) Lock {
 	for _, e := range entries {
 		if e.Status == outcome.Built || e.Status == outcome.Skipped {
 			lock.Images[e.InstanceID] = LockedImage{Tags: slices.Sorted(slices.Values(e.Tags)), Digest: e.Digest}
+		}
+	}
+	if run.EvalEnv != nil {
+		lock.Environments = map[string]LockedImage{}
+		for _, image := range run.EvalEnv.Images {
+			if image.Status != outcome.Failed {
+				lock.Environments[image.Name] = LockedImage{Tags: image.Tags, Digest: image.Digest}
+			}
 		}
 	}
 	return lock

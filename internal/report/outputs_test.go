@@ -34,6 +34,10 @@ func TestOutputs(t *testing.T) {
 		{"lock-file", "builds/princeton-nlp/SWE-bench_Verified/test/images.lock.json"},
 		{"failed-file", ""},
 		{"logs", "builds/princeton-nlp/SWE-bench_Verified/test/logs"},
+		{"eval-env-total", ""},
+		{"eval-env-built", ""},
+		{"eval-env-skipped", ""},
+		{"eval-env-failed", ""},
 	}
 	if diff := cmp.Diff(want, Outputs(scenarios()["failures"])); diff != "" {
 		t.Error(diff)

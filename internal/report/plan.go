@@ -42,6 +42,8 @@ type Plan struct {
 	Unknown  int      `json:"unknown"`
 	Work     *Work    `json:"work"`
 	Warnings []string `json:"warnings"`
+
+	EvalEnv *ledger.EvalEnv `json:"eval_env,omitempty"`
 }
 
 // PlannedImage is one image of a Plan.
@@ -70,7 +72,7 @@ func NewPlan(run ledger.Run, targets []plan.Target, found []*outcome.Outcome, de
 		Shard: run.Shard, PlannedTotal: run.PlannedTotal, SDKRef: ledger.Text(run.SDKRef), SDKSHA: run.SDKSHA,
 		SDKVersion: run.SDKVersion, Image: run.Image, ImageTagPrefix: run.ImageTagPrefix, Strategy: run.Strategy,
 		DeadlineSeconds: run.DeadlineSeconds, MissingAllowedPercent: run.MissingAllowedPercent,
-		Total: len(targets), Images: []PlannedImage{}, Warnings: append([]string{}, run.Warnings...),
+		EvalEnv: run.EvalEnv, Total: len(targets), Images: []PlannedImage{}, Warnings: append([]string{}, run.Warnings...),
 	}
 	outcomes := map[string]*outcome.Outcome{}
 	for _, o := range found {
@@ -155,7 +157,7 @@ func (p Plan) Lines() []string {
 			lines = append(lines, "    "+image.state())
 		}
 	}
-	return append(lines, p.workLeft(), fmt.Sprintf("Deadline: %s; fail-on: %s.", deadline(p.DeadlineSeconds), failOn(p.MissingAllowedPercent)))
+	return append(append(lines, evalEnvPlan(p.EvalEnv)...), p.workLeft(), fmt.Sprintf("Deadline: %s; fail-on: %s.", deadline(p.DeadlineSeconds), failOn(p.MissingAllowedPercent)))
 }
 
 func (p Plan) headline() string {
@@ -214,7 +216,7 @@ func (p Plan) Markdown() string {
 	head := joinParts([]string{
 		"## " + text(cmp.Or(p.Title, "Image build"), shortValue) + ": plan\n",
 		"🔎 **Dry run, nothing was built.** " + text(p.workLeft(), longValue) + "\n",
-		warnings(p.Warnings), evaluationPrefix(p.Benchmark, p.ImageTagPrefix), details("Inputs of the plan", facts(rows)),
+		warnings(p.Warnings), preformattedLines(evalEnvPlan(p.EvalEnv)), evaluationPrefix(p.Benchmark, p.ImageTagPrefix), details("Inputs of the plan", facts(rows)),
 	})
 	header := []string{"Instance", "Base image"}
 	if p.Work != nil {

@@ -58,7 +58,7 @@ func refusals(s ledger.Summary) string {
 	if len(lines) == 0 {
 		return ""
 	}
-	list := "Not rebased:\n\n" + strings.Join(lines, "")
+	list := "Why not rebased:\n\n" + strings.Join(lines, "")
 	if rest := len(reasons) - len(lines); rest > 0 {
 		list += fmt.Sprintf("\n… and %d more reasons, see strategy_reason in %s.\n", rest, code(ledger.FileName, shortValue))
 	}

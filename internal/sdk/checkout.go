@@ -61,31 +61,40 @@ func Clone(ctx context.Context, source Source, dir string, cmds Commands) (Check
 }
 
 func clone(ctx context.Context, source Source, dir string, cmds Commands) (Checkout, error) {
-	if err := source.check(); err != nil {
+	g, sha, err := cloneCommit(ctx, source, dir, cmds)
+	if err != nil {
 		return Checkout{}, err
+	}
+	return g.sdkCheckout(sha)
+}
+
+// cloneCommit checks a commit out, whatever is in it.
+func cloneCommit(ctx context.Context, source Source, dir string, cmds Commands) (*git, string, error) {
+	if err := source.check(); err != nil {
+		return nil, "", err
 	}
 	g, err := newGit(cmds, dir)
 	if err != nil {
-		return Checkout{}, err
+		return nil, "", err
 	}
 	refs, err := g.remoteRefs(ctx, source.Repository)
 	if err != nil {
-		return Checkout{}, err
+		return nil, "", err
 	}
 	if isOtherRef(source.Ref, refs) {
 		if err := g.addRemoteRef(ctx, source, refs); err != nil {
-			return Checkout{}, err
+			return nil, "", err
 		}
 	}
 	wanted, err := resolve(source, refs)
 	if err != nil {
-		return Checkout{}, err
+		return nil, "", err
 	}
 	sha, err := g.fetch(ctx, source, wanted, refs)
 	if err != nil {
-		return Checkout{}, err
+		return nil, "", err
 	}
-	return g.checkOut(ctx, sha)
+	return g, sha, g.writeTree(ctx, sha)
 }
 
 // check rejects URLs that git accepts and we do not: ssh and host:path forms may prompt, and credentials would show in
@@ -126,13 +135,24 @@ func fileSHA256(path string) (string, error) {
 	return hex.EncodeToString(hash.Sum(nil)), nil
 }
 
-// checkOut writes the work tree of a fetched commit.
+// checkOut writes the work tree of a fetched commit of the SDK.
 func (g *git) checkOut(ctx context.Context, sha string) (Checkout, error) {
-	// Only the commit's own attributes count: with those of the user or the machine, such as eol=crlf, the files are others.
-	environ := append(slices.Clip(g.environ), "GIT_ATTR_NOSYSTEM=1")
-	if _, err := g.cmds.run(ctx, g.root, environ, "git", "-c", "core.attributesFile=/dev/null", "checkout", "--quiet", "--detach", sha); err != nil {
+	if err := g.writeTree(ctx, sha); err != nil {
 		return Checkout{}, err
 	}
+	return g.sdkCheckout(sha)
+}
+
+// writeTree writes the work tree of a fetched commit.
+func (g *git) writeTree(ctx context.Context, sha string) error {
+	// Only the commit's own attributes count: with those of the user or the machine, such as eol=crlf, the files are others.
+	environ := append(slices.Clip(g.environ), "GIT_ATTR_NOSYSTEM=1")
+	_, err := g.cmds.run(ctx, g.root, environ, "git", "-c", "core.attributesFile=/dev/null", "checkout", "--quiet", "--detach", sha)
+	return err
+}
+
+// sdkCheckout returns the SDK in a work tree.
+func (g *git) sdkCheckout(sha string) (Checkout, error) {
 	text, err := confined.Read(g.root, dockerfilePath, maxDockerfile)
 	if errors.Is(err, os.ErrNotExist) {
 		err = fmt.Errorf("commit %s has no %s, so it is no software-agent-sdk that builds images", sha, dockerfilePath)

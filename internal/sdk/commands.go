@@ -103,6 +103,9 @@ func value(environ []string, name string) string {
 
 // find looks a program up in environ's PATH: exec's own search uses the PATH of this process.
 func find(environ []string, program string) (string, error) {
+	if filepath.IsAbs(program) {
+		return program, nil
+	}
 	for _, folder := range filepath.SplitList(value(environ, "PATH")) {
 		if path, err := exec.LookPath(filepath.Join(folder, program)); err == nil && filepath.IsAbs(path) {
 			return path, nil

@@ -16,10 +16,17 @@ type RefError struct {
 	// Near suggests what the user may have meant: similar branches and tags, or everything that an ambiguous name matches.
 	Near      []string
 	ambiguous bool
+	// other names the inputs, and lacks is a file that the commit should have. Both are for what is no SDK.
+	other other
+	lacks string
 }
 
-func (e *RefError) Error() string {
+func (e *RefError) Error() string { return e.other.renamed(e.text()) }
+
+func (e *RefError) text() string {
 	switch {
+	case e.lacks != "":
+		return fmt.Sprintf("sdk-ref %q of %s has no %s", e.Source.Ref, e.Source.Repository, e.lacks)
 	case e.ambiguous && strings.HasPrefix(e.Near[0], "refs/"):
 		return fmt.Sprintf("sdk-ref %q is both a branch and a tag of %s: %s", e.Source.Ref, e.Source.Repository, strings.Join(e.Near, " and "))
 	case e.ambiguous:
@@ -30,8 +37,12 @@ func (e *RefError) Error() string {
 }
 
 // Hint suggests what to write instead.
-func (e *RefError) Hint() string {
+func (e *RefError) Hint() string { return e.other.renamed(e.fix()) }
+
+func (e *RefError) fix() string {
 	switch ref := e.Source.Ref; {
+	case e.lacks != "":
+		return "check sdk-repository and sdk-ref"
 	case e.ambiguous:
 		return "write which one you mean, sdk-ref: " + strings.Join(e.Near, " or sdk-ref: ")
 	case len(e.Near) == 0 && len(ref) < 40 && shaPrefix.MatchString(ref):

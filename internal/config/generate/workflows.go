@@ -58,9 +58,11 @@ func (w workflow) Inputs() []workflowInput {
 	if w.EvalEnv {
 		sdk.Default, sdk.Required, benchmarksCommit = "", true, nil
 		evalEnv = []workflowInput{
-			{Name: "build-eval-env", Help: "Not possible yet: it ends the run at once.", Type: "boolean", Default: "false"},
-			{Name: "eval-image-prefix", Help: "Belongs to build-eval-env; changes nothing yet.", Unused: true},
-			{Name: "eval-env-build-batch-size", Help: "Belongs to build-eval-env; changes nothing yet.", Unused: true},
+			{Name: "build-eval-env", Help: "Also build the environment images of SWT-Bench's evaluation.", Type: "boolean", Default: action("build-eval-env")},
+			{Name: "eval-image-prefix", Help: "Repository prefix of the environment images. The default is what the evaluation pulls."},
+			{Name: "eval-env-build-batch-size", Help: "Check disk space and cache size after this many environment images. The default is the action's."},
+			{Name: "swt-bench-repository", Help: "Git repository of SWT-Bench's evaluation. The default is the action's."},
+			{Name: "swt-bench-ref", Help: "Branch, tag or commit SHA of swt-bench-repository. The default is its default branch."},
 		}
 	}
 	return slices.Concat([]workflowInput{
@@ -98,7 +100,7 @@ func (w workflow) Inputs() []workflowInput {
 
 // Outputs are those of the action that a workflow passes on, with their descriptions.
 func (w workflow) Outputs() [][2]string {
-	return [][2]string{
+	outputs := [][2]string{
 		{"total", "Images in the plan."},
 		{"built", "Images that this run built and pushed."},
 		{"skipped", "Images that existed already."},
@@ -110,6 +112,15 @@ func (w workflow) Outputs() [][2]string {
 		{"sdk-sha", "Full commit SHA of sdk-commit."},
 		{"strategy", "How the images were made, rebase, native, or mixed; empty when none was made."},
 	}
+	if w.EvalEnv {
+		outputs = append(outputs, [][2]string{
+			{"eval-env-total", "Environment images in the plan; empty without build-eval-env."},
+			{"eval-env-built", "Environment images that this run built and pushed."},
+			{"eval-env-skipped", "Environment images that existed already."},
+			{"eval-env-failed", "Environment images that are still missing."},
+		}...)
+	}
+	return outputs
 }
 
 //go:embed workflow.yml.tmpl

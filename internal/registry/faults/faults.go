@@ -65,7 +65,7 @@ type Transport struct {
 
 	mu       sync.Mutex
 	equals   map[string]uint64 // requests by method and path
-	tokens   map[string]bool   // those that are valid
+	tokens   map[string]int    // requests with a token, by those that are valid
 	issued   int
 	requests int
 	injected map[Kind]int
@@ -120,6 +120,10 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
+// leastUses is how many requests a token serves before it can expire. Tokens are issued for minutes: no registry refuses a request's
+// new token just after it has refused the old one.
+const leastUses = 50
+
 // choose returns the fault of a request, or "" for most.
 func (t *Transport) choose(r *http.Request) Kind {
 	key := r.Method + " " + path(r.URL)
@@ -130,6 +134,9 @@ func (t *Transport) choose(r *http.Request) Kind {
 	}
 	t.requests++
 	t.equals[key]++
+	if _, valid := t.tokens[token(r)]; valid {
+		t.tokens[token(r)]++
+	}
 	hash := fnv.New64a()
 	fmt.Fprint(hash, key, " ", t.equals[key])
 	random := rand.New(rand.NewPCG(t.Seed, hash.Sum64()))
@@ -176,7 +183,7 @@ func (t *Transport) fits(kind Kind, r *http.Request) bool {
 	case Truncated:
 		return r.Method == http.MethodGet
 	case Expired:
-		return t.TokenURL != ""
+		return t.tokens[token(r)] > leastUses
 	case WrongDigest:
 		return strings.Contains(r.URL.Path, "/manifests/") && r.Method != http.MethodDelete
 	}
@@ -273,18 +280,19 @@ func (t *Transport) issueToken(r *http.Request) *http.Response {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.tokens == nil {
-		t.tokens = map[string]bool{}
+		t.tokens = map[string]int{}
 	}
 	t.issued++
 	issued := fmt.Sprint("token-", t.issued)
-	t.tokens[issued] = true
+	t.tokens[issued] = 0
 	return response(r, http.StatusOK, fmt.Sprintf(`{"token":%q}`, issued), "Content-Type", "application/json")
 }
 
 func (t *Transport) hasValidToken(r *http.Request) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.tokens[token(r)]
+	_, valid := t.tokens[token(r)]
+	return valid
 }
 
 func token(r *http.Request) string {

@@ -1,0 +1,1 @@
+raise ImportError("the whole package needs more than the driver installs")

@@ -1,0 +1,45 @@
+package report
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/OpenHands/eval-images/internal/ledger"
+	"github.com/OpenHands/eval-images/internal/outcome"
+)
+
+func TestEnvironmentImagesHaveASectionOutputsAndALock(t *testing.T) {
+	run := ledger.Run{EvalEnv: &ledger.EvalEnv{
+		Prefix: "r.test/swt", Instances: 6, Planned: 4, SHA: "0123abc", Stale: []string{"r.test/swt/exec.env.other:latest"},
+		Images: []ledger.EvalEnvImage{
+			{Name: "exec.base", Base: true, Tags: []string{"r.test/swt/exec.base:latest"}, Digest: "sha256:1", Status: outcome.Skipped},
+			{Name: "exec.env.a", Tags: []string{"r.test/swt/exec.env.a:latest"}, Digest: "sha256:2", Status: outcome.Built},
+			{Name: "exec.env.b", Tags: []string{}, Status: outcome.Failed, Class: "build-failed", Error: "exit code: 7", LogPath: "exec.env.b.log"},
+		},
+	}}
+	s := ledger.Summarize(run, nil)
+	section := Markdown(s)
+	for _, want := range []string{
+		"### Environment images of SWT-Bench", "4 images for 6 instances under <code>r.test/swt</code>: 1 built, 1 already existed, 2 missing.",
+		"exit code: 7", "exec.env.b.log", "1 environment of other instances too old",
+	} {
+		if !strings.Contains(section, want) {
+			t.Errorf("the summary lacks %q:\n%s", want, section)
+		}
+	}
+	outputs := Outputs(s)
+	want := [][2]string{{"eval-env-total", "4"}, {"eval-env-built", "1"}, {"eval-env-skipped", "1"}, {"eval-env-failed", "2"}}
+	if diff := cmp.Diff(want, outputs[len(outputs)-4:]); diff != "" {
+		t.Errorf("outputs (-want +got):\n%s", diff)
+	}
+	lock := LockFile(s, nil).Environments
+	if len(lock) != 2 || lock["exec.env.a"].Digest != "sha256:2" {
+		t.Errorf("the lock file has %v", lock)
+	}
+	numbers := ledger.SummarizeEvalEnv(run, []string{"i"}, []string{"exec.base:latest"}, []string{"exec.env.a:latest", "exec.env.b:latest"}, 0).Summary
+	if numbers.SkippedBase != 1 || numbers.BuiltEnv != 1 || numbers.FailedEnv != 1 || numbers.TotalEnv != 2 {
+		t.Errorf("eval-env-summary.json has %+v", numbers)
+	}
+}
