@@ -66,7 +66,7 @@ func code(s string, n int) string {
 	return "<code>" + text(s, n) + "</code>"
 }
 
-// preformatted is text that keeps the line breaks of s.
+// preformatted is text that keeps the line breaks of s. Its lines wrap, so that a narrow page cuts nothing off.
 func preformatted(s string, n int) string {
 	var out []string
 	for line := range strings.Lines(s) {
@@ -74,10 +74,12 @@ func preformatted(s string, n int) string {
 			out = append(out, "…")
 			break
 		}
-		out = append(out, text(line, n))
+		if said := code(line, n); said != "<code></code>" {
+			out = append(out, said)
+		}
 		n -= len(line)
 	}
-	return "<pre>" + strings.Join(out, "\n") + "</pre>"
+	return strings.Join(out, "<br>\n")
 }
 
 // toCopy shows lines of YAML to copy. GitHub puts a button beside them.

@@ -366,13 +366,12 @@ func shards(s ledger.Summary) string {
 		if one.Missing() > 0 || one.SetupError != "" {
 			result = "❌"
 		}
-		rows = append(rows, []string{result + " " + link(cmp.Or(string(one.Shard), "1/1"), one.URL), strconv.Itoa(one.Built), strconv.Itoa(one.Skipped),
-			strconv.Itoa(one.Missing()), duration(one.Seconds)})
+		rows = append(rows, []string{result + " " + link(cmp.Or(string(one.Shard), "1/1"), one.URL), strconv.Itoa(one.Built + one.Skipped), strconv.Itoa(one.Missing()), duration(one.Seconds)})
 	}
 	for _, missing := range s.Run.MissingShards {
-		rows = append(rows, []string{"❌ " + text(string(missing), shortValue), "", "", "all", "no run"})
+		rows = append(rows, []string{"❌ " + text(string(missing), shortValue), "0", "all", "no run"})
 	}
-	return section("Shards", table([]string{"Shard", "Built", "Existed", "Missing", "Time"}, rows))
+	return section("Shards", table([]string{"Shard", "Exist", "Missing", "Time"}, rows))
 }
 
 // more has what only the makers of this program need, collapsed.
@@ -451,6 +450,7 @@ func files(s ledger.Summary) string {
 		{"this summary as JSON", f.Summary},
 		{"tags and digests", f.LockFile},
 		{"missing images", f.Failed},
+		{"report for a browser", f.Report},
 		{"logs", f.Logs},
 	} {
 		if file.path != "" {

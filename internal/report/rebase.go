@@ -16,13 +16,14 @@ import (
 // made says how the images were made, with the times of each way. It is empty when nothing was made.
 func made(s ledger.Summary) string {
 	run := s.Run.Rebase
-	var rows [][]string
+	var lines []string
 	for _, way := range []struct {
 		strategy ledger.Text
 		name     string
 	}{{outcome.Rebase, "Rebased"}, {outcome.Native, "Built natively"}} {
 		if t := s.TimesByStrategy[way.strategy]; t.Images > 0 {
-			rows = append(rows, []string{way.name, fmt.Sprint(t.Images), duration(t.P50), duration(t.P90), duration(t.Max)})
+			lines = append(lines, fmt.Sprintf("- %s: %s, half of them within %s each, 90 %% within %s, the slowest in %s\n",
+				way.name, plural(t.Images, "image", "images"), duration(t.P50), duration(t.P90), duration(t.Max)))
 		}
 	}
 	var bases string
@@ -33,7 +34,7 @@ func made(s ledger.Summary) string {
 		}
 		bases += ".\n"
 	}
-	return section("How the images were made", table([]string{"How", "Images", "Median", "90%", "Longest"}, rows), bases, verified(run), refusals(s))
+	return section("How the images were made", strings.Join(lines, ""), bases, verified(run), refusals(s))
 }
 
 // maxReasons limits the reasons shown. Usually many images share a few reasons, but a reason may be specific to one image.
