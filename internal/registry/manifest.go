@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/opencontainers/go-digest"
@@ -28,22 +30,14 @@ func (m Manifest) Digest() string { return digest.FromBytes(m.Raw).String() }
 // blobs returns the digests of the blobs that the manifest needs in its repository: all but the layers with URLs, which clients
 // fetch from there. An index has none.
 func (m Manifest) blobs() []string {
-	var parsed struct {
-		Config struct {
-			Digest string `json:"digest"`
-		} `json:"config"`
-		Layers []struct {
-			Digest string   `json:"digest"`
-			URLs   []string `json:"urls"`
-		} `json:"layers"`
-	}
-	if json.Unmarshal(m.Raw, &parsed) != nil || parsed.Config.Digest == "" {
+	parsed, err := v1.ParseManifest(bytes.NewReader(m.Raw))
+	if err != nil || parsed.Config.Digest == (v1.Hash{}) {
 		return nil
 	}
-	blobs := []string{parsed.Config.Digest}
+	blobs := []string{parsed.Config.Digest.String()}
 	for _, layer := range parsed.Layers {
 		if len(layer.URLs) == 0 {
-			blobs = append(blobs, layer.Digest)
+			blobs = append(blobs, layer.Digest.String())
 		}
 	}
 	return blobs
