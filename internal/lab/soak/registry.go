@@ -33,8 +33,7 @@ func startRegistry(listen, host string, seed uint64) (*registry, error) {
 	}
 	r := &registry{answers: &answers{missing: map[string]bool{}}, address: listener.Addr().String()}
 	r.Transport = &faults.Transport{
-		// A registry that never answers would hold a build until it stalls, and a minute's pause every round: the test of the
-		// registry client has these two.
+		// Left out is what takes minutes each time: no answer, and refusals after which all writes wait for a minute.
 		Next: r.answers, Seed: seed, Delay: 3 * time.Second, TokenURL: "http://" + r.address + "/token",
 		Kinds: slices.DeleteFunc(slices.Clone(faults.Kinds), func(kind faults.Kind) bool {
 			return kind == faults.Silent || kind == faults.Secondary || kind == faults.SecondaryHead
