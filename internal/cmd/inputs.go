@@ -76,6 +76,7 @@ func (r *record) describe(c config.Config) {
 		Title: c.Title, Benchmark: c.Benchmark.Name, Dataset: c.Dataset, Split: c.Split, Shard: ledger.Text(c.Shard.String()),
 		SDKRepository: sdkRepository, SDKRef: sdkRef, Strategy: c.Strategy, Image: c.Image, Builder: c.Builder,
 		CacheMode: c.CacheMode, Workers: c.MaxWorkers, Options: options, Started: r.facts.Started,
+		URL: r.facts.URL, Artifact: ledger.Text(c.Artifact),
 		DeadlineSeconds: c.Deadline.Seconds(), MissingAllowedPercent: c.MissingAllowed,
 	}
 }

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/OpenHands/eval-images/internal/config"
+	"github.com/OpenHands/eval-images/internal/failure"
 	"github.com/OpenHands/eval-images/internal/image"
 	"github.com/OpenHands/eval-images/internal/ledger"
 	"github.com/OpenHands/eval-images/internal/outcome"
@@ -50,7 +52,7 @@ func dryRun(ctx context.Context, c config.Config, env environment, targets []pla
 		rec.actions.Error("", withHint(one))
 	}
 	rec.actions.Flush()
-	if err != nil {
+	if err != nil || p.Fails() {
 		return ExitFailed
 	}
 	return ExitOK
@@ -89,7 +91,40 @@ func decide(ctx context.Context, c config.Config, env environment, targets []pla
 		decisions = image.New(settings, client, s.pool, nil, reporter{rec, nil}).Plan(ctx, missing)
 		return nil
 	})
+	ask, stop := context.WithTimeout(ctx, basesWithin)
+	defer stop()
+	image.LookForBases(ask, client, missing, &decisions)
+	warnOfBases(named, decisions, rec)
 	return named, found, decisions, err
+}
+
+// basesWithin bounds the look for the base images that nothing was decided on.
+const basesWithin = 30 * time.Second
+
+// warnOfBases warns of base images that do not exist, or of which their registry does not say that.
+func warnOfBases(targets []plan.Target, decisions plan.Decisions, rec *record) {
+	missing, first := 0, ""
+	problems, example := map[string]int{}, map[string]string{}
+	for _, t := range targets {
+		d := decisions.Images[t.InstanceID]
+		switch {
+		case d.Base == plan.BaseMissing:
+			if missing++; first == "" {
+				first = t.BaseImage
+			}
+		case d.BaseProblem != "":
+			problems[d.Class]++
+			example[d.Class] = d.BaseProblem
+		}
+	}
+	if missing > 0 {
+		rec.actions.Warning("base images", fmt.Sprintf("%d of %d base images do not exist, such as %s\nhint: %s",
+			missing, len(targets), first, failure.Hint(failure.ClassBaseMissing)))
+	}
+	for class, n := range problems {
+		rec.actions.Warning("base images", fmt.Sprintf("it is not known whether %d of %d base images exist: %s\nhint: %s",
+			n, len(targets), example[class], failure.HintFor(failure.Class(class), example[class])))
+	}
 }
 
 // makePlanFolders makes the folders that a dry run needs when it asks the SDK or SWT-Bench.

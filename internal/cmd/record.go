@@ -36,6 +36,19 @@ type record struct {
 	closed    bool // the report is being written; later events are ignored
 }
 
+// runURL returns the page of the workflow run, or "" outside of a runner.
+func runURL(env environment) ledger.Text {
+	server, repository, id := env.get("GITHUB_SERVER_URL"), env.get("GITHUB_REPOSITORY"), env.get("GITHUB_RUN_ID")
+	if server == "" || repository == "" || id == "" {
+		return ""
+	}
+	url := server + "/" + repository + "/actions/runs/" + id
+	if attempt := env.get("GITHUB_RUN_ATTEMPT"); attempt != "" {
+		url += "/attempts/" + attempt
+	}
+	return ledger.Text(url)
+}
+
 // set changes the facts.
 func (r *record) set(change func(*ledger.Run)) {
 	r.mu.Lock()

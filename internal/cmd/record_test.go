@@ -62,8 +62,8 @@ func TestRunWhoseLedgerTakesNoLines(t *testing.T) {
 		lines   int
 		verdict string
 	}{
-		{"to_the_end", false, ExitFailed, 0, "❌ **The record of this run is incomplete.** **All 2 images exist**"},
-		{"for_a_while", true, ExitOK, 2, "✅ **All 2 images exist**"},
+		{"to_the_end", false, ExitFailed, 0, "## ❌ The record of this run is incomplete. All 2 images exist"},
+		{"for_a_while", true, ExitOK, 2, "## ✅ All 2 images exist"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -86,7 +86,7 @@ func TestRunWhoseLedgerTakesNoLines(t *testing.T) {
 				t.Errorf("the ledger has %d lines (%v), want %d", len(entries), err, c.lines)
 			}
 			said := r.said.String()
-			if !strings.Contains(said, "\n\n"+c.verdict) {
+			if !strings.Contains(said, "\n"+c.verdict) {
 				t.Errorf("the summary does not begin with %q:\n%s", c.verdict, said)
 			}
 			if n := strings.Count(said, "warning: ledger: "); n != 1 {

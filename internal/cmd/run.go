@@ -55,7 +55,7 @@ func Run(ctx context.Context, p Process) int {
 		work.root = given
 	}
 	if dirs := mergeInput(p, rec); len(dirs) > 0 {
-		return mergeInAction(work, rec, dirs)
+		return mergeInAction(p, work, rec, dirs)
 	}
 	c, targets, err := readInputs(ctx, p.Args, env, work, rec, p.Stdout)
 	if errors.Is(err, flag.ErrHelp) {
@@ -133,7 +133,7 @@ func newRecord(p Process, env environment) *record {
 	for _, secret := range env.secrets() {
 		rec.actions.Mask(secret)
 	}
-	rec.facts.Started = time.Now()
+	rec.facts.Started, rec.facts.URL = time.Now(), runURL(env)
 	return rec
 }
 

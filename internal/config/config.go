@@ -102,6 +102,8 @@ type Config struct {
 	BuildDir string
 	// Title is the title of the step summary.
 	Title string
+	// Artifact is the name of the artifact that a later step makes of the record and the logs, or empty.
+	Artifact string
 
 	// limitUnused reports that n-limit is given but has no effect.
 	limitUnused bool

@@ -333,6 +333,10 @@ var inputs = []Input{
 		Name: "title", Group: record, DefaultNote: "the benchmark's title, such as SWE-Bench image build",
 		Help: "Title of the step summary.",
 	},
+	{
+		Name: "artifact", Group: record,
+		Help: "Name of the artifact that a later step uploads the record and the logs as. The step summary says where they are.",
+	},
 }
 
 // MergeInput is an input of the action only: the command line has a command of this name.
@@ -343,7 +347,7 @@ var actionOnly = []Input{
 	{
 		Name: MergeInput, Group: record, kind: lines,
 		Help: "Directories in the workspace with the records of one plan's shards. The run merges them into `build-dir`, builds nothing, " +
-			"and ignores all other inputs.",
+			"and ignores all other inputs but `artifact`.",
 	},
 }
 

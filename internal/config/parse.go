@@ -71,6 +71,7 @@ func Parse(get func(name string) string) (Config, error) {
 		HFToken:           p.text("hf-token"),
 		BuildDir:          filepath.Clean(p.text("build-dir")),
 		Title:             p.textOr("title", benchmark.Title),
+		Artifact:          p.text("artifact"),
 	}
 	c.EvalBaseImage = p.textOr("eval-base-image", c.Image)
 	if LocalDataset(c.Dataset) {

@@ -55,7 +55,7 @@ func TestFinishedLines(t *testing.T) {
 		"[ 5/12] failed   a__b-4  9.0s  sdk-error: " + strings.Repeat("long ", 59) + "long…  log: " + logs + "a__b-4.log",
 		"[ 6/12] failed   a__b-5  0.0s  cancelled: not started: context canceled",
 		"[ 7/12] failed   a__b-6  0.0s  unknown: the build succeeded but returned no tags",
-		"[ 8/12] rebased  a__b-8  0.0s",
+		"[ 8/12] rebased  a__b-8  1.4s",
 		"[ 9/12] built    a__b-9  50.3s  not rebased: ONBUILD",
 		"[10/12] failed   a__b-7  0.0s  unknown: odd",
 	}
@@ -124,8 +124,8 @@ func TestHeartbeatAfterARestart(t *testing.T) {
 		c.Close()
 		time.Sleep(5 * time.Minute)
 		want := []string{
-			"[1/9] built    a__b-1  60.3s", "[1/4] skipped  exec.base  0.1s",
-			"1 of 4 done: 0 built, 1 skipped, 0 failed; images per hour unknown; time left unknown; none running",
+			"[1/9] built    a__b-1  60.3s", "[1/4] existed  exec.base  0.1s",
+			"1 of 4 done: 0 built, 1 already existed, 0 failed; images per hour unknown; time left unknown; none running",
 		}
 		if diff := cmp.Diff(want, c.lines); diff != "" {
 			t.Errorf("lines (-want +got):\n%s", diff)
