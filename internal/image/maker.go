@@ -62,6 +62,8 @@ type Settings struct {
 	// ReferencesWait is how long the run waits for the references of another one, which makes them now: the first shard makes those of
 	// all shards. Then the run makes its own. 0 does not wait.
 	ReferencesWait time.Duration
+	// OthersWait reports whether other runs wait for the references of this one, the first shard.
+	OthersWait bool
 	// EvalBaseMaxAge is the age from which an eval-base is made anew; 0 is none.
 	EvalBaseMaxAge time.Duration
 	// Verify is how many rebased images are compared with a native build. VerifyTree compares their files, too.
@@ -181,6 +183,7 @@ func (m *Maker) All(ctx context.Context, targets []plan.Target) error {
 		missing = m.references.missing()
 	}
 	if m.BaseStage == nil || buildable(ordered) < missing { // there is nothing to learn from
+		m.leaveNoReferences(ctx)
 		return m.allNative(ctx, targets)
 	}
 	var held []plan.Target

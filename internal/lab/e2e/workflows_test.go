@@ -110,6 +110,11 @@ func twoShards(t *testing.T, forge *act.Forge, repo, withBase string) {
 	for job, total := range map[string]string{"build 1/2": "2", "build 2/2": "1"} {
 		checkBuilt(t, forge, got, jobs+job, map[string]string{"total": total, "skipped": total, "failed": "0"})
 	}
+	// The second shard does not wait for references: the first one, whose images are there, says that it leaves none.
+	_, sha := phasedPrefix(t)
+	if digestInRegistry(t, repo, "reference-"+sha+"-none") == "" {
+		t.Error("the first shard does not say that it leaves no references")
+	}
 	merged := got.Step(jobs+"merge", "Merge them")
 	if o := merged.Outputs; o["total"] != "3" || o["skipped"] != "3" || o["failed"] != "0" || !strings.Contains(merged.Summary, "3 images already exist") {
 		t.Errorf("the merge has the outputs %v and the summary\n%s", o, merged.Summary)
