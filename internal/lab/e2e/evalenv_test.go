@@ -22,14 +22,11 @@ func TestEvalEnvironments(t *testing.T) {
 	})
 	fakeHarness(t, filepath.Join(s.Workspace, "harness"))
 	rows := func(versions ...string) {
-		var lines strings.Builder
-		for i, version := range versions {
-			line, _ := json.Marshal(map[string]string{ // encoding strings never fails
-				"instance_id": fmt.Sprintf("owner__plain-%d", i), "repo": "owner/plain", "version": version, "base_commit": "base",
-			})
-			fmt.Fprintf(&lines, "%s\n", line)
+		var ids []string
+		for i := range versions {
+			ids = append(ids, fmt.Sprintf("owner__plain-%d", i))
 		}
-		write(t, lines.String(), s.Workspace, "rows.jsonl")
+		writeRows(t, filepath.Join(s.Workspace, "rows.jsonl"), ids, versions)
 	}
 
 	rows("1", "2", "3", "1", "2", "3")
@@ -49,6 +46,19 @@ func TestEvalEnvironments(t *testing.T) {
 	got = start(t, s).Wait()
 	checkOutputs(t, got, 1, map[string]string{"eval-env-total": "6", "eval-env-built": "1", "eval-env-skipped": "4", "eval-env-failed": "1"})
 	accepted(t, s.Workspace, repo+"-swt", 5)
+}
+
+// writeRows writes a dataset of instances that need the environments of these versions.
+func writeRows(t *testing.T, path string, ids, versions []string) {
+	t.Helper()
+	var lines strings.Builder
+	for i, id := range ids {
+		line, _ := json.Marshal(map[string]string{ // encoding strings never fails
+			"instance_id": id, "repo": "owner/plain", "version": versions[i], "base_commit": "base",
+		})
+		fmt.Fprintf(&lines, "%s\n", line)
+	}
+	write(t, lines.String(), path)
 }
 
 // fakeHarness makes a git repository of the fake of swt-bench.
