@@ -181,6 +181,10 @@ func TestStaleEnvironmentsOfOtherPlansAreNamedBeforeBuilding(t *testing.T) {
 			envs = append(envs, image.Tags...)
 		}
 	}
+	commit, err := exec.Command("git", "-C", filepath.Join(s.dir, "harness"), "rev-parse", "HEAD").Output()
+	if recorded := string(rec.facts.EvalEnv.SHA); err != nil || recorded != strings.TrimSpace(string(commit)) {
+		t.Errorf("the record has the commit %q of swt-bench, want %s (%v)", recorded, commit, err)
+	}
 	if len(envs) != 3 {
 		t.Fatalf("the environments of the whole dataset are %v", envs)
 	}
@@ -210,6 +214,48 @@ func TestStaleEnvironmentsOfOtherPlansAreNamedBeforeBuilding(t *testing.T) {
 			warned, built := strings.Index(said, strings.Join(others, ", ")), strings.Index(said, "] built    exec.base")
 			if warned < 0 || built < warned || rec.facts.EvalEnv.Count(outcome.Built) != 2 {
 				t.Errorf("the log names them at %d, and builds at %d:\n%s", warned, built, said)
+			}
+		})
+	}
+}
+
+// A wrong ref of SWT-Bench ends a run before the SDK is set up. A SWT-Bench that cannot be had leaves the images of the agent.
+func TestSWTBenchThatCannotBeHad(t *testing.T) {
+	s := newSWTBench(t)
+	const sdk = "Set up the SDK at main of"
+	cases := map[string]struct {
+		input    string
+		code     int
+		says     string
+		goesToIt bool // to the SDK
+	}{
+		"a wrong ref": {"swt-bench-ref=nope", ExitBadInput, `swt-bench-ref "nope" is no branch, tag or commit of file://` + s.dir + "/harness", false},
+		"a repository without swt-bench": {
+			"swt-bench-ref=empty", ExitBadInput, "has no src/exec_spec.py\nhint: check swt-bench-repository and swt-bench-ref", false,
+		},
+		"no repository": {"swt-bench-repository=file://" + s.dir + "/gone", ExitSetup, "error: cloning file://" + s.dir + "/gone", true},
+	}
+	for _, args := range [][]string{
+		{"checkout", "--quiet", "--orphan", "empty"}, {"rm", "-rq", "--force", "."}, {"commit", "--quiet", "--allow-empty", "--message", "empty"},
+	} {
+		git := exec.Command("git", append([]string{"-C", s.dir + "/harness", "-c", "user.name=a", "-c", "user.email=a@b"}, args...)...)
+		if out, err := git.CombinedOutput(); err != nil {
+			t.Fatal(string(out), err)
+		}
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			input, _, _ := strings.Cut(c.input, "=")
+			args := []string{"--sdk-ref=main", "--sdk-repository=file://" + s.dir + "/no-sdk", "--" + c.input}
+			for _, given := range s.inputs {
+				if !strings.HasPrefix(given, input+"=") {
+					args = append(args, "--"+given)
+				}
+			}
+			var said bytes.Buffer
+			code := Run(t.Context(), Process{Args: args, Environ: s.env, Stdout: &said, Dir: s.dir})
+			if code != c.code || !strings.Contains(said.String(), c.says) || strings.Contains(said.String(), sdk) != c.goesToIt {
+				t.Errorf("exit code %d, want %d, %q, and that the SDK is set up: %v\n%s", code, c.code, c.says, c.goesToIt, &said)
 			}
 		})
 	}

@@ -382,6 +382,11 @@ func TestSteps(t *testing.T) {
 			"strategy verify eval-base-image custom-tag-template") {
 			want[name] = "${{ inputs." + name + " }}"
 		}
+		if benchmark == "swtbench" {
+			for _, name := range strings.Fields("build-eval-env eval-image-prefix eval-env-build-batch-size swt-bench-repository swt-bench-ref") {
+				want[name] = "${{ inputs." + name + " }}"
+			}
+		}
 		for name, value := range want {
 			if got := with(action, name); got != value {
 				t.Errorf("%s: the action's %s is %s, want %s", benchmark, name, got, value)

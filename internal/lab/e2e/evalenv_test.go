@@ -18,7 +18,7 @@ func TestEvalEnvironments(t *testing.T) {
 	s := step(t, repo, nil, map[string]string{
 		"benchmark": "swtbench", "dataset": "rows.jsonl", "strategy": "native", "max-retries": "0",
 		"build-eval-env": "true", "eval-image-prefix": lab["LAB_REGISTRY_INSIDE"] + "/" + repo + "-swt",
-		"swt-bench-repository": "file:///github/workspace/harness",
+		"swt-bench-repository": "file:///github/workspace/harness", "eval-env-build-batch-size": "1",
 	})
 	fakeHarness(t, filepath.Join(s.Workspace, "harness"))
 	rows := func(versions ...string) {
@@ -36,6 +36,9 @@ func TestEvalEnvironments(t *testing.T) {
 	})
 	if !strings.Contains(got.Summary, "Environment images of SWT-Bench") {
 		t.Errorf("the step summary has no section about them:\n%s", got.Summary)
+	}
+	if looks := strings.Count(got.Log, "disk: the builder's cache holds "); looks < 2 { // there would be one with the default of 10
+		t.Errorf("%d looks at the disk, want one after each environment", looks)
 	}
 	accepted(t, s.Workspace, repo+"-swt", 3)
 
