@@ -6,7 +6,6 @@ import (
 	"go/token"
 	"go/types"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -95,20 +94,9 @@ var (
 // A relative link names a file of the repository, and the heading in it after a #. A link to Go code whose text is a code span
 // names a declaration of that file.
 func TestLinksBetweenDocumentsResolve(t *testing.T) {
-	listed, err := exec.Command("git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
 	links := 0
-	for _, document := range strings.Fields(string(listed)) {
-		text, err := os.ReadFile(document)
-		if os.IsNotExist(err) { // deleted and not committed yet
-			continue
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, link := range markdownLink.FindAllStringSubmatch(string(text), -1) {
+	for document, text := range documents(t) {
+		for _, link := range markdownLink.FindAllStringSubmatch(text, -1) {
 			file, heading, _ := strings.Cut(link[2], "#")
 			if strings.Contains(file, "://") {
 				continue
