@@ -80,7 +80,7 @@ var policies = map[Class]policy{
 	ClassImmutable: {
 		never, 0,
 		"delete the tag in the registry, or leave the repository out of its rule for immutable tags: the tag is on another image, " +
-			"and force-build, verification and a new attempt at an image write over tags",
+			"and force-build, eval-base-max-age and a new attempt at an image write over tags",
 	},
 	// Docker Hub counts pulls over six hours, and full storage stays full. A retry would only delay the failure.
 	ClassQuota: {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/rhysd/actionlint"
 )
 
@@ -62,6 +63,41 @@ func TestExamplesInDocumentsPassActionlint(t *testing.T) {
 	}
 	if examples < 10 {
 		t.Errorf("found %d examples", examples)
+	}
+}
+
+// The page says of each input, output, variable and secret of the workflows what it is, and of no other.
+func TestWorkflowsPageIsComplete(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join(root, "docs/workflows.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]bool{}
+	for _, benchmark := range builds {
+		name := "build-" + benchmark + "-images.yml"
+		form, call := inputs(parse(t, name))
+		for _, all := range []map[string]input{form, call} {
+			for input := range all {
+				want[input] = true
+			}
+		}
+		content, err := os.ReadFile(filepath.Join(root, ".github/workflows", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, used := range regexp.MustCompile(`\b(?:vars|secrets)\.([A-Z_]+)`).FindAllStringSubmatch(string(content), -1) {
+			want[used[1]] = true
+		}
+	}
+	delete(want, "GITHUB_TOKEN") // every job has it
+	got := map[string]bool{}
+	for _, row := range regexp.MustCompile("(?m)^\\| (`.+?) \\|").FindAllStringSubmatch(string(page), -1) {
+		for _, name := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(row[1], -1) {
+			got[name[1]] = true
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("docs/workflows.md (-workflows +page)\n%s", diff)
 	}
 }
 
