@@ -127,7 +127,7 @@ var policies = map[Class]policy{
 		never, 0,
 		"take an amd64 runner or builder, or set up QEMU (docker/setup-qemu-action) before this step: the builder runs another architecture",
 	},
-	// A connection that hangs is made anew, and the finished steps are in BuildKit's cache.
+	// A retry makes a new connection, and the finished steps are in BuildKit's cache.
 	ClassStalled: {
 		always, 5 * time.Second,
 		"read the end of the image's log: it names the step that printed nothing more; raise stall-timeout when a step of yours is silent for longer",
