@@ -18,6 +18,7 @@ import (
 	"github.com/OpenHands/eval-images/internal/cmd"
 	"github.com/OpenHands/eval-images/internal/dataset"
 	"github.com/OpenHands/eval-images/internal/dataset/hubtest"
+	"github.com/OpenHands/eval-images/internal/failure"
 	"github.com/OpenHands/eval-images/internal/ledger"
 	"github.com/OpenHands/eval-images/internal/outcome"
 	"github.com/OpenHands/eval-images/internal/report"
@@ -251,5 +252,62 @@ func TestDocumentsNameExitCodesThatExist(t *testing.T) {
 				t.Errorf("%s names the exit code %d", document, code)
 			}
 		}
+	}
+}
+
+// otherNames are names with a hyphen in documents that are no input, output or class of failure of this program.
+var otherNames = []string{
+	"source-minimal", "binary-minimal", "base-image-minimal", // stages of the SDK's Dockerfile
+	"native-field",                       // a value of the output seam
+	"eval-images", "eval-images-reserve", // a package, and a file in the builder
+	"build-images", "my-repository", // made up
+}
+
+// A name in documents is one of an input, a command, an output, a class of failure, or an input of a workflow. What changed of them is in the
+// changelog, with their old names.
+func TestDocumentsNameInputsThatExist(t *testing.T) {
+	known := map[string]bool{}
+	for _, name := range otherNames {
+		known[name] = true
+	}
+	for _, class := range failure.Classes() {
+		known[string(class)] = true
+	}
+	help, err := exec.Command("eval-images", "--help").CombinedOutput() // has all commands, flags and benchmarks
+	if err != nil {
+		t.Fatalf("%v\n%s", err, help)
+	}
+	for _, word := range regexp.MustCompile(`[a-z0-9]+(?:-[a-z0-9]+)+`).FindAllString(string(help), -1) {
+		known[word] = true
+	}
+	files, err := filepath.Glob(".github/workflows/*.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range append(files, "action.yml") {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range regexp.MustCompile(`(?m)^ +([a-z-]+):$`).FindAllStringSubmatch(string(text), -1) {
+			known[name[1]] = true
+		}
+	}
+	named := regexp.MustCompile("`([a-z0-9]+(?:-[a-z0-9]+)+)(?::[^`]*)?`")
+	block := regexp.MustCompile("(?ms)^```.*?^```$")
+	names := 0
+	for document, text := range documents(t) {
+		if document == "docs/changelog.md" || strings.HasPrefix(document, "internal/") {
+			continue
+		}
+		for _, name := range named.FindAllStringSubmatch(block.ReplaceAllString(text, ""), -1) {
+			names++
+			if !known[name[1]] {
+				t.Errorf("%s names %s, which is no input, output or class of failure", document, name[1])
+			}
+		}
+	}
+	if names < 200 {
+		t.Errorf("found %d names", names)
 	}
 }
