@@ -365,7 +365,7 @@ func (r *record) addRecordError(summary *ledger.Summary, err error) {
 // be written goes to the log.
 func (r *record) publish(summary *ledger.Summary) {
 	r.addRecordError(summary, r.writeOutputs(*summary))
-	err := r.actions.Summary(report.Markdown(*summary))
+	err := r.actions.Summary(report.Markdown(*summary, r.entries))
 	r.addRecordError(summary, err)
 	if err != nil {
 		_ = r.actions.Summary(report.Verdict(*summary)) // it is short, so it may still fit
@@ -373,9 +373,9 @@ func (r *record) publish(summary *ledger.Summary) {
 	if r.ledger != nil { // bad inputs were already printed
 		switch {
 		case !r.actions.InActions():
-			fmt.Fprint(r.screen, "\n", report.Markdown(*summary))
+			fmt.Fprint(r.screen, "\n", report.Markdown(*summary, r.entries))
 		case err != nil:
-			for line := range strings.Lines(report.Markdown(*summary)) {
+			for line := range strings.Lines(report.Markdown(*summary, r.entries)) {
 				r.Info(line)
 			}
 		}

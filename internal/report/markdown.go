@@ -26,11 +26,11 @@ const (
 	longText   = 4000
 )
 
-// Markdown returns the step summary of a run: first the verdict and what to do next, then what needs attention, then what the
-// evaluation uses, and the details collapsed.
-func Markdown(s ledger.Summary) string {
+// Markdown returns the step summary of a run and its entries: first the verdict and what to do next, then what needs attention, then
+// what the evaluation uses, a picture of the run, and the details collapsed.
+func Markdown(s ledger.Summary, entries []ledger.Entry) string {
 	head := []string{Verdict(s), overview(s), setupError(s), next(s), verification(s.Run), evalEnvironments(s.Run.EvalEnv)}
-	tail := []string{evaluation(s), shards(s), made(s), warnings(s.Run.Warnings), more(s), files(s)}
+	tail := []string{evaluation(s), shards(s), timeline(s, entries), made(s), warnings(s.Run.Warnings), more(s), files(s)}
 	left := maxMarkdown - len(joinParts(head)) - len(joinParts(tail))
 	return joinParts(slices.Concat(head, []string{failures(s, left)}, tail))
 }
