@@ -85,7 +85,7 @@ func reportKilledRun(a *actions.Runner, env environment, workspace string) error
 			run.Finished = *e.FinishedAt
 		}
 	}
-	return a.Summary(report.Markdown(ledger.Summarize(run, entries), entries))
+	return a.Summary(report.Markdown(ledger.Summarize(run, entries), entries, nil))
 }
 
 func removeLeftBuilders(ctx context.Context, a *actions.Runner, env environment) {

@@ -96,9 +96,15 @@ func wholeMerge() (ledger.Summary, []ledger.Entry) {
 
 func TestWholeSummariesGolden(t *testing.T) {
 	run, entries := wholeRun()
-	golden(t, "whole.md", Markdown(ledger.Summarize(run, entries), entries))
+	s := ledger.Summarize(run, entries)
+	golden(t, "whole.md", Markdown(s, entries, &ledger.Comparison{
+		StartedAt: noon.Add(-24 * time.Hour), SDK: strings.Repeat("b", 40), URL: runURL + "0", Missing: 5, Seconds: 640,
+		NewlyFailing: []string{"scikit-learn__scikit-learn-25570"}, NewlyBuilt: []string{"django__django-11100", "sphinx-doc__sphinx-11101", "sympy__sympy-20154"},
+		Slower: []ledger.Change{{InstanceID: "django__django-11099", Before: 48, Now: 81}},
+		Faster: []ledger.Change{{Strategy: "rebase", Before: 21, Now: 7.5}, {InstanceID: "sympy__sympy-11618", Before: 160, Now: 92}},
+	}))
 	merged, entries := wholeMerge()
-	golden(t, "whole-merged.md", Markdown(merged, entries))
+	golden(t, "whole-merged.md", Markdown(merged, entries, nil))
 }
 
 // Whatever is in a record, each line of the picture is one that Mermaid takes: a mark, harmless characters, and a time.
