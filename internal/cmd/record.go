@@ -237,6 +237,9 @@ func (r *record) finish(ctx context.Context, w *workspace, targets []plan.Target
 	if ctx.Err() != nil && r.ledger != nil {
 		r.addUnfinished(ctx, targets)
 	}
+	if r.console != nil {
+		r.console.Unfinished()
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.closed = true
