@@ -71,7 +71,7 @@ func TestTroubleshootingHasTheWordsOfRebases(t *testing.T) {
 	table, _, _ = strings.Cut(table, "\n## ")
 	said := report.Markdown(ledger.Summarize(ledger.Run{Rebase: ledger.Rebase{
 		TreesCompared: true, Verified: []ledger.Verified{{Result: ledger.VerifiedFailed, TagsLeft: []string{"r/i:t"}}},
-	}}, []ledger.Entry{{InstanceID: "a__b-1", Status: outcome.Built, StrategyReason: "ONBUILD"}}))
+	}}, []ledger.Entry{{InstanceID: "a__b-1", Status: outcome.Built, StrategyReason: "ONBUILD"}}), nil, nil)
 	said += strings.Join(config.Config{Strategy: config.StrategyNative, VerifyTree: true}.Warnings(), "\n")
 	rows := regexp.MustCompile("(?m)^\\| `([^|]+)` \\|").FindAllStringSubmatch(table, -1)
 	if len(rows) < 6 {

@@ -104,6 +104,8 @@ type Config struct {
 	Title string
 	// Artifact is the name of the artifact that a later step makes of the record and the logs, or empty.
 	Artifact string
+	// PreviousSummary is the file with the summary of an earlier run to compare with, or empty.
+	PreviousSummary string
 
 	// limitUnused reports that n-limit is given but has no effect.
 	limitUnused bool

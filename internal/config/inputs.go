@@ -337,17 +337,24 @@ var inputs = []Input{
 		Name: "artifact", Group: record,
 		Help: "Name of the artifact that a later step uploads the record and the logs as. The step summary says where they are.",
 	},
+	{
+		Name: PreviousSummaryInput, Group: record, DefaultNote: "the one that an earlier run left in `build-dir`", check: checkPreviousSummary,
+		Help: "build-summary.json of an earlier run, in the workspace. The step summary says what has changed since then.",
+	},
 }
 
 // MergeInput is an input of the action only: the command line has a command of this name.
 const MergeInput = "merge"
+
+// PreviousSummaryInput is an input that the action's merge reads, too.
+const PreviousSummaryInput = "previous-summary"
 
 // actionOnly are no flags.
 var actionOnly = []Input{
 	{
 		Name: MergeInput, Group: record, kind: lines,
 		Help: "Directories in the workspace with the records of one plan's shards. The run merges them into `build-dir`, builds nothing, " +
-			"and ignores all other inputs but `artifact`.",
+			"and ignores all other inputs but `artifact` and `previous-summary`.",
 	},
 }
 
