@@ -62,8 +62,8 @@ func TestRunWhoseLedgerTakesNoLines(t *testing.T) {
 		lines   int
 		verdict string
 	}{
-		{"to_the_end", false, ExitFailed, 0, "## ❌ The record of this run is incomplete. All 2 images exist"},
-		{"for_a_while", true, ExitOK, 2, "## ✅ All 2 images exist"},
+		{"to_the_end", false, ExitFailed, 0, "❌ The record of this run is incomplete. All 2 images exist"},
+		{"for_a_while", true, ExitOK, 2, "✅ All 2 images exist"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
