@@ -56,7 +56,7 @@ func (l *commandLine) root() *cobra.Command {
 	root := l.command("eval-images [build]", "", "", l.build)
 	root.Long = "eval-images makes sure that every SWE-Bench or SWT-Bench evaluation image exists in a container registry for one ref " +
 		"of the OpenHands software-agent-sdk. Without arguments it is a GitHub action, and reads its inputs from INPUT_ variables."
-	root.Example = buildExamples + "eval-images plan --sdk-ref v1.58.2"
+	root.Example = buildExamples + "eval-images plan --sdk-ref v1.58.2\neval-images doctor --image registry.example/me/eval"
 	root.Version = version()
 	root.SetVersionTemplate("eval-images {{.Version}}\n")
 	root.PersistentFlags().BoolVarP(&l.quiet, "quiet", "q", false, "Log warnings and errors only.")
@@ -90,7 +90,11 @@ func (l *commandLine) root() *cobra.Command {
 	}
 	l.inputs(planned, slices.DeleteFunc(config.FlagNames(), func(name string) bool { return name == "dry-run" })...)
 	l.inputs(verify)
-	for _, c := range []*cobra.Command{build, planned, verify, merge, shown} {
+	doctor := l.command("doctor", "Check what a run needs, and say what to do.", "eval-images doctor --image registry.example/me/eval", l.doctor)
+	doctor.Long = "Check what a run with these flags needs: programs, engine, builder, dataset, the rights to push and to pull, and disks. A line " +
+		"for each, with what to do. The exit code is 3 when something lacks."
+	l.inputs(doctor, doctorFlags...)
+	for _, c := range []*cobra.Command{build, planned, verify, merge, doctor, shown} {
 		root.AddCommand(c)
 	}
 	for _, name := range config.FlagNames() { // verify refuses them with a hint
@@ -144,6 +148,13 @@ func (l *commandLine) build(c *cobra.Command, args []string) {
 func (l *commandLine) plan(c *cobra.Command, args []string) {
 	l.flags.Set("dry-run", "true")
 	l.build(c, args)
+}
+
+func (l *commandLine) doctor(c *cobra.Command, args []string) {
+	l.flags.Set("dry-run", "true") // sdk-ref is not needed
+	l.flags.Only(doctorFlags...)
+	l.refuse(c, args)
+	l.code = doctor(c.Context(), l)
 }
 
 func (l *commandLine) verify(c *cobra.Command, args []string) {

@@ -203,7 +203,9 @@ func makeAll(ctx context.Context, c config.Config, env environment, targets []pl
 func execute(
 	ctx context.Context, c config.Config, env environment, targets []plan.Target, client *registry.Client, b *builder, work *workspace, rec *record,
 ) error {
+	ahead := lookAhead(ctx, c, client, b, rec)
 	s, err := setUpSDK(ctx, c, env, b.environ, work, rec)
+	<-ahead
 	if err != nil {
 		return err
 	}

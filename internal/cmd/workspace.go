@@ -130,7 +130,7 @@ func (w *workspace) makeTemporary(env environment, a *actions.Runner) (err error
 	if w.temporary, w.lock, err = makeLockedFolder(os.TempDir(), temporaryPrefix); err != nil {
 		return fmt.Errorf("making a temporary folder: %w", err)
 	}
-	log, err := os.Create(filepath.Join(w.logs, "set-up.log"))
+	log, err := os.Create(filepath.Join(cmp.Or(w.logs, w.temporary), "set-up.log"))
 	if err != nil {
 		return fmt.Errorf("making the set-up's log: %w", err)
 	}
