@@ -123,7 +123,7 @@ func TestExamplesInDocumentsAreGoodInputs(t *testing.T) {
 		if e.line != "" {
 			lines++
 			run.Path, run.Args = "/bin/sh", []string{"sh", "-c", e.line}
-			if strings.Contains(e.line, "--dry-run") && !strings.Contains(e.line, "--sdk-ref") || strings.Contains(e.line, "images merge ") {
+			if strings.Contains(e.line, "images plan ") && !strings.Contains(e.line, "--sdk-ref") || strings.Contains(e.line, "images merge ") {
 				want = cmd.ExitOK
 			}
 		} else {
