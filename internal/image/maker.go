@@ -62,7 +62,7 @@ type Settings struct {
 	// ReferencesWait is how long the run waits for the references of another one, which makes them now: the first shard makes those of
 	// all shards. Then the run makes its own. 0 does not wait.
 	ReferencesWait time.Duration
-	// EvalBaseMaxAge is the age from which an eval-base is made again; 0 is any age.
+	// EvalBaseMaxAge is the age from which an eval-base is made anew; 0 is none.
 	EvalBaseMaxAge time.Duration
 	// Verify is how many rebased images are compared with a native build. VerifyTree compares their files, too.
 	Verify     int

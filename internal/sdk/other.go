@@ -13,7 +13,7 @@ import (
 // is empty for the SDK.
 type other string
 
-// renamed replaces the names of the SDK's inputs with those of the other repository.
+// renamed puts the names of these inputs in the place of those of the SDK's.
 func (o other) renamed(text string) string {
 	if o == "" {
 		return text
