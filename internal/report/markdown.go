@@ -450,11 +450,11 @@ func files(s ledger.Summary) string {
 		what string
 		path ledger.Text
 	}{
+		{"report for a browser", f.Report},
 		{"one line per image", f.Ledger},
 		{"this summary as JSON", f.Summary},
 		{"tags and digests", f.LockFile},
 		{"missing images", f.Failed},
-		{"report for a browser", f.Report},
 		{"timeline for Perfetto", f.Trace},
 		{"logs", f.Logs},
 	} {
