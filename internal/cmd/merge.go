@@ -103,6 +103,9 @@ func mergeParts(dirs []string, env environment, work *workspace, rec *record) (l
 			Problem: "the working directory is one of the folders to merge, and the merge would replace its files",
 		}
 	}
+	for i := range parts {
+		parts[i].MovedTo(work.relative(parts[i].Dir))
+	}
 	summary, entries, err := ledger.Merge(parts)
 	if err != nil {
 		return summary, err

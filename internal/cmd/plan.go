@@ -22,11 +22,19 @@ func dryRun(ctx context.Context, c config.Config, env environment, targets []pla
 	var found []*outcome.Outcome
 	var decisions plan.Decisions
 	var err error
-	if _, ref := c.SDKSource(); ref != "" && len(targets) > 0 {
-		targets, found, decisions, err = decide(ctx, c, env, targets, work, rec)
+	_, ref := c.SDKSource()
+	tagged := ref != "" && len(targets) > 0
+	var client *registry.Client
+	if tagged || makesEnvironments(c) {
+		if err = makePlanFolders(c, env, work, rec); err == nil {
+			client, err = newRegistry(c, env, targets, work, rec)
+		}
+	}
+	if err == nil && tagged {
+		targets, found, decisions, err = decide(ctx, c, env, targets, client, work, rec)
 	}
 	if err == nil {
-		err = planEnvironments(ctx, c, env, targets, work, rec)
+		err = planEnvironments(ctx, c, env, client, work, rec)
 	}
 	if ctx.Err() != nil {
 		err = errors.Join(err, fmt.Errorf("making the plan: %w", context.Cause(ctx)))
@@ -59,16 +67,9 @@ func dryRun(ctx context.Context, c config.Config, env environment, targets []pla
 }
 
 // decide resolves the tags, checks which images exist, and decides how a run would make the others.
-func decide(ctx context.Context, c config.Config, env environment, targets []plan.Target, work *workspace, rec *record) (
+func decide(ctx context.Context, c config.Config, env environment, targets []plan.Target, client *registry.Client, work *workspace, rec *record) (
 	named []plan.Target, found []*outcome.Outcome, decisions plan.Decisions, err error,
 ) {
-	if err := makePlanFolders(c, env, work, rec); err != nil {
-		return targets, nil, decisions, err
-	}
-	client, err := newRegistry(c, env, targets, work, rec)
-	if err != nil {
-		return targets, nil, decisions, err
-	}
 	name := builderName(c.Builder, env)
 	s, err := setUpSDK(ctx, c, env, work.buildEnviron(env, name), work, rec)
 	if err != nil {
@@ -129,9 +130,6 @@ func warnOfBases(targets []plan.Target, decisions plan.Decisions, rec *record) {
 
 // makePlanFolders makes the folders that a dry run needs when it asks the SDK or SWT-Bench.
 func makePlanFolders(c config.Config, env environment, work *workspace, rec *record) error {
-	if work.temporary != "" {
-		return nil
-	}
 	if err := work.makeLogs(c); err != nil {
 		return err
 	}

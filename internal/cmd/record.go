@@ -14,6 +14,7 @@ import (
 
 	"github.com/OpenHands/eval-images/internal/actions"
 	"github.com/OpenHands/eval-images/internal/config"
+	"github.com/OpenHands/eval-images/internal/dataset"
 	"github.com/OpenHands/eval-images/internal/failure"
 	"github.com/OpenHands/eval-images/internal/ledger"
 	"github.com/OpenHands/eval-images/internal/outcome"
@@ -37,7 +38,8 @@ type record struct {
 	previous      ledger.Summary
 	previousGiven bool
 	comparison    *ledger.Comparison
-	// wholePlan has the ids of the instances of all shards.
+	// dataset has all of its rows, and wholePlan the ids of the instances of all shards.
+	dataset   dataset.List
 	wholePlan []string
 	closed    bool // the report is being written; later events are ignored
 }
@@ -378,17 +380,21 @@ func (r *record) writeReport(w *workspace, summary *ledger.Summary) {
 
 // completeLedger retries the entries that could not be written, for example because the disk was full, and closes the ledger.
 func (r *record) completeLedger() error {
-	var failed []error
-	for _, entry := range r.lost {
-		if err := r.ledger.Append(entry); err != nil {
-			failed = append(failed, err)
-		}
-	}
-	err := r.ledger.Close()
-	if len(failed) > 0 {
-		return fmt.Errorf("%d of %d images are missing from the ledger: %w", len(failed), len(r.entries), failed[0])
+	missing, err := appendLost(r.ledger, r.lost)
+	if missing > 0 {
+		return fmt.Errorf("%d of %d images are missing from the ledger: %w", missing, len(r.entries), err)
 	}
 	return err
+}
+
+// appendLost appends the entries that a ledger did not take when they came, and closes it. It returns how many are missing still.
+func appendLost(w *ledger.Writer, lost []ledger.Entry) (missing int, err error) {
+	for _, entry := range lost {
+		if failed := w.Append(entry); failed != nil {
+			missing, err = missing+1, cmp.Or(err, failed)
+		}
+	}
+	return missing, cmp.Or(err, w.Close())
 }
 
 // addRecordError records err, if it is not nil, as the reason why a part of the record was not written. Such a run fails, because a

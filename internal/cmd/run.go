@@ -212,6 +212,12 @@ func execute(
 	ctx context.Context, c config.Config, env environment, targets []plan.Target, client *registry.Client, b *builder, work *workspace, rec *record,
 ) error {
 	s, err := setUpSDK(ctx, c, env, b.environ, work, rec)
+	begun := false
+	defer func() {
+		if !begun {
+			leaveNoReferences(ctx, c, s.checkout.SHA, client, rec)
+		}
+	}()
 	if err != nil {
 		return err
 	}
@@ -237,6 +243,7 @@ func execute(
 	}
 	maker := image.New(settings, client, s.pool, b, reporter{rec, b})
 	b.expect(len(missing))
+	begun = true
 	err = rec.timed("build", func() error { return maker.All(ctx, missing) })
 	b.keeper().Wait()
 	if settings.BaseStage != nil {

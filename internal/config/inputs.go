@@ -249,7 +249,7 @@ var inputs = []Input{
 	{
 		Name: "deadline", Group: howToBuild, kind: duration, DefaultNote: "`" + hostedDeadline + "` on a GitHub-hosted runner, none elsewhere",
 		Help: "Time after which the run ends, such as `2h` or `5h40m`, counted from its start; `0` is none. " +
-			"It begins no image that would probably take longer. Run it again to continue.",
+			"The run begins no image that would probably take longer. Run it again to continue.",
 	},
 	{
 		Name: "fail-on", Group: howToBuild, Default: failOnAny,

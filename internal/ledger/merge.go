@@ -108,6 +108,9 @@ func mergeRuns(parts []Part) Run {
 		run.StoppedForDeadline = run.StoppedForDeadline || one.StoppedForDeadline
 		run.MissingAllowedPercent = min(run.MissingAllowedPercent, one.MissingAllowedPercent)
 		run.Rebase = run.Rebase.plus(one.Rebase)
+		if one.Sdist.SHA256 != "" && one.Sdist.Seconds >= run.Sdist.Seconds {
+			run.Sdist = Sdist{SHA256: one.Sdist.SHA256, Seconds: one.Sdist.Seconds}
+		}
 		if one.EvalEnv != nil { // only the first shard makes environments, and its latest run counts
 			run.EvalEnv = one.EvalEnv
 		}

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/OpenHands/eval-images/internal/confined"
 )
@@ -76,6 +77,26 @@ type Part struct {
 	Dir     string
 	Summary Summary
 	Entries []Entry
+}
+
+// MovedTo changes the paths in a record, which begin in the workspace of its run, to those in the folder where the record is now.
+func (p *Part) MovedTo(dir string) {
+	before := filepath.Dir(string(p.Summary.Run.Files.Summary)) + string(filepath.Separator)
+	moved := func(path *Text) {
+		if rest, below := strings.CutPrefix(string(*path), before); below {
+			*path = Text(filepath.Join(dir, rest))
+		}
+	}
+	for i := range p.Entries {
+		moved(&p.Entries[i].LogPath)
+	}
+	if e := p.Summary.Run.EvalEnv; e != nil {
+		moved(&e.Ledger)
+		moved(&e.Summary)
+		for i := range e.Images {
+			moved(&e.Images[i].LogPath)
+		}
+	}
 }
 
 // NotMergeable is the error of runs that cannot be merged.

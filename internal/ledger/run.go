@@ -82,7 +82,8 @@ type Run struct {
 	Files Files `json:"files"`
 }
 
-// Sdist is the source distribution of the SDK, which a run builds once for all images.
+// Sdist is the source distribution of the SDK, which a run builds once for all images. Each shard builds one; a merged record has the one
+// that took longest.
 type Sdist struct {
 	SHA256  Text    `json:"sha256"`
 	Seconds float64 `json:"seconds"`

@@ -21,6 +21,8 @@ func phases(s ledger.Summary) string {
 func sdist(s ledger.Summary) string {
 	note := fmt.Sprintf("Sdist builds in this run: **%d**. The phases sdist and import run concurrently, so the phases do not add up to the total.\n", s.SdistBuilds)
 	switch made := s.Run.Sdist; {
+	case made.SHA256 != "" && s.Run.MergedFrom > 1:
+		return fmt.Sprintf("Sdist: built once by each of %d runs, in at most %s. ", s.Run.MergedFrom, duration(made.Seconds)) + note
 	case made.SHA256 != "":
 		return fmt.Sprintf("Sdist: built once for all images in %s, sha256 %s. ", duration(made.Seconds), code(string(made.SHA256), shortValue)) + note
 	case made.Error != "":
