@@ -69,8 +69,8 @@ func (r *record) saveReported() {
 	}
 }
 
-// reportKilledRun writes the step summary and report.html of a run that started but wrote no report. The runner kills a step 10 s after a cancel, and
-// the kernel kills it when memory runs out. The ledger has the outcomes of its images.
+// reportKilledRun writes the step summary and report.html of a run that started but wrote no report. The runner kills a step 10 s after a
+// cancel, and the kernel kills it when memory runs out. The ledger has the outcomes of its images.
 func reportKilledRun(a *actions.Runner, env environment, root string) error {
 	saved := a.State(runState)
 	if saved == "" || a.State(reportedState) != "" {
@@ -90,7 +90,7 @@ func reportKilledRun(a *actions.Runner, env environment, root string) error {
 	}
 	run := begun.Run
 	if saved := a.State(environmentsState); saved != "" {
-		if run.EvalEnv, err = killedEnvironments(saved, workspace); err != nil {
+		if run.EvalEnv, err = killedEnvironments(saved, root); err != nil {
 			return err
 		}
 	}

@@ -35,6 +35,7 @@ func evalEnvironments(e *ledger.EvalEnv) string {
 			if image.LogPath != "" {
 				failed[len(failed)-1] += " · log " + fileName(image.LogPath)
 			}
+			failed[len(failed)-1] += "<br>What to do: " + text(failure.HintFor(failure.Class(image.Class), string(image.Error)), longValue) + "\n"
 		}
 	}
 	line := fmt.Sprintf("%s for %s under %s: %d built, %d already existed, %d missing.\n", plural(e.Planned, "image", "images"),
@@ -47,7 +48,7 @@ func evalEnvironments(e *ledger.EvalEnv) string {
 	if len(e.Stale) > 0 {
 		stale = fmt.Sprintf("The new base makes %s of other instances too old for the evaluation; build them again.\n", plural(len(e.Stale), "environment", "environments"))
 	}
-	return section("Environment images of SWT-Bench", line, problem, stale, strings.Join(failed, "\n"),
+	return section("Environment images of SWT-Bench", line, problem, stale, strings.Join(failed, ""),
 		"SWT-Bench at "+code(string(e.SHA), shortValue)+".\n")
 }
 
