@@ -115,17 +115,21 @@ func failureLine(s ledger.Summary, f ledger.FailedBuild, output bool) string {
 		all = append(all, link("run", url))
 	}
 	if f.LogPath != "" {
-		log := "log " + fileName(f.LogPath)
-		if artifact != "" {
-			log += " in " + code(string(artifact), shortValue)
-		}
-		all = append(all, log)
+		all = append(all, "log "+logName(f.LogPath, artifact))
 	}
 	line := "- " + code(f.InstanceID, shortValue) + ": " + reason(f.Error) + "<br>" + strings.Join(all, " · ")
 	if output {
 		line += lastOutput(string(f.Output))
 	}
 	return line + "\n"
+}
+
+// logName says where a log is. In an artifact its folders mean nothing: the runner is gone.
+func logName(path, artifact ledger.Text) string {
+	if artifact == "" {
+		return code(string(path), shortValue)
+	}
+	return fileName(path) + " in " + code(string(artifact), shortValue)
 }
 
 // reason shows an error with its root cause first.

@@ -29,7 +29,7 @@ const (
 // Markdown returns the step summary of a run and its entries: first the verdict and what to do next, then what needs attention, what has
 // changed since an earlier run, what the evaluation uses, a picture of the run, and the details collapsed. c may be nil.
 func Markdown(s ledger.Summary, entries []ledger.Entry, c *ledger.Comparison) string {
-	head := []string{Verdict(s), overview(s), setupError(s), next(s), verification(s.Run), evalEnvironments(s.Run.EvalEnv)}
+	head := []string{Verdict(s), overview(s), setupError(s), next(s), verification(s.Run), evalEnvironments(s.Run)}
 	tail := []string{compared(s, c), evaluation(s), shards(s), timeline(s, entries), made(s), warnings(s.Run.Warnings), more(s), files(s)}
 	left := maxMarkdown - len(joinParts(head)) - len(joinParts(tail))
 	return joinParts(slices.Concat(head, []string{failures(s, left)}, tail))
