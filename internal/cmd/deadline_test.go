@@ -127,7 +127,7 @@ func TestCountsAreThoseOfTheRegistry(t *testing.T) {
 				"a deadline", 4*time.Minute + 30*time.Second,
 				[]string{"a__a-04", "a__a-07"},
 				3, 4, ExitFailed,
-				"## ❌ Stopped for the deadline of 4m 30s", "5 not started",
+				"## ❌ Stopped for the deadline of 4m 30s", "\n7 of 12 images have ended: 2 built, 3 already existed, 2 failed, 5 not started\n",
 			},
 			{"the next run", time.Hour, nil, -1, -1, ExitOK, "## ✅ All 12 images exist", ""},
 		} {

@@ -117,6 +117,7 @@ func mergeParts(dirs []string, env environment, work *workspace, rec *record) (l
 	for _, warning := range summary.Run.Warnings {
 		rec.actions.Warning("eval-images", warning)
 	}
+	rec.readPrevious(work, rec.actions.Input(config.PreviousSummaryInput))
 	if rec.ledger, err = ledger.Open(work.folder); err != nil {
 		return summary, err
 	}

@@ -101,7 +101,7 @@ func reportKilledRun(a *actions.Runner, env environment, workspace string) error
 			run.Finished = *e.FinishedAt
 		}
 	}
-	return a.Summary(report.Markdown(ledger.Summarize(run, entries)))
+	return a.Summary(report.Markdown(ledger.Summarize(run, entries), entries, nil))
 }
 
 // killedEnvironments returns what a run has saved about its environments, with the images in their ledger.

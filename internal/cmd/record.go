@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/OpenHands/eval-images/internal/actions"
+	"github.com/OpenHands/eval-images/internal/config"
 	"github.com/OpenHands/eval-images/internal/dataset"
 	"github.com/OpenHands/eval-images/internal/failure"
 	"github.com/OpenHands/eval-images/internal/ledger"
@@ -33,6 +34,10 @@ type record struct {
 	lost    []ledger.Entry // entries that the ledger did not take
 	ledger  *ledger.Writer // nil for a run without a record
 	console *report.Console
+	// previous is the summary of an earlier run, or empty, and comparison what has changed since, or nil.
+	previous      ledger.Summary
+	previousGiven bool
+	comparison    *ledger.Comparison
 	// dataset has all of its rows, and wholePlan the ids of the instances of all shards.
 	dataset   dataset.List
 	wholePlan []string
@@ -74,6 +79,35 @@ func (r *record) open(w *workspace, targets, workers int) (err error) {
 	r.console = report.NewConsole(r.actions, r.screen, targets, workers)
 	r.saveForPost()
 	return nil
+}
+
+// readPrevious reads the summary of an earlier run to compare with: the file that is given, or else the one in the record's folder, which
+// a new ledger renames. A run does not fail for it.
+func (r *record) readPrevious(w *workspace, given string) {
+	r.previousGiven = given != ""
+	text, err := w.readFile(cmp.Or(given, w.relative(filepath.Join(w.folder, ledger.SummaryFileName))), maxSummaryFile)
+	if err == nil {
+		r.previous, err = ledger.ParseSummary(text)
+	}
+	if err != nil && r.previousGiven {
+		r.Warn(notCompared(err))
+	}
+}
+
+func notCompared(err error) string {
+	return fmt.Sprintf("%s: %v. Nothing is compared with it.", config.PreviousSummaryInput, err)
+}
+
+// compare compares the run with the earlier one. A run that ended before its first image is not compared.
+func (r *record) compare(summary *ledger.Summary) {
+	if r.previous.StartedAt.IsZero() || len(r.entries) == 0 {
+		return
+	}
+	var err error
+	if r.comparison, err = ledger.Compare(r.previous, *summary, r.entries); err != nil && r.previousGiven {
+		r.actions.Warning("eval-images", notCompared(err))
+		summary.Run.Warnings = append(summary.Run.Warnings, notCompared(err))
+	}
 }
 
 // Info prints a line.
@@ -205,6 +239,9 @@ func (r *record) finish(ctx context.Context, w *workspace, targets []plan.Target
 	if ctx.Err() != nil && r.ledger != nil {
 		r.addUnfinished(ctx, targets)
 	}
+	if r.console != nil {
+		r.console.Unfinished()
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.closed = true
@@ -297,6 +334,7 @@ func (r *record) addUnfinished(ctx context.Context, targets []plan.Target) {
 
 // writeFiles completes the ledger, and writes the list of missing images, the lock file and the summary.
 func (r *record) writeFiles(w *workspace, summary *ledger.Summary, missing []string) {
+	r.compare(summary)
 	r.addRecordError(summary, withDiskHint(w.withSpace(r.completeLedger())))
 	// Without a plan nobody knows what is missing, and an empty list would say that nothing is.
 	if summary.Run.PlannedTotal > 0 && (len(missing) > 0 || summary.Missing() == 0) {
@@ -324,7 +362,7 @@ func (r *record) writeFiles(w *workspace, summary *ledger.Summary, missing []str
 func (r *record) writeReport(w *workspace, summary *ledger.Summary) {
 	path := filepath.Join(w.folder, ledger.ReportFileName)
 	var page bytes.Buffer
-	err := html.Write(&page, *summary, r.entries, nil)
+	err := html.Write(&page, *summary, r.entries, r.comparison)
 	if err == nil {
 		err = ledger.WriteFile(path, page.Bytes())
 	}
@@ -372,7 +410,7 @@ func (r *record) addRecordError(summary *ledger.Summary, err error) {
 // be written goes to the log.
 func (r *record) publish(summary *ledger.Summary) {
 	r.addRecordError(summary, r.writeOutputs(*summary))
-	err := r.actions.Summary(report.Markdown(*summary))
+	err := r.actions.Summary(report.Markdown(*summary, r.entries, r.comparison))
 	r.addRecordError(summary, err)
 	if err != nil {
 		_ = r.actions.Summary(report.Verdict(*summary)) // it is short, so it may still fit
@@ -380,9 +418,9 @@ func (r *record) publish(summary *ledger.Summary) {
 	if r.ledger != nil { // bad inputs were already printed
 		switch {
 		case !r.actions.InActions():
-			fmt.Fprint(r.screen, "\n", report.Markdown(*summary))
+			fmt.Fprint(r.screen, "\n", report.Markdown(*summary, r.entries, r.comparison))
 		case err != nil:
-			for line := range strings.Lines(report.Markdown(*summary)) {
+			for line := range strings.Lines(report.Markdown(*summary, r.entries, r.comparison)) {
 				r.Info(line)
 			}
 		}

@@ -141,6 +141,7 @@ func openRecord(c config.Config, targets int, work *workspace, rec *record) erro
 	if err := work.makeLogs(c); err != nil {
 		return err
 	}
+	rec.readPrevious(work, c.PreviousSummary)
 	return rec.open(work, targets, c.MaxWorkers)
 }
 

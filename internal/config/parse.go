@@ -72,6 +72,7 @@ func Parse(get func(name string) string) (Config, error) {
 		BuildDir:          filepath.Clean(p.text("build-dir")),
 		Title:             p.textOr("title", benchmark.Title),
 		Artifact:          p.text("artifact"),
+		PreviousSummary:   p.text(PreviousSummaryInput),
 	}
 	c.EvalBaseImage = p.textOr("eval-base-image", c.Image)
 	if LocalDataset(c.Dataset) {

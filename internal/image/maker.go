@@ -47,7 +47,7 @@ type Settings struct {
 	NotRebased string
 	// Strict fails an image that cannot be rebased. Without it such an image is built natively.
 	Strict bool
-	// Force makes images that are there already, and references.
+	// Force makes images that exist again, and references.
 	Force bool
 	// MaxWorkers is how many builds run at once.
 	MaxWorkers int
@@ -64,7 +64,7 @@ type Settings struct {
 	ReferencesWait time.Duration
 	// OthersWait reports whether other runs wait for the references of this one, the first shard.
 	OthersWait bool
-	// EvalBaseMaxAge is the age from which an eval-base is made anew; 0 is none.
+	// EvalBaseMaxAge is the age from which an eval-base is made again; 0 is any age.
 	EvalBaseMaxAge time.Duration
 	// Verify is how many rebased images are compared with a native build. VerifyTree compares their files, too.
 	Verify     int
@@ -91,14 +91,14 @@ type Builder interface {
 	Reach(ctx context.Context) error
 	// Instance identifies the BuildKit that runs now. It is empty where none runs, or where that is not known.
 	Instance(ctx context.Context) string
-	// Prune makes room on the builder's disk. It keeps a part of the cache, or nothing with all. What goes wrong is reported
-	// there.
+	// Prune makes room on the builder's disk. It keeps a part of the cache, or nothing with all. It reports its errors
+	// itself.
 	Prune(ctx context.Context, all bool)
 	// Space says how much room the disks have that a build needs.
 	Space(ctx context.Context) string
 }
 
-// Reporter takes what a run tells about its images. It is called from many goroutines.
+// Reporter receives the events of a run's images. Its methods must be safe for concurrent use.
 type Reporter interface {
 	// Started and Stopped report that a target got a slot for a build, and that it gave the slot back.
 	Started(t plan.Target)

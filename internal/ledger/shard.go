@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"cmp"
+	"time"
 
 	"github.com/OpenHands/eval-images/internal/outcome"
 )
@@ -13,6 +14,8 @@ type Shard struct {
 	Built   int     `json:"built"`
 	Skipped int     `json:"skipped"`
 	Seconds float64 `json:"wall_clock_seconds"`
+	// StartedAt is null where it is not known.
+	StartedAt *time.Time `json:"started_at"`
 	// SetupError is why its last run ended before its builds, or empty.
 	SetupError Text `json:"setup_error"`
 	URL        Text `json:"run_url"`
@@ -36,6 +39,9 @@ func shardsOf(parts []Part, entries []Entry) []Shard {
 		shards[i] = Shard{
 			Shard: run.Shard, Total: max(shards[i].Total, run.Planned, len(p.Entries)), Seconds: p.Summary.WallClockSeconds,
 			SetupError: run.SetupError, URL: run.URL, Artifact: cmp.Or(run.Artifact, shards[i].Artifact),
+		}
+		if !run.Started.IsZero() {
+			shards[i].StartedAt = &run.Started
 		}
 		if shards[i].Seconds == 0 {
 			shards[i].Seconds = round(run.Finished.Sub(run.Started).Seconds())

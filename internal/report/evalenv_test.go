@@ -21,7 +21,7 @@ func TestEnvironmentImagesHaveASectionOutputsAndALock(t *testing.T) {
 	}}
 	run.Planned = 1
 	s := ledger.Summarize(run, []ledger.Entry{{InstanceID: "i", Status: outcome.Built}})
-	section := Markdown(s)
+	section := Markdown(s, nil, nil)
 	for _, want := range []string{
 		"❌ 2 of 4 environment images are missing. ", "### Environment images of SWT-Bench", "4 images for 6 instances under <code>r.test/swt</code>: 1 built, 1 already existed, 2 missing.",
 		"exit code: 7", "exec.env.b.log", "1 environment of other instances too old",
@@ -44,7 +44,7 @@ func TestEnvironmentImagesHaveASectionOutputsAndALock(t *testing.T) {
 		t.Errorf("eval-env-summary.json has %+v", numbers)
 	}
 	run.SetupError = "the SDK cannot be used"
-	if said := headline(ledger.Summarize(run, nil)); !strings.HasPrefix(said, "❌ Nothing was built") {
+	if said := Headline(ledger.Summarize(run, nil)); !strings.HasPrefix(said, "❌ Nothing was built") {
 		t.Errorf("the verdict begins with what follows from a set-up that failed: %s", said)
 	}
 }

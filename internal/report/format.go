@@ -173,6 +173,9 @@ func oneLine(s string, n int) string {
 	return s
 }
 
+// Duration formats seconds as all reports do.
+func Duration(seconds float64) string { return duration(seconds) }
+
 // duration formats seconds as 4.2s, 1m 05s or 2h 03m 00s.
 func duration(seconds float64) string {
 	if seconds < 10 {

@@ -26,22 +26,22 @@ const (
 	longText   = 4000
 )
 
-// Markdown returns the step summary of a run: first the verdict and what to do next, then what needs attention, then what the
-// evaluation uses, and the details collapsed.
-func Markdown(s ledger.Summary) string {
+// Markdown returns the step summary of a run and its entries: first the verdict and what to do next, then what needs attention, what has
+// changed since an earlier run, what the evaluation uses, a picture of the run, and the details collapsed. c may be nil.
+func Markdown(s ledger.Summary, entries []ledger.Entry, c *ledger.Comparison) string {
 	head := []string{Verdict(s), overview(s), setupError(s), next(s), verification(s.Run), evalEnvironments(s.Run.EvalEnv)}
-	tail := []string{evaluation(s), shards(s), made(s), warnings(s.Run.Warnings), more(s), files(s)}
+	tail := []string{compared(s, c), evaluation(s), shards(s), timeline(s, entries), made(s), warnings(s.Run.Warnings), more(s), files(s)}
 	left := maxMarkdown - len(joinParts(head)) - len(joinParts(tail))
 	return joinParts(slices.Concat(head, []string{failures(s, left)}, tail))
 }
 
 // Verdict returns the beginning of the step summary: what came of the run and why, and what could not be written.
 func Verdict(s ledger.Summary) string {
-	return joinParts([]string{"## " + text(headline(s), longValue) + "\n", recordErrors(s.Run)})
+	return joinParts([]string{"## " + text(Headline(s), longValue) + "\n", recordErrors(s.Run)})
 }
 
-// headline returns the result of the run and its causes in one line of plain text.
-func headline(s ledger.Summary) string {
+// Headline returns the result of the run and its causes in one line of plain text.
+func Headline(s ledger.Summary) string {
 	line := imagesHeadline(s)
 	if rest, good := strings.CutPrefix(line, "✅ "); good && s.Run.TooManyEnvironmentsMissing() {
 		e := s.Run.EvalEnv
@@ -455,6 +455,7 @@ func files(s ledger.Summary) string {
 		{"tags and digests", f.LockFile},
 		{"missing images", f.Failed},
 		{"report for a browser", f.Report},
+		{"timeline for Perfetto", f.Trace},
 		{"logs", f.Logs},
 	} {
 		if file.path != "" {

@@ -224,7 +224,7 @@ func TestMarkdownGolden(t *testing.T) {
 		if slices.Contains([]string{"tolerated", "forbidden"}, name) { // the first line is all that differs
 			continue
 		}
-		t.Run(name, func(t *testing.T) { golden(t, name+".md", Markdown(s)) })
+		t.Run(name, func(t *testing.T) { golden(t, name+".md", Markdown(s, nil, nil)) })
 	}
 }
 
@@ -252,8 +252,8 @@ func everywhere(s string) ledger.Summary {
 func TestMarkdownOfHostileText(t *testing.T) {
 	const markup = "|`<>[]!~$\\@#*_&:\r\n\t\x00\x1b\u202e\u2028"
 	reference := regexp.MustCompile(`&#\d+;`)
-	harmless := reference.ReplaceAllString(strings.ReplaceAll(Markdown(everywhere("x\nx")), "x_x", "xx"), "")
-	got := reference.ReplaceAllString(Markdown(everywhere(hostile)), "")
+	harmless := reference.ReplaceAllString(strings.ReplaceAll(Markdown(everywhere("x\nx"), nil, nil), "x_x", "xx"), "")
+	got := reference.ReplaceAllString(Markdown(everywhere(hostile), nil, nil), "")
 	got = strings.ReplaceAll(got, " !", " ") // not escaped, because it does nothing without the bracket after it
 	for _, char := range markup {
 		if a, b := strings.Count(harmless, string(char)), strings.Count(got, string(char)); a != b {
@@ -313,7 +313,7 @@ func TestMarkdownFits(t *testing.T) {
 			for i := range c.cancelled {
 				outcomes = append(outcomes, cancelled(fmt.Sprintf("cancelled__x-%05d", i)))
 			}
-			markdown := Markdown(ledger.Summarize(exampleRun(0), entries(outcomes)))
+			markdown := Markdown(ledger.Summarize(exampleRun(0), entries(outcomes)), nil, nil)
 			if len(markdown) > 900_000 {
 				t.Errorf("%d bytes", len(markdown))
 			}
@@ -353,7 +353,7 @@ func TestHeadline(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.scenario, func(t *testing.T) {
-			if got := headline(scenarios()[c.scenario]); got != c.want {
+			if got := Headline(scenarios()[c.scenario]); got != c.want {
 				t.Errorf("got  %s\nwant %s", got, c.want)
 			}
 		})
@@ -373,7 +373,7 @@ func TestMarkdownCountsCachePrunes(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			got := Markdown(ledger.Summarize(ledger.Run{Title: "x", Planned: 1, Pruned: c.prune}, nil))
+			got := Markdown(ledger.Summarize(ledger.Run{Title: "x", Planned: 1, Pruned: c.prune}, nil), nil, nil)
 			if !strings.Contains(got, c.want) || strings.Contains(got, "pruned") != (c.want != "") {
 				t.Errorf("want %q in\n%s", c.want, got)
 			}
@@ -383,12 +383,12 @@ func TestMarkdownCountsCachePrunes(t *testing.T) {
 
 func TestMarkdownListsPackagesAddedToBaseImages(t *testing.T) {
 	s := ledger.Summarize(exampleRun(7), nil)
-	if got := Markdown(s); strings.Contains(got, "Packages added") {
+	if got := Markdown(s, nil, nil); strings.Contains(got, "Packages added") {
 		t.Errorf("no packages were added, but the summary mentions it:\n%s", got)
 	}
 	s.Wrapped = map[ledger.Text]int{"docutils<0.21 roman": 3, "a": 1}
 	const want = "- Packages added to base images: <code>a</code> (1 image), <code>docutils&#60;0.21 roman</code> (3 images)\n"
-	if got := Markdown(s); !strings.Contains(got, want) {
+	if got := Markdown(s, nil, nil); !strings.Contains(got, want) {
 		t.Errorf("no line %q in\n%s", want, got)
 	}
 }
@@ -400,7 +400,7 @@ func TestSummaryHasTheHintOfEachMessage(t *testing.T) {
 		failed("a__b-2", failure.ClassTLS, 1, 1, "http: server gave HTTP response to HTTPS client"),
 		failed("a__b-3", failure.ClassTLS, 1, 1, "http: server gave HTTP response to HTTPS client"),
 	})
-	got := Markdown(ledger.Summarize(exampleRun(3), all))
+	got := Markdown(ledger.Summarize(exampleRun(3), all), nil, nil)
 	for _, hint := range []string{"let the builder trust the registry", "tell the builder that the registry speaks plain http"} {
 		if n := strings.Count(got, "**What to do:** "+hint); n != 1 {
 			t.Errorf("%q is said %d times, want once:\n%s", hint, n, got)
@@ -421,7 +421,7 @@ func TestMarkdownCountsRepeatedAttempts(t *testing.T) {
 		ledger.FromOutcome(ended("a", outcome.Outcome{Tags: []string{"r:a"}, Attempts: append(because(network, registry, network), outcome.Attempt{})}, nil)),
 		ledger.FromOutcome(ended("b", outcome.Outcome{Attempts: because(registry, failure.ClassDisk)}, errors.New("x"))),
 	}
-	got := Markdown(ledger.Summarize(ledger.Run{Planned: 2}, entries))
+	got := Markdown(ledger.Summarize(ledger.Run{Planned: 2}, entries), nil, nil)
 	if want := "\nAttempts at images that were repeated: 2 network, 2 registry.\n"; !strings.Contains(got, want) {
 		t.Errorf("it does not say %q:\n%s", want, got)
 	}

@@ -156,7 +156,7 @@ func TestSummariesSayWhatTheEvaluationReads(t *testing.T) {
 			run := exampleRun(1)
 			run.Benchmark = benchmark
 			for what, markdown := range map[string]string{
-				"run":     Markdown(ledger.Summarize(run, nil)),
+				"run":     Markdown(ledger.Summarize(run, nil), nil, nil),
 				"dry run": NewPlan(run, nil, nil, plan.Decisions{}, false).Markdown(),
 			} {
 				if strings.Count(markdown, "0a1b2c3-9f8e7d6") != 1 || !strings.Contains(markdown, block) {

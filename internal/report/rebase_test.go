@@ -91,7 +91,7 @@ func TestMarkdownOfARebaseFits(t *testing.T) {
 		}
 		run.Warnings = append(run.Warnings, long)
 	}
-	got := Markdown(ledger.Summarize(run, entries(outcomes)))
+	got := Markdown(ledger.Summarize(run, entries(outcomes)), nil, nil)
 	if len(got) > maxMarkdown {
 		t.Errorf("%d bytes", len(got))
 	}
