@@ -152,14 +152,16 @@ chmod +x "$dir/bin/python"
 // make makes the environments of a run whose images of the agent have ended.
 func (s swtBench) make(t *testing.T, inputs ...string) (rec *record, said string) {
 	t.Helper()
-	args := []string{"--sdk-ref=main"}
+	given := &commandLine{env: s.env}
+	given.flags.Set("sdk-ref", "main")
 	for _, input := range slices.Concat(s.inputs, inputs) {
-		args = append(args, "--"+input)
+		name, value, _ := strings.Cut(input, "=")
+		given.flags.Set(name, value)
 	}
 	var out bytes.Buffer
 	rec = newRecord(Process{Stdout: &out}, s.env)
 	work := &workspace{root: s.dir}
-	c, targets, err := readInputs(t.Context(), args, s.env, work, rec, io.Discard)
+	c, targets, err := readInputs(t.Context(), given, work, rec)
 	if err == nil {
 		err = errors.Join(openRecord(c, len(targets), work, rec), work.makeTemporary(s.env, rec.actions))
 	}
