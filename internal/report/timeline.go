@@ -179,9 +179,24 @@ var ticks = []struct {
 	seconds float64
 	name    string
 }{
-	{1, "1second"}, {5, "5second"}, {10, "10second"}, {15, "15second"}, {30, "30second"}, {60, "1minute"}, {120, "2minute"}, {300, "5minute"},
-	{600, "10minute"}, {900, "15minute"}, {1800, "30minute"}, {3600, "1hour"}, {2 * 3600, "2hour"}, {3 * 3600, "3hour"}, {6 * 3600, "6hour"}, {12 * 3600, "12hour"},
-	{24 * 3600, "1day"}, {7 * 24 * 3600, "1week"},
+	{1, "1second"},
+	{5, "5second"},
+	{10, "10second"},
+	{15, "15second"},
+	{30, "30second"},
+	{60, "1minute"},
+	{120, "2minute"},
+	{300, "5minute"},
+	{600, "10minute"},
+	{900, "15minute"},
+	{1800, "30minute"},
+	{3600, "1hour"},
+	{2 * 3600, "2hour"},
+	{3 * 3600, "3hour"},
+	{6 * 3600, "6hour"},
+	{12 * 3600, "12hour"},
+	{24 * 3600, "1day"},
+	{7 * 24 * 3600, "1week"},
 }
 
 // mostTicks is how many marks have room for their text on a telephone.
