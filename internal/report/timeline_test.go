@@ -137,7 +137,7 @@ func TestPictureOfHostileRecord(t *testing.T) {
 		})
 		picture, _, _ := strings.Cut(gantt(ledger.Summarize(run, all), all), "\n\n")
 		if text == hostile {
-			golden(t, "hostile-picture.md", picture)
+			golden(t, "hostile-picture.md", picture+"\n")
 		}
 		lines := strings.Split(picture, "\n")
 		bars := 0
@@ -176,6 +176,23 @@ func TestPictureHasTheImagesThatMattered(t *testing.T) {
 		if count := strings.Count(got, want); count != n {
 			t.Errorf("%d of %q, want %d:\n%s", count, want, n, got)
 		}
+	}
+}
+
+// Long runs and long ids have labels and an axis that can be read, which the browser's test looks at.
+func TestPictureOfALongRun(t *testing.T) {
+	for name, hours := range map[string]float64{"hours-picture.md": 5.6, "days-picture.md": 50} {
+		whole := hours * 3600
+		run := exampleRun(3)
+		run.Phases, run.Finished = []ledger.Phase{timed("environment", 0, whole/40, ""), timed(ledger.BuildPhase, whole/40, 39*whole/40, "")}, after(whole)
+		var outcomes []*outcome.Outcome
+		for i, id := range []string{"scikit-learn__scikit-learn-25570", "oauthlib__oauthlib.1fd52536.combine_file__09vlzwgc", "Automattic__wp-calypso-21409"} {
+			begin := float64(i+1) * whole / 4
+			outcomes = append(outcomes, spanned(built(id, 1), begin+float64(i+1)*whole/13, span(begin, outcome.NativeBuild, "build 1")))
+		}
+		all := entries(outcomes)
+		picture, _, _ := strings.Cut(gantt(ledger.Summarize(run, all), all), "\n\n")
+		golden(t, name, picture+"\n")
 	}
 }
 
