@@ -220,6 +220,8 @@ func TestSummarySaysWhatLimitedTheRun(t *testing.T) {
 		{"one alone", "The first image went alone for 55 % of the build, ", outcome.WaitingForTurn, 0, 55, outcome.NativeBuild},
 		{"verification", "The verification went on for 90 % of the build when all images had ended: a smaller <code>verify</code>", outcome.LookUp, 0, 9, outcome.Push},
 		{"nothing", "", outcome.WaitingForDelta, 5, 40, outcome.NativeBuild},
+		{"references that wait for workers", "Images waited for one of 4 workers for 80 % of the build; ", outcome.WaitingForDelta, 5, 98, outcome.NativeBuild},
+		{"references that go on", "Images waited for the references for 90 % of the build", outcome.WaitingForDelta, 5, 95, outcome.NativeBuild},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -227,13 +229,19 @@ func TestSummarySaysWhatLimitedTheRun(t *testing.T) {
 			run.AskedAgain = map[string]int{"rate-limit": 7}
 			run.Phases = []ledger.Phase{timed("verify", 5, 95, "build"), timed(ledger.BuildPhase, 0, 100, "")}
 			end := 99.0
-			if c.name == "verification" {
+			var others []*outcome.Outcome
+			switch c.name {
+			case "verification":
 				end = 10
+			case "references that wait for workers":
+				others = []*outcome.Outcome{spanned(built("a__b-3", 3), end, span(3, outcome.WaitingToBuild, ""), span(83, outcome.EvalBase, "build 3"))}
+			case "references that go on":
+				others = []*outcome.Outcome{spanned(built("a__b-3", 3), end, span(3, outcome.WaitingToBuild, ""), span(55, outcome.EvalBase, "build 3"))}
 			}
-			all := entries([]*outcome.Outcome{
+			all := entries(append(others,
 				spanned(built("a__b-1", 3), end, span(c.begin, c.waited, ""), span(c.end, c.work, "build 1")),
 				spanned(built("a__b-2", 3), end, span(c.begin, c.waited, ""), span(c.end, c.work, "build 2")),
-			})
+			))
 			got := limit(ledger.Summarize(run, all), all)
 			if !strings.HasPrefix(got, c.want) || c.want == "" && got != "" {
 				t.Errorf("got  %s\nwant %s", got, c.want)
