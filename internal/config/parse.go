@@ -72,7 +72,8 @@ func Parse(get func(name string) string) (Config, error) {
 		BuildDir:          filepath.Clean(p.text("build-dir")),
 		Title:             p.textOr("title", benchmark.Title),
 	}
-	c.EvalBaseImage = p.textOr("eval-base-image", c.Image)
+	c.EvalBaseGiven = p.given("eval-base-image") != ""
+	c.EvalBaseImage = p.textOr("eval-base-image", EvalBaseImageOf(c.Image))
 	if LocalDataset(c.Dataset) {
 		c.Dataset = filepath.Clean(c.Dataset)
 	}
@@ -95,6 +96,15 @@ func Parse(get func(name string) string) (Config, error) {
 			"cannot configure the existing builder %s", Quote(redacted(c.Builder)))
 	}
 	return c, errors.Join(p.errors...)
+}
+
+// EvalBaseImageOf returns the repository of the eval-base images where none is given. It is not that of the images: clean-up jobs
+// delete old versions there, and a run without its eval-bases takes hours.
+func EvalBaseImageOf(image string) string {
+	if image == defaultImage {
+		return defaultEvalBaseImage
+	}
+	return image + "-base"
 }
 
 // evalEnv reads the inputs of environment images. It returns nil where the run does not make them.
