@@ -9,6 +9,7 @@ RUN CGO_ENABLED=0 GOCACHE=/tmp/cache go build -trimpath -ldflags '-s -w' -o /eva
 
 FROM debian:13.7-slim
 # Upstream versions are pinned, Debian's revisions of them are not: they are security updates, and replace each other.
+# Debian's git comes with Perl and with servers, which nothing here runs: without them the image is a fifth smaller.
 RUN apt-get update \
 	&& DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends \
 		ca-certificates \
@@ -17,6 +18,10 @@ RUN apt-get update \
 		git=1:2.47.* \
 		python3=3.13.* \
 		tini=0.19.0* \
+	&& dpkg --purge --force-depends \
+		$(dpkg-query --show --showformat '${Package} ' perl 'perl-modules-5*' 'libperl5*' liberror-perl 'libgdbm*') \
+	&& cd /usr/lib/git-core \
+	&& rm -r git-daemon git-http-backend git-http-push git-imap-send git-shell scalar /usr/bin/git-shell /usr/bin/scalar /usr/share/gitweb \
 	&& rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/apt /var/log/dpkg.log
 # The runner's workspace belongs to another user than the container's root.
 RUN git config --system --add safe.directory '*'

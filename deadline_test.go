@@ -56,12 +56,12 @@ func TestDeadlineDuringBuilds(t *testing.T) {
 				w.start(t, phase)
 				w.endsWithin(t, time.Minute, 1)
 				w.checkNothingLeft(t)
-				w.checkCounts(t, "**Stopped for the deadline of 4.0s**")
+				w.checkCounts(t, "Stopped for the deadline of 4.0s")
 				w.Cmd = &next
 				w.start(t, "")
 				w.endsWithin(t, time.Minute, 0)
 				w.checkRecord(t, false)
-				w.checkCounts(t, "✅ **")
+				w.checkCounts(t, "✅ ")
 			})
 		})
 	}
@@ -79,7 +79,7 @@ func (w *whole) checkCounts(t *testing.T, says string) {
 	if there := w.images(t); summary.Successful != there || summary.Missing() != len(wholeInstances)-there {
 		t.Errorf("%d images are there; %d built, %d skipped, %d missing", there, summary.Built, summary.Skipped, summary.Missing())
 	}
-	if _, first, _ := strings.Cut(texts["step summary"], "\n\n"); !strings.Contains(strings.SplitN(first, "\n", 2)[0], says) {
+	if first, _, _ := strings.Cut(texts["step summary"], "\n"); !strings.Contains(first, says) {
 		t.Errorf("the first line of the summary does not say %q:\n%s", says, texts["step summary"])
 	}
 	entries, err := ledger.Read(filepath.Join(w.folder(), ledger.FileName))

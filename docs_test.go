@@ -67,11 +67,11 @@ func TestTroubleshootingHasTheWordsOfRebases(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, table, _ := strings.Cut(string(page), "\n## What is said of rebases\n")
+	_, table, _ := strings.Cut(string(page), "\n## Messages about rebases\n")
 	table, _, _ = strings.Cut(table, "\n## ")
 	said := report.Markdown(ledger.Summarize(ledger.Run{Rebase: ledger.Rebase{
 		TreesCompared: true, Verified: []ledger.Verified{{Result: ledger.VerifiedFailed, TagsLeft: []string{"r/i:t"}}},
-	}}, []ledger.Entry{{InstanceID: "a__b-1", Status: outcome.Built, StrategyReason: "ONBUILD"}}))
+	}}, []ledger.Entry{{InstanceID: "a__b-1", Status: outcome.Built, StrategyReason: "ONBUILD"}}), nil, nil)
 	said += strings.Join(config.Config{Strategy: config.StrategyNative, VerifyTree: true}.Warnings(), "\n")
 	rows := regexp.MustCompile("(?m)^\\| `([^|]+)` \\|").FindAllStringSubmatch(table, -1)
 	if len(rows) < 6 {
@@ -86,6 +86,55 @@ func TestTroubleshootingHasTheWordsOfRebases(t *testing.T) {
 	}
 }
 
+// composed are messages that the program puts together: the parts that its code has.
+var composed = map[string][]string{
+	"hint: did you mean":               {"did you mean "},
+	"died (signal: killed)":            {"the worker process died ("},
+	"the engine of the Docker context": {"the engine of ", "the Docker context "},
+	"does not run linux/amd64":         {"it does not run ", `"linux/amd64"`},
+}
+
+// said are messages of other programs, for which the program has no words of its own.
+var said = []string{"No space left on device", "NAME_UNKNOWN"}
+
+// The messages by which a user finds the row are in the code of the program.
+func TestTroubleshootingHasMessagesOfTheProgram(t *testing.T) {
+	listed, err := exec.Command("git", "ls-files", "--cached", "--others", "--exclude-standard", "internal/*.go", "internal/*.py").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var code strings.Builder
+	for _, name := range strings.Fields(string(listed)) {
+		if strings.HasSuffix(name, "_test.go") || strings.HasPrefix(name, "internal/lab/") || strings.Contains(name, "/testdata/") {
+			continue
+		}
+		text, err := os.ReadFile(name)
+		if err != nil && !os.IsNotExist(err) { // deleted and not committed yet
+			t.Fatal(err)
+		}
+		code.Write(text)
+	}
+	_, table, _ := strings.Cut(documents(t)[troubleshooting], "\n## When the run ends at once\n")
+	table, _, _ = strings.Cut(table, "\n## ")
+	rows := regexp.MustCompile("(?m)^\\| (`.+?) \\|").FindAllStringSubmatch(table, -1)
+	if len(rows) < 20 {
+		t.Fatalf("found %d rows", len(rows))
+	}
+	for _, row := range rows {
+		for _, message := range codeSpan.FindAllStringSubmatch(row[1], -1) {
+			parts := composed[message[1]]
+			if parts == nil && !slices.Contains(said, message[1]) {
+				parts = []string{message[1]}
+			}
+			for _, part := range parts {
+				if !strings.Contains(code.String(), part) {
+					t.Errorf("%s has the message %q, but the program never says %q", troubleshooting, message[1], part)
+				}
+			}
+		}
+	}
+}
+
 var (
 	markdownLink  = regexp.MustCompile(`\[([^\]]+)\]\(([^)\s]+)\)`)
 	markdownTitle = regexp.MustCompile(`(?m)^#+ (.+)$`)
@@ -95,20 +144,9 @@ var (
 // A relative link names a file of the repository, and the heading in it after a #. A link to Go code whose text is a code span
 // names a declaration of that file.
 func TestLinksBetweenDocumentsResolve(t *testing.T) {
-	listed, err := exec.Command("git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
 	links := 0
-	for _, document := range strings.Fields(string(listed)) {
-		text, err := os.ReadFile(document)
-		if os.IsNotExist(err) { // deleted and not committed yet
-			continue
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, link := range markdownLink.FindAllStringSubmatch(string(text), -1) {
+	for document, text := range documents(t) {
+		for _, link := range markdownLink.FindAllStringSubmatch(text, -1) {
 			file, heading, _ := strings.Cut(link[2], "#")
 			if strings.Contains(file, "://") {
 				continue

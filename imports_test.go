@@ -18,7 +18,7 @@ var allowed = map[string]string{
 	"rebase":    "",
 
 	"report":      "config failure ledger outcome plan",
-	"report/html": "failure ledger outcome",
+	"report/html": "failure ledger outcome report",
 	"ledger":      "confined failure outcome plan",
 	"outcome":     "plan",
 	"plan":        "config",

@@ -419,11 +419,11 @@ func (w *whole) checkRecord(t *testing.T, cancelled bool) {
 	if err := json.Unmarshal([]byte(texts["summary"]), &summary); err != nil || summary.Run.Cancelled != cancelled {
 		t.Errorf("the summary's file says cancelled: %v (%v), want %v", summary.Run.Cancelled, err, cancelled)
 	}
-	verdict := "✅ **"
+	verdict := "## ✅ "
 	if cancelled {
-		verdict = "⚠️ **Cancelled after "
+		verdict = "## ⚠️ Cancelled after "
 	}
-	for name, want := range map[string]string{"outputs": "failed-instances<<", "lock file": `"images": {`, "step summary": "\n\n" + verdict} {
+	for name, want := range map[string]string{"outputs": "failed-instances<<", "lock file": `"images": {`, "step summary": verdict} {
 		if !strings.Contains(texts[name], want) {
 			t.Errorf("%s does not have %q:\n%s", name, want, texts[name])
 		}

@@ -47,8 +47,16 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// hasEveryImage answers as a registry that has every image, all on one digest.
+// hasEveryImage answers as a registry that has every image, all on one digest, except those of nobody. Those of private need a login.
 func hasEveryImage(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case strings.Contains(r.URL.Path, "/nobody/"):
+		http.NotFound(w, r)
+		return
+	case strings.Contains(r.URL.Path, "/private/"):
+		w.WriteHeader(http.StatusUnauthorized)
+		return
+	}
 	if strings.Contains(r.URL.Path, "/manifests/") {
 		w.Header().Set("Content-Type", "application/vnd.oci.image.manifest.v1+json")
 		w.Header().Set("Content-Length", "1")

@@ -246,10 +246,10 @@ func TestDeadlineDuringSetUp(t *testing.T) {
 	}{
 		{"git hangs", "", "cloning ", map[string]string{
 			"ledger": `"error_class":"not-started"`, "summary": `"stopped_for_deadline": true`, "list": "django__django-11133\n",
-			"step summary": "❌ **Stopped for the deadline of 2.0s**: 0 of 1 image exists (0 built, 0 already existed); 1 not started. ",
+			"step summary": "## ❌ Stopped for the deadline of 2.0s: 1 of 1 image is missing: 1 not started\n",
 		}},
 		{"the hub hangs", silent.URL, "reading the dataset ", map[string]string{
-			"summary": `"stopped_for_deadline": true`, "step summary": "❌ **Stopped for the deadline of 2.0s**. ",
+			"summary": `"stopped_for_deadline": true`, "step summary": "## ❌ Stopped for the deadline of 2.0s",
 		}},
 	}
 	for _, c := range cases {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/OpenHands/eval-images/internal/config"
+	"github.com/OpenHands/eval-images/internal/dataset"
 	"github.com/OpenHands/eval-images/internal/evalenv"
 	"github.com/OpenHands/eval-images/internal/failure"
 	"github.com/OpenHands/eval-images/internal/image"
@@ -35,26 +36,35 @@ type environments struct {
 	all    []image.Environment
 	asked  []evalenv.Answer // of the plan's instances
 	ledger *ledger.Writer
+	lost   []ledger.Entry // entries that the ledger did not take
 }
 
-// prepareEnvironments checks SWT-Bench out and reads the rows of the dataset. It returns nil where no environments are to be made: of
-// several shards, the first one makes those of all.
+// makesEnvironments reports whether a run makes environments: of several shards, the first one makes those of all.
+func makesEnvironments(c config.Config) bool {
+	return c.EvalEnv != nil && c.Shard.Index <= 1 && len(c.VerifyImages) == 0
+}
+
+// planEnvironments records that environments are asked for.
+func (r *record) planEnvironments(c config.Config) {
+	r.set(func(f *ledger.Run) {
+		f.EvalEnv = &ledger.EvalEnv{
+			Prefix: c.EvalEnv.Prefix, Repository: c.EvalEnv.Repository, Ref: c.EvalEnv.Ref,
+			Instances: len(r.wholePlan), Planned: len(r.wholePlan), Images: []ledger.EvalEnvImage{}, Stale: []string{},
+		}
+	})
+}
+
+// prepareEnvironments checks SWT-Bench out, and takes the rows of the dataset. It returns nil where no environments are to be made.
 func prepareEnvironments(ctx context.Context, c config.Config, env environment, work *workspace, rec *record) (*environments, error) {
-	if c.EvalEnv == nil || c.Shard.Index > 1 || len(c.VerifyImages) > 0 {
+	if !makesEnvironments(c) {
 		return nil, nil
 	}
 	e := &environments{config: c, env: env, work: work, record: rec, ids: rec.wholePlan}
-	rec.set(func(f *ledger.Run) {
-		f.EvalEnv = &ledger.EvalEnv{
-			Prefix: c.EvalEnv.Prefix, Repository: c.EvalEnv.Repository, Ref: c.EvalEnv.Ref, Instances: len(e.ids), Planned: len(e.ids),
-			Images: []ledger.EvalEnvImage{}, Stale: []string{},
-		}
-	})
 	defer rec.group("Set up SWT-Bench at " + c.EvalEnv.Ref + " of " + c.EvalEnv.Repository)()
 	err := rec.timed("swt-bench", func() (err error) {
 		source := sdk.Source{Repository: c.EvalEnv.Repository, Ref: c.EvalEnv.Ref}
 		if e.harness, err = evalenv.Clone(ctx, source, work.temporary, work.commands(env)); err == nil {
-			e.rows, err = e.readRows(ctx)
+			e.rows, err = rowsOf(c.Dataset, rec.dataset)
 		}
 		return err
 	})
@@ -77,23 +87,31 @@ func (e *environments) failed(err error) {
 	e.record.set(func(f *ledger.Run) { f.EvalEnv.Problem = ledger.Text(withHint(err)) })
 }
 
-// readRows reads all rows of the dataset with the columns that SWT-Bench needs.
-func (e *environments) readRows(ctx context.Context) ([]evalenv.Row, error) {
-	reader, err := newReader(e.config, e.env)
-	if err != nil {
-		return nil, err
-	}
-	reader.Optional = []string{evalenv.OptionalColumn}
-	read := func(name string) ([]byte, error) { return e.work.readFile(name, maxDatasetFile) }
-	list, err := reader.Read(ctx, e.config.Dataset, e.config.Split, evalenv.Columns, read)
-	if err != nil {
-		return nil, err
+// rowsOf returns all rows of the dataset for SWT-Bench. The error is a *config.InputError where the dataset lacks a column that
+// SWT-Bench needs, and a *dataset.Unreachable where the columns could not be read.
+func rowsOf(name string, list dataset.List) ([]evalenv.Row, error) {
+	if list.OnlyIDs {
+		return nil, &dataset.Unreachable{
+			Dataset: name, Columns: evalenv.Columns, Err: errors.New("the hub did not answer, and " + list.From + " has no columns"),
+		}
 	}
 	var rows []evalenv.Row
+	has := map[string]bool{}
 	for _, row := range list.Rows {
 		one := evalenv.Row{"instance_id": row.ID}
 		maps.Copy(one, row.Columns)
 		rows = append(rows, one)
+		for column := range row.Columns {
+			has[column] = true
+		}
+	}
+	for _, column := range evalenv.Columns {
+		if !has[column] {
+			return nil, &config.InputError{
+				Input: "dataset", Problem: fmt.Sprintf("%s has no column %s, which build-eval-env needs", config.Quote(name), column),
+				Fix: "choose a dataset with the columns " + strings.Join(evalenv.Columns, ", "),
+			}
+		}
 	}
 	return rows, nil
 }
@@ -178,18 +196,18 @@ func (e *environments) make(ctx context.Context, client *registry.Client, b *bui
 		if err != nil {
 			e.failed(err)
 		}
-		err = errors.Join(err, e.writeSummary(time.Since(began)))
+		e.completeRecord(time.Since(began))
 	}()
 	if e.ledger, err = ledger.OpenEvalEnv(e.work.folder); err != nil {
 		return err
 	}
-	defer e.ledger.Close()
 	e.record.set(func(f *ledger.Run) {
 		f.EvalEnv.Ledger = ledger.Text(e.work.relative(filepath.Join(e.work.folder, ledger.EvalEnvFileName)))
 	})
 	if err := e.resolve(ctx); err != nil {
 		return err
 	}
+	e.saveForPost()
 	e.record.console.Restart(len(e.targets()))
 	report := environmentReporter{reporter{e.record, b}, e}
 	for _, a := range e.asked {
@@ -271,14 +289,22 @@ func (e *environments) warnOfStale(ctx context.Context, client *registry.Client)
 	}
 }
 
-// writeSummary writes the summary of the environments, whatever came of them.
-func (e *environments) writeSummary(took time.Duration) error {
+// completeRecord writes the lines that the ledger did not take, and the summary, whatever came of the environments. What cannot be
+// written makes the run's record incomplete, as with the images of the agent.
+func (e *environments) completeRecord(took time.Duration) {
 	e.record.mu.Lock()
 	defer e.record.mu.Unlock()
-	if e.record.closed {
-		return nil
+	if e.ledger != nil {
+		missing, err := appendLost(e.ledger, e.lost)
+		if missing > 0 {
+			err = fmt.Errorf("%d of %d images are missing from the ledger of environments: %w", missing, len(e.record.facts.EvalEnv.Images), err)
+		}
+		e.incomplete(err)
 	}
-	var keys []string
+	if e.record.closed {
+		return
+	}
+	keys := []string{}
 	for _, one := range e.all {
 		keys = append(keys, strings.TrimPrefix(one.Tags[0], e.config.EvalEnv.Prefix+"/"))
 	}
@@ -291,7 +317,17 @@ func (e *environments) writeSummary(took time.Duration) error {
 	if err == nil {
 		e.record.facts.EvalEnv.Summary = ledger.Text(e.work.relative(path))
 	}
-	return err
+	e.incomplete(err)
+}
+
+// incomplete records why a part of the record was not written.
+func (e *environments) incomplete(err error) {
+	if err == nil || e.record.closed {
+		return
+	}
+	said := withHint(withDiskHint(e.work.withSpace(err)))
+	e.record.actions.Error("record", said)
+	e.record.facts.RecordErrors = append(e.record.facts.RecordErrors, said)
 }
 
 // environmentReporter receives the events of environments.
@@ -319,7 +355,10 @@ func (r environmentReporter) record(out *outcome.Outcome) {
 	rec.facts.EvalEnv.Images = append(rec.facts.EvalEnv.Images, ledger.EvalEnvImageOf(entry, out.Target.InstanceID == e.base.InstanceID))
 	rec.console.Finished(out)
 	if err := e.ledger.Append(entry); err != nil {
-		rec.actions.Warning("ledger", "Writing the ledger of environments failed: "+withHint(withDiskHint(err)))
+		if len(e.lost) == 0 { // warn once: the next entries will fail too
+			rec.actions.Warning("ledger", "Writing the ledger of environments failed; the run will try again at its end: "+withHint(withDiskHint(err)))
+		}
+		e.lost = append(e.lost, entry)
 	}
 	if out.Err != nil && !failure.ByEnd(out.Err) {
 		rec.actions.Error(entry.InstanceID, fmt.Sprintf("%s: %s\nhint: %s", failure.ClassOf(out.Err), entry.Error, failure.HintOf(out.Err)))
@@ -327,22 +366,12 @@ func (r environmentReporter) record(out *outcome.Outcome) {
 }
 
 // planEnvironments looks which environments a run would make.
-func planEnvironments(ctx context.Context, c config.Config, env environment, agent []plan.Target, work *workspace, rec *record) error {
-	if c.EvalEnv == nil {
-		return nil
-	}
-	if err := makePlanFolders(c, env, work, rec); err != nil {
-		return err
-	}
+func planEnvironments(ctx context.Context, c config.Config, env environment, client *registry.Client, work *workspace, rec *record) error {
 	e, err := prepareEnvironments(ctx, c, env, work, rec)
 	if err != nil || e == nil {
 		return err
 	}
 	if err := e.resolve(ctx); err != nil {
-		return err
-	}
-	client, err := newRegistry(c, env, agent, work, rec)
-	if err != nil {
 		return err
 	}
 	if len(e.all) == 0 {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/OpenHands/eval-images/internal/config"
 	"github.com/OpenHands/eval-images/internal/dataset"
+	"github.com/OpenHands/eval-images/internal/evalenv"
 	"github.com/OpenHands/eval-images/internal/ledger"
 	"github.com/OpenHands/eval-images/internal/plan"
 	"github.com/OpenHands/eval-images/internal/sdk"
@@ -76,6 +77,7 @@ func (r *record) describe(c config.Config) {
 		Title: c.Title, Benchmark: c.Benchmark.Name, Dataset: c.Dataset, Split: c.Split, Shard: ledger.Text(c.Shard.String()),
 		SDKRepository: sdkRepository, SDKRef: sdkRef, Strategy: c.Strategy, Image: c.Image, Builder: c.Builder,
 		CacheMode: c.CacheMode, Workers: c.MaxWorkers, Options: options, Started: r.facts.Started,
+		URL: r.facts.URL, Artifact: ledger.Text(c.Artifact),
 		DeadlineSeconds: c.Deadline.Seconds(), MissingAllowedPercent: c.MissingAllowed,
 	}
 }
@@ -103,6 +105,9 @@ func chooseTargets(ctx context.Context, c config.Config, bad error, env environm
 		return nil, err
 	}
 	rec.wholePlan = dataset.IDs(rows)
+	if makesEnvironments(c) {
+		rec.planEnvironments(c)
+	}
 	columns := map[string]map[string]string{}
 	for _, row := range rows {
 		columns[row.ID] = row.Columns
@@ -126,6 +131,9 @@ func chooseRows(ctx context.Context, c config.Config, env environment, w *worksp
 	if err != nil {
 		return nil, err
 	}
+	if makesEnvironments(c) {
+		reader.Optional = append(slices.Clone(evalenv.Columns), evalenv.OptionalColumn)
+	}
 	readDataset := func(name string) ([]byte, error) { return w.readFile(name, maxDatasetFile) }
 	readInstances := func(name string) ([]byte, error) { return w.readFile(name, maxInstancesFile) }
 	list, err := reader.Read(ctx, c.Dataset, c.Split, c.Columns(), readDataset)
@@ -135,6 +143,7 @@ func chooseRows(ctx context.Context, c config.Config, env environment, w *worksp
 	if err != nil {
 		return nil, err
 	}
+	rec.dataset = list
 	rec.set(func(f *ledger.Run) { f.InstancesFrom = ledger.Text(list.From) })
 	var chosen []dataset.Row
 	if name := c.Selection(); name != "" {

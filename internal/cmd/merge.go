@@ -30,7 +30,7 @@ func mergeInput(p Process, rec *record) []string {
 }
 
 // mergeInAction merges folders into build-dir. It returns the exit code.
-func mergeInAction(work *workspace, rec *record, dirs []string) int {
+func mergeInAction(p Process, work *workspace, rec *record, dirs []string) int {
 	dir, err := config.BuildDir(rec.actions.Input("build-dir"))
 	if err != nil {
 		return mergeFailed(rec, err)
@@ -38,7 +38,7 @@ func mergeInAction(work *workspace, rec *record, dirs []string) int {
 	defer work.chownToOwner()
 	work.buildDir = work.absolute(dir)
 	work.folder = work.buildDir
-	return mergeInto(work, rec, dirs)
+	return mergeInto(p, work, rec, dirs)
 }
 
 // merge is the command merge, which merges into the working directory. It returns the exit code.
@@ -48,12 +48,12 @@ func merge(p Process) int {
 		fmt.Fprint(p.Stdout, mergeHelp)
 		return ExitOK
 	}
-	return mergeInto(&workspace{root: p.Dir, folder: p.Dir}, newRecord(p, environment(p.Environ)), dirs)
+	return mergeInto(p, &workspace{root: p.Dir, folder: p.Dir}, newRecord(p, environment(p.Environ)), dirs)
 }
 
 // mergeInto merges dirs into the folder of a workspace.
-func mergeInto(work *workspace, rec *record, dirs []string) int {
-	summary, err := mergeParts(dirs, work, rec)
+func mergeInto(p Process, work *workspace, rec *record, dirs []string) int {
+	summary, err := mergeParts(dirs, environment(p.Environ), work, rec)
 	if err != nil {
 		return mergeFailed(rec, err)
 	}
@@ -79,7 +79,7 @@ func mergeFailed(rec *record, err error) int {
 }
 
 // mergeParts merges the runs in dirs, and writes the same files as a run.
-func mergeParts(dirs []string, work *workspace, rec *record) (ledger.Summary, error) {
+func mergeParts(dirs []string, env environment, work *workspace, rec *record) (ledger.Summary, error) {
 	wrong := func(problem string) (ledger.Summary, error) {
 		return ledger.Summary{}, &config.InputError{Input: mergeCommand, Problem: problem, Fix: "write eval-images merge DIR..."}
 	}
@@ -103,6 +103,9 @@ func mergeParts(dirs []string, work *workspace, rec *record) (ledger.Summary, er
 			Problem: "the working directory is one of the folders to merge, and the merge would replace its files",
 		}
 	}
+	for i := range parts {
+		parts[i].MovedTo(work.relative(parts[i].Dir))
+	}
 	summary, entries, err := ledger.Merge(parts)
 	if err != nil {
 		return summary, err
@@ -114,9 +117,14 @@ func mergeParts(dirs []string, work *workspace, rec *record) (ledger.Summary, er
 	for _, warning := range summary.Run.Warnings {
 		rec.actions.Warning("eval-images", warning)
 	}
+	rec.readPrevious(work, rec.actions.Input(config.PreviousSummaryInput))
 	if rec.ledger, err = ledger.Open(work.folder); err != nil {
 		return summary, err
 	}
+	if url := runURL(env); url != "" {
+		summary.Run.URL = url
+	}
+	summary.Run.Artifact = ledger.Text(rec.actions.Input("artifact"))
 	rec.entries, rec.lost = entries, entries // writeFiles appends lost entries to the ledger
 	summary.Run.Files = ledger.Files{
 		Ledger:  ledger.Text(work.relative(filepath.Join(work.folder, ledger.FileName))),

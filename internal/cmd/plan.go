@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/OpenHands/eval-images/internal/config"
+	"github.com/OpenHands/eval-images/internal/failure"
 	"github.com/OpenHands/eval-images/internal/image"
 	"github.com/OpenHands/eval-images/internal/ledger"
 	"github.com/OpenHands/eval-images/internal/outcome"
@@ -20,11 +22,19 @@ func dryRun(ctx context.Context, c config.Config, env environment, targets []pla
 	var found []*outcome.Outcome
 	var decisions plan.Decisions
 	var err error
-	if _, ref := c.SDKSource(); ref != "" && len(targets) > 0 {
-		targets, found, decisions, err = decide(ctx, c, env, targets, work, rec)
+	_, ref := c.SDKSource()
+	tagged := ref != "" && len(targets) > 0
+	var client *registry.Client
+	if tagged || makesEnvironments(c) {
+		if err = makePlanFolders(c, env, work, rec); err == nil {
+			client, err = newRegistry(c, env, targets, work, rec)
+		}
+	}
+	if err == nil && tagged {
+		targets, found, decisions, err = decide(ctx, c, env, targets, client, work, rec)
 	}
 	if err == nil {
-		err = planEnvironments(ctx, c, env, targets, work, rec)
+		err = planEnvironments(ctx, c, env, client, work, rec)
 	}
 	if ctx.Err() != nil {
 		err = errors.Join(err, fmt.Errorf("making the plan: %w", context.Cause(ctx)))
@@ -50,23 +60,16 @@ func dryRun(ctx context.Context, c config.Config, env environment, targets []pla
 		rec.actions.Error("", withHint(one))
 	}
 	rec.actions.Flush()
-	if err != nil {
+	if err != nil || p.Fails() {
 		return ExitFailed
 	}
 	return ExitOK
 }
 
 // decide resolves the tags, checks which images exist, and decides how a run would make the others.
-func decide(ctx context.Context, c config.Config, env environment, targets []plan.Target, work *workspace, rec *record) (
+func decide(ctx context.Context, c config.Config, env environment, targets []plan.Target, client *registry.Client, work *workspace, rec *record) (
 	named []plan.Target, found []*outcome.Outcome, decisions plan.Decisions, err error,
 ) {
-	if err := makePlanFolders(c, env, work, rec); err != nil {
-		return targets, nil, decisions, err
-	}
-	client, err := newRegistry(c, env, targets, work, rec)
-	if err != nil {
-		return targets, nil, decisions, err
-	}
 	name := builderName(c.Builder, env)
 	s, err := setUpSDK(ctx, c, env, work.buildEnviron(env, name), work, rec)
 	if err != nil {
@@ -90,14 +93,44 @@ func decide(ctx context.Context, c config.Config, env environment, targets []pla
 		decisions = image.New(settings, client, s.pool, nil, reporter{rec, nil}).Plan(ctx, missing)
 		return nil
 	})
+	ask, stop := context.WithTimeout(ctx, basesWithin)
+	defer stop()
+	image.LookForBases(ask, client, missing, &decisions)
+	warnOfBases(named, decisions, rec)
 	return named, found, decisions, err
+}
+
+// basesWithin bounds the look for the base images that nothing was decided on.
+const basesWithin = 30 * time.Second
+
+// warnOfBases warns of base images that do not exist, or of which their registry does not say that.
+func warnOfBases(targets []plan.Target, decisions plan.Decisions, rec *record) {
+	missing, first := 0, ""
+	problems, example := map[string]int{}, map[string]string{}
+	for _, t := range targets {
+		d := decisions.Images[t.InstanceID]
+		switch {
+		case d.Base == plan.BaseMissing:
+			if missing++; first == "" {
+				first = t.BaseImage
+			}
+		case d.BaseProblem != "":
+			problems[d.Class]++
+			example[d.Class] = d.BaseProblem
+		}
+	}
+	if missing > 0 {
+		rec.actions.Warning("base images", fmt.Sprintf("%d of %d base images do not exist, such as %s\nhint: %s",
+			missing, len(targets), first, failure.Hint(failure.ClassBaseMissing)))
+	}
+	for class, n := range problems {
+		rec.actions.Warning("base images", fmt.Sprintf("it is not known whether %d of %d base images exist: %s\nhint: %s",
+			n, len(targets), example[class], failure.HintFor(failure.Class(class), example[class])))
+	}
 }
 
 // makePlanFolders makes the folders that a dry run needs when it asks the SDK or SWT-Bench.
 func makePlanFolders(c config.Config, env environment, work *workspace, rec *record) error {
-	if work.temporary != "" {
-		return nil
-	}
 	if err := work.makeLogs(c); err != nil {
 		return err
 	}

@@ -33,8 +33,8 @@ func Post(ctx context.Context, p Process) int {
 	return ExitOK
 }
 
-// Names of saved states for the post step: the facts of the run, and whether it wrote its report.
-const runState, reportedState = "run", "reported"
+// Names of saved states for the post step: the facts of the run, those of its environments, and whether it wrote its report.
+const runState, environmentsState, reportedState = "run", "environments", "reported"
 
 // begunRun holds the facts of a run at its start.
 type begunRun struct {
@@ -49,6 +49,17 @@ func (r *record) saveForPost() {
 	}
 	if err != nil {
 		r.Info("a run that is killed will have no summary: " + err.Error())
+	}
+}
+
+// saveForPost saves the facts about the environments, when their number is known.
+func (e *environments) saveForPost() {
+	saved, err := json.Marshal(e.record.facts.EvalEnv)
+	if err == nil {
+		err = e.record.actions.SaveState(environmentsState, string(saved))
+	}
+	if err != nil {
+		e.record.Info("a run that is killed will have no environments in its summary: " + err.Error())
 	}
 }
 
@@ -77,6 +88,11 @@ func reportKilledRun(a *actions.Runner, env environment, workspace string) error
 		return err
 	}
 	run := begun.Run
+	if saved := a.State(environmentsState); saved != "" {
+		if run.EvalEnv, err = killedEnvironments(saved, workspace); err != nil {
+			return err
+		}
+	}
 	run.Started, run.Finished, run.Cancelled = begun.Started, begun.Started, true
 	run.Files.Summary = "" // it was not written
 	run.Warnings = append(run.Warnings, "The run was killed before it could report. This summary comes from its ledger.")
@@ -85,7 +101,20 @@ func reportKilledRun(a *actions.Runner, env environment, workspace string) error
 			run.Finished = *e.FinishedAt
 		}
 	}
-	return a.Summary(report.Markdown(ledger.Summarize(run, entries)))
+	return a.Summary(report.Markdown(ledger.Summarize(run, entries), entries, nil))
+}
+
+// killedEnvironments returns what a run has saved about its environments, with the images in their ledger.
+func killedEnvironments(saved, workspace string) (*ledger.EvalEnv, error) {
+	var e ledger.EvalEnv
+	if err := json.Unmarshal([]byte(saved), &e); err != nil {
+		return nil, fmt.Errorf("reading what the run has saved about its environments: %w", err)
+	}
+	entries, err := ledger.Read(filepath.Join(workspace, string(e.Ledger)))
+	for _, entry := range entries {
+		e.Images = append(e.Images, ledger.EvalEnvImageOf(entry, false))
+	}
+	return &e, err
 }
 
 func removeLeftBuilders(ctx context.Context, a *actions.Runner, env environment) {

@@ -36,7 +36,7 @@ func TestPostStepReportsAKilledRun(t *testing.T) {
 		reported bool
 		want     []string
 	}{
-		{"killed", false, []string{"SWE images", "1 of 3 images", "was killed before it could report"}},
+		{"killed", false, []string{"SWE images", "2 of 3 images are missing", "was killed before it could report"}},
 		{"ended", true, nil},
 	}
 	for _, c := range cases {

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,8 @@ import (
 	"time"
 
 	"github.com/OpenHands/eval-images/internal/actions"
+	"github.com/OpenHands/eval-images/internal/config"
+	"github.com/OpenHands/eval-images/internal/dataset"
 	"github.com/OpenHands/eval-images/internal/failure"
 	"github.com/OpenHands/eval-images/internal/ledger"
 	"github.com/OpenHands/eval-images/internal/outcome"
@@ -31,9 +34,27 @@ type record struct {
 	lost    []ledger.Entry // entries that the ledger did not take
 	ledger  *ledger.Writer // nil for a run without a record
 	console *report.Console
-	// wholePlan has the ids of the instances of all shards.
+	// previous is the summary of an earlier run, or empty, and comparison what has changed since, or nil.
+	previous      ledger.Summary
+	previousGiven bool
+	comparison    *ledger.Comparison
+	// dataset has all of its rows, and wholePlan the ids of the instances of all shards.
+	dataset   dataset.List
 	wholePlan []string
 	closed    bool // the report is being written; later events are ignored
+}
+
+// runURL returns the page of the workflow run, or "" outside of a runner.
+func runURL(env environment) ledger.Text {
+	server, repository, id := env.get("GITHUB_SERVER_URL"), env.get("GITHUB_REPOSITORY"), env.get("GITHUB_RUN_ID")
+	if server == "" || repository == "" || id == "" {
+		return ""
+	}
+	url := server + "/" + repository + "/actions/runs/" + id
+	if attempt := env.get("GITHUB_RUN_ATTEMPT"); attempt != "" {
+		url += "/attempts/" + attempt
+	}
+	return ledger.Text(url)
 }
 
 // set changes the facts.
@@ -58,6 +79,35 @@ func (r *record) open(w *workspace, targets, workers int) (err error) {
 	r.console = report.NewConsole(r.actions, r.screen, targets, workers)
 	r.saveForPost()
 	return nil
+}
+
+// readPrevious reads the summary of an earlier run to compare with: the file that is given, or else the one in the record's folder, which
+// a new ledger renames. A run does not fail for it.
+func (r *record) readPrevious(w *workspace, given string) {
+	r.previousGiven = given != ""
+	text, err := w.readFile(cmp.Or(given, w.relative(filepath.Join(w.folder, ledger.SummaryFileName))), maxSummaryFile)
+	if err == nil {
+		r.previous, err = ledger.ParseSummary(text)
+	}
+	if err != nil && r.previousGiven {
+		r.Warn(notCompared(err))
+	}
+}
+
+func notCompared(err error) string {
+	return fmt.Sprintf("%s: %v. Nothing is compared with it.", config.PreviousSummaryInput, err)
+}
+
+// compare compares the run with the earlier one. A run that ended before its first image is not compared.
+func (r *record) compare(summary *ledger.Summary) {
+	if r.previous.StartedAt.IsZero() || len(r.entries) == 0 {
+		return
+	}
+	var err error
+	if r.comparison, err = ledger.Compare(r.previous, *summary, r.entries); err != nil && r.previousGiven {
+		r.actions.Warning("eval-images", notCompared(err))
+		summary.Run.Warnings = append(summary.Run.Warnings, notCompared(err))
+	}
 }
 
 // Info prints a line.
@@ -189,6 +239,9 @@ func (r *record) finish(ctx context.Context, w *workspace, targets []plan.Target
 	if ctx.Err() != nil && r.ledger != nil {
 		r.addUnfinished(ctx, targets)
 	}
+	if r.console != nil {
+		r.console.Unfinished()
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.closed = true
@@ -281,6 +334,7 @@ func (r *record) addUnfinished(ctx context.Context, targets []plan.Target) {
 
 // writeFiles completes the ledger, and writes the list of missing images, the lock file and the summary.
 func (r *record) writeFiles(w *workspace, summary *ledger.Summary, missing []string) {
+	r.compare(summary)
 	r.addRecordError(summary, withDiskHint(w.withSpace(r.completeLedger())))
 	// Without a plan nobody knows what is missing, and an empty list would say that nothing is.
 	if summary.Run.PlannedTotal > 0 && (len(missing) > 0 || summary.Missing() == 0) {
@@ -308,7 +362,7 @@ func (r *record) writeFiles(w *workspace, summary *ledger.Summary, missing []str
 func (r *record) writeReport(w *workspace, summary *ledger.Summary) {
 	path := filepath.Join(w.folder, ledger.ReportFileName)
 	var page bytes.Buffer
-	err := html.Write(&page, *summary, r.entries, nil)
+	err := html.Write(&page, *summary, r.entries, r.comparison)
 	if err == nil {
 		err = ledger.WriteFile(path, page.Bytes())
 	}
@@ -326,17 +380,21 @@ func (r *record) writeReport(w *workspace, summary *ledger.Summary) {
 
 // completeLedger retries the entries that could not be written, for example because the disk was full, and closes the ledger.
 func (r *record) completeLedger() error {
-	var failed []error
-	for _, entry := range r.lost {
-		if err := r.ledger.Append(entry); err != nil {
-			failed = append(failed, err)
-		}
-	}
-	err := r.ledger.Close()
-	if len(failed) > 0 {
-		return fmt.Errorf("%d of %d images are missing from the ledger: %w", len(failed), len(r.entries), failed[0])
+	missing, err := appendLost(r.ledger, r.lost)
+	if missing > 0 {
+		return fmt.Errorf("%d of %d images are missing from the ledger: %w", missing, len(r.entries), err)
 	}
 	return err
+}
+
+// appendLost appends the entries that a ledger did not take when they came, and closes it. It returns how many are missing still.
+func appendLost(w *ledger.Writer, lost []ledger.Entry) (missing int, err error) {
+	for _, entry := range lost {
+		if failed := w.Append(entry); failed != nil {
+			missing, err = missing+1, cmp.Or(err, failed)
+		}
+	}
+	return missing, cmp.Or(err, w.Close())
 }
 
 // addRecordError records err, if it is not nil, as the reason why a part of the record was not written. Such a run fails, because a
@@ -352,7 +410,7 @@ func (r *record) addRecordError(summary *ledger.Summary, err error) {
 // be written goes to the log.
 func (r *record) publish(summary *ledger.Summary) {
 	r.addRecordError(summary, r.writeOutputs(*summary))
-	err := r.actions.Summary(report.Markdown(*summary))
+	err := r.actions.Summary(report.Markdown(*summary, r.entries, r.comparison))
 	r.addRecordError(summary, err)
 	if err != nil {
 		_ = r.actions.Summary(report.Verdict(*summary)) // it is short, so it may still fit
@@ -360,9 +418,9 @@ func (r *record) publish(summary *ledger.Summary) {
 	if r.ledger != nil { // bad inputs were already printed
 		switch {
 		case !r.actions.InActions():
-			fmt.Fprint(r.screen, "\n", report.Markdown(*summary))
+			fmt.Fprint(r.screen, "\n", report.Markdown(*summary, r.entries, r.comparison))
 		case err != nil:
-			for line := range strings.Lines(report.Markdown(*summary)) {
+			for line := range strings.Lines(report.Markdown(*summary, r.entries, r.comparison)) {
 				r.Info(line)
 			}
 		}

@@ -3,6 +3,7 @@ package cmd
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -62,8 +63,8 @@ func TestRunWhoseLedgerTakesNoLines(t *testing.T) {
 		lines   int
 		verdict string
 	}{
-		{"to_the_end", false, ExitFailed, 0, "❌ **The record of this run is incomplete.** **All 2 images exist**"},
-		{"for_a_while", true, ExitOK, 2, "✅ **All 2 images exist**"},
+		{"to_the_end", false, ExitFailed, 0, "## ❌ The record of this run is incomplete. All 2 images exist"},
+		{"for_a_while", true, ExitOK, 2, "## ✅ All 2 images exist"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -86,7 +87,7 @@ func TestRunWhoseLedgerTakesNoLines(t *testing.T) {
 				t.Errorf("the ledger has %d lines (%v), want %d", len(entries), err, c.lines)
 			}
 			said := r.said.String()
-			if !strings.Contains(said, "\n\n"+c.verdict) {
+			if !strings.Contains(said, "\n"+c.verdict) {
 				t.Errorf("the summary does not begin with %q:\n%s", c.verdict, said)
 			}
 			if n := strings.Count(said, "warning: ledger: "); n != 1 {
@@ -166,4 +167,40 @@ func TestHeartbeatOfARecord(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A run is compared with the older one in its folder, or with the one that is given; a file that cannot be read is only warned of.
+func TestRunIsComparedWithAnEarlierOne(t *testing.T) {
+	older := beginRecord(t)
+	older.Ended(t.Context(), &outcome.Outcome{Target: older.targets[1], Err: errors.New("x"), Started: time.Now(), Finished: time.Now()})
+	older.finish(t.Context(), older.work, older.targets, nil)
+	cases := []struct{ name, given, want string }{
+		{"the folder's", "", "- ✅ Newly built: 1: <code>b__b-1</code>\n"},
+		{"another", "one.json", "- ✅ Newly built: 1: <code>a__a-1</code>\n"},
+		{"none", "none.json", "- ⚠️ previous-summary: reading none.json: no such file or directory. Nothing is compared with it.\n"},
+		{"of another form", "odd.json", "previous-summary: invalid character"},
+	}
+	one := `{"started_at": "2026-11-24T12:00:00Z", "failed_builds": [{"instance_id": "a__a-1"}], "run": {"dataset": "", "split": ""}}`
+	err := errors.Join(os.WriteFile(filepath.Join(older.work.root, "one.json"), []byte(one), 0o600), os.WriteFile(filepath.Join(older.work.root, "odd.json"), []byte("odd"), 0o600))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			r := &begunRecord{work: &workspace{root: older.work.root}, targets: older.targets}
+			r.record = newRecord(Process{Stdout: &r.said}, nil)
+			r.facts.Planned, r.facts.PlannedTotal = len(r.targets), len(r.targets)
+			settings := config.Config{BuildDir: "builds", Dataset: "a/b", Split: "test", MaxWorkers: 1, PreviousSummary: c.given}
+			if err := openRecord(settings, len(r.targets), r.work, r.record); err != nil {
+				t.Fatal(err)
+			}
+			r.allBuilt(t)
+			if code := r.finish(t.Context(), r.work, r.targets, nil); code != ExitOK {
+				t.Errorf("exit code %d", code)
+			}
+			if said := r.said.String(); !strings.Contains(said, c.want) {
+				t.Errorf("the summary does not say %q:\n%s", c.want, said)
+			}
+		})
+	}
 }

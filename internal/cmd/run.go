@@ -55,7 +55,7 @@ func Run(ctx context.Context, p Process) int {
 		work.root = given
 	}
 	if dirs := mergeInput(p, rec); len(dirs) > 0 {
-		return mergeInAction(work, rec, dirs)
+		return mergeInAction(p, work, rec, dirs)
 	}
 	c, targets, err := readInputs(ctx, p.Args, env, work, rec, p.Stdout)
 	if errors.Is(err, flag.ErrHelp) {
@@ -133,7 +133,7 @@ func newRecord(p Process, env environment) *record {
 	for _, secret := range env.secrets() {
 		rec.actions.Mask(secret)
 	}
-	rec.facts.Started = time.Now()
+	rec.facts.Started, rec.facts.URL = time.Now(), runURL(env)
 	return rec
 }
 
@@ -141,6 +141,7 @@ func openRecord(c config.Config, targets int, work *workspace, rec *record) erro
 	if err := work.makeLogs(c); err != nil {
 		return err
 	}
+	rec.readPrevious(work, c.PreviousSummary)
 	return rec.open(work, targets, c.MaxWorkers)
 }
 
@@ -211,6 +212,12 @@ func execute(
 	ctx context.Context, c config.Config, env environment, targets []plan.Target, client *registry.Client, b *builder, work *workspace, rec *record,
 ) error {
 	s, err := setUpSDK(ctx, c, env, b.environ, work, rec)
+	begun := false
+	defer func() {
+		if !begun {
+			leaveNoReferences(ctx, c, s.checkout.SHA, client, rec)
+		}
+	}()
 	if err != nil {
 		return err
 	}
@@ -238,6 +245,7 @@ func execute(
 	}
 	maker := image.New(settings, client, s.pool, b, reporter{rec, b})
 	b.expect(len(missing))
+	begun = true
 	err = rec.timed("build", func() error { return maker.All(ctx, missing) })
 	b.keeper().Wait()
 	if settings.BaseStage != nil {

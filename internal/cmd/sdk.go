@@ -21,6 +21,7 @@ import (
 	"github.com/OpenHands/eval-images/internal/ledger"
 	"github.com/OpenHands/eval-images/internal/plan"
 	"github.com/OpenHands/eval-images/internal/rebase"
+	"github.com/OpenHands/eval-images/internal/registry"
 	"github.com/OpenHands/eval-images/internal/sdk"
 	"github.com/OpenHands/eval-images/internal/sdk/basekey"
 )
@@ -250,6 +251,7 @@ func imageSettings(ctx context.Context, c config.Config, s setUp, targets []plan
 	}
 	settings.OwnStages = docker.BaseStages(dockerfile)
 	settings.ReferencesWait = referencesWait(c, rec.facts.PlannedTotal)
+	settings.OthersWait = othersWait(c, rec.facts.PlannedTotal)
 	if !mayRebase {
 		probeCacheMode(ctx, c, s, targets[0], rec)
 		return settings
@@ -287,6 +289,22 @@ func referencesWait(c config.Config, planned int) time.Duration {
 		return 0
 	}
 	return firstShardTakes
+}
+
+// othersWait reports whether other shards wait for the references of this run.
+func othersWait(c config.Config, planned int) bool {
+	return c.Shard.Index == 1 && c.Shard.Count > 1 && c.Strategy != config.StrategyNative && !c.ForceBuild && planned > c.Shard.Count
+}
+
+// leaveNoReferences tells the shards that wait for the references of this one that it has begun no images, so it leaves none. If that
+// cannot be written, they wait as long as they would for a first shard that never began.
+func leaveNoReferences(ctx context.Context, c config.Config, sha string, client *registry.Client, rec *record) {
+	if sha == "" || !othersWait(c, rec.facts.PlannedTotal) || ctx.Err() != nil {
+		return
+	}
+	if err := image.SayNoReferences(ctx, client, c.Image, sha); err != nil {
+		rec.Info("the other shards are not told that this one leaves no references: " + err.Error())
+	}
 }
 
 // findBaseStage asks the SDK for the inputs of its base stage. A *rebase.Refusal means that no image of this run can be rebased.

@@ -73,7 +73,7 @@ func (w *workspace) absolute(path string) string {
 }
 
 // The largest files that a user may give, in bytes.
-const maxDatasetFile, maxInstancesFile = 256 << 20, 8 << 20
+const maxDatasetFile, maxInstancesFile, maxSummaryFile = 256 << 20, 8 << 20, 64 << 20
 
 // readFile reads a file of the workspace, of at most limit bytes.
 func (w *workspace) readFile(name string, limit int64) ([]byte, error) {

@@ -190,6 +190,13 @@ func checkInstancesFile(v string) (problem, fix string) {
 	return "", ""
 }
 
+func checkPreviousSummary(v string) (problem, fix string) {
+	if !filepath.IsLocal(v) {
+		return Quote(v) + " is not inside the workspace", "write a path relative to the workspace, such as last/build-summary.json"
+	}
+	return "", ""
+}
+
 func checkBuildDir(v string) (problem, fix string) {
 	if !filepath.IsLocal(v) {
 		return Quote(v) + " is not inside the workspace", "write a directory relative to the workspace, such as " + defaultBuildDir

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Config is what the user asked for, with all defaults. Everything is checked that can be checked without files or network.
+// Config is what the user asked for, with all defaults. What can be checked without files or network is checked.
 type Config struct {
 	// Benchmark is the preset that the other defaults came from.
 	Benchmark Benchmark
@@ -104,6 +104,10 @@ type Config struct {
 	BuildDir string
 	// Title is the title of the step summary.
 	Title string
+	// Artifact is the name of the artifact that a later step makes of the record and the logs, or empty.
+	Artifact string
+	// PreviousSummary is the file with the summary of an earlier run to compare with, or empty.
+	PreviousSummary string
 
 	// limitUnused reports that n-limit is given but has no effect.
 	limitUnused bool
@@ -139,7 +143,7 @@ type Benchmark struct {
 	// PrefixVariable is the environment variable that the evaluation reads the beginning of the tag from: "IMAGE_TAG_PREFIX".
 	// It is empty where OpenHands/benchmarks builds images, but does not evaluate them.
 	PrefixVariable string
-	// PipPackages say whose base images get Python packages more before the SDK builds upon them.
+	// PipPackages lists the Python packages that are added to base images before the SDK builds on them.
 	PipPackages []RepositoryPackages
 	// MaxWorkers is the benchmark workflow's default.
 	MaxWorkers int

@@ -252,7 +252,7 @@ var inputs = []Input{
 	{
 		Name: "deadline", Group: howToBuild, kind: duration, DefaultNote: "`" + hostedDeadline + "` on a GitHub-hosted runner, none elsewhere",
 		Help: "Time after which the run ends, such as `2h` or `5h40m`, counted from its start; `0` is none. " +
-			"It begins no image that would probably take longer. Run it again to continue.",
+			"The run begins no image that would probably take longer. Run it again to continue.",
 	},
 	{
 		Name: "fail-on", Group: howToBuild, Default: failOnAny,
@@ -336,17 +336,28 @@ var inputs = []Input{
 		Name: "title", Group: record, DefaultNote: "the benchmark's title, such as SWE-Bench image build",
 		Help: "Title of the step summary.",
 	},
+	{
+		Name: "artifact", Group: record,
+		Help: "Name of the artifact that a later step uploads the record and the logs as. The step summary says where they are.",
+	},
+	{
+		Name: PreviousSummaryInput, Group: record, DefaultNote: "the one that an earlier run left in `build-dir`", check: checkPreviousSummary,
+		Help: "build-summary.json of an earlier run, in the workspace. The step summary says what has changed since then.",
+	},
 }
 
 // MergeInput is an input of the action only: the command line has a command of this name.
 const MergeInput = "merge"
+
+// PreviousSummaryInput is an input that the action's merge reads, too.
+const PreviousSummaryInput = "previous-summary"
 
 // actionOnly are no flags.
 var actionOnly = []Input{
 	{
 		Name: MergeInput, Group: record, kind: lines,
 		Help: "Directories in the workspace with the records of one plan's shards. The run merges them into `build-dir`, builds nothing, " +
-			"and ignores all other inputs.",
+			"and ignores all other inputs but `artifact` and `previous-summary`.",
 	},
 }
 

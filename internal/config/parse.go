@@ -71,6 +71,8 @@ func Parse(get func(name string) string) (Config, error) {
 		HFToken:           p.text("hf-token"),
 		BuildDir:          filepath.Clean(p.text("build-dir")),
 		Title:             p.textOr("title", benchmark.Title),
+		Artifact:          p.text("artifact"),
+		PreviousSummary:   p.text(PreviousSummaryInput),
 	}
 	c.EvalBaseGiven = p.given("eval-base-image") != ""
 	c.EvalBaseImage = p.textOr("eval-base-image", EvalBaseImageOf(c.Image))

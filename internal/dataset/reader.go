@@ -33,6 +33,8 @@ type List struct {
 	Rows []Row
 	// From describes the source of the rows for people.
 	From string
+	// OnlyIDs is true for the list in this version, which has no columns.
+	OnlyIDs bool
 	// Warnings are for the user.
 	Warnings []string
 }
@@ -96,7 +98,7 @@ func (r Reader) readHub(ctx context.Context, q *query) (List, error) {
 	case noList == nil:
 		warning := fmt.Sprintf("The hub did not answer the request for the instances of %s, so the list that comes with eval-images was used, "+
 			"which lacks later changes of the dataset: %v", requested, err)
-		return List{Rows: rowsFromIDs(listed), From: "the list in this version of eval-images", Warnings: append(q.warnings, warning)}, nil
+		return List{Rows: rowsFromIDs(listed), From: "the list in this version of eval-images", OnlyIDs: true, Warnings: append(q.warnings, warning)}, nil
 	case errors.As(err, &mistake):
 		return List{}, mistake
 	default:

@@ -32,7 +32,7 @@ func (s Space) String() string {
 // Used returns how much of the disk is used, in percent.
 func (s Space) Used() float64 { return 100 * float64(s.Total-s.Free) / float64(s.Total) }
 
-// SpaceOf returns the room on the disk with path.
+// SpaceOf returns the room on the disk that path is on.
 func SpaceOf(path string) (Space, error) {
 	var s syscall.Statfs_t
 	if err := syscall.Statfs(path, &s); err != nil {
@@ -70,7 +70,7 @@ func (b Buildx) KeepReserve(ctx context.Context, builder string) error {
 	return err
 }
 
-// DropReserve removes that file.
+// DropReserve removes the file that KeepReserve made.
 func (b Buildx) DropReserve(ctx context.Context, builder string) error {
 	_, err := b.inBuilder(ctx, builder, `rm -f "$root/eval-images-reserve"`)
 	return err

@@ -80,7 +80,7 @@ var policies = map[Class]policy{
 	ClassImmutable: {
 		never, 0,
 		"delete the tag in the registry, or leave the repository out of its rule for immutable tags: the tag is on another image, " +
-			"and force-build, verification and a new attempt at an image write over tags",
+			"and force-build, eval-base-max-age and a new attempt at an image write over tags",
 	},
 	// Docker Hub counts pulls over six hours, and full storage stays full. A retry would only delay the failure.
 	ClassQuota: {
@@ -127,7 +127,7 @@ var policies = map[Class]policy{
 		never, 0,
 		"take an amd64 runner or builder, or set up QEMU (docker/setup-qemu-action) before this step: the builder runs another architecture",
 	},
-	// A connection that hangs is made anew, and the finished steps are in BuildKit's cache.
+	// A retry makes a new connection, and the finished steps are in BuildKit's cache.
 	ClassStalled: {
 		always, 5 * time.Second,
 		"read the end of the image's log: it names the step that printed nothing more; raise stall-timeout when a step of yours is silent for longer",

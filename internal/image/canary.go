@@ -73,10 +73,10 @@ func (c *Canary) Pass() {
 	c.openNow()
 }
 
-// Open is closed when no image has to go alone any more.
+// Open returns a channel that is closed when no image has to go alone any more.
 func (c *Canary) Open() <-chan struct{} { return c.open }
 
-// Broken is why no further image is tried, or nil.
+// Broken returns why no further image is tried, or nil.
 func (c *Canary) Broken() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -123,6 +123,9 @@ func (m *Maker) Decide(ctx context.Context, t plan.Target) (Decision, error) {
 	return m.decideOn(ctx, base.reference)
 }
 
+// missingBase is the reason of a target whose base image does not exist.
+const missingBase = "the base image's registry does not have it, so that its digest is not known"
+
 // decideOn decides how a missing image is made, on a base image that exists.
 func (m *Maker) decideOn(ctx context.Context, baseImage string) (Decision, error) {
 	digest, err := m.registry.Digest(ctx, baseImage)
@@ -132,7 +135,7 @@ func (m *Maker) decideOn(ctx context.Context, baseImage string) (Decision, error
 	case err != nil:
 		return Decision{}, registryFailure(ctx, "asking for the digest of the base image "+baseImage, err)
 	case digest == "":
-		return Decision{}, &rebase.Refusal{Reason: "the base image's registry does not have it, so that its digest is not known"}
+		return Decision{}, &rebase.Refusal{Reason: missingBase}
 	}
 	d := Decision{base: baseImage + "@" + digest, key: m.BaseStage.Key.On(digest)}
 	d.How, d.EvalBase = plan.Rebase, EvalBaseTag(d.key)
@@ -259,14 +262,19 @@ func (m *Maker) planOthers(ctx context.Context, targets []plan.Target, images ma
 			case errors.As(err, &noAnswer):
 				silent[host] = err
 				unknown = append(unknown, failure.OfRegistry("asking for the digest of the base image "+noAnswer.baseImage, noAnswer.err))
-				d.Decision = plan.Decision{How: plan.Unknown, Reason: unknown[len(unknown)-1].Error()}
+				d.Decision = undecided(unknown[len(unknown)-1])
 			case errors.As(err, &refusal):
 				evalBase := d.EvalBase
 				d.Decision = m.refused(t, refusal.Reason)
 				d.EvalBase = evalBase
+				if refusal.Reason == missingBase {
+					d.Base = plan.BaseMissing
+				}
 			case err != nil:
 				unknown = append(unknown, err)
-				d.Decision = plan.Decision{How: plan.Unknown, Reason: err.Error()}
+				d.Decision = undecided(err)
+			case d.base != "":
+				d.Base = plan.BasePresent
 			}
 			images[t.InstanceID] = d.Decision
 			return nil
@@ -274,8 +282,54 @@ func (m *Maker) planOthers(ctx context.Context, targets []plan.Target, images ma
 	}
 	_ = asked.Wait() // an image's error is in its Decision
 	if len(unknown) > 0 && ctx.Err() == nil {
-		m.report.Warn(fmt.Sprintf("It is not known how %d of the missing images would be made: %v", len(unknown), unknown[0]))
+		m.report.Warn(fmt.Sprintf("It is not known how %d of the missing images would be made: %v\nhint: %s", len(unknown), unknown[0], failure.HintOf(unknown[0])))
 	}
+}
+
+// undecided is the decision for an image when a registry gave no clear answer.
+func undecided(err error) plan.Decision {
+	return plan.Decision{How: plan.Unknown, Reason: err.Error(), Class: string(failure.ClassOf(err))}
+}
+
+// LookForBases asks for the base images that the decisions say nothing about, and adds what it finds. A registry that does not answer at
+// all is left out: the builder may know a way to it.
+func LookForBases(ctx context.Context, r *registry.Client, targets []plan.Target, decisions *plan.Decisions) {
+	if decisions.Images == nil {
+		decisions.Images = map[string]plan.Decision{}
+	}
+	var mu sync.Mutex
+	silent := map[string]bool{}
+	var asked errgroup.Group
+	asked.SetLimit(requestsAtOnce)
+	for _, t := range targets {
+		asked.Go(func() error {
+			host, _, _ := strings.Cut(t.BaseImage, "/")
+			mu.Lock()
+			d, skip := decisions.Images[t.InstanceID], silent[host]
+			mu.Unlock()
+			if skip || d.Base != "" || d.How == plan.Unknown || ctx.Err() != nil {
+				return nil
+			}
+			digest, err := r.Digest(ctx, t.BaseImage)
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case err != nil && !registry.Answered(err):
+				silent[host] = true
+				return nil
+			case err != nil:
+				failed := failure.OfRegistry("asking for the base image "+t.BaseImage, err)
+				d.BaseProblem, d.Class = failed.Error(), string(failure.ClassOf(failed))
+			case digest == "":
+				d.Base = plan.BaseMissing
+			default:
+				d.Base = plan.BasePresent
+			}
+			decisions.Images[t.InstanceID] = d
+			return nil
+		})
+	}
+	_ = asked.Wait() // what was answered is in the decisions
 }
 
 // refused is the decision for an image that cannot be rebased.

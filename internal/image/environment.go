@@ -34,8 +34,8 @@ type made struct {
 
 // Environments makes sure of a base and then of the environments on it, each of which is a failure or success of its own.
 //
-// The evaluation throws away an environment that is older than its base (logic-star-ai/swt-bench, src/docker_build.py). So a base that
-// is pushed obliges to build all environments again, and an environment older than its base counts as missing.
+// The evaluation throws away an environment that is older than its base (logic-star-ai/swt-bench, src/docker_build.py). So when
+// the base is pushed, all environments are built again, and an environment older than its base counts as missing.
 func (m *Maker) Environments(ctx context.Context, base Environment, all []Environment) error {
 	var on made
 	fresh := false // this run has pushed the base

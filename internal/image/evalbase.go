@@ -41,7 +41,7 @@ type BaseStage struct {
 // EvalBaseTag is the tag of the eval-base with this key.
 func EvalBaseTag(key string) string { return "eval-base-" + key }
 
-// EvalBaseFacts are what a run did with eval-bases.
+// EvalBaseFacts counts the eval-bases of a run.
 type EvalBaseFacts struct {
 	Made, Reused int
 	// Oldest is when the oldest of those reused was made; zero where none was.

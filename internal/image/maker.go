@@ -52,7 +52,7 @@ type Settings struct {
 	NotRebased string
 	// Strict fails an image that cannot be rebased. Without it such an image is built natively.
 	Strict bool
-	// Force makes images that are there already, and references.
+	// Force makes images that exist again, and references.
 	Force bool
 	// MaxWorkers is how many builds run at once.
 	MaxWorkers int
@@ -67,7 +67,9 @@ type Settings struct {
 	// ReferencesWait is how long the run waits for the references of another one, which makes them now: the first shard makes those of
 	// all shards. Then the run makes its own. 0 does not wait.
 	ReferencesWait time.Duration
-	// EvalBaseMaxAge is the age from which an eval-base is made anew; 0 is none.
+	// OthersWait reports whether other runs wait for the references of this one, the first shard.
+	OthersWait bool
+	// EvalBaseMaxAge is the age from which an eval-base is made again; 0 is any age.
 	EvalBaseMaxAge time.Duration
 	// Verify is how many rebased images are compared with a native build. VerifyTree compares their files, too.
 	Verify     int
@@ -94,14 +96,14 @@ type Builder interface {
 	Reach(ctx context.Context) error
 	// Instance identifies the BuildKit that runs now. It is empty where none runs, or where that is not known.
 	Instance(ctx context.Context) string
-	// Prune makes room on the builder's disk. It keeps a part of the cache, or nothing with all. What goes wrong is reported
-	// there.
+	// Prune makes room on the builder's disk. It keeps a part of the cache, or nothing with all. It reports its errors
+	// itself.
 	Prune(ctx context.Context, all bool)
 	// Space says how much room the disks have that a build needs.
 	Space(ctx context.Context) string
 }
 
-// Reporter takes what a run tells about its images. It is called from many goroutines.
+// Reporter receives the events of a run's images. Its methods must be safe for concurrent use.
 type Reporter interface {
 	// Started and Stopped report that a target got a slot for a build, and that it gave the slot back.
 	Started(t plan.Target)
@@ -187,6 +189,7 @@ func (m *Maker) All(ctx context.Context, targets []plan.Target) error {
 		missing = m.references.missing()
 	}
 	if m.BaseStage == nil || buildable(ordered) < missing { // there is nothing to learn from
+		m.leaveNoReferences(ctx)
 		return m.allNative(ctx, targets)
 	}
 	var held []plan.Target

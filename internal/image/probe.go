@@ -40,7 +40,7 @@ func (m *Maker) mayPushEvalBases(ctx context.Context) error {
 	return &failure.Error{Class: class, NotTried: true, Err: fmt.Errorf("not tried: %w", err)}
 }
 
-// NewRetries returns the retry rule for questions that are no images.
+// NewRetries returns the retry rule for requests that belong to no image.
 func NewRetries(maxRetries int, report Informer) Retries {
 	return Retries{Max: maxRetries, Waiter: probeWaiter{report}}
 }

@@ -89,11 +89,11 @@ func (r *references) findIn(ctx context.Context, m *Maker, place int, repository
 	return err == nil
 }
 
-// askAgain is the time between two looks for the references of another run. One look is two requests, and a build of a reference takes
+// askAgain is the time between two looks for the references of another run. One look is three requests, and a build of a reference takes
 // minutes.
 const askAgain = 15 * time.Second
 
-// await waits until another run has left the references that are missing, or ReferencesWait is over.
+// await waits until another run has left the references that are missing, has said that it leaves none, or ReferencesWait is over.
 func (r *references) await(ctx context.Context, m *Maker) {
 	if m.ReferencesWait == 0 || r.missing() == 0 {
 		return
@@ -101,6 +101,10 @@ func (r *references) await(ctx context.Context, m *Maker) {
 	m.report.Info(fmt.Sprintf("waiting up to %s for the references, which the first shard makes", m.ReferencesWait))
 	begin, over := time.Now(), time.After(m.ReferencesWait)
 	for r.missing() > 0 {
+		if m.firstLeavesNone(ctx) {
+			m.report.Info("the first shard leaves no references: this one makes its own")
+			return
+		}
 		select {
 		case <-ctx.Done():
 			return
@@ -211,6 +215,7 @@ func (m *Maker) learn(ctx context.Context, candidates []plan.Target, warm *warmE
 	case <-ctx.Done():
 	}
 	if err := m.mayPushEvalBases(ctx); err != nil {
+		m.leaveNoReferences(ctx)
 		r.err = err
 		return candidates
 	}
@@ -275,6 +280,9 @@ func (m *Maker) learn(ctx context.Context, candidates []plan.Target, warm *warmE
 			stage.cancel()
 			<-stage.ended
 		}
+	}
+	if r.missing() > 0 {
+		m.leaveNoReferences(ctx)
 	}
 	r.delta, r.err = m.conclude(ctx, last)
 	return slices.Concat(queue, unused, spare)

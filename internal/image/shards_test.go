@@ -10,6 +10,7 @@ import (
 	"github.com/OpenHands/eval-images/internal/config"
 	"github.com/OpenHands/eval-images/internal/ledger"
 	"github.com/OpenHands/eval-images/internal/plan"
+	"github.com/OpenHands/eval-images/internal/sdk"
 )
 
 // waitForFirst is how long the second shard waits in these tests.
@@ -40,6 +41,7 @@ func TestTwoShardsShareReferences(t *testing.T) {
 			first := newFixture(t)
 			synctest.Test(t, func(t *testing.T) {
 				second := first.another(t)
+				first.settings.OthersWait = true
 				first.longTags, second.settings.Verify, second.settings.ReferencesWait = true, 0, waitForFirst
 				all := first.targets(t, strings.Split(c.ids, "")...)
 				second.bases = first.bases
@@ -85,6 +87,47 @@ func TestTwoShardsShareReferences(t *testing.T) {
 				}
 				if missing := first.whole(t, all); len(missing) > 0 {
 					t.Errorf("missing: %v", missing)
+				}
+			})
+		})
+	}
+}
+
+// A shard does not wait for references that the first one leaves to nobody. What an earlier run has said does not count.
+func TestNobodyWaitsForAFirstShardWithoutReferences(t *testing.T) {
+	cases := []struct {
+		name  string
+		first func(*testing.T, *fixture) // before the second shard begins
+		takes time.Duration              // of the second shard
+		warns string
+	}{
+		{"it has one image", func(t *testing.T, f *fixture) { f.run(t, true, f.targets(t, "a")) }, 5 * time.Minute, ""},
+		{"its builds fail", func(t *testing.T, f *fixture) {
+			f.fails = func(string) error { return &sdk.BuildFailure{ReturnCode: 1, Tail: "no such file"} }
+			f.run(t, true, f.targets(t, "a", "c"))
+		}, 5 * time.Minute, ""},
+		{"so said that of an earlier run", func(t *testing.T, f *fixture) {
+			f.run(t, true, f.targets(t, "a"))
+			time.Sleep(2 * time.Hour)
+		}, waitForFirst + 5*time.Minute, "this one makes its own"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			first := newFixture(t)
+			synctest.Test(t, func(t *testing.T) {
+				second := first.another(t)
+				first.settings.OthersWait, second.settings.ReferencesWait = true, waitForFirst
+				c.first(t, first)
+				begin := time.Now()
+				r := second.run(t, true, second.targets(t, "b", "d", "f"))
+				if took := time.Since(begin); took > c.takes || took < c.takes-5*time.Minute {
+					t.Errorf("the second shard takes %s, want at most %s", took, c.takes)
+				}
+				if natively := strings.Join(second.did("image"), ""); natively != "bd" || len(r.outcomes) != 3 {
+					t.Errorf("%q are built natively, and %v", natively, r.made())
+				}
+				if said := strings.Join(r.warnings, "\n"); (said == "") != (c.warns == "") || !strings.Contains(said, c.warns) {
+					t.Errorf("the second shard warns %q, want %q", said, c.warns)
 				}
 			})
 		})

@@ -30,6 +30,7 @@ func Merge(parts []Part) (Summary, []Entry, error) {
 	entries := bestEntries(parts)
 	summary := Summarize(mergeRuns(parts), entries)
 	summary.ManifestFiles = len(parts)
+	summary.Run.Shards = shardsOf(parts, entries)
 	summary.Run.StoppedForDeadline = summary.Run.StoppedForDeadline && summary.Missing() > 0 // a later run may have made the rest
 	// Each run built a source distribution of its own.
 	summary.SdistBuilds = 0
@@ -92,7 +93,7 @@ func mergeRuns(parts []Part) Run {
 	run.Shard, run.MergedFrom, run.MissingShards = "", len(parts), missingShards(parts)
 	run.Sdist, run.Files, run.Phases, run.Warnings, run.SetupError, run.Cancelled = Sdist{}, Files{}, nil, nil, "", false
 	run.Rebase, run.RecordErrors, run.AskedAgain = Rebase{}, nil, nil
-	run.Beside = nil
+	run.Beside, run.Shards, run.URL, run.Artifact = nil, nil, "", ""
 	longest := map[string]Phase{}
 	var names, setupErrors []string
 	for _, part := range parts {
@@ -100,12 +101,16 @@ func mergeRuns(parts []Part) Run {
 		run.PlannedTotal = max(run.PlannedTotal, one.PlannedTotal)
 		run.SDKSHA, run.SDKVersion = cmp.Or(run.SDKSHA, one.SDKSHA), cmp.Or(run.SDKVersion, one.SDKVersion)
 		run.Seam = cmp.Or(run.Seam, one.Seam)
+		run.URL = cmp.Or(one.URL, run.URL) // shards mostly are jobs of one workflow run
 		run.ImageTagPrefix = cmp.Or(run.ImageTagPrefix, one.ImageTagPrefix)
 		run.Started, run.Finished = earlier(run.Started, one.Started), later(run.Finished, one.Finished)
 		run.Cancelled = run.Cancelled || one.Cancelled
 		run.StoppedForDeadline = run.StoppedForDeadline || one.StoppedForDeadline
 		run.MissingAllowedPercent = min(run.MissingAllowedPercent, one.MissingAllowedPercent)
 		run.Rebase = run.Rebase.plus(one.Rebase)
+		if one.Sdist.SHA256 != "" && one.Sdist.Seconds >= run.Sdist.Seconds {
+			run.Sdist = Sdist{SHA256: one.Sdist.SHA256, Seconds: one.Sdist.Seconds}
+		}
 		if one.EvalEnv != nil { // only the first shard makes environments, and its latest run counts
 			run.EvalEnv = one.EvalEnv
 		}

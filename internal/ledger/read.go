@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/OpenHands/eval-images/internal/confined"
 )
@@ -78,6 +79,26 @@ type Part struct {
 	Entries []Entry
 }
 
+// MovedTo changes the paths in a record, which begin in the workspace of its run, to those in the folder where the record is now.
+func (p *Part) MovedTo(dir string) {
+	before := filepath.Dir(string(p.Summary.Run.Files.Summary)) + string(filepath.Separator)
+	moved := func(path *Text) {
+		if rest, below := strings.CutPrefix(string(*path), before); below {
+			*path = Text(filepath.Join(dir, rest))
+		}
+	}
+	for i := range p.Entries {
+		moved(&p.Entries[i].LogPath)
+	}
+	if e := p.Summary.Run.EvalEnv; e != nil {
+		moved(&e.Ledger)
+		moved(&e.Summary)
+		for i := range e.Images {
+			moved(&e.Images[i].LogPath)
+		}
+	}
+}
+
 // NotMergeable is the error of runs that cannot be merged.
 type NotMergeable struct{ Problem, Fix string }
 
@@ -131,20 +152,26 @@ func ReadParts(dirs []string) (parts []Part, unended []string, err error) {
 
 var errNoSummary = errors.New("there is no summary")
 
+// ParseSummary returns the summary that is the content of a file.
+func ParseSummary(text []byte) (s Summary, err error) {
+	err = decode(text, &s)
+	s.Run.Started, s.Run.Finished = s.StartedAt, s.FinishedAt
+	return s, err
+}
+
 func readPart(dir string) (Part, error) {
 	part := Part{Dir: dir}
 	path := filepath.Join(dir, SummaryFileName)
-	text, err := confined.Read(filepath.Dir(path), filepath.Base(path), maxFile)
+	text, err := confined.Read(dir, SummaryFileName, maxFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return part, errNoSummary
 	}
 	if err == nil {
-		err = decode(text, &part.Summary)
+		part.Summary, err = ParseSummary(text)
 	}
 	if err != nil {
 		return part, unreadable(fmt.Errorf("reading %s: %w", path, err), "copy the folder of this run again")
 	}
-	part.Summary.Run.Started, part.Summary.Run.Finished = part.Summary.StartedAt, part.Summary.FinishedAt
 	if part.Summary.Run.MergedFrom > 0 {
 		return part, nil
 	}

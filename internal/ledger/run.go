@@ -21,6 +21,12 @@ type Run struct {
 	// are empty in a run's own summary.
 	MergedFrom    int    `json:"merged_from"`
 	MissingShards []Text `json:"missing_shards"`
+	// Shards are the shards that a merged summary was made of.
+	Shards []Shard `json:"shards,omitempty"`
+	// URL is the page of the workflow run, and Artifact the name of the artifact that a later step uploads the files as. Both are
+	// empty where that is not known.
+	URL      Text `json:"run_url"`
+	Artifact Text `json:"artifact"`
 
 	SDKRepository string `json:"sdk_repository"`
 	SDKRef        string `json:"sdk_ref"`
@@ -76,7 +82,8 @@ type Run struct {
 	Files Files `json:"files"`
 }
 
-// Sdist is the source distribution of the SDK, which a run builds once for all images.
+// Sdist is the source distribution of the SDK, which a run builds once for all images. Each shard builds one; a merged record has the one
+// that took longest.
 type Sdist struct {
 	SHA256  Text    `json:"sha256"`
 	Seconds float64 `json:"seconds"`

@@ -52,6 +52,8 @@ type Summary struct {
 	BuildWallClockSeconds float64 `json:"build_wall_clock_seconds"`
 	// BuildPercentiles are build times in seconds: p50, p90, p99.
 	BuildPercentiles map[string]float64 `json:"build_seconds_percentiles"`
+	// TimesByStrategy are the times of the built images by strategy: a rebase takes seconds, a native build minutes.
+	TimesByStrategy map[Text]BuildTimes `json:"build_seconds_by_strategy"`
 	// SdistBuilds counts all runs of `uv build --sdist`: the run's own and those of images.
 	SdistBuilds int `json:"sdist_builds"`
 	// Wrapped counts the built images whose base image got additional pip packages first, by the pip requirements.
@@ -83,6 +85,26 @@ type FailedBuild struct {
 	Class        failure.Class `json:"error_class"`
 	ReturnCode   *int          `json:"error_return_code"`
 	LogPath      Text          `json:"log_path"`
+	// Output has the last lines of the failed command's output.
+	Output Text `json:"error_output"`
+	Shard  Text `json:"shard"` // only in a merge
+}
+
+// maxOutputLines limits FailedBuild.Output. The ledger has more.
+const maxOutputLines = 15
+
+// lastLines returns the last n lines of text that are not blank.
+func lastLines(text Text, n int) Text {
+	lines := slices.DeleteFunc(strings.Split(string(text), "\n"), func(l string) bool { return strings.TrimSpace(l) == "" })
+	return Text(strings.ToValidUTF8(strings.Join(lines[max(0, len(lines)-n):], "\n"), "\uFFFD"))
+}
+
+// BuildTimes are percentiles of the times of built images, in seconds.
+type BuildTimes struct {
+	Images int     `json:"images"`
+	P50    float64 `json:"p50"`
+	P90    float64 `json:"p90"`
+	Max    float64 `json:"max"`
 }
 
 // maxSlowest limits SlowestBuilds, as in OpenHands/benchmarks.
@@ -102,7 +124,8 @@ func Summarize(run Run, entries []Entry) Summary {
 		StatusCounts:     map[outcome.Status]int{}, SkipReasons: map[Text]int{}, FailuresByClass: map[failure.Class]int{},
 		RetriesByClass: map[failure.Class]int{},
 		SlowestBuilds:  []SlowBuild{}, FailedBuilds: []FailedBuild{}, Wrapped: map[Text]int{},
-		Strategies: map[Text]int{}, Refusals: map[Text]int{}, RefusedInstances: map[Text][]string{},
+		TimesByStrategy: map[Text]BuildTimes{},
+		Strategies:      map[Text]int{}, Refusals: map[Text]int{}, RefusedInstances: map[Text][]string{},
 		Run: run,
 	}
 	if run.Sdist.SHA256 != "" || run.Sdist.Error != "" {
@@ -158,6 +181,7 @@ func (s *Summary) count(e Entry) {
 		s.FailedBuilds = append(s.FailedBuilds, FailedBuild{
 			BaseImage: e.BaseImage, Error: string(e.Error), AttemptCount: e.AttemptCount,
 			InstanceID: e.InstanceID, Class: class, ReturnCode: e.ErrorReturnCode, LogPath: e.LogPath,
+			Output: lastLines(e.ErrorOutput, maxOutputLines), Shard: e.Shard,
 		})
 	}
 }
@@ -179,10 +203,16 @@ func (s Summary) Fails() bool {
 // setTimes sets the fields that depend on the times of the built images.
 func (s *Summary) setTimes(entries []Entry) {
 	var builds []SlowBuild
+	byStrategy := map[Text][]float64{}
 	for _, e := range entries {
 		if e.Status == outcome.Built && e.DurationSeconds != nil {
 			builds = append(builds, SlowBuild{e.BaseImage, *e.DurationSeconds, e.AttemptCount, e.Status, e.InstanceID})
+			byStrategy[e.Strategy] = append(byStrategy[e.Strategy], *e.DurationSeconds)
 		}
+	}
+	for strategy, seconds := range byStrategy {
+		slices.Sort(seconds)
+		s.TimesByStrategy[strategy] = BuildTimes{len(seconds), percentile(seconds, 50), percentile(seconds, 90), seconds[len(seconds)-1]}
 	}
 	s.BuildWallClockSeconds = round(buildWallClock(s.Run, entries))
 	if s.BuildWallClockSeconds > 0 {

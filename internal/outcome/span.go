@@ -28,7 +28,7 @@ const (
 	WaitingToRetry     = "waiting to retry"
 )
 
-// Waits tells whether an image only waits in this phase.
+// Waits reports whether an image only waits in this phase.
 func Waits(phase string) bool { return strings.HasPrefix(phase, "waiting") }
 
 // Span is a part of an image's time. It ends where the next one begins; the last one ends with the outcome.

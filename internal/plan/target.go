@@ -42,7 +42,18 @@ type Decision struct {
 	EvalBase string
 	// Missing reports that the eval-base does not exist yet.
 	Missing bool
+	// Base is BasePresent or BaseMissing, or empty when that is not known.
+	Base string
+	// Class is the class of the failure in Reason when How is unknown, and BaseProblem the answer of a registry that did not say
+	// whether it has the base image.
+	Class, BaseProblem string
 }
+
+// Values of Decision.Base.
+const (
+	BasePresent = "present"
+	BaseMissing = "missing"
+)
 
 // Decisions say how a run will make the missing images.
 type Decisions struct {

@@ -119,13 +119,42 @@ func (c *Console) Ended(phase string) {
 	delete(c.progress.phases, phase)
 }
 
-// Finished shows a target that ended, even if it never started.
+// Finished shows a target that ended. Those that the end of the run kept from starting have no line of their own, only a count.
 func (c *Console) Finished(o *outcome.Outcome) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.progress.finish(o)
-	c.logger.Info(c.position() + " " + finishedLine(o))
+	if endOf(o) != unstarted {
+		c.logger.Info(c.position() + " " + finishedLine(o))
+	}
 	c.redraw()
+}
+
+// Unfinished says how many images the end of the run has cut off, or kept from starting.
+func (c *Console) Unfinished() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.progress.cutOff+c.progress.notStarted > 0 {
+		c.logger.Info(fmt.Sprintf("%d of %d images have ended: %s", c.progress.finished(), c.progress.total, c.progress.counts()))
+	}
+}
+
+// unstarted is what the end of the run did to a target of which no attempt was made.
+const unstarted = "not started"
+
+// endOf returns what the end of the run did to a target, or "".
+func endOf(o *outcome.Outcome) string {
+	switch class := failure.ClassOf(o.Err); {
+	case o.Status() != outcome.Failed:
+		return ""
+	case class == failure.ClassNotStarted, class == failure.ClassCancelled && len(o.Attempts) == 0:
+		return unstarted
+	case class == failure.ClassCancelled:
+		return "cancelled"
+	case class == failure.ClassDeadline:
+		return "stopped"
+	}
+	return ""
 }
 
 // Waiting shows a target whose attempt failed and that is retried after wait.
@@ -215,6 +244,7 @@ func finishedLine(o *outcome.Outcome) string {
 	if o.Status() == outcome.Built && o.Strategy == outcome.Rebase {
 		word = "rebased"
 	}
+	word = cmp.Or(endOf(o), word)
 	line := fmt.Sprintf("%-7s  %s  %.1fs", word, o.Target.InstanceID, took.Seconds())
 	if len(o.Attempts) > 1 {
 		line += fmt.Sprintf("  %d attempts", len(o.Attempts))
@@ -255,6 +285,7 @@ type layerCopy struct {
 type progress struct {
 	total, workers         int
 	built, skipped, failed int
+	cutOff, notStarted     int                  // by the end of the run
 	running                map[string]time.Time // start by instance
 	waiting                map[string]bool      // instances that wait for a retry
 	doing                  map[string]activity  // by instance; one that is running has none
@@ -296,6 +327,14 @@ func (p *progress) finish(o *outcome.Outcome) {
 	delete(p.running, o.Target.InstanceID)
 	delete(p.waiting, o.Target.InstanceID)
 	delete(p.doing, o.Target.InstanceID)
+	switch end := endOf(o); {
+	case end == unstarted:
+		p.notStarted++
+		return
+	case end != "":
+		p.cutOff++
+		return
+	}
 	switch o.Status() {
 	case outcome.Built:
 		p.built++
@@ -312,7 +351,7 @@ func (p *progress) finish(o *outcome.Outcome) {
 	}
 }
 
-func (p *progress) finished() int { return p.built + p.skipped + p.failed }
+func (p *progress) finished() int { return p.built + p.skipped + p.failed + p.cutOff }
 
 func (p *progress) String(now time.Time) string {
 	return fmt.Sprintf("%d of %d done: %s; %s; %s; %s", p.finished(), p.total, p.counts(), p.throughput(now), p.left(now), p.runningNow(now))
@@ -327,7 +366,14 @@ func (p *progress) rows(now time.Time) rows {
 }
 
 func (p *progress) counts() string {
-	return fmt.Sprintf("%d built%s, %d already existed, %d failed", p.built, rebasedSuffix(p.rebased), p.skipped, p.failed)
+	line := fmt.Sprintf("%d built%s, %d already existed, %d failed", p.built, rebasedSuffix(p.rebased), p.skipped, p.failed)
+	if p.cutOff > 0 {
+		line += fmt.Sprintf(", %d cut off", p.cutOff)
+	}
+	if p.notStarted > 0 {
+		line += fmt.Sprintf(", %d not started", p.notStarted)
+	}
+	return line
 }
 
 func (p *progress) throughput(now time.Time) string {

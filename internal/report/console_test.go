@@ -35,6 +35,8 @@ func (c *console) Info(line string) { c.lines = append(c.lines, line) }
 func TestFinishedLines(t *testing.T) {
 	again := built("a__b-2", 10)
 	again.Attempts = make([]outcome.Attempt, 2)
+	cut := cancelled("a__b-10")
+	cut.Attempts, cut.Build = make([]outcome.Attempt, 1), 9*time.Second
 	nameless := ended("a__b-6", outcome.Outcome{Attempts: make([]outcome.Attempt, 1)}, nil)
 	c := newConsole(12, 2)
 	for _, o := range []*outcome.Outcome{
@@ -42,10 +44,12 @@ func TestFinishedLines(t *testing.T) {
 		failed("a__b-3", failure.ClassBuild, 1, 1, "docker ended with 1:\n  no such base\r\n::error::x"),
 		failed("a__b-4", failure.ClassSDK, 0, 1, strings.Repeat("long ", 500)),
 		cancelled("a__b-5"), nameless, rebasedImage("a__b-8"), refused("a__b-9", "ONBUILD"),
-		ended("a__b-7", outcome.Outcome{}, errors.New("odd")),
+		ended("a__b-7", outcome.Outcome{}, errors.New("odd")), cut,
+		failed("a__b-11", failure.ClassDeadline, 0, 1, "the run's deadline was reached"), ended("a__b-12", outcome.Outcome{}, failure.TooLate(time.Second, time.Minute)),
 	} {
 		c.Finished(o)
 	}
+	c.Unfinished()
 	const logs = "builds/princeton-nlp/SWE-bench_Verified/test/logs/"
 	want := []string{
 		"[ 1/12] built    django__django-11333  48.2s",
@@ -53,11 +57,13 @@ func TestFinishedLines(t *testing.T) {
 		"[ 3/12] built    a__b-2  10.3s  2 attempts",
 		"[ 4/12] failed   a__b-3  9.0s  build-failed: docker ended with 1: no such base ::error::x  log: " + logs + "a__b-3.log",
 		"[ 5/12] failed   a__b-4  9.0s  sdk-error: " + strings.Repeat("long ", 59) + "long…  log: " + logs + "a__b-4.log",
-		"[ 6/12] failed   a__b-5  0.0s  cancelled: not started: context canceled",
-		"[ 7/12] failed   a__b-6  0.0s  unknown: the build succeeded but returned no tags",
-		"[ 8/12] rebased  a__b-8  0.0s",
-		"[ 9/12] built    a__b-9  50.3s  not rebased: ONBUILD",
-		"[10/12] failed   a__b-7  0.0s  unknown: odd",
+		"[ 6/12] failed   a__b-6  0.0s  unknown: the build succeeded but returned no tags",
+		"[ 7/12] rebased  a__b-8  1.4s",
+		"[ 8/12] built    a__b-9  50.3s  not rebased: ONBUILD",
+		"[ 9/12] failed   a__b-7  0.0s  unknown: odd",
+		"[10/12] cancelled  a__b-10  9.0s  cancelled: not started: context canceled",
+		"[11/12] stopped  a__b-11  9.0s  deadline: the run's deadline was reached  log: " + logs + "a__b-11.log",
+		"11 of 12 images have ended: 4 built (1 rebased), 1 already existed, 4 failed, 2 cut off, 2 not started",
 	}
 	if diff := cmp.Diff(want, c.lines); diff != "" {
 		t.Error(diff)
@@ -124,8 +130,8 @@ func TestHeartbeatAfterARestart(t *testing.T) {
 		c.Close()
 		time.Sleep(5 * time.Minute)
 		want := []string{
-			"[1/9] built    a__b-1  60.3s", "[1/4] skipped  exec.base  0.1s",
-			"1 of 4 done: 0 built, 1 skipped, 0 failed; images per hour unknown; time left unknown; none running",
+			"[1/9] built    a__b-1  60.3s", "[1/4] existed  exec.base  0.1s",
+			"1 of 4 done: 0 built, 1 already existed, 0 failed; images per hour unknown; time left unknown; none running",
 		}
 		if diff := cmp.Diff(want, c.lines); diff != "" {
 			t.Errorf("lines (-want +got):\n%s", diff)

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/OpenHands/eval-images/internal/failure"
 	"github.com/OpenHands/eval-images/internal/ledger"
 	"github.com/OpenHands/eval-images/internal/outcome"
 )
@@ -27,14 +28,13 @@ func evalEnvironments(e *ledger.EvalEnv) string {
 	if e == nil {
 		return ""
 	}
-	var failed [][]string
+	var failed []string
 	for _, image := range e.Images {
 		if image.Status == outcome.Failed && len(failed) < failuresShown {
-			reason := text(string(image.Error), longValue)
+			failed = append(failed, fmt.Sprintf("- %s: %s<br>%s", code(image.Name, shortValue), reason(string(image.Error)), text(failure.Class(image.Class).Words(), shortValue)))
 			if image.LogPath != "" {
-				reason += "<br>" + code(string(image.LogPath), shortValue)
+				failed[len(failed)-1] += " · log " + fileName(image.LogPath)
 			}
-			failed = append(failed, []string{code(image.Name, shortValue), text(string(image.Class), shortValue), reason})
 		}
 	}
 	line := fmt.Sprintf("%s for %s under %s: %d built, %d already existed, %d missing.\n", plural(e.Planned, "image", "images"),
@@ -47,7 +47,7 @@ func evalEnvironments(e *ledger.EvalEnv) string {
 	if len(e.Stale) > 0 {
 		stale = fmt.Sprintf("The new base makes %s of other instances too old for the evaluation; build them again.\n", plural(len(e.Stale), "environment", "environments"))
 	}
-	return section("Environment images of SWT-Bench", line, problem, stale, table([]string{"Missing", "Class", "Reason and log"}, failed),
+	return section("Environment images of SWT-Bench", line, problem, stale, strings.Join(failed, "\n"),
 		"SWT-Bench at "+code(string(e.SHA), shortValue)+".\n")
 }
 

@@ -16,15 +16,15 @@ func TestEnvironmentImagesHaveASectionOutputsAndALock(t *testing.T) {
 		Images: []ledger.EvalEnvImage{
 			{Name: "exec.base", Base: true, Tags: []string{"r.test/swt/exec.base:latest"}, Digest: "sha256:1", Status: outcome.Skipped},
 			{Name: "exec.env.a", Tags: []string{"r.test/swt/exec.env.a:latest"}, Digest: "sha256:2", Status: outcome.Built},
-			{Name: "exec.env.b", Tags: []string{}, Status: outcome.Failed, Class: "build-failed", Error: "exit code: 7", LogPath: "logs/exec.env.b.log"},
+			{Name: "exec.env.b", Tags: []string{}, Status: outcome.Failed, Class: "build-failed", Error: "exit code: 7", LogPath: "exec.env.b.log"},
 		},
 	}}
 	run.Planned = 1
 	s := ledger.Summarize(run, []ledger.Entry{{InstanceID: "i", Status: outcome.Built}})
-	section := Markdown(s)
+	section := Markdown(s, nil, nil)
 	for _, want := range []string{
-		"❌ **2 of 4 environment images are missing**. ", "### Environment images of SWT-Bench", "4 images for 6 instances under <code>r.test/swt</code>: 1 built, 1 already existed, 2 missing.",
-		"exit code: 7", "logs/exec.env.b.log", "1 environment of other instances too old",
+		"❌ 2 of 4 environment images are missing. ", "### Environment images of SWT-Bench", "4 images for 6 instances under <code>r.test/swt</code>: 1 built, 1 already existed, 2 missing.",
+		"exit code: 7", "exec.env.b.log", "1 environment of other instances too old",
 	} {
 		if !strings.Contains(section, want) {
 			t.Errorf("the summary lacks %q:\n%s", want, section)
@@ -44,7 +44,7 @@ func TestEnvironmentImagesHaveASectionOutputsAndALock(t *testing.T) {
 		t.Errorf("eval-env-summary.json has %+v", numbers)
 	}
 	run.SetupError = "the SDK cannot be used"
-	if said := verdict(ledger.Summarize(run, nil)); !strings.HasPrefix(said, "❌ **Nothing was built**") {
+	if said := Headline(ledger.Summarize(run, nil)); !strings.HasPrefix(said, "❌ Nothing was built") {
 		t.Errorf("the verdict begins with what follows from a set-up that failed: %s", said)
 	}
 }

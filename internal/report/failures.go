@@ -5,47 +5,83 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/OpenHands/eval-images/internal/failure"
 	"github.com/OpenHands/eval-images/internal/ledger"
 )
 
-// failuresShown limits the failures in the first table. The others are collapsed, so that readers find the parts below.
+// failuresShown limits the failures shown of a group. The others are collapsed, without their output.
 const failuresShown = 20
 
-var failureHeader = []string{"Instance", "Class", "Code", "Attempts", "Reason and log"}
+// remedy is what failures of a group have in common: their class, and what to do about them.
+type remedy struct {
+	class failure.Class
+	hint  string
+}
 
-// failures lists the failed images, and then those that were cancelled or not started, in at most room bytes.
+// failures lists the failed images by class and remedy, and then those that were cancelled or not started, in at most room bytes.
 func failures(s ledger.Summary, room int) string {
-	const overhead = 8000 // bytes for headings, table headers, notes and hints
-	var failed, cancelled, notStarted []ledger.FailedBuild
+	const overhead = 60_000 // bytes for headings, remedies and notes
+	groups := map[remedy][]ledger.FailedBuild{}
+	var cancelled, notStarted []ledger.FailedBuild
 	for _, f := range s.FailedBuilds {
-		switch f.Class {
-		case failure.ClassCancelled:
-			cancelled = append(cancelled, f)
-		case failure.ClassNotStarted:
+		switch {
+		case wasNotStarted(f):
 			notStarted = append(notStarted, f)
+		case f.Class == failure.ClassCancelled:
+			cancelled = append(cancelled, f)
 		default:
-			failed = append(failed, f)
+			r := remedy{f.Class, failure.HintFor(f.Class, f.Error)}
+			groups[r] = append(groups[r], f)
 		}
 	}
-	logs := string(s.Run.Files.Logs)
-	rows, room := fitRows(failed, room-overhead, func(f ledger.FailedBuild) string { return failureRow(f, logs) })
+	order := slices.SortedFunc(maps.Keys(groups), func(a, b remedy) int {
+		return cmp.Or(cmp.Compare(len(groups[b]), len(groups[a])), cmp.Compare(a.class, b.class), cmp.Compare(a.hint, b.hint))
+	})
+	room -= overhead
+	var parts []string
+	for i, r := range order {
+		if i == maxGroups {
+			parts = append(parts, fmt.Sprintf("… and %s.\n", plural(len(order)-i, "more group of failures", "more groups of failures")))
+			break
+		}
+		var part string
+		part, room = failureGroup(s, r, groups[r], room)
+		parts = append(parts, part)
+	}
 	name := func(f ledger.FailedBuild) string { return code(f.InstanceID, shortValue) }
 	names, room := fitRows(cancelled, room, name)
 	later, _ := fitRows(notStarted, room, name)
-	first := min(failuresShown, len(rows))
 	return joinParts([]string{
-		section("Failed images", failureNote(s), hints(failed), failureTable(rows[:first]),
-			details(fmt.Sprintf("%d more failed images", len(rows)-first), failureTable(rows[first:])),
-			andMore(len(failed)-len(rows), s.Run.Files)),
-		details(plural(len(cancelled), "image was", "images were")+" cancelled",
-			strings.Join(names, ", ")+andMore(len(cancelled)-len(names), s.Run.Files)),
-		details(plural(len(notStarted), "image was", "images were")+" not started",
-			strings.Join(later, ", ")+andMore(len(notStarted)-len(later), s.Run.Files)),
+		joinParts(parts),
+		details(plural(len(cancelled), "image was", "images were")+" cancelled", namesAndMore(names, len(cancelled))),
+		details(plural(len(notStarted), "image was", "images were")+" not started", namesAndMore(later, len(notStarted))),
 	})
+}
+
+// maxGroups limits the groups of failures. Usually there are a few; a merged record may have any class.
+const maxGroups = 40
+
+func namesAndMore(names []string, all int) string {
+	return strings.Join(names, ", ") + andMore(all-len(names))
+}
+
+// failureGroup returns the failures that one remedy helps against, and the remaining room.
+func failureGroup(s ledger.Summary, r remedy, failed []ledger.FailedBuild, room int) (string, int) {
+	first := failed[:min(failuresShown, len(failed))]
+	// Without a part of the room for each line, the output of the first images would hide the last ones.
+	shown, left := fitRows(first, room, func(f ledger.FailedBuild) string { return failureLine(s, f, true) })
+	if len(shown) < len(first) {
+		shown, left = fitRows(first, room, func(f ledger.FailedBuild) string { return failureLine(s, f, false) })
+	}
+	rest, left := fitRows(failed[len(shown):], left, func(f ledger.FailedBuild) string { return failureLine(s, f, false) })
+	heading := fmt.Sprintf("%d %s", len(failed), text(r.class.Words(), shortValue))
+	if string(r.class) != r.class.Words() {
+		heading += " (" + code(string(r.class), shortValue) + ")"
+	}
+	return section(heading, "**What to do:** "+text(r.hint, longValue)+".\n", strings.Join(shown, ""),
+		details(fmt.Sprintf("%d more", len(rest)), strings.Join(rest, "")), andMore(len(failed)-len(shown)-len(rest))), left
 }
 
 // fitRows formats images with show until room bytes are used up. It returns the rows and the remaining room.
@@ -62,73 +98,66 @@ func fitRows(images []ledger.FailedBuild, room int, show func(ledger.FailedBuild
 	return rows, room
 }
 
-// failureRow returns a row of the table of failures. The log is relative to the folder logs, to keep the table narrow.
-func failureRow(f ledger.FailedBuild, logs string) string {
-	returned := ""
-	if f.ReturnCode != nil {
-		returned = strconv.Itoa(*f.ReturnCode)
+// failureLine returns the line of a failed image: what it is, its root cause first, and with output the end of what was printed.
+func failureLine(s ledger.Summary, f ledger.FailedBuild, output bool) string {
+	url, artifact := s.Run.URL, s.Run.Artifact
+	all := []string{plural(f.AttemptCount, "try", "tries")}
+	if f.Shard != "" {
+		all = append(all, "shard "+text(string(f.Shard), shortValue))
+		if i := slices.IndexFunc(s.Run.Shards, func(one ledger.Shard) bool { return one.Shard == f.Shard }); i >= 0 {
+			url, artifact = s.Run.Shards[i].URL, cmp.Or(artifact, s.Run.Shards[i].Artifact)
+		}
 	}
-	reason := text(f.Error, longValue)
+	if safeURL(url) != "" {
+		all = append(all, link("run", url))
+	}
 	if f.LogPath != "" {
-		reason += "<br>" + code(strings.TrimPrefix(string(f.LogPath), logs+"/"), shortValue)
+		log := "log " + fileName(f.LogPath)
+		if artifact != "" {
+			log += " in " + code(string(artifact), shortValue)
+		}
+		all = append(all, log)
 	}
-	return "| " + strings.Join([]string{
-		code(f.InstanceID, shortValue), text(string(f.Class), shortValue), returned, strconv.Itoa(f.AttemptCount), reason,
-	}, " | ") + " |\n"
+	line := "- " + code(f.InstanceID, shortValue) + ": " + reason(f.Error) + "<br>" + strings.Join(all, " · ")
+	if output {
+		line += lastOutput(string(f.Output))
+	}
+	return line + "\n"
 }
 
-func failureTable(rows []string) string {
-	if len(rows) == 0 {
+// reason shows an error with its root cause first.
+func reason(message string) string {
+	cause, about := failure.Cause(message)
+	said := "<b>" + text(cause, longValue) + "</b>"
+	if about != "" {
+		said += " " + code(about, longValue)
+	}
+	return said
+}
+
+// lastOutput shows the end of a command's output, collapsed. Its lines wrap, unlike those of preformatted text, so that a narrow page
+// cuts nothing off.
+func lastOutput(output string) string {
+	var lines []string
+	for line := range strings.Lines(output) {
+		if line = oneLine(line, shortValue); line != "" {
+			lines = append(lines, code(line, shortValue))
+		}
+	}
+	if len(lines) == 0 {
 		return ""
 	}
-	return "| " + strings.Join(failureHeader, " | ") + " |\n" + strings.Repeat("| --- ", len(failureHeader)) + "|\n" + strings.Join(rows, "")
+	return "<details><summary>" + plural(len(lines), "last line", "last lines") + " of its output</summary>" + strings.Join(lines, "<br>") + "</details>"
 }
 
-func andMore(n int, f ledger.Files) string {
+func andMore(n int) string {
 	if n == 0 {
 		return ""
 	}
-	return fmt.Sprintf("\n… and %d more, see %s.\n", n, code(cmp.Or(string(f.Ledger), ledger.FileName), shortValue))
-}
-
-// failureNote counts the failures by class and says where the logs are.
-func failureNote(s ledger.Summary) string {
-	if s.Failed == s.Cancelled {
-		return ""
-	}
-	var sentences []string
-	if classes := byClass(s.FailuresByClass); len(classes) > 1 {
-		sentences = append(sentences, "By class: "+strings.Join(classes, ", ")+".")
-	}
-	if s.Run.Files.Logs != "" {
-		sentences = append(sentences, "Logs are in "+code(string(s.Run.Files.Logs), shortValue)+". Code is the return code of the failed command.")
-	}
-	return strings.Join(sentences, " ") + "\n"
-}
-
-func byClass(counts map[failure.Class]int) []string {
-	var shown []string
-	for _, class := range classes(counts) {
-		shown = append(shown, fmt.Sprintf("%s %d", text(string(class), shortValue), counts[class]))
-	}
-	return shown
-}
-
-// classes returns the sorted classes of the failures, without those that need no explanation.
-func classes(counts map[failure.Class]int) []failure.Class {
-	return slices.DeleteFunc(slices.Sorted(maps.Keys(counts)), untried)
+	return fmt.Sprintf("\n… and %d more, see %s.\n", n, code(ledger.FileName, shortValue))
 }
 
 // untried reports whether a class is that of images that nothing is known to be wrong with.
 func untried(c failure.Class) bool {
 	return c == failure.ClassCancelled || c == failure.ClassNotStarted
-}
-
-// hints returns the hints for the failures, by class.
-func hints(failed []ledger.FailedBuild) string {
-	told := map[string]bool{}
-	for _, f := range failed {
-		told[fmt.Sprintf("- What to do about %s: %s.\n", text(string(f.Class), shortValue), text(failure.HintFor(f.Class, f.Error), longValue))] = true
-	}
-	return strings.Join(slices.Sorted(maps.Keys(told)), "")
 }

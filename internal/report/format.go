@@ -66,7 +66,7 @@ func code(s string, n int) string {
 	return "<code>" + text(s, n) + "</code>"
 }
 
-// preformatted is text that keeps the line breaks of s.
+// preformatted is text that keeps the line breaks of s. Its lines wrap, so that a narrow page cuts nothing off.
 func preformatted(s string, n int) string {
 	var out []string
 	for line := range strings.Lines(s) {
@@ -74,10 +74,22 @@ func preformatted(s string, n int) string {
 			out = append(out, "…")
 			break
 		}
-		out = append(out, text(line, n))
+		if said := code(line, n); said != "<code></code>" {
+			out = append(out, said)
+		}
 		n -= len(line)
 	}
-	return "<pre>" + strings.Join(out, "\n") + "</pre>"
+	return strings.Join(out, "<br>\n")
+}
+
+// toCopy shows lines of YAML to copy. GitHub puts a button beside them.
+func toCopy(lines ...string) string {
+	var out []string
+	for _, line := range lines {
+		value := strings.TrimLeft(line, " ")
+		out = append(out, line[:len(line)-len(value)]+text(value, shortValue))
+	}
+	return "<pre>" + strings.Join(out, "\n") + "</pre>\n"
 }
 
 // table returns a Markdown table of cells that are Markdown, or "" without rows.
@@ -106,6 +118,15 @@ func section(heading string, body ...string) string {
 		return ""
 	}
 	return "### " + heading + "\n\n" + all
+}
+
+// block returns a part of the details with its name, or "" without a body.
+func block(name string, body ...string) string {
+	all := joinParts(body)
+	if all == "" {
+		return ""
+	}
+	return "**" + name + "**\n\n" + all
 }
 
 // details returns a part that is collapsed at first, or "" without a body.
@@ -151,6 +172,9 @@ func oneLine(s string, n int) string {
 	}
 	return s
 }
+
+// Duration formats seconds as all reports do.
+func Duration(seconds float64) string { return duration(seconds) }
 
 // duration formats seconds as 4.2s, 1m 05s or 2h 03m 00s.
 func duration(seconds float64) string {

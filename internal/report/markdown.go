@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,37 +26,40 @@ const (
 	longText   = 4000
 )
 
-// Markdown returns the step summary of a run: first the verdict, then what needs attention, then the details.
-func Markdown(s ledger.Summary) string {
-	head := []string{Verdict(s), setupError(s), counts(s), retries(s), verification(s.Run), evalEnvironments(s.Run.EvalEnv)}
-	tail := []string{
-		warnings(s.Run.Warnings), evaluation(s), rebased(s), phases(s), cachePrunes(s.Run), slowest(s), settings(s), telemetry(s.Totals), files(s),
-	}
+// Markdown returns the step summary of a run and its entries: first the verdict and what to do next, then what needs attention, what has
+// changed since an earlier run, what the evaluation uses, a picture of the run, and the details collapsed. c may be nil.
+func Markdown(s ledger.Summary, entries []ledger.Entry, c *ledger.Comparison) string {
+	head := []string{Verdict(s), overview(s), setupError(s), next(s), verification(s.Run), evalEnvironments(s.Run.EvalEnv)}
+	tail := []string{compared(s, c), evaluation(s), shards(s), timeline(s, entries), made(s), warnings(s.Run.Warnings), more(s), files(s)}
 	left := maxMarkdown - len(joinParts(head)) - len(joinParts(tail))
 	return joinParts(slices.Concat(head, []string{failures(s, left)}, tail))
 }
 
-// Verdict returns the beginning of the step summary: what came of the run, and what could not be written.
+// Verdict returns the beginning of the step summary: what came of the run and why, and what could not be written.
 func Verdict(s ledger.Summary) string {
-	return joinParts([]string{"## " + text(cmp.Or(s.Run.Title, "Image build"), shortValue) + "\n", verdict(s) + "\n", recordErrors(s.Run)})
+	return joinParts([]string{"## " + text(Headline(s), longValue) + "\n", recordErrors(s.Run)})
 }
 
-// verdict returns the result of the run in one line.
-func verdict(s ledger.Summary) string {
-	line := imagesVerdict(s)
+// Headline returns the result of the run and its causes in one line of plain text.
+func Headline(s ledger.Summary) string {
+	line := imagesHeadline(s)
 	if rest, good := strings.CutPrefix(line, "✅ "); good && s.Run.TooManyEnvironmentsMissing() {
 		e := s.Run.EvalEnv
-		line = fmt.Sprintf("❌ **%d of %s missing**. ", e.Missing(), plural(e.Planned, "environment image is", "environment images are")) + rest
+		line = fmt.Sprintf("❌ %d of %s missing. ", e.Missing(), plural(e.Planned, "environment image is", "environment images are")) + rest
 	}
 	// A wrong image is worse than a missing one.
 	if s.Run.VerifyFailed() {
-		line = "❌ **Verification failed**: " + verifyFailures(s.Run.Rebase.Verified) + ". " + strings.TrimPrefix(line, "✅ ")
+		line = "❌ Verification failed: " + verifyFailures(s.Run.Rebase.Verified) + ". " + withoutMark(line)
 	}
 	// Without a complete record, nobody can rely on the rest.
 	if len(s.Run.RecordErrors) > 0 {
-		line = "❌ **The record of this run is incomplete.** " + strings.TrimPrefix(line, "✅ ")
+		line = "❌ The record of this run is incomplete. " + withoutMark(line)
 	}
 	return line
+}
+
+func withoutMark(line string) string {
+	return strings.TrimPrefix(strings.TrimPrefix(line, "✅ "), "❌ ")
 }
 
 func recordErrors(run ledger.Run) string {
@@ -65,48 +69,159 @@ func recordErrors(run ledger.Run) string {
 	return preformatted(strings.Join(run.RecordErrors, "\n"), longText) + "\n"
 }
 
-func imagesVerdict(s ledger.Summary) string {
-	exist := fmt.Sprintf("%d built%s, %d already existed", s.Built, rebasedSuffix(s.Strategies[outcome.Rebase]), s.Skipped)
-	took := "in " + duration(s.WallClockSeconds)
+func imagesHeadline(s ledger.Summary) string {
 	run := s.Run
+	missing := fmt.Sprintf("%d of %s missing", s.Missing(), plural(s.Total, "image is", "images are"))
+	if causes := causes(s); causes != "" {
+		missing += ": " + causes
+	}
+	if s.Missing() == 0 {
+		missing = "all images exist"
+	}
 	switch {
 	case run.Cancelled:
-		return fmt.Sprintf("⚠️ **Cancelled after %s**: %d of %s (%s).", duration(s.WallClockSeconds), s.Successful, plural(s.Total, "image exists", "images exist"), exist)
+		return fmt.Sprintf("⚠️ Cancelled after %s: %s", duration(s.WallClockSeconds), missing)
 	case run.StoppedForDeadline:
-		return deadlineVerdict(s, exist)
-	case run.SetupError != "" && s.Built == 0:
-		return fmt.Sprintf("❌ **Nothing was built**: the run ended before its first build (%d of %s known to exist, %s).", s.Skipped, plural(s.Total, "image is", "images are"), took)
-	case s.NotStarted > 0:
-		return fmt.Sprintf("%s **%d of %s missing**; %s, %s.%s", mark(s), s.Missing(), plural(s.Total, "image is", "images are"), exist, took, allowed(s))
-	case s.Failed > 0:
-		return fmt.Sprintf("%s **%d of %s failed**; %s, %s.%s", mark(s), s.Failed, plural(s.Total, "image", "images"), exist, took, allowed(s))
+		return fmt.Sprintf("%s Stopped for the deadline of %s: %s", mark(s), deadline(run.DeadlineSeconds), missing)
+	case run.SetupError != "" && s.Built == 0 && s.Failed == 0:
+		first, _, _ := strings.Cut(string(run.SetupError), "\n")
+		return "❌ Nothing was built: " + oneLine(first, shortValue)
+	case s.Missing() > 0:
+		return mark(s) + " " + missing
 	case s.Total == 0:
-		return "⚠️ **No image was requested.**"
+		return "⚠️ No image was requested"
 	case s.Built == 0:
-		return fmt.Sprintf("✅ **Nothing to do**: %s, checked %s.", plural(s.Total, "image already exists", "images already exist"), took)
+		return "✅ Nothing to do: " + plural(s.Total, "image already exists", "images already exist")
 	case s.Total == 1:
-		return fmt.Sprintf("✅ **The image exists**: %s, %s.", exist, took)
+		return "✅ The image exists"
 	default:
-		return fmt.Sprintf("✅ **All %d images exist**: %s, %s.", s.Total, exist, took)
+		return fmt.Sprintf("✅ All %d images exist", s.Total)
 	}
 }
 
-// deadlineVerdict returns the result of a run that stopped for its deadline.
-func deadlineVerdict(s ledger.Summary, exist string) string {
-	line := fmt.Sprintf("%s **Stopped for the deadline of %s**", mark(s), deadline(s.Run.DeadlineSeconds))
-	if s.Total > 0 {
-		line += fmt.Sprintf(": %d of %s (%s)", s.Successful, plural(s.Total, "image exists", "images exist"), exist)
-	}
-	stopped := s.FailuresByClass[failure.ClassDeadline]
-	for _, missing := range []struct {
-		n    int
-		what string
-	}{{s.NotStarted, "not started"}, {stopped, "stopped"}, {s.Failed - stopped, "failed"}} {
-		if missing.n > 0 {
-			line += fmt.Sprintf("; %d %s", missing.n, missing.what)
+// causes counts the missing images by what happened to them, the most common first; those that were not begun come last.
+func causes(s ledger.Summary) string {
+	counts := map[string]int{}
+	for _, f := range s.FailedBuilds {
+		if !wasNotStarted(f) {
+			counts[f.Class.Words()]++
 		}
 	}
-	return line + ". Run it again: it makes only what is missing." + allowed(s)
+	all := slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
+		return cmp.Or(cmp.Compare(counts[b], counts[a]), cmp.Compare(a, b))
+	})
+	started := 0
+	for i, w := range all {
+		started += counts[w]
+		all[i] = fmt.Sprintf("%d %s", counts[w], oneLine(w, 60))
+	}
+	if n := s.Missing() - started; n > 0 {
+		all = append(all, fmt.Sprintf("%d not started", n))
+	}
+	const shown = 6
+	if len(all) > shown {
+		all = append(all[:shown], "…")
+	}
+	return strings.Join(all, ", ")
+}
+
+// wasNotStarted reports whether nothing was tried for an image before the run ended.
+func wasNotStarted(f ledger.FailedBuild) bool {
+	return f.Class == failure.ClassNotStarted || f.Class == failure.ClassCancelled && f.AttemptCount == 0
+}
+
+// squares is how many squares show the images.
+const squares = 12
+
+// overview counts what was done, and says what the run was about.
+func overview(s ledger.Summary) string {
+	all := []string{squaresOf(s)}
+	all = append(all, fmt.Sprintf("%d built%s", s.Built, rebasedSuffix(s.Strategies[outcome.Rebase])), fmt.Sprintf("%d already existed", s.Skipped))
+	if s.Missing() > 0 {
+		all = append(all, fmt.Sprintf("%d missing", s.Missing()))
+	}
+	if s.Retried > 0 {
+		all = append(all, fmt.Sprintf("%d retried", s.Retried))
+	}
+	if s.Built > 1 && s.ImagesPerHour > 0 {
+		all = append(all, fmt.Sprintf("%.0f an hour", s.ImagesPerHour))
+	}
+	all = append(all, duration(s.WallClockSeconds))
+	all = slices.DeleteFunc(all, func(part string) bool { return part == "" })
+	line := strings.Join(all, " · ") + "<br>" + text(cmp.Or(s.Run.Title, "Image build"), shortValue)
+	if s.Run.Shard != "" {
+		line += ", shard " + shard(s.Run)
+	}
+	if s.Run.SDKRef != "" {
+		line += " · SDK " + code(s.Run.SDKRef, shortValue)
+		if sha := string(s.Run.SDKSHA); sha != "" && !strings.HasPrefix(sha, s.Run.SDKRef) {
+			line += " " + code(sha[:min(7, len(sha))], shortValue)
+		}
+	}
+	if s.Run.Image != "" {
+		line += " → " + code(s.Run.Image, shortValue)
+	}
+	return line + "\n" + allowed(s)
+}
+
+// squaresOf shows the images that exist, that failed and that were not begun as squares, each of which may stand for several images.
+func squaresOf(s ledger.Summary) string {
+	if s.Total == 0 {
+		return ""
+	}
+	notStarted := s.NotStarted
+	for _, f := range s.FailedBuilds {
+		if f.Class == failure.ClassCancelled {
+			notStarted++
+		}
+	}
+	width := min(squares, s.Total)
+	share := func(n int) int {
+		if n <= 0 {
+			return 0
+		}
+		return max(1, n*width/s.Total)
+	}
+	red, white := share(s.Missing()-notStarted), share(notStarted)
+	return strings.Repeat("🟩", max(0, width-red-white)) + strings.Repeat("🟥", red) + strings.Repeat("⬜", white)
+}
+
+// maxListed limits the ids to copy.
+const maxListed = 25
+
+// next says what to do now, with inputs to copy.
+func next(s ledger.Summary) string {
+	if s.Missing() == 0 {
+		return ""
+	}
+	again := "run it again: it builds only what is missing"
+	if safeURL(s.Run.URL) != "" {
+		again = "press <i>Re-run failed jobs</i>: it builds only what is missing"
+		if !s.TooManyMissing() {
+			again = "press <i>Re-run all jobs</i>: it builds only what is missing"
+		}
+	}
+	switch {
+	case s.Run.SetupError != "":
+		again = "do what the hint says, then " + again
+	case slices.ContainsFunc(s.FailedBuilds, func(f ledger.FailedBuild) bool { return !f.Class.MayPass() }):
+		again = "do what is said at each group of failures, then " + again
+	}
+	line := "**Next:** " + again + "."
+	var ids []string
+	for _, f := range s.FailedBuilds {
+		ids = append(ids, f.InstanceID)
+	}
+	switch n := len(ids); {
+	case n == 0 || n < s.Missing(): // not all are known by name
+		return line + "\n"
+	case n <= maxListed:
+		return line + " Or run it for these images alone:\n\n" + toCopy(slices.Concat([]string{"instance-ids: >-"}, commaSeparated(ids))...)
+	case s.Run.Files.Failed != "":
+		return line + " Or run it for these images alone, with this file" + fromArtifact(s.Run.Artifact) + ":\n\n" +
+			toCopy("instances-file: "+string(s.Run.Files.Failed))
+	}
+	return line + "\n"
 }
 
 // mark returns the sign of a run that lacks images: whether it fails for that.
@@ -122,7 +237,18 @@ func allowed(s ledger.Summary) string {
 	if s.Missing() == 0 || s.TooManyMissing() {
 		return ""
 	}
-	return " That does not fail the run: fail-on is " + failOn(s.Run.MissingAllowedPercent) + "."
+	return "\nThat does not fail the run: fail-on is " + failOn(s.Run.MissingAllowedPercent) + ".\n"
+}
+
+// commaSeparated has an id on each line, so that no line is long. The commas separate them where line breaks are lost, as in the form
+// of a workflow.
+func commaSeparated(ids []string) []string {
+	lines := make([]string, len(ids))
+	for i, id := range ids {
+		lines[i] = "  " + id + ","
+	}
+	lines[len(ids)-1] = strings.TrimSuffix(lines[len(ids)-1], ",")
+	return lines
 }
 
 // failOn returns the value of the input fail-on that allows a percentage of missing images.
@@ -150,26 +276,6 @@ func setupError(s ledger.Summary) string {
 		return ""
 	}
 	return preformatted(string(s.Run.SetupError), longText) + "\n"
-}
-
-func counts(s ledger.Summary) string {
-	header := []string{"Requested", "Built", "Already existed", "Failed", "Retried"}
-	row := []int{s.Total, s.Built, s.Skipped, s.Failed - s.Cancelled, s.Retried}
-	if s.Cancelled > 0 {
-		header, row = append(header, "Cancelled"), append(row, s.Cancelled)
-	}
-	if s.NotStarted > 0 {
-		header, row = append(header, "Not started"), append(row, s.NotStarted)
-	}
-	cells := make([]string, len(row))
-	for i, n := range row {
-		cells[i] = strconv.Itoa(n)
-	}
-	if s.Built > 0 {
-		header, cells = append(header, "Built per hour"), append(cells, fmt.Sprintf("%.0f", s.ImagesPerHour))
-	}
-	header, cells = append(header, "Wall clock"), append(cells, duration(s.WallClockSeconds))
-	return table(header, [][]string{cells}) + askedAgain(s.Run)
 }
 
 // askedAgain counts the requests that were sent again, the most common class first. They are no retries of images.
@@ -214,7 +320,7 @@ func warnings(all []string) string {
 	return section("Warnings", strings.Join(list, ""))
 }
 
-// evaluation lists the values that an evaluation of these images needs.
+// evaluation has the values that an evaluation of these images needs, to copy.
 func evaluation(s ledger.Summary) string {
 	run := s.Run
 	if run.SDKSHA == "" {
@@ -223,20 +329,60 @@ func evaluation(s ledger.Summary) string {
 	rows := [][]string{
 		{"SDK commit", code(string(run.SDKSHA), shortValue)},
 		{"Image", code(run.Image, shortValue)},
-		tagPrefix(run.Benchmark, run.ImageTagPrefix),
-		{"Tags and digests", code(string(run.Files.LockFile), shortValue)},
+		{"Tags and digests", fileName(run.Files.LockFile)},
 	}
 	rows = slices.DeleteFunc(rows, func(row []string) bool { return row[1] == "" })
-	return section("What the evaluation uses", table([]string{"What", "Value"}, rows))
+	return section("What the evaluation uses", evaluationPrefix(run.Benchmark, run.ImageTagPrefix), facts(rows))
 }
 
-// tagPrefix returns the row of the tag prefix, named after the environment variable of the benchmark's evaluation.
-func tagPrefix(benchmark string, prefix ledger.Text) []string {
-	name, value := config.PrefixVariable(benchmark), code(string(prefix), shortValue)
-	if name != "" || value == "" {
-		return []string{code(name, shortValue), value}
+// evaluationPrefix sets the environment variable of the benchmark's evaluation, in YAML to copy.
+func evaluationPrefix(benchmark string, prefix ledger.Text) string {
+	if prefix == "" {
+		return ""
 	}
-	return []string{"Tag prefix", value + " (OpenHands/benchmarks has no evaluation of this benchmark)"}
+	if name := config.PrefixVariable(benchmark); name != "" {
+		return toCopy(name + ": " + string(prefix))
+	}
+	return toCopy("# OpenHands/benchmarks has no evaluation of this benchmark", "tag prefix: "+string(prefix))
+}
+
+// fileName is the last part of a path. The folders before it mean nothing where the runner is gone.
+func fileName(path ledger.Text) string {
+	return code(string(path[strings.LastIndexByte(string(path), '/')+1:]), shortValue)
+}
+
+// facts lists what and value. Unlike a table, a list takes no width from its values.
+func facts(rows [][]string) string {
+	var lines []string
+	for _, row := range rows {
+		if row[1] != "" {
+			lines = append(lines, "- "+row[0]+": "+row[1]+"\n")
+		}
+	}
+	return strings.Join(lines, "")
+}
+
+// shards has a row for each shard of a merged summary.
+func shards(s ledger.Summary) string {
+	var rows [][]string
+	for _, one := range s.Run.Shards {
+		result := "✅"
+		if one.Missing() > 0 || one.SetupError != "" {
+			result = "❌"
+		}
+		rows = append(rows, []string{result + " " + link(cmp.Or(string(one.Shard), "1/1"), one.URL), strconv.Itoa(one.Built + one.Skipped), strconv.Itoa(one.Missing()), duration(one.Seconds)})
+	}
+	for _, missing := range s.Run.MissingShards {
+		rows = append(rows, []string{"❌ " + text(string(missing), shortValue), "0", "all", "no run"})
+	}
+	return section("Shards", table([]string{"Shard", "Exist", "Missing", "Time"}, rows))
+}
+
+// more has what only the makers of this program need, collapsed.
+func more(s ledger.Summary) string {
+	return details("More about this run", joinParts([]string{
+		settings(s), phases(s), retries(s), askedAgain(s.Run), references(s.Run.Rebase), traffic(s.Run.Rebase), cachePrunes(s.Run), slowest(s), telemetry(s.Totals),
+	}))
 }
 
 // settings lists how the run was configured.
@@ -271,8 +417,7 @@ func settings(s ledger.Summary) string {
 	if run.Workers > 0 { // the inputs are known
 		rows = append(rows, []string{"Deadline", deadline(run.DeadlineSeconds)}, []string{"Fail on", failOn(run.MissingAllowedPercent)})
 	}
-	rows = slices.DeleteFunc(rows, func(row []string) bool { return row[1] == "" })
-	return details("Settings of this run", table([]string{"What", "Value"}, rows))
+	return block("Settings", facts(rows))
 }
 
 // addedPackages lists the packages that were added to base images before the build, by pip requirements.
@@ -297,18 +442,61 @@ func files(s ledger.Summary) string {
 	if s.Missing() == 0 { // it is empty
 		f.Failed = ""
 	}
-	for _, file := range []struct{ what, path string }{
-		{"one line per image", string(f.Ledger)},
-		{"this summary as JSON", string(f.Summary)},
-		{"missing images", string(f.Failed)},
-		{"logs", string(f.Logs)},
+	show := func(path ledger.Text) string { return code(string(path), shortValue) }
+	if s.Run.Artifact != "" {
+		show = fileName
+	}
+	for _, file := range []struct {
+		what string
+		path ledger.Text
+	}{
+		{"one line per image", f.Ledger},
+		{"this summary as JSON", f.Summary},
+		{"tags and digests", f.LockFile},
+		{"missing images", f.Failed},
+		{"report for a browser", f.Report},
+		{"timeline for Perfetto", f.Trace},
+		{"logs", f.Logs},
 	} {
 		if file.path != "" {
-			list = append(list, file.what+" "+code(file.path, shortValue))
+			list = append(list, file.what+" "+show(file.path))
 		}
 	}
 	if len(list) == 0 {
 		return ""
 	}
-	return "\nIn the workspace: " + strings.Join(list, ", ") + ".\n"
+	where := "In the workspace"
+	if s.Run.Artifact != "" {
+		where = "In the artifact " + code(string(s.Run.Artifact), shortValue)
+	}
+	if url := safeURL(s.Run.URL); url != "" {
+		where += " of [this run](" + url + ")"
+	}
+	return "\n" + where + ": " + strings.Join(list, ", ") + ".\n"
+}
+
+// fromArtifact names the artifact that has a file, where it is known.
+func fromArtifact(artifact ledger.Text) string {
+	if artifact == "" {
+		return ""
+	}
+	return " from the artifact " + code(string(artifact), shortValue)
+}
+
+var plainURL = regexp.MustCompile(`^https?://[A-Za-z0-9.:/_-]+$`)
+
+// safeURL returns the URL of a run, if it has nothing that Markdown or HTML would understand.
+func safeURL(url ledger.Text) string {
+	if len(url) > longValue || !plainURL.MatchString(string(url)) {
+		return ""
+	}
+	return string(url)
+}
+
+// link is a text that links to the page of a run, where that is known.
+func link(label string, url ledger.Text) string {
+	if safeURL(url) == "" {
+		return text(label, shortValue)
+	}
+	return "[" + text(label, shortValue) + "](" + safeURL(url) + ")"
 }

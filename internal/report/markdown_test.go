@@ -49,7 +49,7 @@ func exampleRun(planned int) ledger.Run {
 	return ledger.Run{
 		Title: "SWE-Bench image build", Benchmark: "swebench", Dataset: "princeton-nlp/SWE-bench_Verified", Split: "test",
 		InstancesFrom: "the hub's parquet files", Shard: "2/3", PlannedTotal: 36,
-		SDKRepository: "https://github.com/OpenHands/software-agent-sdk.git", SDKRef: "v1.58.2", SDKSHA: sha, SDKVersion: "1.58.2",
+		URL: runURL, Artifact: "build-record", SDKRepository: "https://github.com/OpenHands/software-agent-sdk.git", SDKRef: "v1.58.2", SDKSHA: sha, SDKVersion: "1.58.2",
 		Seam: "intercept", Strategy: "native", Image: "ghcr.io/openhands/eval-agent-server", ImageTagPrefix: "0a1b2c3-9f8e7d6",
 		Builder: "builder-5f3a", CacheMode: "off", Workers: 4, Options: map[string]string{"install_acp_providers": ""},
 		Sdist: ledger.Sdist{SHA256: ledger.Text(strings.Repeat("5e", 32)), Seconds: 2.6},
@@ -102,6 +102,21 @@ func failed(instance string, class failure.Class, code, attempts int, why string
 	}, &failure.Error{Class: class, ReturnCode: code, Err: errors.New(why)})
 }
 
+// printing adds what the failed command printed last.
+func printing(o *outcome.Outcome) *outcome.Outcome {
+	o.Err.(*failure.Error).Tail = tail
+	return o
+}
+
+// tail is the end of what docker printed.
+const tail = `#11 0.401 Get:1 http://deb.debian.org/debian bookworm InRelease [151 kB]
+#11 1.022   Err:2 http://deb.debian.org/debian-security bookworm-security InRelease, which is a line that no narrow page has room for
+
+#11 ERROR: process "/bin/sh -c apt-get update" did not complete successfully: exit code: 100`
+
+// runURL is the page of a workflow run.
+const runURL = "https://github.com/OpenHands/eval-images/actions/runs/17401234567/attempts/1"
+
 func cancelled(instance string) *outcome.Outcome {
 	return ended(instance, outcome.Outcome{}, &failure.Error{Class: failure.ClassCancelled, Err: fmt.Errorf("not started: %w", context.Canceled)})
 }
@@ -119,9 +134,9 @@ func twelve() []*outcome.Outcome {
 		built("django__django-11333", 48.2), built("django__django-11334", 51.9), built("django__django-11400", 47), built("astropy__astropy-13033", 64.4),
 		built("astropy__astropy-13236", 50.3), built("sphinx-doc__sphinx-8595", 88.6), built("sphinx-doc__sphinx-8600", 55.5), skipped("sphinx-doc__sphinx-8611"),
 		skipped("sympy__sympy-20154"),
-		failed("astropy__astropy-12907", failure.ClassBuild, 1, 2, "building with the SDK: docker buildx build ended with 1: ERROR: docker.io/swebench/sweb.eval.x86_64.astropy_1776_astropy-12907:latest: not found"),
+		printing(failed("astropy__astropy-12907", failure.ClassBaseMissing, 1, 2, "building with the SDK: docker buildx build ended with 1: ERROR: failed to build: failed to solve: docker.io/swebench/sweb.eval.x86_64.astropy_1776_astropy-12907:latest: not found")),
 		failed("matplotlib__matplotlib-20488", failure.ClassTimeout, 0, 1, "building with the SDK: the build took longer than image-timeout allows"),
-		failed("sympy__sympy-24909", failure.ClassRegistry, 0, 1, "asking the registry whether the image exists: HEAD https://ghcr.io/v2/openhands/eval-agent-server/manifests/x: 429 Too Many Requests"),
+		failed("sympy__sympy-24909", failure.ClassNetwork, 0, 3, `asking the registry whether the image exists: Head "https://ghcr.io/v2/openhands/eval-agent-server/manifests/x": dial tcp: lookup ghcr.io on 127.0.0.11:53: no such host`),
 	}
 }
 
@@ -132,6 +147,8 @@ func scenarios() map[string]ledger.Summary {
 	onlySkipped, allBuilt := entries([]*outcome.Outcome{skipped("a__b-1"), skipped("a__b-2")}), entries(twelve()[:7])
 	stopped := exampleRun(12)
 	stopped.Cancelled, stopped.Phases = true, stopped.Phases[:7]
+	cutOff := cancelled("x__y-1")
+	cutOff.Attempts = make([]outcome.Attempt, 1)
 	noSDK := exampleRun(12)
 	noSDK.SDKSHA, noSDK.SDKVersion, noSDK.Seam, noSDK.ImageTagPrefix, noSDK.Sdist = "", "", "", "", ledger.Sdist{}
 	noSDK.Phases, noSDK.Finished = []ledger.Phase{{Name: "checkout", Seconds: 3.1}}, noon.Add(4*time.Second)
@@ -145,7 +162,7 @@ func scenarios() map[string]ledger.Summary {
 		"failures":  ledger.Summarize(exampleRun(12), entries(twelve())),
 		"built":     ledger.Summarize(exampleRun(7), allBuilt),
 		"skipped":   ledger.Summarize(exampleRun(2), onlySkipped),
-		"cancelled": ledger.Summarize(stopped, entries([]*outcome.Outcome{twelve()[0], twelve()[7], twelve()[9], cancelled("x__y-1"), cancelled("x__y-2")})),
+		"cancelled": ledger.Summarize(stopped, entries([]*outcome.Outcome{twelve()[0], twelve()[7], twelve()[9], cutOff, cancelled("x__y-2")})),
 		"deadline":  deadlineRun(0),
 		"tolerated": deadlineRun(75),
 		"allowed":   allowedRun(25),
@@ -156,8 +173,31 @@ func scenarios() map[string]ledger.Summary {
 		"broken":    ledger.Summarize(exampleRun(12), entries(twelve()[8:10])),
 		"empty":     ledger.Summarize(ledger.Run{}, nil),
 		"rebased":   rebasedRun(),
+		"merged":    mergedRun(),
 		"different": differentRun(),
 	}
+}
+
+// mergedRun is the merge of two shards of three.
+func mergedRun() ledger.Summary {
+	var parts []ledger.Part
+	all := twelve()
+	for i, outcomes := range [][]*outcome.Outcome{all[:8], all[9:11]} {
+		run := exampleRun(len(outcomes))
+		run.Shard, run.PlannedTotal = ledger.Text(fmt.Sprintf("%d/3", i+1)), 12
+		run.URL, run.Artifact = ledger.Text(fmt.Sprint(runURL, i)), ledger.Text(fmt.Sprint("build-record-", i+1))
+		s := ledger.Summarize(run, entries(outcomes))
+		parts = append(parts, ledger.Part{Dir: "x", Summary: s, Entries: entries(outcomes)})
+	}
+	third := all[11]
+	run := exampleRun(2)
+	run.Shard, run.PlannedTotal = "3/3", 12
+	parts = append(parts, ledger.Part{Dir: "y", Summary: ledger.Summarize(run, entries([]*outcome.Outcome{third})), Entries: entries([]*outcome.Outcome{third})})
+	s, _, err := ledger.Merge(parts)
+	if err != nil {
+		panic(err)
+	}
+	return s
 }
 
 // deadlineRun is a run that its deadline ended, where a percentage of the images may be missing.
@@ -181,16 +221,17 @@ func allowedRun(allowed int) ledger.Summary {
 
 func TestMarkdownGolden(t *testing.T) {
 	for name, s := range scenarios() {
-		if slices.Contains([]string{"tolerated", "allowed", "forbidden"}, name) { // the first line is all that differs
+		if slices.Contains([]string{"tolerated", "forbidden"}, name) { // the first line is all that differs
 			continue
 		}
-		t.Run(name, func(t *testing.T) { golden(t, name+".md", Markdown(s)) })
+		t.Run(name, func(t *testing.T) { golden(t, name+".md", Markdown(s, nil, nil)) })
 	}
 }
 
 // everywhere is a summary with s wherever something comes from outside.
 func everywhere(s string) ledger.Summary {
 	run := exampleRun(4)
+	run.URL, run.Artifact = ledger.Text(s), ledger.Text(s)
 	run.Title, run.Dataset, run.Split, run.SDKRepository, run.SDKRef, run.SDKSHA, run.SDKVersion = s, s, s, s, s, ledger.Text(s), ledger.Text(s)
 	run.Seam, run.Strategy, run.Image, run.ImageTagPrefix, run.Builder, run.CacheMode = ledger.Text(s), s, s, ledger.Text(s), s, s
 	run.Options, run.Warnings, run.SetupError, run.Sdist.SHA256 = map[string]string{s: s}, []string{s}, ledger.Text(s), ledger.Text(s)
@@ -211,8 +252,8 @@ func everywhere(s string) ledger.Summary {
 func TestMarkdownOfHostileText(t *testing.T) {
 	const markup = "|`<>[]!~$\\@#*_&:\r\n\t\x00\x1b\u202e\u2028"
 	reference := regexp.MustCompile(`&#\d+;`)
-	harmless := strings.ReplaceAll(Markdown(everywhere("x\nx")), "x_x", "xx")
-	got := reference.ReplaceAllString(Markdown(everywhere(hostile)), "")
+	harmless := reference.ReplaceAllString(strings.ReplaceAll(Markdown(everywhere("x\nx"), nil, nil), "x_x", "xx"), "")
+	got := reference.ReplaceAllString(Markdown(everywhere(hostile), nil, nil), "")
 	got = strings.ReplaceAll(got, " !", " ") // not escaped, because it does nothing without the bracket after it
 	for _, char := range markup {
 		if a, b := strings.Count(harmless, string(char)), strings.Count(got, string(char)); a != b {
@@ -272,11 +313,11 @@ func TestMarkdownFits(t *testing.T) {
 			for i := range c.cancelled {
 				outcomes = append(outcomes, cancelled(fmt.Sprintf("cancelled__x-%05d", i)))
 			}
-			markdown := Markdown(ledger.Summarize(exampleRun(0), entries(outcomes)))
+			markdown := Markdown(ledger.Summarize(exampleRun(0), entries(outcomes)), nil, nil)
 			if len(markdown) > 900_000 {
 				t.Errorf("%d bytes", len(markdown))
 			}
-			shown := strings.Count(markdown, "| <code>failed__x-") + strings.Count(markdown, "<code>cancelled__x-")
+			shown := strings.Count(markdown, "- <code>failed__x-") + strings.Count(markdown, "<code>cancelled__x-")
 			for _, more := range regexp.MustCompile(`… and (\d+) more, see <code>`).FindAllStringSubmatch(markdown, -1) {
 				var n int
 				fmt.Sscan(more[1], &n)
@@ -292,29 +333,27 @@ func TestMarkdownFits(t *testing.T) {
 	}
 }
 
-func TestVerdict(t *testing.T) {
+func TestHeadline(t *testing.T) {
 	cases := []struct{ scenario, want string }{
-		{"failures", "❌ **3 of 12 images failed**; 7 built, 2 already existed, in 3m 38s."},
-		{"built", "✅ **All 7 images exist**: 7 built, 0 already existed, in 3m 38s."},
-		{"skipped", "✅ **Nothing to do**: 2 images already exist, checked in 3m 38s."},
-		{"cancelled", "⚠️ **Cancelled after 3m 38s**: 2 of 12 images exist (1 built, 1 already existed)."},
-		{"deadline", "❌ **Stopped for the deadline of 1h 30m**: 3 of 12 images exist (3 built, 0 already existed); 7 not started; 1 stopped; 1 failed. " +
-			"Run it again: it makes only what is missing."},
-		{"tolerated", "⚠️ **Stopped for the deadline of 1h 30m**: 3 of 12 images exist (3 built, 0 already existed); 7 not started; 1 stopped; 1 failed. " +
-			"Run it again: it makes only what is missing. That does not fail the run: fail-on is 75%."},
-		{"allowed", "⚠️ **3 of 12 images failed**; 7 built, 2 already existed, in 3m 38s. That does not fail the run: fail-on is 25%."},
-		{"forbidden", "❌ **3 of 12 images failed**; 7 built, 2 already existed, in 3m 38s."},
-		{"no-sdist", "✅ **The image exists**: 1 built, 0 already existed, in 3m 38s."},
-		{"broken", "❌ **11 of 12 images are missing**; 0 built, 1 already existed, in 3m 38s."},
-		{"empty", "⚠️ **No image was requested.**"},
-		{"rebased", "✅ **All 12 images exist**: 11 built (6 rebased), 1 already existed, in 3m 38s."},
-		{"different", "❌ **Verification failed**: of 4 images compared, 2 rebased images differ from the native build, and 1 rebased image " +
-			"could not be compared with the native build. **All 2 images exist**: 2 built (1 rebased), 0 already existed, in 3m 38s."},
-		{"setup", "❌ **Nothing was built**: the run ended before its first build (0 of 12 images are known to exist, in 4.0s)."},
+		{"failures", "❌ 3 of 12 images are missing: 1 base image not found, 1 network, 1 timed out"},
+		{"built", "✅ All 7 images exist"},
+		{"skipped", "✅ Nothing to do: 2 images already exist"},
+		{"cancelled", "⚠️ Cancelled after 3m 38s: 10 of 12 images are missing: 1 base image not found, 1 cancelled, 8 not started"},
+		{"deadline", "❌ Stopped for the deadline of 1h 30m: 9 of 12 images are missing: 1 base image not found, 1 stopped at the deadline, 7 not started"},
+		{"tolerated", "⚠️ Stopped for the deadline of 1h 30m: 9 of 12 images are missing: 1 base image not found, 1 stopped at the deadline, 7 not started"},
+		{"allowed", "⚠️ 3 of 12 images are missing: 1 base image not found, 1 network, 1 timed out"},
+		{"no-sdist", "✅ The image exists"},
+		{"broken", "❌ 11 of 12 images are missing: 1 base image not found, 10 not started"},
+		{"empty", "⚠️ No image was requested"},
+		{"rebased", "✅ All 12 images exist"},
+		{"different", "❌ Verification failed: of 4 images compared, 2 rebased images differ from the native build, and 1 rebased image " +
+			"could not be compared with the native build. All 2 images exist"},
+		{"setup", "❌ Nothing was built: cloning https://github.com/OpenHands/software-agent-sdk.git: Could not resolve host: github.com"},
+		{"merged", "❌ 4 of 12 images are missing: 1 base image not found, 1 network, 1 timed out, 1 not started"},
 	}
 	for _, c := range cases {
 		t.Run(c.scenario, func(t *testing.T) {
-			if got := verdict(scenarios()[c.scenario]); got != c.want {
+			if got := Headline(scenarios()[c.scenario]); got != c.want {
 				t.Errorf("got  %s\nwant %s", got, c.want)
 			}
 		})
@@ -334,7 +373,7 @@ func TestMarkdownCountsCachePrunes(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			got := Markdown(ledger.Summarize(ledger.Run{Title: "x", Planned: 1, Pruned: c.prune}, nil))
+			got := Markdown(ledger.Summarize(ledger.Run{Title: "x", Planned: 1, Pruned: c.prune}, nil), nil, nil)
 			if !strings.Contains(got, c.want) || strings.Contains(got, "pruned") != (c.want != "") {
 				t.Errorf("want %q in\n%s", c.want, got)
 			}
@@ -344,12 +383,12 @@ func TestMarkdownCountsCachePrunes(t *testing.T) {
 
 func TestMarkdownListsPackagesAddedToBaseImages(t *testing.T) {
 	s := ledger.Summarize(exampleRun(7), nil)
-	if got := Markdown(s); strings.Contains(got, "Packages added") {
+	if got := Markdown(s, nil, nil); strings.Contains(got, "Packages added") {
 		t.Errorf("no packages were added, but the summary mentions it:\n%s", got)
 	}
 	s.Wrapped = map[ledger.Text]int{"docutils<0.21 roman": 3, "a": 1}
-	const want = "| Packages added to base images | <code>a</code> (1 image), <code>docutils&#60;0.21 roman</code> (3 images) |\n"
-	if got := Markdown(s); !strings.Contains(got, want) {
+	const want = "- Packages added to base images: <code>a</code> (1 image), <code>docutils&#60;0.21 roman</code> (3 images)\n"
+	if got := Markdown(s, nil, nil); !strings.Contains(got, want) {
 		t.Errorf("no line %q in\n%s", want, got)
 	}
 }
@@ -361,9 +400,9 @@ func TestSummaryHasTheHintOfEachMessage(t *testing.T) {
 		failed("a__b-2", failure.ClassTLS, 1, 1, "http: server gave HTTP response to HTTPS client"),
 		failed("a__b-3", failure.ClassTLS, 1, 1, "http: server gave HTTP response to HTTPS client"),
 	})
-	got := Markdown(ledger.Summarize(exampleRun(3), all))
+	got := Markdown(ledger.Summarize(exampleRun(3), all), nil, nil)
 	for _, hint := range []string{"let the builder trust the registry", "tell the builder that the registry speaks plain http"} {
-		if n := strings.Count(got, "What to do about registry-tls: "+hint); n != 1 {
+		if n := strings.Count(got, "**What to do:** "+hint); n != 1 {
 			t.Errorf("%q is said %d times, want once:\n%s", hint, n, got)
 		}
 	}
@@ -382,7 +421,7 @@ func TestMarkdownCountsRepeatedAttempts(t *testing.T) {
 		ledger.FromOutcome(ended("a", outcome.Outcome{Tags: []string{"r:a"}, Attempts: append(because(network, registry, network), outcome.Attempt{})}, nil)),
 		ledger.FromOutcome(ended("b", outcome.Outcome{Attempts: because(registry, failure.ClassDisk)}, errors.New("x"))),
 	}
-	got := Markdown(ledger.Summarize(ledger.Run{Planned: 2}, entries))
+	got := Markdown(ledger.Summarize(ledger.Run{Planned: 2}, entries), nil, nil)
 	if want := "\nAttempts at images that were repeated: 2 network, 2 registry.\n"; !strings.Contains(got, want) {
 		t.Errorf("it does not say %q:\n%s", want, got)
 	}

@@ -32,6 +32,7 @@ func Outputs(s ledger.Summary) [][2]string {
 		{"summary", string(run.Files.Summary)},
 		{"lock-file", string(run.Files.LockFile)},
 		{"failed-file", string(run.Files.Failed)},
+		{"logs", string(run.Files.Logs)},
 	}
 	outputs = append(outputs, evalEnvOutputs(run.EvalEnv)...)
 	for i := range outputs {

@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
+	"github.com/OpenHands/eval-images/internal/failure"
 	"github.com/OpenHands/eval-images/internal/ledger"
 	"github.com/OpenHands/eval-images/internal/outcome"
 	"github.com/OpenHands/eval-images/internal/plan"
@@ -38,10 +40,13 @@ type Plan struct {
 	Images []PlannedImage `json:"images"`
 
 	// Present counts the images that exist, and Unknown those that could not be checked in the registry. Work is null without tags.
-	Present  int      `json:"present"`
-	Unknown  int      `json:"unknown"`
-	Work     *Work    `json:"work"`
-	Warnings []string `json:"warnings"`
+	Present int `json:"present"`
+	// BasesMissing counts the missing images whose base image does not exist, and Impossible all images that cannot be made.
+	BasesMissing int      `json:"bases_missing"`
+	Impossible   int      `json:"cannot_be_made"`
+	Unknown      int      `json:"unknown"`
+	Work         *Work    `json:"work"`
+	Warnings     []string `json:"warnings"`
 
 	EvalEnv *ledger.EvalEnv `json:"eval_env,omitempty"`
 }
@@ -61,6 +66,16 @@ type PlannedImage struct {
 	How      ledger.Text `json:"how"`
 	Reason   ledger.Text `json:"reason"`
 	EvalBase ledger.Text `json:"eval_base"`
+	// BaseState is "present" or "missing", or null when it is not known. BaseProblem is what its registry said instead, and Class the
+	// class of failure of that, or of Reason.
+	BaseState   ledger.Text `json:"base_state"`
+	BaseProblem ledger.Text `json:"base_problem"`
+	Class       ledger.Text `json:"error_class"`
+}
+
+// impossible reports whether a run could not make the image.
+func (i PlannedImage) impossible() bool {
+	return i.How != "" && (i.BaseState == plan.BaseMissing || plan.How(i.How) == plan.None)
 }
 
 // NewPlan returns the plan of a run. found are the targets that exist or could not be checked in the registry; if tags are known, all
@@ -104,6 +119,7 @@ func NewPlan(run ledger.Run, targets []plan.Target, found []*outcome.Outcome, de
 
 func (i *PlannedImage) setDecision(d plan.Decision) {
 	i.How, i.Reason = ledger.Text(cmp.Or(d.How, plan.Native)), ledger.Text(oneLine(d.Reason, longValue))
+	i.BaseState, i.BaseProblem, i.Class = ledger.Text(d.Base), ledger.Text(oneLine(d.BaseProblem, longValue)), ledger.Text(d.Class)
 	switch {
 	case d.EvalBase == "": // it was not checked, or the registry did not answer
 	case d.Missing:
@@ -121,9 +137,12 @@ const (
 
 // decision says how a run would make the image.
 func (i PlannedImage) decision() string {
+	if i.BaseState == plan.BaseMissing {
+		return "cannot be made: its base image does not exist"
+	}
 	text := map[plan.How]string{
 		plan.Native: "will be built natively", plan.Reference: "will be built natively as a reference", plan.Rebase: "will be rebased",
-		plan.None: "will fail", plan.Unknown: "unknown strategy",
+		plan.None: "cannot be made", plan.Unknown: "unknown strategy",
 	}[plan.How(i.How)]
 	if plan.How(i.How) == plan.Rebase && i.EvalBase == evalBaseMissing {
 		text += " on a new eval-base"
@@ -190,6 +209,9 @@ func (p Plan) workLeft() string {
 		return noTags
 	}
 	text := fmt.Sprintf("Work left: %s; %d of %s", p.Work.list(), p.Present, plural(p.Total, "image exists", "images exist"))
+	if p.Impossible > 0 {
+		text += fmt.Sprintf("; %d cannot be made", p.Impossible)
+	}
 	if p.Unknown > 0 {
 		text += fmt.Sprintf("; %d could not be checked in the registry", p.Unknown)
 	}
@@ -199,7 +221,29 @@ func (p Plan) workLeft() string {
 	return text + "."
 }
 
-// Markdown returns the plan as a step summary.
+// Fails reports whether more images cannot be made than may be missing.
+func (p Plan) Fails() bool { return 100*p.Impossible > p.MissingAllowedPercent*p.Total }
+
+// planHeadline says in one line of plain text what stands in the way of a run, or what it would do.
+func (p Plan) planHeadline() string {
+	var problems []string
+	if p.BasesMissing > 0 {
+		problems = append(problems, fmt.Sprintf("%d of %s %s not exist", p.BasesMissing, plural(p.Total, "base image", "base images"), does(p.BasesMissing)))
+	}
+	if n := p.Impossible - p.BasesMissing; n > 0 {
+		problems = append(problems, fmt.Sprintf("%d of %s cannot be made", n, plural(p.Total, "image", "images")))
+	}
+	if len(problems) > 0 {
+		sign := "⚠️"
+		if p.Fails() {
+			sign = "❌"
+		}
+		return sign + " Dry run: " + strings.Join(problems, "; ")
+	}
+	return "🔎 Dry run: " + p.workLeft()
+}
+
+// Markdown returns the plan as a step summary: what stands in the way first, then what a run would do. Long lists are collapsed.
 func (p Plan) Markdown() string {
 	rows := [][]string{
 		{"Dataset", text(p.Dataset, shortValue)},
@@ -209,46 +253,149 @@ func (p Plan) Markdown() string {
 		{"SDK ref", code(string(p.SDKRef), shortValue)},
 		{"SDK commit", code(string(p.SDKSHA), shortValue)},
 		{"Image", code(p.Image, shortValue)},
-		tagPrefix(p.Benchmark, p.ImageTagPrefix),
 		{"Deadline", deadline(p.DeadlineSeconds)},
 		{"Fail on", failOn(p.MissingAllowedPercent)},
 	}
-	rows = slices.DeleteFunc(rows, func(row []string) bool { return row[1] == "" })
+	state := ""
+	if p.Impossible > 0 {
+		state = "\n" + text(p.workLeft(), longValue) + "\n"
+	}
 	head := joinParts([]string{
-		"## " + text(cmp.Or(p.Title, "Image build"), shortValue) + ": plan\n",
-		"🔎 **Dry run, nothing was built.** " + text(p.workLeft(), longValue) + "\n",
-		warnings(p.Warnings), preformattedLines(evalEnvPlan(p.EvalEnv)), section("Inputs of the plan", table([]string{"What", "Value"}, rows)),
+		"## " + text(strings.TrimSuffix(p.planHeadline(), "."), longValue) + "\n",
+		text(cmp.Or(p.Title, "Image build"), shortValue) + ". Nothing was built.\n" + state,
+		p.groups(), warnings(p.Warnings), preformattedLines(evalEnvPlan(p.EvalEnv)), p.repositories(),
+		evaluationPrefix(p.Benchmark, p.ImageTagPrefix), details("Inputs of the plan", facts(rows)),
 	})
-	header := []string{"Instance", "Base image"}
-	if p.Work != nil {
-		header = append(header, "Tags", "State")
+	lines, cut := p.list(p.Images, true, maxMarkdown-len(head)-2000)
+	if cut > 0 {
+		lines += fmt.Sprintf("\n… and %d more: <code>--dry-run --format json</code> has all.\n", cut)
 	}
-	var images [][]string
-	left := maxMarkdown - len(head)
-	for _, image := range p.Images {
-		row := image.row(p.Work != nil)
-		if left -= len(strings.Join(row, " | ")) + 10; left < 1000 {
-			break
-		}
-		images = append(images, row)
-	}
-	rest := ""
-	if cut := len(p.Images) - len(images); cut > 0 {
-		rest = fmt.Sprintf("\n… and %d more\n", cut)
-	}
-	return joinParts([]string{head, details(plural(p.Total, "image", "images"), table(header, images)+rest)})
+	return joinParts([]string{head, details(plural(p.Total, "image", "images"), lines)})
 }
 
-func (i PlannedImage) row(tagged bool) []string {
-	row := []string{code(i.InstanceID, shortValue), code(i.BaseImage, shortValue)}
-	if !tagged {
-		return row
+// groups are the images that stand in the way of a run, by what to do about them.
+func (p Plan) groups() string {
+	type group struct{ heading, hint string }
+	images := map[group][]PlannedImage{}
+	for _, i := range p.Images {
+		var g group
+		switch {
+		case i.How == "":
+			continue
+		case i.BaseState == plan.BaseMissing:
+			g = group{noBase, failure.Hint(failure.ClassBaseMissing)}
+		case plan.How(i.How) == plan.None:
+			g = group{"cannot be made", failure.Hint(failure.ClassRefused)}
+		case i.BaseProblem != "" || plan.How(i.How) == plan.Unknown:
+			class := failure.Class(i.Class)
+			g = group{"of which it is not known how a run would make them: " + class.Words(), failure.HintFor(class, string(i.BaseProblem+i.Reason))}
+		default:
+			continue
+		}
+		images[g] = append(images[g], i)
 	}
-	var tags []string
-	for _, tag := range i.Tags {
-		tags = append(tags, code(tag[strings.LastIndexByte(tag, '/')+1:], shortValue))
+	order := slices.SortedFunc(maps.Keys(images), func(a, b group) int {
+		if first := a.heading == noBase; first != (b.heading == noBase) { // most likely one input is wrong for all of them
+			return map[bool]int{true: -1, false: 1}[first]
+		}
+		return cmp.Or(cmp.Compare(len(images[b]), len(images[a])), cmp.Compare(a.heading, b.heading), cmp.Compare(a.hint, b.hint))
+	})
+	var parts []string
+	for _, g := range order[:min(maxGroups, len(order))] {
+		n := len(images[g])
+		heading := plural(n, "image", "images") + " " + g.heading
+		if g.heading == noBase {
+			heading = plural(n, "base image", "base images") + " " + does(n) + " not exist"
+		}
+		first, _ := p.list(images[g][:min(failuresShown, n)], false, maxMarkdown)
+		rest, cut := p.list(images[g][min(failuresShown, n):], false, 100_000)
+		if cut > 0 {
+			rest += fmt.Sprintf("\n… and %d more.\n", cut)
+		}
+		parts = append(parts, section(text(heading, shortValue), "**What to do:** "+text(g.hint, longValue)+".\n", first,
+			details(fmt.Sprintf("%d more", max(0, n-failuresShown)), rest)))
 	}
-	return append(row, strings.Join(tags, " "), text(i.state(), shortValue))
+	return joinParts(parts)
+}
+
+// noBase is the problem of images whose base image does not exist.
+const noBase = "without a base image"
+
+func does(n int) string {
+	if n == 1 {
+		return "does"
+	}
+	return "do"
+}
+
+// repositories counts the images by the repository of code that their instances are of.
+func (p Plan) repositories() string {
+	if p.Work == nil {
+		return ""
+	}
+	type count struct{ all, present, impossible int }
+	counts := map[string]count{}
+	for _, i := range p.Images {
+		name := i.InstanceID
+		if dash := strings.LastIndexByte(name, '-'); dash > 0 {
+			name = name[:dash]
+		}
+		c := counts[name]
+		c.all++
+		if i.Present != nil && *i.Present {
+			c.present++
+		}
+		if i.impossible() {
+			c.impossible++
+		}
+		counts[name] = c
+	}
+	names := slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
+		return cmp.Or(cmp.Compare(counts[b].all, counts[a].all), cmp.Compare(a, b))
+	})
+	if len(names) < 2 {
+		return ""
+	}
+	var lines []string
+	for n, name := range names {
+		if n == maxReasons {
+			lines = append(lines, fmt.Sprintf("- … and %d more repositories\n", len(names)-n))
+			break
+		}
+		c := counts[name]
+		line := fmt.Sprintf("- %s: %s, %d exist", code(name, shortValue), plural(c.all, "image", "images"), c.present)
+		if c.impossible > 0 {
+			line += fmt.Sprintf(", %d cannot be made", c.impossible)
+		}
+		lines = append(lines, line+"\n")
+	}
+	return section("By repository", strings.Join(lines, ""))
+}
+
+// list has a line for each image, in at most room bytes. It returns how many did not fit.
+func (p Plan) list(images []PlannedImage, tags bool, room int) (lines string, cut int) {
+	var all strings.Builder
+	for i, image := range images {
+		line := "- " + code(image.InstanceID, shortValue)
+		if p.Work != nil {
+			line += ": " + text(image.state(), shortValue)
+			if image.BaseProblem != "" {
+				line += "; " + reason(string(image.BaseProblem))
+			}
+		}
+		line += "<br>on " + code(image.BaseImage, shortValue)
+		for _, tag := range image.Tags {
+			if !tags {
+				break
+			}
+			line += "<br>" + code(tag[strings.LastIndexByte(tag, '/')+1:], shortValue)
+		}
+		if all.Len()+len(line) > room {
+			return all.String(), len(images) - i
+		}
+		all.WriteString(line + "\n")
+	}
+	return all.String(), 0
 }
 
 // Work counts what a run would do if nothing fails. An image that could not be checked in the registry counts only with force-build.
@@ -277,6 +424,13 @@ func (p *Plan) count(image PlannedImage) {
 		p.Unknown++
 	case *image.Present:
 		p.Present++
+	}
+	if image.impossible() {
+		p.Impossible++
+		if image.BaseState == plan.BaseMissing {
+			p.BasesMissing++
+		}
+		return
 	}
 	switch plan.How(image.How) {
 	case plan.Reference:

@@ -13,22 +13,28 @@ import (
 	"github.com/OpenHands/eval-images/internal/outcome"
 )
 
-// rebased is the part about rebased images. It is empty when the run had nothing to do with rebasing.
-func rebased(s ledger.Summary) string {
+// made says how the images were made, with the times of each way. It is empty when nothing was made.
+func made(s ledger.Summary) string {
 	run := s.Run.Rebase
-	counted := s.Strategies[outcome.Rebase] + run.EvalBasesMade + run.EvalBasesReused
-	if counted+len(run.References)+len(run.Verified)+len(s.Refusals) == 0 {
-		return ""
+	var lines []string
+	for _, way := range []struct {
+		strategy ledger.Text
+		name     string
+	}{{outcome.Rebase, "Rebased"}, {outcome.Native, "Built natively"}} {
+		if t := s.TimesByStrategy[way.strategy]; t.Images > 0 {
+			lines = append(lines, fmt.Sprintf("- %s: %s, half of them within %s each, 90 %% within %s, the slowest in %s\n",
+				way.name, plural(t.Images, "image", "images"), duration(t.P50), duration(t.P90), duration(t.Max)))
+		}
 	}
-	header := []string{"Rebased", "Built natively", "Eval-bases made", "Eval-bases reused"}
-	row := []string{
-		fmt.Sprint(s.Strategies[outcome.Rebase]), fmt.Sprint(s.Strategies[outcome.Native]),
-		fmt.Sprint(run.EvalBasesMade), fmt.Sprint(run.EvalBasesReused),
+	var bases string
+	if run.EvalBasesMade+run.EvalBasesReused > 0 {
+		bases = fmt.Sprintf("Eval-bases: %d made, %d reused", run.EvalBasesMade, run.EvalBasesReused)
+		if run.OldestEvalBase != nil {
+			bases += "; the oldest is " + age(s.FinishedAt.Sub(*run.OldestEvalBase)) + " old"
+		}
+		bases += ".\n"
 	}
-	if run.OldestEvalBase != nil {
-		header, row = append(header, "Age of the oldest eval-base"), append(row, age(s.FinishedAt.Sub(*run.OldestEvalBase)))
-	}
-	return section("How the images were made", table(header, [][]string{row}), refusals(s), references(run), verified(run), traffic(run))
+	return section("How the images were made", strings.Join(lines, ""), bases, verified(run), refusals(s))
 }
 
 // maxReasons limits the reasons shown. Usually many images share a few reasons, but a reason may be specific to one image.
@@ -39,7 +45,7 @@ func refusals(s ledger.Summary) string {
 	reasons := slices.SortedFunc(maps.Keys(s.Refusals), func(a, b ledger.Text) int {
 		return cmp.Or(cmp.Compare(s.Refusals[b], s.Refusals[a]), cmp.Compare(a, b))
 	})
-	var rows [][]string
+	var lines []string
 	for _, reason := range reasons[:min(maxReasons, len(reasons))] {
 		var ids []string
 		for _, id := range s.RefusedInstances[reason] {
@@ -48,11 +54,14 @@ func refusals(s ledger.Summary) string {
 		if len(ids) < s.Refusals[reason] {
 			ids = append(ids, "…")
 		}
-		rows = append(rows, []string{text(string(reason), longValue), fmt.Sprint(s.Refusals[reason]), strings.Join(ids, ", ")})
+		lines = append(lines, fmt.Sprintf("- %s, because %s: %s\n", plural(s.Refusals[reason], "image", "images"), text(string(reason), longValue), strings.Join(ids, ", ")))
 	}
-	list := table([]string{"Why not rebased", "Images", "Which"}, rows)
-	if rest := len(reasons) - len(rows); rest > 0 {
-		list += fmt.Sprintf("\n… and %d more reasons, see strategy_reason in %s.\n", rest, code(cmp.Or(string(s.Run.Files.Ledger), ledger.FileName), shortValue))
+	if len(lines) == 0 {
+		return ""
+	}
+	list := "Why not rebased:\n\n" + strings.Join(lines, "")
+	if rest := len(reasons) - len(lines); rest > 0 {
+		list += fmt.Sprintf("\n… and %d more reasons, see strategy_reason in %s.\n", rest, code(ledger.FileName, shortValue))
 	}
 	return list
 }

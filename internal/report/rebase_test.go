@@ -12,7 +12,7 @@ import (
 
 func rebasedImage(instance string) *outcome.Outcome {
 	return ended(instance, outcome.Outcome{
-		Tags: []string{tag(instance)}, Digest: "sha256:" + strings.Repeat("f", 64), Strategy: outcome.Rebase, Attempts: make([]outcome.Attempt, 1), Build: 40 * time.Millisecond,
+		Tags: []string{tag(instance)}, Digest: "sha256:" + strings.Repeat("f", 64), Strategy: outcome.Rebase, Attempts: make([]outcome.Attempt, 1), Build: 1400 * time.Millisecond,
 	}, nil)
 }
 
@@ -91,7 +91,7 @@ func TestMarkdownOfARebaseFits(t *testing.T) {
 		}
 		run.Warnings = append(run.Warnings, long)
 	}
-	got := Markdown(ledger.Summarize(run, entries(outcomes)))
+	got := Markdown(ledger.Summarize(run, entries(outcomes)), nil, nil)
 	if len(got) > maxMarkdown {
 		t.Errorf("%d bytes", len(got))
 	}

@@ -10,20 +10,19 @@ import (
 
 // phases lists the durations of the phases, and the sdist.
 func phases(s ledger.Summary) string {
-	var names, took []string
+	var rows [][]string
 	for _, p := range s.Run.Phases {
-		names, took = append(names, text(p.Name, shortValue)), append(took, duration(p.Seconds))
+		rows = append(rows, []string{text(p.Name, shortValue), duration(p.Seconds)})
 	}
-	if len(names) == 0 {
-		return ""
-	}
-	return section("Phases", table(names, [][]string{took}), sdist(s))
+	return block("Phases", table([]string{"Phase", "Time"}, rows), sdist(s))
 }
 
 // sdist says how long the run's source distribution took, and how many were built. It should be one.
 func sdist(s ledger.Summary) string {
 	note := fmt.Sprintf("Sdist builds in this run: **%d**. The phases sdist and import run concurrently, so the phases do not add up to the total.\n", s.SdistBuilds)
 	switch made := s.Run.Sdist; {
+	case made.SHA256 != "" && s.Run.MergedFrom > 1:
+		return fmt.Sprintf("Sdist: built once by each of %d runs, in at most %s. ", s.Run.MergedFrom, duration(made.Seconds)) + note
 	case made.SHA256 != "":
 		return fmt.Sprintf("Sdist: built once for all images in %s, sha256 %s. ", duration(made.Seconds), code(string(made.SHA256), shortValue)) + note
 	case made.Error != "":
@@ -41,7 +40,7 @@ func slowest(s ledger.Summary) string {
 	if len(rows) < 2 {
 		return ""
 	}
-	return details("Slowest built images", table([]string{"Instance", "Time", "Attempts"}, rows))
+	return block("Slowest built images", table([]string{"Instance", "Time", "Attempts"}, rows))
 }
 
 // telemetry shows the SDK's own figures. They are not wall-clock times: the image export may exceed the build that it is part of.
@@ -76,7 +75,7 @@ func telemetry(t ledger.Totals) string {
 		return ""
 	}
 	note := "These are sums over images and steps that ran concurrently. They show where the work went, and may far exceed the wall-clock time.\n\n"
-	return details("Where the work went (sums, not wall clock)", note+table([]string{"Work", "Sum"}, rows))
+	return block("Where the work went (sums, not wall clock)", note+table([]string{"Work", "Sum"}, rows))
 }
 
 // cachePrunes says how much the prunes of the builder's cache freed.

@@ -70,7 +70,7 @@ func clone(ctx context.Context, source Source, dir string, cmds Commands) (Check
 
 // cloneCommit checks a commit out, whatever is in it.
 func cloneCommit(ctx context.Context, source Source, dir string, cmds Commands) (*git, string, error) {
-	if err := source.check(); err != nil {
+	if err := source.check(cmds.other); err != nil {
 		return nil, "", err
 	}
 	g, err := newGit(cmds, dir)
@@ -99,13 +99,13 @@ func cloneCommit(ctx context.Context, source Source, dir string, cmds Commands) 
 
 // check rejects URLs that git accepts and we do not: ssh and host:path forms may prompt, and credentials would show in
 // process lists and logs.
-func (s Source) check() error {
+func (s Source) check(of other) error {
 	u, err := url.Parse(s.Repository)
 	switch {
 	case err != nil || u.Scheme != "https" && u.Scheme != "http" && u.Scheme != "file":
-		return errors.New("sdk-repository must be an https, http or file URL")
+		return errors.New(of.repository() + " must be an https, http or file URL")
 	case u.User != nil:
-		return errors.New("sdk-repository must not hold credentials")
+		return errors.New(of.repository() + " must not hold credentials")
 	}
 	return nil
 }

@@ -258,3 +258,28 @@ func TestCloneIgnoresTheUsersAttributes(t *testing.T) {
 		t.Errorf("the checkout's Dockerfile is %q, not as committed", text)
 	}
 }
+
+// Errors about another repository name its inputs, and leave addresses, refs and the words of git as they are.
+func TestErrorsOfAnotherRepositoryNameItsInputs(t *testing.T) {
+	r := newRepository(t)
+	like := filepath.Join(t.TempDir(), "sdk-reference") // an address with the name of an input in it
+	if err := os.Rename(r.root, like); err != nil {
+		t.Fatal(err)
+	}
+	cases := []struct{ repository, ref, want, hint string }{
+		{like, "sdk-ref", `swt-bench-ref "sdk-ref" is no branch, tag or commit of file://` + like, "swt-bench-ref"},
+		{like, "main", `swt-bench-ref "main" of file://` + like + " has no src/x.py", "check swt-bench-repository and swt-bench-ref"},
+		{like + "-gone", "main", "'" + like + "-gone' does not", "check swt-bench-repository; "},
+	}
+	for _, c := range cases {
+		cmds := Commands{Environ: os.Environ(), LogPath: "sdk-ref.log", Log: t.Output()}
+		_, _, err := CloneOther(t.Context(), Source{"file://" + c.repository, c.ref}, "swt-bench", "src/x.py", t.TempDir(), cmds)
+		var hinted interface{ Hint() string }
+		if !errors.As(err, &hinted) || !strings.Contains(err.Error(), c.want) || !strings.Contains(hinted.Hint(), c.hint) {
+			t.Fatalf("the error is %v, want %q, and a hint with %q", err, c.want, c.hint)
+		}
+		if hint := hinted.Hint(); strings.Contains(strings.ReplaceAll(hint, "in sdk-ref.log", ""), "sdk-re") {
+			t.Errorf("the hint names an input of the SDK: %s", hint)
+		}
+	}
+}

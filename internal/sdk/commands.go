@@ -28,6 +28,9 @@ type Commands struct {
 	LogPath string
 	// Stall is how long a subprocess may print nothing before it is ended; 0 is defaultStall.
 	Stall time.Duration
+
+	// other names the inputs of what is no SDK.
+	other other
 }
 
 // defaultStall is longer than git or uv are silent while they get on. A quiet git prints nothing at all: a whole clone of the SDK
@@ -226,6 +229,7 @@ func (c Commands) failed(doing string, err error) *SetupError {
 	if silence := (*stalled)(nil); errors.As(err, &silence) {
 		hint, line = c.stallHint(silence.program), ""
 	}
+	hint = c.other.hint(hint)
 	cause := oneLine(err.Error())
 	if line != "" && !strings.Contains(cause, line) {
 		// What the program said last was not the point: "invalid index-pack output", after a full disk.

@@ -103,7 +103,7 @@ func (c Checkout) fetchPython(ctx context.Context, cmds Commands) (fetched bool,
 	return true, nil
 }
 
-// LacksModule tells whether err is of an import of the SDK's build module that did not find another one.
+// LacksModule reports whether err is a failed import of the SDK's build module: one that another module is missing for.
 func LacksModule(err error) bool {
 	var raised *SDKError
 	return errors.As(err, &raised) && raised.Type == "ModuleNotFoundError"
@@ -121,7 +121,7 @@ func uvSettings(python string) []string {
 
 // Sdist is the SDK's source distribution, made once for all images of a run.
 type Sdist struct {
-	// Path is the tarball; who asked for it removes it.
+	// Path is the tarball. The caller removes it.
 	Path string
 	// SHA256 is its hash, 64 hexadecimal digits. It differs from run to run: the tarball holds modification times.
 	SHA256 string
@@ -168,7 +168,8 @@ func (c Checkout) sdist(ctx context.Context, cmds Commands, dir string) (Sdist, 
 	return Sdist{Path: found[0], SHA256: sum}, err
 }
 
-// ErrForeignSdist is an sdist of something else than the checkout: its images would be of another SDK than their tags say.
+// ErrForeignSdist is the error for an sdist that was not built from the checkout: its images would be of another SDK than their
+// tags say.
 var ErrForeignSdist = errors.New("uv did not build it from the SDK's checkout")
 
 // checkSdist compares the Dockerfile in an sdist with the checkout's. The error is an ErrForeignSdist when they differ.

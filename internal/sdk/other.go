@@ -1,6 +1,7 @@
 package sdk
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"os"
@@ -13,31 +14,34 @@ import (
 // is empty for the SDK.
 type other string
 
-// renamed puts the names of these inputs in the place of those of the SDK's.
-func (o other) renamed(text string) string {
+// ref and repository are the names of the inputs.
+func (o other) ref() string        { return cmp.Or(string(o), "sdk") + "-ref" }
+func (o other) repository() string { return cmp.Or(string(o), "sdk") + "-repository" }
+
+// hint puts the names of these inputs in the place of those of the SDK's, in a hint of this package's own.
+func (o other) hint(text string) string {
 	if o == "" {
 		return text
 	}
-	return strings.NewReplacer("sdk-repository", string(o)+"-repository", "sdk-ref", string(o)+"-ref").Replace(text)
+	return strings.NewReplacer("sdk-repository", o.repository(), "sdk-ref", o.ref(), "give sdk-path", "give its file URL as "+o.repository()).Replace(text)
 }
 
 // CloneOther checks out a repository that is no SDK into dir, which must be absent or empty. name begins the names of its inputs.
 // file is a path in it that tells it from others. The errors are those of Clone.
 func CloneOther(ctx context.Context, source Source, name, file, dir string, cmds Commands) (root, sha string, err error) {
+	cmds.other = other(name)
 	g, sha, err := cloneCommit(ctx, source, dir, cmds)
 	if err == nil {
 		if _, missing := os.Stat(filepath.Join(g.root, file)); missing != nil {
-			return "", "", &RefError{Source: source, other: other(name), lacks: file}
+			return "", "", &RefError{Source: source, other: cmds.other, lacks: file}
 		}
 		return g.root, sha, nil
 	}
 	if bad, wrong := errors.AsType[*RefError](err); wrong {
-		bad.other = other(name)
+		bad.other = cmds.other
 		return "", "", bad
 	}
-	failed := cmds.failed("cloning "+source.Repository, err)
-	failed.hint, failed.Cause = other(name).renamed(failed.hint), other(name).renamed(failed.Cause)
-	return "", "", failed
+	return "", "", cmds.failed("cloning "+source.Repository, err)
 }
 
 // Venv makes a Python environment with the newest versions of packages, and returns its interpreter. version is a request of uv's:

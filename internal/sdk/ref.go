@@ -21,36 +21,34 @@ type RefError struct {
 	lacks string
 }
 
-func (e *RefError) Error() string { return e.other.renamed(e.text()) }
-
-func (e *RefError) text() string {
+func (e *RefError) Error() string {
+	input := e.other.ref()
 	switch {
 	case e.lacks != "":
-		return fmt.Sprintf("sdk-ref %q of %s has no %s", e.Source.Ref, e.Source.Repository, e.lacks)
+		return fmt.Sprintf("%s %q of %s has no %s", input, e.Source.Ref, e.Source.Repository, e.lacks)
 	case e.ambiguous && strings.HasPrefix(e.Near[0], "refs/"):
-		return fmt.Sprintf("sdk-ref %q is both a branch and a tag of %s: %s", e.Source.Ref, e.Source.Repository, strings.Join(e.Near, " and "))
+		return fmt.Sprintf("%s %q is both a branch and a tag of %s: %s", input, e.Source.Ref, e.Source.Repository, strings.Join(e.Near, " and "))
 	case e.ambiguous:
-		return fmt.Sprintf("sdk-ref %q begins the SHA of more than one commit of %s: %s", e.Source.Ref, e.Source.Repository, strings.Join(e.Near, " and "))
+		return fmt.Sprintf("%s %q begins the SHA of more than one commit of %s: %s", input, e.Source.Ref, e.Source.Repository, strings.Join(e.Near, " and "))
 	default:
-		return fmt.Sprintf("sdk-ref %q is no branch, tag or commit of %s", e.Source.Ref, e.Source.Repository)
+		return fmt.Sprintf("%s %q is no branch, tag or commit of %s", input, e.Source.Ref, e.Source.Repository)
 	}
 }
 
 // Hint suggests what to write instead.
-func (e *RefError) Hint() string { return e.other.renamed(e.fix()) }
-
-func (e *RefError) fix() string {
+func (e *RefError) Hint() string {
+	input, repository := e.other.ref(), e.other.repository()
 	switch ref := e.Source.Ref; {
 	case e.lacks != "":
-		return "check sdk-repository and sdk-ref"
+		return "check " + repository + " and " + input
 	case e.ambiguous:
-		return "write which one you mean, sdk-ref: " + strings.Join(e.Near, " or sdk-ref: ")
+		return "write which one you mean, " + input + ": " + strings.Join(e.Near, " or "+input+": ")
 	case len(e.Near) == 0 && len(ref) < 40 && shaPrefix.MatchString(ref):
 		return "write all 40 digits of the SHA: fewer are looked up among the commits of branches and tags only"
 	case len(e.Near) == 0:
-		return "set sdk-ref to a branch, a tag or a commit SHA of sdk-repository"
+		return "set " + input + " to a branch, a tag or a commit SHA of " + repository
 	default:
-		return "did you mean sdk-ref: " + strings.Join(e.Near, ", ") + "?"
+		return "did you mean " + input + ": " + strings.Join(e.Near, ", ") + "?"
 	}
 }
 

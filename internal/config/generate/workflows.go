@@ -74,6 +74,7 @@ func (w workflow) Inputs() []workflowInput {
 		{Name: "force-build", Help: "Build images even if the registry has them.", Type: "boolean", Default: action("force-build")},
 		{Name: "max-workers", Help: "Maximum number of images to build at once.", Default: strconv.Itoa(w.preset.MaxWorkers)},
 		{Name: "max-retries", Help: "Maximum retries for transient failures.", Default: action("max-retries")},
+		{Name: "fail-on", Help: "Missing images that fail the run, any, never, or a percentage such as 5%.", Default: action("fail-on")},
 		{Name: "batch-size", Help: "Check disk space and cache size after this many images.", Default: action("batch-size")},
 		{
 			Name: "cache-mode", Help: "Registry cache that BuildKit exports with each image, off, min or max.",

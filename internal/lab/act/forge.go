@@ -32,8 +32,9 @@ type Forge struct {
 	checkout, dir, act, network, packages string
 }
 
-// NewForge makes a forge in an empty folder and compiles act. lab has the lab's variables.
-func NewForge(ctx context.Context, checkout, dir string, lab map[string]string) (*Forge, error) {
+// NewForge makes a forge in an empty folder and compiles act. lab has the lab's variables. The files in the folder add are beside the
+// sources, so in the workspace of jobs that check them out.
+func NewForge(ctx context.Context, checkout, dir, add string, lab map[string]string) (*Forge, error) {
 	checkout, err := filepath.Abs(checkout)
 	if err != nil {
 		return nil, fmt.Errorf("finding the checkout: %w", err)
@@ -52,6 +53,9 @@ func NewForge(ctx context.Context, checkout, dir string, lab map[string]string) 
 	}
 	if err := f.copySources(lab["LAB_ACTION_IMAGE"]); err != nil {
 		return nil, fmt.Errorf("copying the sources: %w", err)
+	}
+	if err := os.CopyFS(f.Sources, os.DirFS(add)); err != nil {
+		return nil, fmt.Errorf("copying files beside the sources: %w", err)
 	}
 	if err := f.Push(ctx, Name, f.Sources); err != nil {
 		return nil, err

@@ -165,6 +165,7 @@ func TestForms(t *testing.T) {
 		"sdk-commit": {Type: "string", initial: "main"}, "dataset": {Type: "string"}, "split": {Type: "string"},
 		"n-limit": {Type: "string", initial: "0"}, "max-workers": {Type: "string", initial: "8"},
 		"max-retries": {Type: "string", initial: "2"}, "batch-size": {Type: "string", initial: "15"},
+		"fail-on":     {Type: "string", initial: "any"},
 		"force-build": {Type: "boolean", initial: "false"},
 		"cache-mode":  {Type: "choice", initial: "off", options: []string{"off", "min", "max"}},
 		"strategy":    {Type: "choice", initial: "auto", options: []string{"auto", "native", "rebase"}},
@@ -188,6 +189,9 @@ func TestForms(t *testing.T) {
 		want := maps.Clone(want)
 		maps.Copy(want, others[benchmark])
 		form, _ := inputs(parse(t, "build-"+benchmark+"-images.yml"))
+		if len(form) > 25 { // GitHub takes no more (github/docs, events-that-trigger-workflows, workflow_dispatch)
+			t.Errorf("the form of %s has %d inputs", benchmark, len(form))
+		}
 		for name, in := range form {
 			if _, listed := want[name]; !listed && in.initial == "" && in.Type == "string" {
 				delete(form, name) // a text without a default
@@ -374,9 +378,14 @@ func TestSteps(t *testing.T) {
 			"base-registry-password": "${{ secrets.EVAL_IMAGES_BASE_REGISTRY_PASSWORD }}",
 			"hf-token":               "${{ secrets.HF_TOKEN }}",
 		}
-		for _, name := range strings.Fields("dataset split n-limit instance-ids force-build max-workers max-retries batch-size cache-mode " +
+		for _, name := range strings.Fields("dataset split n-limit instance-ids force-build max-workers max-retries fail-on batch-size cache-mode " +
 			"strategy verify eval-base-image custom-tag-template") {
 			want[name] = "${{ inputs." + name + " }}"
+		}
+		if benchmark == "swtbench" {
+			for _, name := range strings.Fields("build-eval-env eval-image-prefix eval-env-build-batch-size swt-bench-repository swt-bench-ref") {
+				want[name] = "${{ inputs." + name + " }}"
+			}
 		}
 		for name, value := range want {
 			if got := with(action, name); got != value {

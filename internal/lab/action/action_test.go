@@ -118,8 +118,22 @@ func TestImageHasWhatTheProgramRuns(t *testing.T) {
 		"buildx":            {"docker buildx version", "buildx 0.13.1"},
 		"tini":              {"tini --version", "tini version 0.19.0"},
 		"foreign workspace": {"mkdir w && chown 1001:1001 w && cd w && git init --quiet . && chown -R 1001:1001 . && git status", "On branch"},
-		"no package lists":  {"ls /var/lib/apt/lists | wc -l", "0"},
-		"static program":    {"ldd /eval-images 2>&1 || true", "not a dynamic executable"},
+		"git over https":    {"git ls-remote https://127.0.0.1:1/x 2>&1 || true", "Failed to connect"},
+		"git's submodules": {
+			"export GIT_CONFIG_COUNT=3 GIT_CONFIG_KEY_0=protocol.file.allow GIT_CONFIG_VALUE_0=always GIT_CONFIG_KEY_1=user.name " +
+				"GIT_CONFIG_VALUE_1=a GIT_CONFIG_KEY_2=user.email GIT_CONFIG_VALUE_2=a@b; " +
+				"for name in a b; do git init --quiet $name; git -C $name commit --quiet --allow-empty --message $name; done; " +
+				"git -C b submodule --quiet add /a inner && git -C b commit --quiet --message inner && " +
+				"git clone --quiet --recurse-submodules b c && git -C c submodule status", " inner (heads/",
+		},
+		"git's other commands": { // that a build of the SDK may run
+			"git init --quiet d; cd d; git -c user.name=a -c user.email=a@b commit --quiet --allow-empty --message a; git describe --always --dirty && " +
+				"git archive HEAD | tar -t && git gc --quiet && git fsck && git bundle create /x HEAD && git fetch --quiet /x HEAD && " +
+				"git worktree add --quiet ../e && git stash list && echo all of them", "all of them",
+		},
+		"no Perl but dpkg's": {"find /usr -name 'Unicode*' -path '*perl*' | wc -l; dpkg-query --show perl-base", "0\nperl-base"},
+		"no package lists":   {"ls /var/lib/apt/lists | wc -l", "0"},
+		"static program":     {"ldd /eval-images 2>&1 || true", "not a dynamic executable"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

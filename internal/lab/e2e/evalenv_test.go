@@ -18,18 +18,15 @@ func TestEvalEnvironments(t *testing.T) {
 	s := step(t, repo, nil, map[string]string{
 		"benchmark": "swtbench", "dataset": "rows.jsonl", "strategy": "native", "max-retries": "0",
 		"build-eval-env": "true", "eval-image-prefix": lab["LAB_REGISTRY_INSIDE"] + "/" + repo + "-swt",
-		"swt-bench-repository": "file:///github/workspace/harness",
+		"swt-bench-repository": "file:///github/workspace/harness", "eval-env-build-batch-size": "1",
 	})
 	fakeHarness(t, filepath.Join(s.Workspace, "harness"))
 	rows := func(versions ...string) {
-		var lines strings.Builder
-		for i, version := range versions {
-			line, _ := json.Marshal(map[string]string{ // encoding strings never fails
-				"instance_id": fmt.Sprintf("owner__plain-%d", i), "repo": "owner/plain", "version": version, "base_commit": "base",
-			})
-			fmt.Fprintf(&lines, "%s\n", line)
+		var ids []string
+		for i := range versions {
+			ids = append(ids, fmt.Sprintf("owner__plain-%d", i))
 		}
-		write(t, lines.String(), s.Workspace, "rows.jsonl")
+		writeRows(t, filepath.Join(s.Workspace, "rows.jsonl"), ids, versions)
 	}
 
 	rows("1", "2", "3", "1", "2", "3")
@@ -40,6 +37,9 @@ func TestEvalEnvironments(t *testing.T) {
 	if !strings.Contains(got.Summary, "Environment images of SWT-Bench") {
 		t.Errorf("the step summary has no section about them:\n%s", got.Summary)
 	}
+	if looks := strings.Count(got.Log, "disk: the builder's cache holds "); looks < 2 { // there would be one with the default of 10
+		t.Errorf("%d looks at the disk, want one after each environment", looks)
+	}
 	accepted(t, s.Workspace, repo+"-swt", 3)
 
 	got = start(t, s).Wait()
@@ -49,6 +49,19 @@ func TestEvalEnvironments(t *testing.T) {
 	got = start(t, s).Wait()
 	checkOutputs(t, got, 1, map[string]string{"eval-env-total": "6", "eval-env-built": "1", "eval-env-skipped": "4", "eval-env-failed": "1"})
 	accepted(t, s.Workspace, repo+"-swt", 5)
+}
+
+// writeRows writes a dataset of instances that need the environments of these versions.
+func writeRows(t *testing.T, path string, ids, versions []string) {
+	t.Helper()
+	var lines strings.Builder
+	for i, id := range ids {
+		line, _ := json.Marshal(map[string]string{ // encoding strings never fails
+			"instance_id": id, "repo": "owner/plain", "version": versions[i], "base_commit": "base",
+		})
+		fmt.Fprintf(&lines, "%s\n", line)
+	}
+	write(t, lines.String(), path)
 }
 
 // fakeHarness makes a git repository of the fake of swt-bench.

@@ -31,7 +31,7 @@ func TestSharedStageFails(t *testing.T) {
 	if tried != 1 {
 		t.Errorf("%d images were tried, want 1", tried)
 	}
-	if !strings.Contains(got.Summary, "What to do about shared-stage") {
+	if !strings.Contains(got.Summary, "(<code>shared-stage</code>)") {
 		t.Errorf("the summary does not say what to do:\n%s", got.Summary)
 	}
 }

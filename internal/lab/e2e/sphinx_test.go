@@ -57,7 +57,7 @@ func TestSphinx(t *testing.T) {
 		if diff := cmp.Diff(map[string]string{ordinary: "", ids[2]: "", ids[3]: "", sphinx: wrapPackages, sphinxWithoutPip: ""}, wrapped); diff != "" {
 			t.Errorf("the ledger's wraps (-want +got):\n%s", diff)
 		}
-		if !strings.Contains(got.Summary, "| Packages added to base images | <code>") {
+		if !strings.Contains(got.Summary, "- Packages added to base images: <code>") {
 			t.Errorf("the summary does not say what was wrapped:\n%s", got.Summary)
 		}
 	})

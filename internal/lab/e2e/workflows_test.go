@@ -31,13 +31,14 @@ const withoutBaseInBoth = "sympy__sympy-23824"
 // TestWorkflows runs the workflows as users do, under act, on three instances each.
 func TestWorkflows(t *testing.T) {
 	t.Parallel()
-	forge, err := act.NewForge(t.Context(), root, t.TempDir(), lab)
+	ids := instances(t, 3)
+	missing := append(ids[:2:2], withoutBaseInBoth)
+	forge, err := act.NewForge(t.Context(), root, t.TempDir(), swtBench(t, missing), lab)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { command("docker", "rmi", "--force", "act-dockeraction:latest") })
 	ours, theirs := repository(t)+"-ours", repository(t)+"-theirs"
-	ids := instances(t, 3)
 
 	t.Run("validate", func(t *testing.T) {
 		got := runJob(t, forge, act.Job{
@@ -61,12 +62,33 @@ func TestWorkflows(t *testing.T) {
 	t.Run("two shards of swebenchmultimodal", func(t *testing.T) { twoShards(t, forge, repository(t)+"-shards", ids[0]) })
 	t.Run("called from another repository", func(t *testing.T) { calledFromAnother(t, forge, theirs, ids) })
 
-	missing := append(ids[:2:2], withoutBaseInBoth)
 	t.Run("a missing base image, swebench", func(t *testing.T) {
-		missingBase(t, forge, "swebench", ours, missing, "extensions-ref", "benchmarks-commit")
+		missingBase(t, forge, "swebench", ours, missing, nil, "extensions-ref", "benchmarks-commit")
 	})
-	t.Run("a missing base image, swtbench", func(t *testing.T) {
-		missingBase(t, forge, "swtbench", ours, missing, "extensions-ref")
+	// The environments of the evaluation are made although an image is missing: one base, and two for three instances.
+	t.Run("a missing base image, and build-eval-env, swtbench", func(t *testing.T) {
+		prefix := lab["LAB_REGISTRY_INSIDE"] + "/" + ours + "-swt"
+		got := missingBase(t, forge, "swtbench", ours, missing, map[string]string{
+			"dataset": "rows.jsonl", "build-eval-env": "true", "eval-image-prefix": prefix,
+			"swt-bench-repository": "file://" + forge.Sources + "/harness.git",
+		}, "extensions-ref")
+		checkBuilt(t, forge, got, "", map[string]string{"eval-env-total": "3", "eval-env-built": "3", "eval-env-skipped": "0", "eval-env-failed": "0"})
+		var made struct {
+			BaseImages []string `json:"base_images"`
+			EnvImages  []string `json:"env_images"`
+		}
+		if err := json.Unmarshal(fileNamed(recordOf(t, got, "swtbench"), "eval-env-summary.json"), &made); err != nil {
+			t.Fatal(err)
+		}
+		for _, key := range slices.Concat(made.BaseImages, made.EnvImages) {
+			name, tag, _ := strings.Cut(key, ":")
+			if digestInRegistry(t, ours+"-swt/"+name, tag) == "" {
+				t.Errorf("the registry lacks the environment image %s", key)
+			}
+		}
+		if len(made.BaseImages) != 1 || len(made.EnvImages) != 2 {
+			t.Errorf("the bases are %v, the environments %v", made.BaseImages, made.EnvImages)
+		}
 	})
 
 	t.Run("build-eval-env with a bad prefix", func(t *testing.T) {
@@ -78,6 +100,20 @@ func TestWorkflows(t *testing.T) {
 			t.Errorf("act ended with %d; want a failure that names the prefix", got.ExitCode)
 		}
 	})
+}
+
+// swtBench is a folder with what a run with build-eval-env needs in its workspace: a dataset of instances that need two environments, and
+// a git repository of the fake of swt-bench.
+func swtBench(t *testing.T, ids []string) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	writeRows(t, filepath.Join(dir, "rows.jsonl"), ids, []string{"1", "2", "1"})
+	harness := t.TempDir()
+	fakeHarness(t, harness)
+	if err := os.CopyFS(filepath.Join(dir, "harness.git"), os.DirFS(filepath.Join(harness, ".git"))); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 // builtOnce checks that one of two jobs has built all images and the other has found them. act chooses which one is
@@ -109,6 +145,11 @@ func twoShards(t *testing.T, forge *act.Forge, repo, withBase string) {
 	const jobs = "Build SWE-Bench Multimodal images/"
 	for job, total := range map[string]string{"build 1/2": "2", "build 2/2": "1"} {
 		checkBuilt(t, forge, got, jobs+job, map[string]string{"total": total, "skipped": total, "failed": "0"})
+	}
+	// The second shard does not wait for references: the first one, whose images are there, says that it leaves none.
+	_, sha := phasedPrefix(t)
+	if digestInRegistry(t, repo, "reference-"+sha+"-none") == "" {
+		t.Error("the first shard does not say that it leaves no references")
 	}
 	merged := got.Step(jobs+"merge", "Merge them")
 	if o := merged.Outputs; o["total"] != "3" || o["skipped"] != "3" || o["failed"] != "0" || !strings.Contains(merged.Summary, "3 images already exist") {
@@ -188,12 +229,16 @@ func evaluation(ids []string) string {
 
 // missingBase starts a workflow by hand for two images that exist and one that cannot be built. The values of its
 // unused inputs would do harm if they became part of a script.
-func missingBase(t *testing.T, forge *act.Forge, benchmark, repo string, ids []string, unused ...string) {
+func missingBase(
+	t *testing.T, forge *act.Forge, benchmark, repo string, ids []string, more map[string]string, unused ...string,
+) (got act.Result) {
+	t.Helper()
 	inputs := map[string]string{"sdk-commit": lab["LAB_SDK_REF"], "instance-ids": strings.Join(ids, " "), "max-workers": "2", "strategy": "native"}
+	maps.Copy(inputs, more)
 	for _, name := range unused {
 		inputs[name] = "`touch /fake-uploads/owned`$(touch /fake-uploads/owned)\"; touch /fake-uploads/owned; #"
 	}
-	got := runJob(t, forge, act.Job{
+	got = runJob(t, forge, act.Job{
 		Repository: forge.Sources, Workflow: "build-" + benchmark + "-images.yml",
 		Event: "workflow_dispatch", Inputs: inputs,
 	}, repo)
@@ -213,6 +258,7 @@ func missingBase(t *testing.T, forge *act.Forge, benchmark, repo string, ids []s
 	if len(got.Uploads) != 1 {
 		t.Errorf("an input was run as a program: %v", got.Uploads)
 	}
+	return got
 }
 
 // changesNothing checks that the summary says so for each input.

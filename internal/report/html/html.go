@@ -17,6 +17,7 @@ import (
 	"github.com/OpenHands/eval-images/internal/failure"
 	"github.com/OpenHands/eval-images/internal/ledger"
 	"github.com/OpenHands/eval-images/internal/outcome"
+	"github.com/OpenHands/eval-images/internal/report"
 )
 
 //go:embed page.html.tmpl
@@ -30,30 +31,18 @@ var script string
 
 var page = template.Must(template.New("report.html").Parse(pageText))
 
-// Comparison is what has changed since an earlier run.
-type Comparison struct {
-	With                     string // says which run it was
-	NewlyFailing, NewlyBuilt []string
-	Slower, Faster           []Change
-}
-
-// Change is an image that took another time than before.
-type Change struct {
-	InstanceID  string
-	Before, Now time.Duration
-}
-
 // content is what the page shows.
 type content struct {
 	Title      string
 	Failed     bool
 	Verdict    string
+	SetupError string
 	Facts      []fact
 	Groups     []group
 	Images     []image
 	Classes    []string
 	Phases     []phase
-	Comparison *Comparison
+	Comparison *comparison
 	Timeline   timeline
 	Style      template.CSS
 	Script     template.JS
@@ -61,6 +50,16 @@ type content struct {
 }
 
 type fact struct{ Name, Value string }
+
+// comparison is what has changed since an earlier run.
+type comparison struct {
+	With                     string
+	Facts                    []fact
+	NewlyFailing, NewlyBuilt []string
+	Slower, Faster           []change
+}
+
+type change struct{ What, Before, Now string }
 
 // group has the failures of one class.
 type group struct {
@@ -102,31 +101,31 @@ type spanLine struct {
 	Lane    string  `json:"lane"`
 }
 
-// Write writes the report of a run. comparison may be nil.
-func Write(w io.Writer, s ledger.Summary, entries []ledger.Entry, comparison *Comparison) error {
-	c := content{
+// Write writes the report of a run. c may be nil.
+func Write(w io.Writer, s ledger.Summary, entries []ledger.Entry, c *ledger.Comparison) error {
+	shown := content{
 		Title: cmp.Or(s.Run.Title, "Image build"), Failed: s.Fails() || s.Run.SetupError != "",
-		Verdict: verdict(s), Facts: facts(s), Comparison: comparison, Timeline: newTimeline(s, entries),
+		Verdict: report.Headline(s), SetupError: string(s.Run.SetupError), Facts: facts(s), Comparison: newComparison(s, c), Timeline: newTimeline(s, entries),
 		Style: template.CSS(style), Script: template.JS(script),
 		Policy: "default-src 'none'; base-uri 'none'; form-action 'none'; script-src " + hashOf(script) + "; style-src " + hashOf(style),
 	}
 	for _, p := range s.Run.Phases {
-		c.Phases = append(c.Phases, phase{p.Name, clock(p.Seconds), p.Within != ""})
+		shown.Phases = append(shown.Phases, phase{p.Name, report.Duration(p.Seconds), p.Within != ""})
 	}
 	byClass := map[string][]image{}
 	for _, e := range slices.SortedFunc(slices.Values(entries), func(a, b ledger.Entry) int { return cmp.Compare(a.InstanceID, b.InstanceID) }) {
 		i := newImage(e)
-		c.Images = append(c.Images, i)
-		if e.Status == outcome.Failed {
+		shown.Images = append(shown.Images, i)
+		if i.Status == string(outcome.Failed) {
 			byClass[i.Class] = append(byClass[i.Class], i)
 		}
 	}
-	c.Classes = slices.Sorted(maps.Keys(byClass))
-	for _, class := range c.Classes {
-		c.Groups = append(c.Groups, group{class, failure.Hint(failure.Class(class)), byClass[class]})
+	shown.Classes = slices.Sorted(maps.Keys(byClass))
+	for _, class := range shown.Classes {
+		shown.Groups = append(shown.Groups, group{class, failure.Hint(failure.Class(class)), byClass[class]})
 	}
-	slices.SortStableFunc(c.Groups, func(a, b group) int { return len(b.Images) - len(a.Images) })
-	if err := page.Execute(w, c); err != nil {
+	slices.SortStableFunc(shown.Groups, func(a, b group) int { return len(b.Images) - len(a.Images) })
+	if err := page.Execute(w, shown); err != nil {
 		return fmt.Errorf("writing the report: %w", err)
 	}
 	return nil
@@ -138,20 +137,26 @@ func hashOf(text string) string {
 	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 }
 
-func verdict(s ledger.Summary) string {
-	switch {
-	case s.Run.SetupError != "":
-		return "The run failed before its end: " + string(s.Run.SetupError)
-	case s.Run.VerifyFailed():
-		return "A rebased image is not what a native build makes."
-	case s.Run.TooManyEnvironmentsMissing() && s.Missing() == 0:
-		return fmt.Sprintf("%d of %d environment images are missing.", s.Run.EvalEnv.Missing(), s.Run.EvalEnv.Planned)
-	case s.Missing() == 0:
-		return fmt.Sprintf("All %d images exist.", s.Total)
-	case s.Run.Cancelled:
-		return fmt.Sprintf("The run was cancelled: %d of %d images are missing.", s.Missing(), s.Total)
-	default:
-		return fmt.Sprintf("%d of %d images are missing.", s.Missing(), s.Total)
+func newComparison(s ledger.Summary, c *ledger.Comparison) *comparison {
+	if c == nil {
+		return nil
+	}
+	changes := func(all []ledger.Change) (shown []change) {
+		for _, one := range all {
+			what := one.InstanceID
+			if what == "" {
+				what = report.Median(one.Strategy)
+			}
+			shown = append(shown, change{what, report.Duration(one.Before), report.Duration(one.Now)})
+		}
+		return shown
+	}
+	return &comparison{
+		With: "the run of " + c.StartedAt.UTC().Format("2006-01-02 15:04"),
+		Facts: []fact{
+			{"Missing", fmt.Sprintf("%d → %d", c.Missing, s.Missing())}, {"Time", report.Duration(c.Seconds) + " → " + report.Duration(s.WallClockSeconds)},
+		},
+		NewlyFailing: c.NewlyFailing, NewlyBuilt: c.NewlyBuilt, Slower: changes(c.Slower), Faster: changes(c.Faster),
 	}
 }
 
@@ -159,9 +164,8 @@ func facts(s ledger.Summary) []fact {
 	all := []fact{
 		{"Built", fmt.Sprint(s.Built)},
 		{"Already existed", fmt.Sprint(s.Skipped)},
-		{"Failed", fmt.Sprint(s.Failed)},
-		{"Not started", fmt.Sprint(s.NotStarted)},
-		{"Time", clock(s.WallClockSeconds)},
+		{"Missing", fmt.Sprint(s.Missing())},
+		{"Time", report.Duration(s.WallClockSeconds)},
 		{"SDK", strings.TrimSpace(string(s.Run.SDKVersion) + " " + cmp.Or(fmt.Sprintf("%.12s", s.Run.SDKSHA), s.Run.SDKRef))},
 		{"Images", s.Run.Image},
 		{"Tag prefix", string(s.Run.ImageTagPrefix)},
@@ -178,7 +182,7 @@ func newImage(e ledger.Entry) image {
 		Digest: string(e.Digest), Tags: e.Tags, Attempts: e.AttemptCount,
 	}
 	if e.DurationSeconds != nil {
-		i.Took = clock(*e.DurationSeconds)
+		i.Took = report.Duration(*e.DurationSeconds)
 	}
 	return i
 }
@@ -188,24 +192,12 @@ func statusOf(e ledger.Entry) string {
 	switch {
 	case e.Status == outcome.Skipped:
 		return "present"
+	case e.ErrorClass == ledger.Text(failure.ClassNotStarted), e.ErrorClass == ledger.Text(failure.ClassCancelled) && e.AttemptCount == 0:
+		return "not started"
 	case e.ErrorClass == ledger.Text(failure.ClassCancelled):
 		return "cancelled"
-	case e.ErrorClass == ledger.Text(failure.ClassNotStarted):
-		return "not started"
 	}
 	return string(e.Status)
-}
-
-// clock is a time as people read it.
-func clock(seconds float64) string {
-	if seconds < 60 {
-		return fmt.Sprintf("%.1f s", seconds)
-	}
-	d := time.Duration(seconds) * time.Second
-	if d < time.Hour {
-		return fmt.Sprintf("%d min %d s", int(d.Minutes()), int(d.Seconds())%60)
-	}
-	return fmt.Sprintf("%d h %d min", int(d.Hours()), int(d.Minutes())%60)
 }
 
 func newTimeline(s ledger.Summary, entries []ledger.Entry) timeline {

@@ -3,7 +3,12 @@
   const $ = id => document.getElementById(id);
   const data = JSON.parse($("data").textContent);
   const svgName = "http://www.w3.org/2000/svg";
-  const seconds = s => s < 60 ? s.toFixed(1) + " s" : Math.floor(s / 60) + " min " + Math.floor(s % 60) + " s";
+  const two = n => String(n).padStart(2, "0");
+  const seconds = s => {
+    if (s < 10) return s.toFixed(1) + "s";
+    const whole = Math.round(s), h = Math.floor(whole / 3600), m = Math.floor(whole / 60) % 60;
+    return h ? `${h}h ${two(m)}m ${two(whole % 60)}s` : m ? `${m}m ${two(whole % 60)}s` : `${whole}s`;
+  };
   const make = (name, text) => { const e = document.createElement(name); e.textContent = text; return e; };
 
   // All parts of the page are made before the browser lays it out, and nothing here asks for a size: 500 images take one layout.

@@ -1,0 +1,66 @@
+package image
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/OpenHands/eval-images/internal/registry"
+)
+
+// The first of several shards makes the references of all. Where it leaves none, it says so by a tag, and the others do not wait in
+// vain: its images may all be there, or its builds may fail.
+const (
+	saidAt = "org.opencontainers.image.created"
+	// saidWithin is how long the tag counts. After that it is of an earlier run, whose first shard may have been another case. Runs of
+	// less than that apart make a few references twice.
+	saidWithin = time.Hour
+)
+
+func noReferencesTag(repository, sha string) string {
+	return fmt.Sprintf("%s:reference-%s-none", repository, sha)
+}
+
+// SayNoReferences tells the other shards of a plan that the first one leaves no references for a commit of the SDK.
+func SayNoReferences(ctx context.Context, r *registry.Client, repository, sha string) error {
+	empty := []byte("{}")
+	digest, err := r.PutBlob(ctx, repository, empty)
+	if err != nil {
+		return err
+	}
+	// An artifact without content (opencontainers/image-spec, manifest.md).
+	content := map[string]any{"mediaType": "application/vnd.oci.empty.v1+json", "digest": digest, "size": len(empty)}
+	raw, _ := json.Marshal(map[string]any{ // encoding these values never fails
+		"schemaVersion": 2, "mediaType": types.OCIManifestSchema1, "artifactType": "application/vnd.openhands.eval-images.no-references",
+		"config": content, "layers": []any{content},
+		"annotations": map[string]string{saidAt: time.Now().UTC().Format(time.RFC3339)},
+	})
+	return r.PutManifest(ctx, noReferencesTag(repository, sha), registry.Manifest{MediaType: string(types.OCIManifestSchema1), Raw: raw})
+}
+
+// leaveNoReferences tells the other shards, if any wait, that this run leaves fewer references than they need.
+func (m *Maker) leaveNoReferences(ctx context.Context) {
+	if !m.OthersWait || ctx.Err() != nil {
+		return
+	}
+	if err := SayNoReferences(ctx, m.registry, m.Repository, m.SHA); err != nil {
+		m.report.Info("the other shards are not told that this one leaves no references: " + err.Error())
+	}
+}
+
+// firstLeavesNone reports whether the first shard has said that it leaves no references. No answer is no word of it.
+func (m *Maker) firstLeavesNone(ctx context.Context) bool {
+	said, err := m.registry.Manifest(ctx, noReferencesTag(m.Repository, m.SHA))
+	if err != nil {
+		return false
+	}
+	var told struct{ Annotations map[string]string }
+	if json.Unmarshal(said.Raw, &told) != nil {
+		return false
+	}
+	at, err := time.Parse(time.RFC3339, told.Annotations[saidAt])
+	return err == nil && time.Since(at) < saidWithin
+}

@@ -1,0 +1,57 @@
+package ledger
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/OpenHands/eval-images/internal/failure"
+	"github.com/OpenHands/eval-images/internal/outcome"
+)
+
+func TestCompare(t *testing.T) {
+	lost := func(id string, class failure.Class) Entry {
+		return FromOutcome(outcomeOf(id, 20, outcome.Outcome{}, &failure.Error{Class: class, Err: errors.New("x")}))
+	}
+	there := FromOutcome(outcomeOf("there", 20, outcome.Outcome{Skipped: true, Tags: []string{"a:b"}}, nil))
+	run := exampleRun()
+	before := []Entry{
+		took("slow", 90, 100), took("fast", 20, 100), took("jitter", 60, 100), took("lost", 5, 100), took("e", 4, 100), took("f", 3, 100),
+		lost("mended", failure.ClassBuild), lost("there", failure.ClassCancelled), lost("broken", failure.ClassNetwork), lost("slower-to-fail", failure.ClassNotStarted),
+	}
+	now := []Entry{
+		took("slow", 30, 100), took("fast", 31, 100), took("jitter", 80, 100), took("e", 6, 100), took("f", 30, 100), took("mended", 20, 100), there,
+		lost("broken", failure.ClassTimeout), lost("lost", failure.ClassBuild), lost("cut", failure.ClassCancelled), lost("later", failure.ClassNotStarted),
+		lost("slower-to-fail", failure.ClassBuild), took("new", 500, 600),
+	}
+	for _, entries := range [][]Entry{before, now} {
+		for i := range entries {
+			entries[i].Strategy = outcome.Native
+		}
+	}
+	older := run
+	older.Started, older.Finished, older.SDKSHA, older.URL = run.Started.Add(-time.Hour), run.Started.Add(-time.Hour+100*time.Second), "old", "https://x"
+	got, err := Compare(Summarize(older, before), Summarize(run, now), now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &Comparison{
+		StartedAt: older.Started, SDK: "old", URL: "https://x", Missing: 4, Seconds: 100,
+		NewlyFailing: []string{"lost"}, NewlyBuilt: []string{"mended", "there"},
+		Slower: []Change{{InstanceID: "fast", Before: 20, Now: 31}, {Strategy: outcome.Native, Before: 5, Now: 30}}, Faster: []Change{{InstanceID: "slow", Before: 90, Now: 30}},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+func TestRunsOfOtherPlansAreNotCompared(t *testing.T) {
+	for name, other := range map[string]Run{"benchmark": {Benchmark: "x"}, "dataset": {Dataset: "x"}, "split": {Split: "x"}, "shard": {Shard: "1/2"}} {
+		if c, err := Compare(Summary{Run: other}, Summary{}, nil); c != nil || err == nil || !strings.Contains(err.Error(), "the runs differ in "+name+": ") {
+			t.Errorf("another %s: %v, %v", name, c, err)
+		}
+	}
+}

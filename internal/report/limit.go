@@ -1,0 +1,137 @@
+package report
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/OpenHands/eval-images/internal/failure"
+	"github.com/OpenHands/eval-images/internal/ledger"
+	"github.com/OpenHands/eval-images/internal/outcome"
+)
+
+// What limited a run is said of builds of at least this many seconds, when images waited for one thing for at least this share of it.
+const (
+	shortestBuild = 10
+	limitingShare = 0.5
+)
+
+// verifying is the wait of the run for its verification, when all images have ended.
+const verifying = "verifying"
+
+// limit says what limited a run, and which input changes that: what images waited for most of the build. It is empty where the record
+// does not tell. A merged record is of several builds.
+func limit(s ledger.Summary, entries []ledger.Entry) string {
+	i := slices.IndexFunc(s.Run.Phases, func(p ledger.Phase) bool { return p.Name == ledger.BuildPhase })
+	if i < 0 || s.Run.MergedFrom > 0 {
+		return ""
+	}
+	build := s.Run.Phases[i]
+	if build.StartedAt == nil || build.Seconds < shortestBuild {
+		return ""
+	}
+	waits, most := waitsOf(s, entries), ""
+	share := func(wait string) float64 { return covered(waits[wait]) / build.Seconds }
+	// The last one counts of those that are equal: a run whose workers are busy all the time also waits for the references, or to push.
+	for _, wait := range []string{verifying, outcome.WaitingForTurn, outcome.Prune, outcome.WaitingToPush, outcome.WaitingForDelta, outcome.WaitingToBuild} {
+		if share(wait) >= max(limitingShare, share(most)) {
+			most = wait
+		}
+	}
+	of := fmt.Sprintf("for %.0f %% of the build", math.Min(100, 100*share(most)))
+	switch most {
+	case verifying:
+		return "The verification went on " + of + " when all images had ended: a smaller " + code("verify", shortValue) + " shortens that.\n"
+	case outcome.WaitingForTurn:
+		return "The first image went alone " + of + ", because it builds what all images share: a " + code("builder", shortValue) +
+			" that keeps its cache shortens that.\n"
+	case outcome.Prune:
+		return "Builds waited for room on the disk " + of + ": a larger disk or a smaller " + code("max-workers", shortValue) + " changes that.\n"
+	case outcome.WaitingToPush:
+		return "Images waited to be pushed " + of + asksToSlowDown(s.Run) + ": the registry takes only so many writes. Another one in " +
+			code("image", shortValue) + " may take more.\n"
+	case outcome.WaitingForDelta:
+		return "Images waited for the references " + of + ": a " + code("builder", shortValue) +
+			" that keeps its cache makes them faster, and the next run of this SDK commit finds them in the registry.\n"
+	case outcome.WaitingToBuild:
+		return "Images waited for one of " + plural(s.Run.Workers, "worker", "workers") + " " + of + "; " + mostWork(s, entries) + ".\n"
+	}
+	return ""
+}
+
+// mostWork says what the workers did most of the time, and what changes that.
+func mostWork(s ledger.Summary, entries []ledger.Entry) string {
+	took := map[string]float64{}
+	count := func(spans []ledger.Span) {
+		for _, span := range spans {
+			if strings.HasPrefix(string(span.Slot), "build ") {
+				took[span.Phase] += span.Seconds
+			}
+		}
+	}
+	for _, e := range entries {
+		count(e.Spans)
+	}
+	for _, w := range s.Run.Beside {
+		count(w.Spans)
+	}
+	native := took[outcome.NativeBuild] + took[outcome.BaseStage]
+	bases := took[outcome.EvalBase] + took[outcome.PipBase]
+	if bases > native {
+		return "they mostly made eval-bases, for which the builder pulls base images: a larger " + code("max-workers", shortValue) +
+			", or a mirror in " + code("buildkitd-config-inline", shortValue) + ", changes that"
+	}
+	return "they mostly built natively, which takes CPU and disk: a larger " + code("max-workers", shortValue) + " or a larger runner changes that"
+}
+
+func asksToSlowDown(run ledger.Run) string {
+	n := run.AskedAgain[string(failure.ClassRateLimit)]
+	if n == 0 {
+		return ""
+	}
+	return ", and the registry asked " + plural(n, "time", "times") + " to slow down"
+}
+
+// period is a time from begin to end.
+type period struct{ begin, end time.Time }
+
+// waitsOf are the times in which images waited, by what they waited for.
+func waitsOf(s ledger.Summary, entries []ledger.Entry) map[string][]period {
+	waits := map[string][]period{}
+	var last time.Time
+	for _, e := range entries {
+		for _, span := range e.Spans {
+			end := span.StartedAt.Add(time.Duration(span.Seconds * float64(time.Second)))
+			waits[span.Phase] = append(waits[span.Phase], period{span.StartedAt, end})
+			if end.After(last) {
+				last = end
+			}
+		}
+	}
+	for _, p := range s.Run.Phases {
+		if p.Name != "verify" || p.StartedAt == nil || last.IsZero() {
+			continue
+		}
+		if end := p.StartedAt.Add(time.Duration(p.Seconds * float64(time.Second))); end.After(last) {
+			waits[verifying] = []period{{last, end}}
+		}
+	}
+	return waits
+}
+
+// covered is how many seconds lie in at least one of the periods.
+func covered(periods []period) (seconds float64) {
+	slices.SortFunc(periods, func(a, b period) int { return a.begin.Compare(b.begin) })
+	var until time.Time
+	for _, p := range periods {
+		if p.begin.Before(until) {
+			p.begin = until
+		}
+		if p.end.After(p.begin) {
+			seconds, until = seconds+p.end.Sub(p.begin).Seconds(), p.end
+		}
+	}
+	return seconds
+}
