@@ -246,8 +246,10 @@ func execute(
 	maker := image.New(settings, client, s.pool, b, reporter{rec, b})
 	b.expect(len(missing))
 	begun = true
+	kept := lookAtKept(ctx, settings, client, rec)
 	err = rec.timed("build", func() error { return maker.All(ctx, missing) })
 	b.keeper().Wait()
+	kept.leave(ctx)
 	if settings.BaseStage != nil {
 		rec.addRebaseFacts(maker.EvalBaseFacts(), client.Requests())
 	}

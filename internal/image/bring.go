@@ -123,6 +123,3 @@ func (m *Maker) bringReferences(ctx context.Context) {
 		m.bring(ctx, annotatedReference(found.image, base), tag)
 	}
 }
-
-// LastRunTag is the tag under which a run leaves its date, and how many eval-bases there are.
-const LastRunTag = "last-run"

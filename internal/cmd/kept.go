@@ -1,0 +1,93 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/OpenHands/eval-images/internal/failure"
+	"github.com/OpenHands/eval-images/internal/image"
+	"github.com/OpenHands/eval-images/internal/registry"
+)
+
+// keptBases is what a run says at its start of the eval-bases that there are, and leaves at its end for the next one.
+type keptBases struct {
+	repository string
+	client     *registry.Client
+	record     *record
+	looked     chan struct{}
+}
+
+// lookAtKept begins to count what there is, where images are rebased. The run goes on meanwhile: a registry may take some time for many tags.
+func lookAtKept(ctx context.Context, s image.Settings, client *registry.Client, rec *record) *keptBases {
+	if s.BaseStage == nil {
+		return nil
+	}
+	k := &keptBases{s.EvalBaseRepository, client, rec, make(chan struct{})}
+	go func() {
+		defer close(k.looked)
+		k.look(ctx)
+	}()
+	return k
+}
+
+// look logs how many there are. It warns when there are fewer eval-bases than the last run left.
+func (k *keptBases) look(ctx context.Context) {
+	now, err := image.KeptIn(ctx, k.client, k.repository)
+	if err != nil {
+		k.info(ctx, "it is not known how many eval-bases there are", err)
+		return
+	}
+	k.record.Info(fmt.Sprintf("in %s are %s", k.repository, now))
+	last, err := image.ReadLastRun(ctx, k.client, k.repository)
+	switch {
+	case errors.Is(err, registry.ErrNotFound):
+	case err != nil:
+		k.info(ctx, "it is not known how many eval-bases the last run has left", err)
+	case last.EvalBases > now.EvalBases:
+		k.record.Warn(fmt.Sprintf("Since the last run, on %s, %d of the %d eval-bases in %s were deleted. This run makes those again that it needs, "+
+			"which takes hours where they are many.\nhint: %s", last.At.Format(time.DateOnly), last.EvalBases-now.EvalBases, last.EvalBases, k.repository,
+			retentionHint(k.repository)))
+	}
+}
+
+// retentionHint says which rule deletes eval-bases.
+func retentionHint(repository string) string {
+	host, path, _ := strings.Cut(repository, "/")
+	if host == registry.GitHub {
+		return "let the workflow that deletes old versions of packages, such as one with actions/delete-package-versions, leave out the package " + path[strings.IndexByte(path, '/')+1:]
+	}
+	return "let the retention or lifecycle rule of " + host + " that deletes old images leave out the repository " + path
+}
+
+// info logs why something about eval-bases is not known or not left. No image depends on it.
+func (k *keptBases) info(ctx context.Context, what string, err error) {
+	if err != nil && ctx.Err() == nil {
+		k.record.Info(what + ": " + err.Error())
+	}
+}
+
+// leaveWithin bounds what a run leaves for the next one, also after its deadline.
+const leaveWithin = 30 * time.Second
+
+// leave leaves what there is now for the next run. A cancelled run has no time for that.
+func (k *keptBases) leave(ctx context.Context) {
+	if k == nil {
+		return
+	}
+	<-k.looked
+	if ctx.Err() != nil && !errors.Is(context.Cause(ctx), failure.ErrDeadline) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveWithin)
+	defer cancel()
+	now, err := image.KeptIn(ctx, k.client, k.repository)
+	if err == nil {
+		err = image.WriteLastRun(ctx, k.client, k.repository, now)
+	}
+	if err != nil {
+		k.record.Info("the next run is not told how many eval-bases there are: " + err.Error())
+	}
+}
