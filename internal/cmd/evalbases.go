@@ -32,8 +32,7 @@ func (p evalBasePlaces) set(s *image.Settings) {
 // before the first of them: a run that finds all of them pushes none.
 func placeEvalBases(ctx context.Context, c config.Config, mayRebase bool, targets []plan.Target, client *registry.Client, rec *record) (evalBasePlaces, error) {
 	places := evalBasePlaces{written: c.EvalBaseImage, read: c.Image}
-	needed := mayRebase || slices.ContainsFunc(targets, func(t plan.Target) bool { return t.PipRequirements != "" })
-	if c.EvalBaseGiven || !needed {
+	if c.EvalBaseGiven || !mayRebase && !addsPackages(targets) {
 		return places, nil
 	}
 	err := image.ProbePush(ctx, client, c.EvalBaseImage, "eval-base-image", c.MaxRetries, rec)
@@ -72,4 +71,9 @@ func mayRead(ctx context.Context, repository string, client *registry.Client) bo
 	_, err := client.Digest(ctx, repository+":"+image.LastRunTag)
 	_, denied := errors.AsType[*registry.Denied](err)
 	return !denied || !registry.Answered(err)
+}
+
+// addsPackages reports whether base images of targets get Python packages first.
+func addsPackages(targets []plan.Target) bool {
+	return slices.ContainsFunc(targets, func(t plan.Target) bool { return t.PipRequirements != "" })
 }

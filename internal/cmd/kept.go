@@ -9,6 +9,7 @@ import (
 
 	"github.com/OpenHands/eval-images/internal/failure"
 	"github.com/OpenHands/eval-images/internal/image"
+	"github.com/OpenHands/eval-images/internal/plan"
 	"github.com/OpenHands/eval-images/internal/registry"
 )
 
@@ -20,9 +21,9 @@ type keptBases struct {
 	looked     chan struct{}
 }
 
-// lookAtKept begins to count what there is, where images are rebased. The run goes on meanwhile: a registry may take some time for many tags.
-func lookAtKept(ctx context.Context, s image.Settings, client *registry.Client, rec *record) *keptBases {
-	if s.BaseStage == nil {
+// lookAtKept begins to count what there is, where it may be used. The run goes on meanwhile: a registry may take some time for many tags.
+func lookAtKept(ctx context.Context, s image.Settings, targets []plan.Target, client *registry.Client, rec *record) *keptBases {
+	if s.BaseStage == nil && !addsPackages(targets) {
 		return nil
 	}
 	k := &keptBases{s.EvalBaseRepository, client, rec, make(chan struct{})}
@@ -72,8 +73,8 @@ func (k *keptBases) info(ctx context.Context, what string, err error) {
 // leaveWithin bounds what a run leaves for the next one, also after its deadline.
 const leaveWithin = 30 * time.Second
 
-// leave leaves what there is now for the next run. A cancelled run has no time for that.
-func (k *keptBases) leave(ctx context.Context) {
+// leave leaves for the next run what there is now, and for prune-bases what this run has used. A cancelled run has no time for that.
+func (k *keptBases) leave(ctx context.Context, used []string) {
 	if k == nil {
 		return
 	}
@@ -83,6 +84,9 @@ func (k *keptBases) leave(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveWithin)
 	defer cancel()
+	if err := image.LeaveUsed(ctx, k.client, k.repository, used, time.Now()); err != nil {
+		k.record.Info("what this run has used of " + k.repository + " is not noted there: " + err.Error())
+	}
 	now, err := image.KeptIn(ctx, k.client, k.repository)
 	if err == nil {
 		err = image.WriteLastRun(ctx, k.client, k.repository, now)

@@ -58,12 +58,12 @@ func TestDeletedEvalBasesAreReported(t *testing.T) {
 			settings := image.Settings{EvalBaseRepository: repository, BaseStage: &image.BaseStage{}}
 			ctx, end := context.WithCancelCause(t.Context())
 			defer end(nil)
-			first := lookAtKept(ctx, settings, v.client, v.record)
+			first := lookAtKept(ctx, settings, nil, v.client, v.record)
 			<-first.looked
 			if c.cause != nil {
 				end(c.cause)
 			}
-			first.leave(ctx)
+			first.leave(ctx, nil)
 			for _, tag := range c.gone {
 				if err := v.client.Delete(t.Context(), repository+":"+tag); err != nil {
 					t.Fatal(err)
@@ -73,8 +73,8 @@ func TestDeletedEvalBasesAreReported(t *testing.T) {
 				t.Errorf("the first run warns: %q", v.facts.Warnings)
 			}
 			v.said.Reset()
-			second := lookAtKept(t.Context(), settings, v.client, v.record)
-			second.leave(t.Context())
+			second := lookAtKept(t.Context(), settings, nil, v.client, v.record)
+			second.leave(t.Context(), nil)
 			said := v.said.String()
 			if c.second >= 0 && !strings.Contains(said, fmt.Sprintf(counted, c.second)) || !strings.Contains(said, c.says) {
 				t.Errorf("the next run says %q; want %d eval-bases, and %q", said, c.second, c.says)
@@ -83,7 +83,7 @@ func TestDeletedEvalBasesAreReported(t *testing.T) {
 			if c.warns != strings.Contains(warnings, warned) || c.warns != strings.Contains(warnings, "hint: let the retention or lifecycle rule of images.test") {
 				t.Errorf("the next run warns: %q", warnings)
 			}
-			lookAtKept(t.Context(), settings, v.client, v.record).leave(t.Context())
+			lookAtKept(t.Context(), settings, nil, v.client, v.record).leave(t.Context(), nil)
 			if got := strings.Join(v.facts.Warnings, "\n"); got != warnings {
 				t.Errorf("a third run warns: %q", got)
 			}

@@ -48,6 +48,9 @@ func Run(ctx context.Context, p Process) int {
 	if len(p.Args) > 0 && p.Args[0] == mergeCommand {
 		return merge(p)
 	}
+	if len(p.Args) > 0 && p.Args[0] == pruneCommand {
+		return prune(ctx, p)
+	}
 	env := environment(p.Environ)
 	rec := newRecord(p, env)
 	work := &workspace{root: p.Dir}
@@ -246,10 +249,10 @@ func execute(
 	maker := image.New(settings, client, s.pool, b, reporter{rec, b})
 	b.expect(len(missing))
 	begun = true
-	kept := lookAtKept(ctx, settings, client, rec)
+	kept := lookAtKept(ctx, settings, missing, client, rec)
 	err = rec.timed("build", func() error { return maker.All(ctx, missing) })
 	b.keeper().Wait()
-	kept.leave(ctx)
+	kept.leave(ctx, maker.Used())
 	if settings.BaseStage != nil {
 		rec.addRebaseFacts(maker.EvalBaseFacts(), client.Requests())
 	}

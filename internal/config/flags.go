@@ -139,6 +139,7 @@ const usage = `Usage:
   eval-images --sdk-ref REF [flags]       make sure that every evaluation image exists in a registry
   eval-images verify IMAGE... [flags]     build these images natively under other tags, and compare
   eval-images merge DIR...                merge the results of the shards of one run
+  eval-images prune-bases [flags]         list the eval-bases that nothing uses any more, and delete them
 
 Without arguments, eval-images is a GitHub action and reads its inputs from INPUT_ variables.
 For verify, use the flags that the images were made with.

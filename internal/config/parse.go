@@ -100,15 +100,6 @@ func Parse(get func(name string) string) (Config, error) {
 	return c, errors.Join(p.errors...)
 }
 
-// EvalBaseImageOf returns the repository of the eval-base images where none is given. It is not that of the images: clean-up jobs
-// delete old versions there, and a run without its eval-bases takes hours.
-func EvalBaseImageOf(image string) string {
-	if image == defaultImage {
-		return defaultEvalBaseImage
-	}
-	return image + "-base"
-}
-
 // evalEnv reads the inputs of environment images. It returns nil where the run does not make them.
 func (p *parser) evalEnv(b Benchmark) *EvalEnv {
 	e := EvalEnv{

@@ -156,7 +156,9 @@ func (m *Maker) evalBase(ctx context.Context, t plan.Target, d Decision, out *ou
 	}
 	if t.PipRequirements != "" {
 		d.base = m.bringPipBase(ctx, d.base)
+		m.used.add(pipTagOf(d.base))
 	}
+	m.used.add(d.EvalBase)
 	if d.evalBase != nil {
 		created, _ := rebase.CreatedAt(d.evalBase.Manifest)
 		m.bases.addReused(t, d.key, created)

@@ -154,6 +154,7 @@ type Maker struct {
 	restarted     atomic.Bool  // another one began a later build
 	evalBasePush  pushProbe
 	brought       broughtBases
+	used          usedTags
 	attemptsByLog map[string]int
 	attemptsMu    sync.Mutex
 }

@@ -120,7 +120,14 @@ func (m *Maker) makePipBase(ctx context.Context, t plan.Target, out *outcome.Out
 	if err != nil {
 		return "", retold(err, fmt.Errorf("adding %s to the base image %s: %w", t.PipRequirements, t.BaseImage, err))
 	}
+	m.used.add(pipTagOf(base.reference))
 	return base.reference, nil
+}
+
+// pipTagOf returns the tag of a base image with Python packages.
+func pipTagOf(reference string) string {
+	reference, _, _ = strings.Cut(reference, "@")
+	return reference[strings.LastIndexByte(reference, ':')+1:]
 }
 
 // testbedPython is the environment in which SWE-bench's images run an instance's tests (SWE-bench/SWE-bench,

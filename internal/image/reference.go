@@ -77,6 +77,7 @@ func (r *references) findIn(ctx context.Context, m *Maker, place int, repository
 	switch {
 	case err == nil:
 		r.known[place] = &found
+		m.used.add(m.referenceTag(place + 1))
 		m.report.Reference(ledger.Reference{Tag: tag, Digest: ledger.Text(found.image.Digest), Reused: true})
 	case ctx.Err() != nil:
 	case !errors.Is(err, registry.ErrNotFound), errors.Is(err, errIncomplete):
@@ -323,6 +324,7 @@ func (m *Maker) makeReference(ctx context.Context, t plan.Target, place int, sta
 	if err := m.registry.CopyImage(ctx, found.image.Repository, annotatedReference(found.image, found.base), tag); err != nil {
 		m.report.Warn(fmt.Sprintf("The reference %s is lost for later runs: %v", tag, err))
 	}
+	m.used.add(m.referenceTag(place + 1))
 	m.report.Reference(ledger.Reference{Instance: ledger.Text(t.InstanceID), Tag: tag, Digest: ledger.Text(found.image.Digest)})
 	return found, nil
 }
