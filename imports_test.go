@@ -45,7 +45,7 @@ var allowed = map[string]string{
 }
 
 // labMayImport names the packages that the lab and its tests may import. Nothing may import the lab.
-const labMayImport = "sdk/basekey"
+const labMayImport = "sdk/basekey registry/faults"
 
 const module = "github.com/OpenHands/eval-images"
 

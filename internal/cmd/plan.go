@@ -44,10 +44,10 @@ func dryRun(ctx context.Context, c config.Config, env environment, targets []pla
 	}
 	p := report.NewPlan(rec.facts, targets, found, decisions, c.ForceBuild)
 	if c.Format == "json" {
-		err = p.JSON(rec.screen)
+		err = p.JSON(rec.results)
 	} else {
 		for _, line := range p.Lines() {
-			rec.Info(line)
+			rec.print(line)
 		}
 	}
 	if err != nil {

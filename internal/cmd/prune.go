@@ -3,10 +3,9 @@ package cmd
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
-	"os"
+	"strconv"
 	"time"
 
 	"github.com/OpenHands/eval-images/internal/config"
@@ -17,109 +16,69 @@ import (
 // pruneCommand is the command that lists or deletes eval-bases that nothing uses.
 const pruneCommand = "prune-bases"
 
-// pruneOptions are the flags of pruneCommand.
+const pruneHelp = "List the eval-bases, references and base images with Python packages that no run has used for some time, and delete them with " +
+	"--delete, by their tags. Runs leave lists of what they use: before these go back far enough nothing is listed, because nobody knows what was " +
+	"used. Do not run it while images are made."
+
+// pruneFlags are the inputs of the command prune-bases.
+var pruneFlags = []string{"image", "eval-base-image", "registry-username", "registry-password"}
+
+// pruneOptions are the flags of prune-bases that are no inputs.
 type pruneOptions struct {
-	// EvalBaseImage is the repository of the eval-bases. Where it is empty, it is the default of Image.
-	Image, EvalBaseImage string
 	// Days is for how many days what was used is kept.
-	Days int
+	Days daysFlag
 	// Delete deletes what is listed.
 	Delete bool
 }
 
-// defaultDays is the default of pruneOptions.Days.
-const defaultDays = 90
+// daysFlag is the value of --days. It is checked with all others, so that mistakes are told together.
+type daysFlag string
 
-const pruneHelp = "eval-images prune-bases lists the eval-bases, references and base images with Python packages that no run has used for some time.\n\n" +
-	"  --image REPOSITORY            the repository of the images (default " + config.DefaultImage + ")\n" +
-	"  --eval-base-image REPOSITORY  the repository of the eval-bases, where it is not the default one\n" +
-	"  --days N                      keep what was used in the last N days (default 90)\n" +
-	"  --delete                      delete what is listed, by tag\n\n" +
-	"Runs leave lists of what they use. Without lists from before these days nothing is listed, because nobody knows what was used.\n" +
-	"The login is that of docker. Do not run it while images are made.\n"
+func (d *daysFlag) String() string { return string(*d) }
 
-// parsePrune reads the flags of pruneCommand. The error is flag.ErrHelp for --help.
-func parsePrune(args []string) (o pruneOptions, err error) {
-	flags := flag.NewFlagSet(pruneCommand, flag.ContinueOnError)
-	flags.SetOutput(io.Discard)
-	flags.StringVar(&o.Image, "image", config.DefaultImage, "")
-	flags.StringVar(&o.EvalBaseImage, "eval-base-image", "", "")
-	flags.IntVar(&o.Days, "days", defaultDays, "")
-	flags.BoolVar(&o.Delete, "delete", false, "")
-	err = flags.Parse(args)
-	wrong := func(problem, fix string) error {
-		return &config.InputError{Input: pruneCommand, Problem: problem, Fix: fix}
-	}
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		return o, err
-	case err != nil:
-		return o, wrong(err.Error(), "--help lists the flags")
-	case flags.NArg() > 0:
-		return o, wrong(config.Quote(flags.Arg(0))+" is not a flag", "--help lists the flags")
-	case o.Days < 1:
-		return o, wrong(fmt.Sprintf("--days %d is too small", o.Days), "write a whole number of at least 1")
-	}
-	return o, nil
+// Set takes a value.
+func (d *daysFlag) Set(v string) error {
+	*d = daysFlag(v)
+	return nil
 }
 
+// Type is the word for the value in the help.
+func (d *daysFlag) Type() string { return "N" }
+
+const defaultDays = "90"
+
 // prune is the command prune-bases. It returns the exit code.
-func prune(ctx context.Context, p Process) int {
-	o, err := parsePrune(p.Args[1:])
-	if errors.Is(err, flag.ErrHelp) {
-		fmt.Fprint(p.Stdout, pruneHelp)
-		return ExitOK
+func prune(ctx context.Context, l *commandLine) int {
+	rec := l.record()
+	days, err := strconv.Atoi(string(l.pruneOptions.Days))
+	if err != nil || days < 1 {
+		l.mistake("days", config.Quote(string(l.pruneOptions.Days))+" is not a whole number of at least 1", "write a number such as "+defaultDays)
 	}
-	rec := newRecord(p, environment(p.Environ))
+	c, err := l.parse(rec)
+	if err != nil {
+		return mergeFailed(rec, err)
+	}
+	work := &workspace{root: l.process.Dir}
+	defer clean(ctx, work, nil, rec)
+	if err := work.makeTemporary(l.env, rec.actions); err != nil {
+		return mergeFailed(rec, withDiskHint(err))
+	}
+	client, err := newRegistry(c, l.env, nil, work, rec)
 	if err == nil {
-		err = pruneBases(ctx, p, o, rec)
+		err = pruneBases(ctx, client, c.EvalBaseImage, time.Duration(days)*24*time.Hour, l.pruneOptions.Delete, l.process.Stdout)
 	}
-	for _, one := range split(err) {
-		rec.actions.Error("", withHint(one))
-	}
-	rec.actions.Flush()
-	var wrong *config.InputError
 	switch {
 	case err == nil:
 		return ExitOK
-	case errors.As(err, &wrong):
-		return ExitBadInput
 	case ctx.Err() != nil:
 		return ExitCancelled
 	}
-	return ExitSetup
+	return mergeFailed(rec, err)
 }
 
-// pruneBases lists what can be deleted, and deletes it where that is asked for.
-func pruneBases(ctx context.Context, p Process, o pruneOptions, rec *record) (err error) {
-	repository := o.EvalBaseImage
-	if repository == "" {
-		repository = config.EvalBaseImageOf(o.Image)
-	}
-	for input, given := range map[string]string{"image": o.Image, "eval-base-image": repository} {
-		if err := config.CheckRepository(input, given); err != nil {
-			return err
-		}
-	}
-	env := environment(p.Environ)
-	work := &workspace{root: p.Dir}
-	if work.temporary, work.lock, err = makeLockedFolder(os.TempDir(), temporaryPrefix); err != nil {
-		return fmt.Errorf("making a temporary folder: %w", err)
-	}
-	defer work.clean(ctx)
-	if work.dockerConfig, work.dockerConfigLock, err = makeDockerConfig(env, work.temporary); err != nil {
-		return err
-	}
-	client, err := newRegistry(config.Config{Image: repository}, env, nil, work, rec)
-	if err != nil {
-		return err
-	}
-	return pruneWith(ctx, client, repository, o, p.Stdout)
-}
-
-// pruneWith lists what can be deleted in a repository, and deletes it where that is asked for.
-func pruneWith(ctx context.Context, client *registry.Client, repository string, o pruneOptions, out io.Writer) error {
-	since := time.Now().Add(-time.Duration(o.Days) * 24 * time.Hour)
+// pruneBases lists what can be deleted in a repository, and deletes it where that is asked for.
+func pruneBases(ctx context.Context, client *registry.Client, repository string, age time.Duration, remove bool, out io.Writer) error {
+	since := time.Now().Add(-age)
 	unused, err := image.FindUnused(ctx, client, repository, since)
 	if err != nil {
 		return fmt.Errorf("looking for what nothing uses in %s: %w", repository, err)
@@ -132,7 +91,7 @@ func pruneWith(ctx context.Context, client *registry.Client, repository string, 
 		fmt.Fprintf(out, "%s (%s%s)\n", u.Tag, u.What, made)
 	}
 	fmt.Fprintf(out, "%s: not used since %s are %s; kept are %s\n", repository, since.Format(time.DateOnly), unused.Gone, unused.Kept)
-	if !o.Delete {
+	if !remove {
 		if len(unused.Tags) > 0 {
 			fmt.Fprintln(out, "--delete deletes these tags")
 		}

@@ -4,10 +4,10 @@ package cmd
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -37,33 +37,24 @@ const (
 type Process struct {
 	Args    []string // without the program's name
 	Environ []string
-	Stdout  io.Writer
-	Stderr  io.Writer // gets the log when stdout gets a JSON document
+	Stdin   io.Reader // for --registry-password-stdin; may be nil
+	Stdout  io.Writer // gets results, and in a runner the log
+	Stderr  io.Writer // gets the log; nil is Stdout
 	Dir     string    // the working directory; relative paths start here, except in a runner
 }
 
-// Run executes one run and returns the exit code. When ctx is cancelled, or the deadline is reached, Run stops the running builds
-// and still writes ledger, summary and outputs.
-func Run(ctx context.Context, p Process) int {
-	if len(p.Args) > 0 && p.Args[0] == mergeCommand {
-		return merge(p)
-	}
-	if len(p.Args) > 0 && p.Args[0] == pruneCommand {
-		return prune(ctx, p)
-	}
-	env := environment(p.Environ)
-	rec := newRecord(p, env)
-	work := &workspace{root: p.Dir}
-	if given := env.get("GITHUB_WORKSPACE"); given != "" && rec.actions.InActions() {
+// build makes images, or prints the plan of that, and returns the exit code. When ctx is cancelled, or the deadline is reached, it
+// stops the running builds and still writes ledger, summary and outputs.
+func build(ctx context.Context, l *commandLine) int {
+	env, rec := l.env, l.record()
+	work := &workspace{root: l.process.Dir, confined: rec.actions.InActions(), verbose: l.verbose}
+	if given := env.get("GITHUB_WORKSPACE"); given != "" && work.confined {
 		work.root = given
 	}
-	if dirs := mergeInput(p, rec); len(dirs) > 0 {
-		return mergeInAction(p, work, rec, dirs)
+	if dirs := strings.Fields(rec.actions.Input(config.MergeInput)); len(dirs) > 0 && len(l.process.Args) == 0 {
+		return mergeInAction(l.process, work, rec, dirs)
 	}
-	c, targets, err := readInputs(ctx, p.Args, env, work, rec, p.Stdout)
-	if errors.Is(err, flag.ErrHelp) {
-		return ExitOK
-	}
+	c, targets, err := readInputs(ctx, l, work, rec)
 	run, stop := withDeadline(ctx, c.Deadline, rec.facts.Started)
 	defer stop()
 	var bad badInput
@@ -122,16 +113,15 @@ func clean(ctx context.Context, work *workspace, b *builder, rec *record) {
 
 // newRecord returns the record of a run that starts now.
 func newRecord(p Process, env environment) *record {
-	rec := &record{screen: report.NewScreen(p.Stdout, env.get)}
-	var log io.Writer = rec.screen
-	if config.PrintsJSON(p.Args) { // stdout gets only the JSON document
-		if log = p.Stderr; log == nil {
-			log = io.Discard
-		}
+	log := p.Stderr
+	if log == nil {
+		log = p.Stdout
 	}
-	rec.actions = actions.New(log, env.get)
-	for _, secret := range []string{"registry-password", "base-registry-password", "hf-token"} {
+	rec := &record{screen: report.NewScreen(log, env.get), results: report.NewScreen(p.Stdout, env.get)}
+	rec.actions = actions.New(rec.screen, env.get)
+	for _, secret := range config.Secrets() {
 		rec.actions.Mask(rec.actions.Input(secret))
+		rec.actions.Mask(env.get(config.Variable(secret)))
 	}
 	for _, secret := range env.secrets() {
 		rec.actions.Mask(secret)
@@ -214,7 +204,9 @@ func makeAll(ctx context.Context, c config.Config, env environment, targets []pl
 func execute(
 	ctx context.Context, c config.Config, env environment, targets []plan.Target, client *registry.Client, b *builder, work *workspace, rec *record,
 ) error {
+	ahead := lookAhead(ctx, c, client, b, rec)
 	s, err := setUpSDK(ctx, c, env, b.environ, work, rec)
+	<-ahead
 	begun := false
 	defer func() {
 		if !begun {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"net/url"
 	"path/filepath"
 	"regexp"
@@ -70,11 +71,9 @@ func checkDataset(v string) (problem, fix string) {
 	switch {
 	case tableEnding.MatchString(strings.ToLower(v)):
 		return Quote(v) + " is a file of a kind that is not read", "convert it to .jsonl, .json or .parquet, and unpack it if it is compressed"
-	case LocalDataset(v) && !filepath.IsLocal(v):
-		return Quote(v) + " is not inside the workspace", "write a path relative to the workspace, such as data/instances.jsonl"
 	case !LocalDataset(v) && (!hubName.MatchString(v) || strings.Contains(v, "..")):
 		return Quote(v) + " is not the name of a dataset",
-			"write the name of a dataset on the Hub, such as " + presets[0].Dataset + ", or a .jsonl, .json or .parquet file in the workspace"
+			"write the name of a dataset on the Hub, such as " + presets[0].Dataset + ", or a .jsonl, .json or .parquet file"
 	}
 	return "", ""
 }
@@ -183,23 +182,23 @@ func checkBuilder(v string) (problem, fix string) {
 	return "", ""
 }
 
-func checkInstancesFile(v string) (problem, fix string) {
-	if !filepath.IsLocal(v) {
-		return Quote(v) + " is not inside the workspace", "write a path relative to the workspace, such as ids.txt"
+// Confine checks that the paths of a Config are inside the workspace, as they have to be in a runner: its log shows a part of what is
+// in a file that has no list.
+func (c Config) Confine() error {
+	var outside []error
+	check := func(input, path, example string) {
+		if path != "" && !filepath.IsLocal(path) {
+			outside = append(outside, &InputError{
+				Input: input, Problem: Quote(path) + " is not inside the workspace",
+				Fix: "write a path relative to the workspace, such as " + example,
+			})
+		}
 	}
-	return "", ""
-}
-
-func checkPreviousSummary(v string) (problem, fix string) {
-	if !filepath.IsLocal(v) {
-		return Quote(v) + " is not inside the workspace", "write a path relative to the workspace, such as last/build-summary.json"
+	if LocalDataset(c.Dataset) {
+		check("dataset", c.Dataset, "data/instances.jsonl")
 	}
-	return "", ""
-}
-
-func checkBuildDir(v string) (problem, fix string) {
-	if !filepath.IsLocal(v) {
-		return Quote(v) + " is not inside the workspace", "write a directory relative to the workspace, such as " + defaultBuildDir
-	}
-	return "", ""
+	check("instances-file", c.InstancesFile, "ids.txt")
+	check("build-dir", c.BuildDir, defaultBuildDir)
+	check("previous-summary", c.PreviousSummary, "last/build-summary.json")
+	return errors.Join(outside...)
 }

@@ -175,7 +175,7 @@ var inputs = []Input{
 		Help: "Instance ids to build, separated by commas, spaces or line breaks.",
 	},
 	{
-		Name: "instances-file", Group: whatToBuild, check: checkInstancesFile,
+		Name: "instances-file", Group: whatToBuild,
 		Help: "File in the workspace with one instance id per line. Ignored if `instance-ids` is given.",
 	},
 	{
@@ -329,7 +329,7 @@ var inputs = []Input{
 	},
 
 	{
-		Name: "build-dir", Group: record, Default: defaultBuildDir, check: checkBuildDir,
+		Name: "build-dir", Group: record, Default: defaultBuildDir,
 		Help: "Directory in the workspace for the ledger, summaries and logs.",
 	},
 	{
@@ -341,7 +341,7 @@ var inputs = []Input{
 		Help: "Name of the artifact that a later step uploads the record and the logs as. The step summary says where they are.",
 	},
 	{
-		Name: PreviousSummaryInput, Group: record, DefaultNote: "the one that an earlier run left in `build-dir`", check: checkPreviousSummary,
+		Name: PreviousSummaryInput, Group: record, DefaultNote: "the one that an earlier run left in `build-dir`",
 		Help: "build-summary.json of an earlier run, in the workspace. The step summary says what has changed since then.",
 	},
 }
@@ -372,13 +372,10 @@ var flagsOnly = []Input{
 	},
 }
 
-// BuildDir returns the value of the input build-dir, of which only Parse checks more.
+// BuildDir returns the value of the input build-dir in a runner.
 func BuildDir(given string) (string, error) {
 	dir := cmp.Or(strings.TrimSpace(given), defaultBuildDir)
-	if problem, fix := checkBuildDir(dir); problem != "" {
-		return "", &InputError{Input: "build-dir", Problem: problem, Fix: fix}
-	}
-	return dir, nil
+	return dir, Config{BuildDir: dir}.Confine()
 }
 
 // allFlags lists the flags of the command line.

@@ -75,7 +75,7 @@ func Parse(get func(name string) string) (Config, error) {
 		PreviousSummary:   p.text(PreviousSummaryInput),
 	}
 	c.EvalBaseGiven = p.given("eval-base-image") != ""
-	c.EvalBaseImage = p.textOr("eval-base-image", EvalBaseImageOf(c.Image))
+	c.EvalBaseImage = p.textOr("eval-base-image", evalBaseImageOf(c.Image))
 	if LocalDataset(c.Dataset) {
 		c.Dataset = filepath.Clean(c.Dataset)
 	}

@@ -215,8 +215,6 @@ func TestErrors(t *testing.T) {
 		{"sdk-options", "a=1\nb=2\n a = 3", `"a" is set twice`, "once"},
 		{"instance-ids", ", ,\n,", "contains no instance id", "leave it empty"},
 		{"instances-file", "a\x00b", "control character", "one line"},
-		{"dataset", "/srv/a.jsonl", `"/srv/a.jsonl" is not inside the workspace`, "data/instances.jsonl"},
-		{"dataset", "../a.json", "is not inside the workspace", "data/instances.jsonl"},
 		{"dataset", "https://huggingface.co/datasets/a/b", "is not the name of a dataset", "princeton-nlp/SWE-bench_Verified"},
 		{"dataset", "a/../b", "is not the name of a dataset", ".jsonl, .json or .parquet"},
 		{"split", "test[:10]", `"test[:10]" is not the name of a split`, "n-limit"},
@@ -316,8 +314,6 @@ func TestErrors(t *testing.T) {
 		{"sdk-ref", "a b HTTPS://hub/x?token=s3cret", `"a b HTTPS://hub/x?***" is not`, "tag"},
 		{"sdk-repository", "https://u:s3cret@hub/\tx", "contains a line break or control character", "one line"},
 		{"instances-file", "https://u:s3cret@hub/\tx", "contains a line break or control character", "one line"},
-		{"build-dir", "/github/workspace/builds", "is not inside the workspace", "relative"},
-		{"build-dir", "a/../../b", "is not inside the workspace", "relative"},
 	}
 	for _, tc := range cases {
 		t.Run(tc.input+"="+tc.value, func(t *testing.T) {
@@ -402,5 +398,30 @@ func TestSDKPathExcludesRepositoryAndRef(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("errors (-want +got):\n%s", diff)
+	}
+}
+
+func TestPathsAreConfinedInARunnerOnly(t *testing.T) {
+	cases := []struct{ input, value, problem, fix string }{
+		{"dataset", "/srv/a.jsonl", `"/srv/a.jsonl" is not inside the workspace`, "data/instances.jsonl"},
+		{"dataset", "../a.json", "is not inside the workspace", "data/instances.jsonl"},
+		{"instances-file", "/etc/passwd", `"/etc/passwd" is not inside the workspace`, "relative"},
+		{"build-dir", "/github/workspace/builds", "is not inside the workspace", "relative"},
+		{"build-dir", "a/../../b", "is not inside the workspace", "relative"},
+	}
+	for _, tc := range cases {
+		t.Run(tc.input+" "+tc.value, func(t *testing.T) {
+			c, err := Parse(inputsOf(map[string]string{tc.input: tc.value}))
+			if err != nil {
+				t.Fatalf("refused outside of a runner: %v", err)
+			}
+			got := each(t, c.Confine())
+			if len(got) != 1 || got[0].Input != tc.input || !strings.Contains(got[0].Problem, tc.problem) || !strings.Contains(got[0].Fix, tc.fix) {
+				t.Errorf("got %v, want that %s %s", got, tc.input, tc.problem)
+			}
+		})
+	}
+	if err := least().Confine(); err != nil {
+		t.Errorf("the defaults are refused: %v", err)
 	}
 }

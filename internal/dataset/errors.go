@@ -43,7 +43,7 @@ func (e *Unreachable) Hint() string {
 	if len(e.Columns) > 0 {
 		needed = "the columns " + idColumn + ", " + strings.Join(e.Columns, ", ")
 	}
-	return "run it again later, or set dataset to a .jsonl or .parquet file of the workspace with " + needed
+	return "run it again later, or set dataset to a .jsonl or .parquet file with " + needed
 }
 
 // statusError is a response with a status other than 2xx.
@@ -123,7 +123,7 @@ func asInputError(err error, dataset string, withToken bool) error {
 	case answered.Status == http.StatusNotFound:
 		m.Problem = "the hub has no parquet files of " + config.Quote(dataset)
 		m.Fix = "check its name, with owner and letter case; the hub does not convert every dataset to parquet: for such a one, set " +
-			"dataset to a .jsonl or .parquet file of the workspace"
+			"dataset to a .jsonl or .parquet file"
 	default:
 		return err
 	}

@@ -190,7 +190,7 @@ func TestNoNetwork(t *testing.T) {
 			t.Errorf("%s: error is %v", other.name, err)
 			continue
 		}
-		if want := "run it again later, or set dataset to a .jsonl or .parquet file of the workspace " + other.hint; fault.Hint() != want {
+		if want := "run it again later, or set dataset to a .jsonl or .parquet file " + other.hint; fault.Hint() != want {
 			t.Errorf("%s: hint is %q, want %q", other.name, fault.Hint(), want)
 		}
 	}

@@ -70,7 +70,7 @@ func Select(all, ids []string, file string, read func(name string) ([]byte, erro
 		if err != nil {
 			return nil, &config.InputError{
 				Input: fileInput, Problem: oneLine(err),
-				Fix: "the path starts at the workspace; check out the repository, or write the file, in a step before this one",
+				Fix: hintOf(err),
 			}
 		}
 		if ids, err = parse(file, text); err != nil {
@@ -157,6 +157,15 @@ func parse(file string, text []byte) ([]string, error) {
 		}
 	}
 	return ids, nil
+}
+
+// hintOf returns the hint of an error of reading a file, which knows where its path begins.
+func hintOf(err error) string {
+	var hinting interface{ Hint() string }
+	if errors.As(err, &hinting) {
+		return hinting.Hint()
+	}
+	return "check the path"
 }
 
 // oneLine returns the error's text in one line. A file name in it may hold line breaks.

@@ -85,10 +85,11 @@ func parseDf(output string) (Space, error) {
 		if !strings.HasSuffix(fields[i+1], "%") {
 			continue
 		}
-		used, usedErr := strconv.ParseInt(fields[i-1], 10, 64)
-		free, freeErr := strconv.ParseInt(fields[i], 10, 64)
+		const bits = 50 // of KiB: more bytes than any disk has, and fewer than an int64 holds
+		used, usedErr := strconv.ParseUint(fields[i-1], 10, bits)
+		free, freeErr := strconv.ParseUint(fields[i], 10, bits)
 		if usedErr == nil && freeErr == nil && used+free > 0 {
-			return Space{Free: free * 1024, Total: (used + free) * 1024}, nil
+			return Space{Free: int64(free) * 1024, Total: int64(used+free) * 1024}, nil
 		}
 	}
 	return Space{}, fmt.Errorf("checking the disk of the builder's root: df says %q", lines[len(lines)-1])
@@ -145,6 +146,9 @@ func total(output string) (int64, error) {
 	n, err := units.FromHumanSize(size)
 	if err != nil {
 		return 0, fmt.Errorf("reading buildx's table of the cache: %w", err)
+	}
+	if n < 0 {
+		return 0, fmt.Errorf("reading buildx's table of the cache: its total is %q", size)
 	}
 	return n, nil
 }

@@ -45,3 +45,22 @@ func FuzzMountinfo(f *testing.F) {
 		}
 	})
 }
+
+// df and buildx print tables of a builder that may be anybody's: a size is one that can be reckoned with, or an error.
+func FuzzTables(f *testing.F) {
+	for _, text := range []string{
+		"Filesystem 1024-blocks Used Available Capacity Mounted on\noverlay 263174212 73400320 22020096 77% /var/lib/buildkit",
+		"a b 9223372036854775807 9223372036854775807 9223372036854775807 100% /", "x 1 -5 6 1% /", "x 0 0 0 -% /", "1% 2% 3%",
+		"ID RECLAIMABLE SIZE\nx true 1.2GB\nTotal: 1.2GB", "Total:\t9e300PB", "Total: -1kB", "Total:", "Reclaimable: 1B",
+	} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if space, err := parseDf(text); err == nil && (space.Free < 0 || space.Total <= 0 || space.Used() < 0 || space.Used() > 100) {
+			t.Errorf("df says %+v, %f %% used", space, space.Used())
+		}
+		if size, err := total(text); err == nil && size < 0 {
+			t.Errorf("the cache has %d bytes", size)
+		}
+	})
+}

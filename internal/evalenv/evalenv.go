@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -202,8 +203,8 @@ func readAnswers(out string) (answers []Answer, err error) {
 	return answers, nil
 }
 
-// isKey reports whether a key is a name with a tag that can follow a prefix.
-func isKey(key string) bool {
-	name, tag, tagged := strings.Cut(key, ":")
-	return tagged && name != "" && tag != "" && !strings.ContainsAny(key, "/@ \t\n")
-}
+// isKey reports whether a key is a name with a tag that can follow a prefix: a component of a path, and a tag
+// (https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pulling-manifests).
+func isKey(key string) bool { return keyPattern.MatchString(key) }
+
+var keyPattern = regexp.MustCompile(`^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*:[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`)

@@ -65,7 +65,9 @@ var patterns = []struct {
 		ClassRegistry, anyOf(`unexpected commit digest`),
 		"run it again; when it persists, a mirror or proxy before the registry serves a damaged layer: empty its cache, or leave it out",
 	},
-	{ClassRegistry, anyOf(httpStatus("5[0-9][0-9]"), `blob upload (unknown|invalid)`, `manifest (blob )?(unknown|invalid)`), ""},
+	// The last is of a push whose answer has another digest (containerd, core/remotes/docker/pusher.go).
+	{ClassRegistry, anyOf(httpStatus("5[0-9][0-9]"), `blob upload (unknown|invalid)`, `manifest (blob )?(unknown|invalid)`,
+		`got digest \S+, expected sha256:`), ""},
 	{ClassNetwork, connectionErrors, ""},
 	// The kernel refuses to run a program of another architecture.
 	{ClassPlatform, anyOf(`\bexec [^\n]{0,200}: exec format error`, `exec user process caused: exec format error`), ""},

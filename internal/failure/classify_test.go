@@ -65,6 +65,7 @@ func TestMessagesHaveAClassAndAHint(t *testing.T) {
 			`ERROR: failed to solve: failed commit on ref "layer-sha256:aa": unexpected commit digest sha256:bb, expected sha256:aa: failed precondition`,
 			ClassRegistry, "empty its cache",
 		},
+		{"a push whose answer has another digest", pushing + "got digest sha256:bb, expected sha256:aa", ClassRegistry, "status page"},
 		{"a registry that fails", pushing + "503 Service Unavailable", ClassRegistry, "status page"},
 		{"another architecture", "#8 0.123 exec /bin/sh: exec format error", ClassPlatform, "QEMU"},
 		{"another architecture, in older words", "standard_init_linux.go:228: exec user process caused: exec format error", ClassPlatform, "amd64"},

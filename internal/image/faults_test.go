@@ -143,8 +143,9 @@ func accounted(t *testing.T, injected map[faults.Kind]int, again map[string]int,
 	t.Helper()
 	classes := map[faults.Kind]string{
 		faults.TooManySeconds: "rate-limit", faults.TooManyMilliseconds: "rate-limit", faults.TooManyMicroseconds: "rate-limit", faults.Secondary: "rate-limit",
-		faults.Internal: "registry", faults.BadGateway: "registry", faults.Unavailable: "registry",
-		faults.Reset: "network", faults.CutUpload: "network", faults.Truncated: "network", faults.Silent: "network",
+		faults.SecondarySeconds: "rate-limit",
+		faults.Internal:         "registry", faults.BadGateway: "registry", faults.Unavailable: "registry",
+		faults.Refused: "network", faults.Reset: "network", faults.CutUpload: "network", faults.Truncated: "network", faults.Silent: "network",
 	}
 	want, all, sum := map[string]int{}, 0, 0
 	for kind, n := range injected {

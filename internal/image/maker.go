@@ -69,7 +69,7 @@ type Settings struct {
 	ReferencesWait time.Duration
 	// OthersWait reports whether other runs wait for the references of this one, the first shard.
 	OthersWait bool
-	// EvalBaseMaxAge is the age from which an eval-base is made again; 0 is any age.
+	// EvalBaseMaxAge is the age from which an eval-base is made anew; 0 is none.
 	EvalBaseMaxAge time.Duration
 	// Verify is how many rebased images are compared with a native build. VerifyTree compares their files, too.
 	Verify     int

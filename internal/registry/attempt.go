@@ -27,7 +27,8 @@ var errStalled = errors.New("i/o timeout")
 // attempt is one try at a request, with the handshake that it may need. It ends the request when nothing moves, and keeps what
 // the errors of the library leave out.
 type attempt struct {
-	lookUp     bool // it does not wait for a host that has never answered
+	lookUp     bool        // it does not wait for a host that has never answered
+	client     *authClient // that sends it; nil before the handshake
 	ctx        context.Context
 	cancel     context.CancelCauseFunc
 	timer      *time.Timer

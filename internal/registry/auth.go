@@ -2,19 +2,28 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
+// authClient is an HTTP client with a token or password.
+type authClient struct {
+	http.Client
+	key      string
+	accepted atomic.Bool // the registry has accepted it before
+}
+
 // authClient returns an HTTP client with a token for the scopes of a repository, one for each list of scopes. It replaces an
 // expired token by itself. Requests for tokens are no writes. If the handshake fails, the next caller tries again: the pullers of
 // the library keep a failed one for ever, and then one 503 at the start of a run fails all 500 images.
-func (c *Client) authClient(ctx context.Context, repository name.Repository, scopes []string) (*http.Client, error) {
+func (c *Client) authClient(ctx context.Context, repository name.Repository, scopes []string) (*authClient, error) {
 	key := repository.RegistryStr() + " " + strings.Join(scopes, " ")
 	unlock, err := c.locks.lock(ctx, key)
 	if err != nil {
@@ -22,7 +31,7 @@ func (c *Client) authClient(ctx context.Context, repository name.Repository, sco
 	}
 	defer unlock()
 	if found, ok := c.authClients.Load(key); ok {
-		return found.(*http.Client), nil
+		return found.(*authClient), nil
 	}
 	auth, err := authn.Resolve(ctx, c.keychain, repository)
 	if err != nil {
@@ -32,7 +41,21 @@ func (c *Client) authClient(ctx context.Context, repository name.Repository, sco
 	if err != nil {
 		return nil, fmt.Errorf("authenticating with %s: %w", repository.RegistryStr(), err)
 	}
-	client := &http.Client{Transport: t, CheckRedirect: checkRedirect}
+	client := &authClient{Client: http.Client{Transport: t, CheckRedirect: checkRedirect}, key: key}
 	c.authClients.Store(key, client)
 	return client, nil
+}
+
+// renew forgets a client that the registry accepted before and refuses now, and reports whether it did: its password may have
+// expired, of which a login program has a new one (https://github.com/kcl-lang/kpm/issues/659), or the registry does not know the
+// new token yet. The request may be sent again with a client that asks for both anew. Such a client counts for nothing until the
+// registry accepts it, so that one that is refused for good is not renewed for each request: some registries lock out clients that
+// repeat a wrong password.
+func (c *Client) renew(client *authClient, r request, err error) bool {
+	denied, ok := errors.AsType[*Denied](err)
+	if !ok || client == nil || !client.accepted.Load() || r.method == http.MethodHead && status(denied) == http.StatusForbidden {
+		return false // after a 403 to a HEAD, a GET decides
+	}
+	c.authClients.CompareAndDelete(client.key, client)
+	return true
 }

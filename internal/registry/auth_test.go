@@ -1,15 +1,19 @@
 package registry
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
+
+	"github.com/OpenHands/eval-images/internal/registry/registrytest"
 )
 
 // expiringTokens requires a bearer token. Each token expires after a few requests.
@@ -140,6 +144,61 @@ func TestWrongPasswordIsDenied(t *testing.T) {
 	if denied, ok := err.(*Denied); !ok || !strings.Contains(denied.Hint(), "registry-password") {
 		t.Errorf("%v; want *Denied that names registry-password", err)
 	}
+}
+
+// A login program has a new password when the one that the run began with expires. It is asked for it once, for all requests.
+func TestLoginProgramIsAskedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, program, tokens := registrytest.New(silent(), 0, 1), &loginProgram{}, 0
+		valid := "password1"
+		g.Fault = func(w http.ResponseWriter, r *http.Request) bool {
+			if r.Header.Get("Authorization") == "Bearer "+valid {
+				return false
+			}
+			w.Header().Set("WWW-Authenticate", `Bearer realm="https://auth.example/token"`)
+			w.WriteHeader(http.StatusUnauthorized)
+			return true
+		}
+		auth := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if _, password, _ := r.BasicAuth(); password != valid {
+				w.WriteHeader(http.StatusUnauthorized)
+				return
+			}
+			tokens++
+			_, _ = fmt.Fprintf(w, `{"token":%q}`, valid)
+		})
+		c := New(program, registrytest.Hosts{"r.example": g, "auth.example": auth}, nil)
+		put(t, c, "r.example/a/b", "first")
+		valid = "password2"
+		var uploads sync.WaitGroup
+		for i := range 10 {
+			uploads.Go(func() { put(t, c, "r.example/a/b", fmt.Sprint(i)) })
+		}
+		uploads.Wait()
+		if asked := program.asked.Load(); asked != 2 || tokens != 2 {
+			t.Errorf("the program was asked %d times, and %d tokens were made; want 2 of each", asked, tokens)
+		}
+
+		// A password that is wrong for good is not repeated more often than the requests.
+		valid = "none"
+		before := program.asked.Load()
+		for i := range 3 {
+			_, err := c.PutBlob(t.Context(), "r.example/a/b", fmt.Append(nil, "wrong", i))
+			if _, denied := errors.AsType[*Denied](err); !denied {
+				t.Errorf("%v; want *Denied", err)
+			}
+		}
+		if asked := program.asked.Load() - before; asked != 3 {
+			t.Errorf("the program was asked %d times by 3 requests", asked)
+		}
+	})
+}
+
+// loginProgram has another password each time.
+type loginProgram struct{ asked atomic.Int32 }
+
+func (p *loginProgram) Resolve(authn.Resource) (authn.Authenticator, error) {
+	return &authn.Basic{Username: "me", Password: fmt.Sprint("password", p.asked.Add(1))}, nil
 }
 
 type keychain struct{ user, password string }

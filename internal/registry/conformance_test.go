@@ -34,6 +34,13 @@ var conformanceRequests = map[string]func(ctx context.Context, t *testing.T, c *
 		digest, err := c.Digest(ctx, conformanceTag)
 		return orAbsent(digest), err
 	},
+	"HEAD, and again": func(ctx context.Context, _ *testing.T, c *Client) (string, error) {
+		if _, err := c.Digest(ctx, conformanceTag); err != nil {
+			return "", err
+		}
+		digest, err := c.Digest(ctx, conformanceTag)
+		return orAbsent(digest), err
+	},
 	"HEAD by digest": func(ctx context.Context, t *testing.T, c *Client) (string, error) {
 		digest, err := c.Digest(ctx, conformanceRepository+"@"+conformanceImage(t).Digest())
 		return orAbsent(digest), err
@@ -61,6 +68,13 @@ var conformanceRequests = map[string]func(ctx context.Context, t *testing.T, c *
 		_, err := c.PutBlob(ctx, conformanceRepository, []byte("new"))
 		return "stored", err
 	},
+	"upload, and another": func(ctx context.Context, _ *testing.T, c *Client) (string, error) {
+		if _, err := c.PutBlob(ctx, conformanceRepository, []byte("first")); err != nil {
+			return "", err
+		}
+		_, err := c.PutBlob(ctx, conformanceRepository, []byte("new"))
+		return "stored", err
+	},
 	"mount": func(ctx context.Context, _ *testing.T, c *Client) (string, error) {
 		return "stored", c.Mount(ctx, conformanceRepository, "r.example/to/it", digestOf("layer"), 5)
 	},
@@ -72,6 +86,13 @@ var conformanceRequests = map[string]func(ctx context.Context, t *testing.T, c *
 	},
 	"PUT of another image": func(ctx context.Context, t *testing.T, c *Client) (string, error) {
 		return "stored", c.PutManifest(ctx, conformanceTag, imageOf(t, "{}"))
+	},
+	"PUT without a layer": func(ctx context.Context, t *testing.T, c *Client) (string, error) {
+		err := c.PutManifest(ctx, conformanceTag, imageOf(t, "{}", "lost"))
+		if unknown, ok := errors.AsType[*UnknownBlobs](err); ok {
+			return "without " + strings.Join(unknown.Digests, " "), nil
+		}
+		return "stored", err
 	},
 	"DELETE": func(ctx context.Context, _ *testing.T, c *Client) (string, error) {
 		return "deleted", c.Delete(ctx, conformanceTag)
@@ -124,6 +145,17 @@ func first(n int, fault faultFunc) faultFunc {
 	}
 }
 
+// later lets the first n requests that a fault would answer pass, and then the fault answer.
+func later(n int, fault faultFunc) faultFunc {
+	return func(w http.ResponseWriter, r *http.Request) bool {
+		if n > 0 && fault(discarded{http.Header{}}, r) {
+			n--
+			return false
+		}
+		return fault(w, r)
+	}
+}
+
 func both(one, two faultFunc) faultFunc {
 	return func(w http.ResponseWriter, r *http.Request) bool { return one(w, r) || two(w, r) }
 }
@@ -165,8 +197,10 @@ func immutable(status int, body string) faultFunc {
 }
 
 const (
+	zot          = "https://github.com/project-zot/zot/blob/6d19b445fed1c86c23fb7b351fac07cfd4717402/pkg/"
 	spec         = "https://github.com/opencontainers/distribution-spec/blob/main/spec.md"
 	ecrImmutable = `{"errors":[{"code":"TAG_INVALID","message":"The image tag 'tag' already exists in the 'b' repository and cannot be overwritten because the tag is immutable."}]}`
+	ecrExpired   = `{"errors":[{"code":"DENIED","message":"Your authorization token has expired. Reauthenticate and try again."}]}`
 	ecrNoRepo    = `{"errors":[{"code":"NAME_UNKNOWN","message":"The repository with name 'a/b' does not exist in the registry with id '1'"}]}`
 	htmlPage     = "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n<center><h1>502 Bad Gateway</h1></center>\r\n</body>\r\n</html>\r\n"
 )
@@ -469,7 +503,31 @@ func TestConformance(t *testing.T) {
 			want: "stored", requests: "HEAD 1, PUT 2", again: "network 1",
 		},
 
+		{
+			name: "a manifest without its layer", source: spec + "#pushing-manifests", ask: "PUT without a layer",
+			want: "without " + digestOf("lost"), requests: "PUT 1",
+		},
+		{
+			name: "a manifest without its layer, called invalid", source: zot + "storage/common/common.go", ask: "PUT without a layer",
+			fault: always(answers("PUT", "/manifests/", 400, `{"errors":[{"code":"MANIFEST_INVALID","message":"manifest invalid","detail":{"reference":"tag"}}]}`)),
+			want:  "without " + digestOf("lost"), requests: "HEAD 2, PUT 1",
+		},
+		{
+			name: "an invalid manifest", source: zot + "storage/common/common.go", ask: "PUT of another image",
+			fault: always(answers("PUT", "/manifests/", 400, `{"errors":[{"code":"MANIFEST_INVALID","detail":{"jsonSchemaValidation":"no layers"}}]}`)),
+			class: failure.ClassRegistry, requests: "HEAD 2, PUT 1",
+		},
+		{
+			name: "OCI's media types alone", source: zot + "api/routes.go", ask: "PUT of another image",
+			fault: always(answers("PUT", "/manifests/", 415, `{"errors":[{"code":"MANIFEST_INVALID","detail":{"mediaType":"application/vnd.docker.distribution.manifest.v2+json"}}]}`)),
+			class: failure.ClassRegistry, requests: "HEAD 1, PUT 1",
+		},
+
 		// DELETE, and the probe of manifests
+		{
+			name: "DELETE in no repository", source: zot + "api/routes.go", ask: "DELETE",
+			fault: always(answers("DELETE", "/manifests/", 400, `{"errors":[{"code":"NAME_UNKNOWN"}]}`)), want: "deleted", requests: "DELETE 1",
+		},
 		{
 			name: "DELETE not allowed", source: "https://github.com/docker/hub-feedback/issues/2360", ask: "DELETE",
 			fault: always(answers("DELETE", "/manifests/", 405, `{"errors":[{"code":"UNSUPPORTED"}]}`)), class: failure.ClassRegistry, requests: "DELETE 1",
@@ -524,6 +582,29 @@ func TestConformance(t *testing.T) {
 		{
 			name: "a token without the scope", source: "https://www.rfc-editor.org/rfc/rfc6750#section-3.1", ask: "upload",
 			tokens: &tokenServer{uses: -1}, class: failure.ClassAuth, hint: "check registry-username", requests: "POST 2",
+		},
+		{
+			name: "a token that is refused at first", source: "https://www.rfc-editor.org/rfc/rfc6750#section-3.1", ask: "HEAD, and again", tokens: &tokenServer{},
+			fault: always(first(2, later(1, answers("HEAD", "/manifests/", 401, "", "WWW-Authenticate", `Bearer realm="https://auth.example/token",error="invalid_token"`)))),
+			want:  there, requests: "HEAD 4", again: "registry-auth 1",
+		},
+		{
+			name: "a bare 401 in the middle", source: "https://github.com/grafana/shared-workflows/issues/919", ask: "HEAD, and again",
+			fault: always(first(1, later(1, answers("HEAD", "/manifests/", 401, "")))), want: there, requests: "HEAD 3", again: "registry-auth 1",
+		},
+		{
+			name: "a bare 403 in the middle", source: "https://github.com/containerd/containerd/pull/13746", ask: "HEAD, and again",
+			fault: always(both(first(1, later(1, answers("HEAD", "/manifests/", 403, ""))), first(1, answers("GET", "/manifests/", 403, "")))),
+			want:  there, requests: "GET 2, HEAD 2", again: "registry-auth 1",
+		},
+		{
+			name: "a login that expires", source: "https://github.com/kcl-lang/kpm/issues/659", ask: "upload, and another", // ECR
+			fault: always(first(1, later(1, answers("POST", "/uploads/", 403, ecrExpired)))), want: "stored", requests: "POST 3, PUT 2", again: "registry-auth 1",
+		},
+		{
+			name: "a login that has expired for good", source: "https://github.com/kcl-lang/kpm/issues/659", ask: "upload, and another",
+			fault: always(later(1, answers("POST", "/uploads/", 403, ecrExpired))),
+			class: failure.ClassAuth, hint: "check registry-username", requests: "POST 3, PUT 1", again: "registry-auth 1",
 		},
 		{
 			name: "a token server that answers 404 once", source: "https://github.com/podman-container-tools/podman/issues/17999", ask: "HEAD",

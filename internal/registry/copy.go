@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"io"
 	"sync"
 	"time"
@@ -28,7 +29,9 @@ func (c *Client) copyBlob(ctx context.Context, from name.Repository, u upload, s
 	p := &progress{Reader: source, digest: u.digest, size: size, reporter: c.reporter}
 	p.report()
 	err = c.finishUpload(ctx, u, request{stream: p, size: size})
-	p.end(err == nil)
+	if failed := p.end(err == nil); failed != nil {
+		return failed // whatever the target answered to the half of a blob
+	}
 	return err
 }
 
@@ -40,6 +43,7 @@ type progress struct {
 
 	mu       sync.Mutex // the connection may read on for a moment after the response
 	done     int64
+	failed   error // of a read
 	reporter Reporter
 	reported time.Time
 }
@@ -51,6 +55,9 @@ func (p *progress) Read(b []byte) (int, error) {
 	n, err := p.Reader.Read(b)
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if err != nil && !errors.Is(err, io.EOF) {
+		p.failed = err
+	}
 	if p.done += int64(n); time.Since(p.reported) >= reportInterval {
 		p.report()
 	}
@@ -63,12 +70,13 @@ func (p *progress) report() {
 	}
 }
 
-// end ends the reports, with a last one if the copy is complete.
-func (p *progress) end(complete bool) {
+// end ends the reports, with a last one if the copy is complete. It returns the error of a read that failed.
+func (p *progress) end(complete bool) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if complete {
 		p.report()
 	}
 	p.reporter = nil
+	return p.failed
 }

@@ -39,6 +39,11 @@ type handshakeError struct{ error }
 
 func (e *handshakeError) Unwrap() error { return e.error }
 
+// renewed is a refusal of credentials that the registry accepted before. The next request has new ones.
+type renewed struct{ error }
+
+func (e *renewed) Unwrap() error { return e.error }
+
 // Denied is an error that every image of the run would get: wrong credentials, missing rights, or no registry at that host.
 type Denied struct {
 	// Doing names the denied action: "pushing to ghcr.io/openhands/eval-agent-server".

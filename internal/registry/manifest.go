@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/opencontainers/go-digest"
@@ -28,22 +30,14 @@ func (m Manifest) Digest() string { return digest.FromBytes(m.Raw).String() }
 // blobs returns the digests of the blobs that the manifest needs in its repository: all but the layers with URLs, which clients
 // fetch from there. An index has none.
 func (m Manifest) blobs() []string {
-	var parsed struct {
-		Config struct {
-			Digest string `json:"digest"`
-		} `json:"config"`
-		Layers []struct {
-			Digest string   `json:"digest"`
-			URLs   []string `json:"urls"`
-		} `json:"layers"`
-	}
-	if json.Unmarshal(m.Raw, &parsed) != nil || parsed.Config.Digest == "" {
+	parsed, err := v1.ParseManifest(bytes.NewReader(m.Raw))
+	if err != nil || parsed.Config.Digest == (v1.Hash{}) {
 		return nil
 	}
-	blobs := []string{parsed.Config.Digest}
+	blobs := []string{parsed.Config.Digest.String()}
 	for _, layer := range parsed.Layers {
 		if len(layer.URLs) == 0 {
-			blobs = append(blobs, layer.Digest)
+			blobs = append(blobs, layer.Digest.String())
 		}
 	}
 	return blobs
@@ -170,7 +164,11 @@ func (c *Client) PutManifest(ctx context.Context, reference string, m Manifest) 
 		url: endpoint(ref.Context(), "manifests/"+ref.Identifier()), mediaType: m.MediaType, body: m.Raw,
 		success: []int{http.StatusCreated, http.StatusOK, http.StatusAccepted},
 	})
-	if unknown := asUnknownBlobs(err); unknown != nil {
+	unknown := asUnknownBlobs(err)
+	if unknown == nil && isInvalid(err) {
+		unknown = c.findUnknownBlobs(ctx, ref.Context(), m, err)
+	}
+	if unknown != nil {
 		missing := unknown.Digests
 		if len(missing) == 0 {
 			missing = m.blobs()
@@ -187,6 +185,27 @@ func (c *Client) PutManifest(ctx context.Context, reference string, m Manifest) 
 		return fmt.Errorf("%s: the registry stored it as %s, not %s", doing, got, m.Digest())
 	}
 	return nil
+}
+
+// findUnknownBlobs asks for the blobs of a manifest that its registry called invalid, and returns nil if it has them all. zot calls
+// a manifest invalid whose blobs it does not have, and does not name them
+// (https://github.com/project-zot/zot/blob/6d19b445fed1c86c23fb7b351fac07cfd4717402/pkg/storage/common/common.go, ValidateManifest).
+func (c *Client) findUnknownBlobs(ctx context.Context, repository name.Repository, m Manifest, err error) *UnknownBlobs {
+	unknown := &UnknownBlobs{Err: err}
+	for _, blob := range m.blobs() {
+		if there, failed := c.HasBlob(ctx, repository.Name(), blob); failed == nil && !there {
+			unknown.Digests = append(unknown.Digests, blob)
+		}
+	}
+	if len(unknown.Digests) == 0 {
+		return nil
+	}
+	return unknown
+}
+
+// isInvalid reports whether a registry rejected a manifest for its content.
+func isInvalid(err error) bool {
+	return status(err) == http.StatusBadRequest && hasCode(err, transport.ManifestInvalidErrorCode)
 }
 
 // unlessStored returns the error err of a PUT, or nil if the registry has the manifest under that reference all the same: the
@@ -235,8 +254,11 @@ func (c *Client) Delete(ctx context.Context, reference string) error {
 		scopes: []string{ref.Context().Scope(transport.DeleteScope)}, url: endpoint(ref.Context(), "manifests/"+ref.Identifier()),
 		success: []int{http.StatusAccepted, http.StatusOK, http.StatusNoContent},
 	})
-	if status(err) == http.StatusNotFound && hasCode(err, transport.ManifestUnknownErrorCode, transport.NameUnknownErrorCode) {
-		return nil
+	// Of a repository that does not exist, zot says so with a 400 (project-zot/zot, pkg/api/routes.go, DeleteManifest).
+	if code := status(err); code == http.StatusNotFound || code == http.StatusBadRequest {
+		if hasCode(err, transport.ManifestUnknownErrorCode, transport.NameUnknownErrorCode) {
+			return nil
+		}
 	}
 	return err
 }

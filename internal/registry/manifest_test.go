@@ -144,7 +144,7 @@ func TestUnknownBlobs(t *testing.T) {
 			[]string{one},
 			true,
 		},
-		{"another error", `{"errors":[{"code":"MANIFEST_INVALID","detail":"` + one + `"}]}`, 400, nil, false},
+		{"another error", `{"errors":[{"code":"MANIFEST_UNVERIFIED","detail":"` + one + `"}]}`, 400, nil, false},
 		{"no body", ``, 404, nil, false},
 	}
 	for _, c := range cases {

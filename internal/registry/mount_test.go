@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync"
@@ -298,5 +299,24 @@ func TestWaitingCallerStopsAtItsOwnContext(t *testing.T) {
 	close(let)
 	if err := <-done; err != nil {
 		t.Error(err)
+	}
+}
+
+// When the source of a copy breaks, the target gets the half of a blob, and refuses it. The copy starts over because of the source.
+func TestCopyWhoseSourceBreaks(t *testing.T) {
+	source, target := registrytest.New(silent(), 0, 1), registrytest.New(silent(), 0, 1)
+	hosts := registrytest.Hosts{"from.example": source, "to.example": target}
+	content := strings.Repeat("layer", 1000)
+	put(t, New(authn.DefaultKeychain, hosts, nil), "from.example/a/b", content)
+	source.Fault = once(method("GET", "/blobs/"), func(w http.ResponseWriter) {
+		w.Header().Set("Content-Length", fmt.Sprint(len(content)))
+		_, _ = w.Write([]byte(content[:1000]))
+	})
+	c := New(authn.DefaultKeychain, hosts, nil).Quick()
+	if err := c.Mount(t.Context(), "from.example/a/b", "to.example/c/d", digestOf(content), int64(len(content))); err != nil {
+		t.Error(err)
+	}
+	if diff := cmp.Diff(map[string]int{againNetwork: 1}, c.AskedAgain()); diff != "" {
+		t.Errorf("asked again (-want +got):\n%s", diff)
 	}
 }

@@ -42,15 +42,16 @@ func TestProbeManifest(t *testing.T) {
 		fault  faultFunc
 		checks bool
 		failed bool
+		puts   int // where it did not fail
 	}{
-		{"it checks", false, nil, true, false},
-		{"it does not check", true, nil, false, false},
-		{"it checks, with another code", false, respond(400, `{"errors":[{"code":"MANIFEST_INVALID"}]}`), true, false},
-		{"no such project", false, respond(404, `{"errors":[{"code":"NAME_UNKNOWN"}]}`), false, true},
-		{"wrong credentials", false, respond(401, ``), false, true},
-		{"forbidden", false, respond(403, ``), false, false},
-		{"it takes no manifest without a tag", false, respond(405, `{"errors":[{"code":"UNSUPPORTED"}]}`), false, false},
-		{"unavailable", false, respond(503, ``), false, true},
+		{"it checks", false, nil, true, false, 1},
+		{"it does not check", true, nil, false, false, 1},
+		{"it checks, with another code", false, respond(400, `{"errors":[{"code":"MANIFEST_INVALID"}]}`), true, false, 1},
+		{"no such project", false, respond(404, `{"errors":[{"code":"NAME_UNKNOWN"}]}`), false, true, 0},
+		{"wrong credentials", false, respond(401, ``), false, true, 0},
+		{"forbidden", false, respond(403, ``), false, false, 2}, // the config was accepted, so it asks again once
+		{"it takes no manifest without a tag", false, respond(405, `{"errors":[{"code":"UNSUPPORTED"}]}`), false, false, 1},
+		{"unavailable", false, respond(503, ``), false, true, 0},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -63,8 +64,8 @@ func TestProbeManifest(t *testing.T) {
 					t.Errorf("%v, %v; want %v, failed: %v", checks, err, c.checks, c.failed)
 				}
 			}
-			if puts := g.Count("PUT", "/manifests/"); puts != 1 && !c.failed {
-				t.Errorf("probed %d times, want once", puts)
+			if puts := g.Count("PUT", "/manifests/"); puts != c.puts && !c.failed {
+				t.Errorf("%d manifests were put, want %d", puts, c.puts)
 			}
 			for _, r := range g.Requests() {
 				if left, ok := strings.CutPrefix(r.Path, "/v2/a/b/manifests/"); ok && r.Method == http.MethodPut {

@@ -1,5 +1,17 @@
 // Package registry is a client for container registries: it checks which images exist, and reads and writes manifests and
 // blobs.
+//
+// Names, credentials, the handshake with its tokens, the errors of responses, and the types of manifests are those of
+// go-containerregistry. Its Puller and Pusher (pkg/v1/remote, v0.21.7) are not used:
+//   - They upload a blob by HEAD, POST, PATCH and PUT. POST and PUT do, and ghcr.io limits the number of writes.
+//   - They keep the client of a repository for ever, even one whose handshake failed: one 503 would fail every image of a run.
+//   - A HEAD whose response lacks a header is an error, a manifest may have 100 MiB, and the digest in its header is not compared.
+//   - A mount that fails becomes an upload at once, also after a 429, which asks to wait.
+//   - The headers of a response, such as the digest that a PUT has stored, are not returned.
+//   - They follow a redirect from https to http, and none to storage at an address of a private network.
+//
+// What is left, a HEAD, a GET and a PUT of a manifest, shares with uploads and mounts all that makes up most of this package: the limit
+// of writes, the pauses, the timeouts and the one rule for retries.
 package registry
 
 import (
@@ -22,7 +34,7 @@ type Client struct {
 	base     *baseTransport
 	reporter Reporter
 
-	authClients  sync.Map // registry and scopes: *http.Client
+	authClients  sync.Map // registry and scopes: *authClient
 	limiters     sync.Map // host: *limiter
 	firstBackoff time.Duration
 

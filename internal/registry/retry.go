@@ -32,6 +32,7 @@ type backoff struct {
 	client              *Client
 	first, most         time.Duration // the first wait, and all waits because a registry asks for it
 	rateLimited, failed int           // retries by reason
+	renewed             bool          // the credentials
 	waited              time.Duration // because the registry asked for it
 }
 
@@ -51,6 +52,7 @@ func (b *backoff) next(ctx context.Context, err error, noRetry bool) bool {
 
 func (b *backoff) wait(ctx context.Context, err error, noRetry bool) bool {
 	limited, isLimited := errors.AsType[*RateLimited](err)
+	_, isRenewed := errors.AsType[*renewed](err)
 	switch {
 	case isLimited:
 		// ghcr.io sometimes asks for microseconds, and then rejects the request again.
@@ -62,6 +64,10 @@ func (b *backoff) wait(ctx context.Context, err error, noRetry bool) bool {
 		}
 		b.waited += wait
 		return sleep(ctx, wait) == nil
+	case isRenewed && !noRetry:
+		first := !b.renewed
+		b.renewed = true
+		return first && sleep(ctx, b.first) == nil
 	case isTransient(err) && !noRetry:
 		b.failed++
 		return b.failed <= maxRetries && sleep(ctx, b.first<<(b.failed-1)) == nil
@@ -83,9 +89,10 @@ func isTransient(err error) bool {
 	}
 }
 
-// The classes of failures after which a request is sent again: a registry asks for fewer requests, fails, or is not reached. They
-// are words of package failure.
+// The classes of failures after which a request is sent again: a registry asks for fewer requests, fails, is not reached, or refuses
+// credentials that it accepted before. They are words of package failure.
 const (
+	againAuth      = "registry-auth"
 	againRateLimit = "rate-limit"
 	againRegistry  = "registry"
 	againNetwork   = "network"
@@ -94,7 +101,10 @@ const (
 func (c *Client) countAgain(err error) {
 	class := againRegistry
 	_, limited := errors.AsType[*RateLimited](err)
+	_, isRenewed := errors.AsType[*renewed](err)
 	switch code := status(err); {
+	case isRenewed:
+		class = againAuth
 	case limited, code == http.StatusTooManyRequests:
 		class = againRateLimit
 	case code == 0 && !errors.Is(err, errLostUpload):

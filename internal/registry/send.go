@@ -94,13 +94,19 @@ func (c *Client) send(ctx context.Context, r request, waited time.Duration) (*ht
 	a := newAttempt(ctx, c.base.host(host), r.lookUp)
 	resp, err := c.roundTrip(a, r)
 	if err == nil {
-		if err = transport.CheckError(resp, r.success...); err == nil {
+		if err = transport.CheckError(resp, r.success...); err == nil || status(err) == http.StatusNotFound {
+			a.client.accepted.Store(true)
+		}
+		if err == nil {
 			return resp, a, nil
 		}
 		resp.Body.Close()
 	}
 	err = asError(r.doing, a.asError(err), time.Duration(a.retryAfter.Load()))
 	a.stop()
+	if c.renew(a.client, r, err) {
+		err = &renewed{err}
+	}
 	if limited, ok := errors.AsType[*RateLimited](err); ok {
 		limited.waited = waited
 		if isWrite(r.method) {
@@ -119,6 +125,7 @@ func (c *Client) roundTrip(a *attempt, r request) (*http.Response, error) {
 	if err != nil {
 		return nil, &handshakeError{err}
 	}
+	a.client = client
 	req, err := http.NewRequestWithContext(a.ctx, r.method, r.url.String(), nil)
 	if err != nil {
 		return nil, err

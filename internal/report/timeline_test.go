@@ -65,7 +65,7 @@ func wholeRun() (ledger.Run, []ledger.Entry) {
 		spanned(failed("astropy__astropy-12907", failure.ClassBaseMissing, 1, 1, "building docker.io/swebench/sweb.eval.x86_64.astropy_1776_astropy-12907:latest: docker.io/swebench/sweb.eval.x86_64.astropy_1776_astropy-12907:latest: not found"), 46, span(45, outcome.LookUp, "look-up 3")),
 		spanned(printing(failed("astropy__astropy-14096", failure.ClassBuild, 1, 2, "making the eval-base: docker buildx build ended with 1: process \"/bin/sh -c apt-get update\" did not complete successfully: exit code: 100")),
 			99, span(45, outcome.LookUp, "look-up 4"), span(46, outcome.WaitingToBuild, ""), span(61, outcome.EvalBase, "build 2"), span(80, outcome.WaitingToRetry, ""), span(86, outcome.EvalBase, "build 2")),
-		spanned(failed("scikit-learn__scikit-learn-25570", failure.ClassNetwork, 0, 3, `putting it on its eval-base: Put "https://ghcr.io/v2/x/manifests/y": dial tcp: lookup ghcr.io on 127.0.0.11:53: no such host`), 230, span(212, outcome.Push, "push 3")),
+		spanned(failed("scikit-learn__scikit-learn-25570", failure.ClassNetwork, 0, 3, `putting scikit-learn__scikit-learn-25570 on its eval-base: Put "https://ghcr.io/v2/x/manifests/y": dial tcp: lookup ghcr.io on 127.0.0.11:53: no such host`), 230, span(212, outcome.Push, "push 3")),
 	}
 	for i := range 18 {
 		begin := 62 + 8*float64(i/2)
@@ -94,6 +94,23 @@ func wholeMerge() (ledger.Summary, []ledger.Entry) {
 	return merged, entries
 }
 
+// manyRun is a run of which most failed, in a few ways.
+func manyRun() ledger.Summary {
+	var outcomes []*outcome.Outcome
+	for i := range 24 {
+		id := fmt.Sprintf("django__django-%d", 11000+i)
+		switch {
+		case i < 16:
+			outcomes = append(outcomes, failed(id, failure.ClassBaseMissing, 1, 1, "building on docker.io/swebench/"+id+":latest: docker.io/swebench/"+id+":latest: not found"))
+		case i < 20:
+			outcomes = append(outcomes, failed(id, failure.ClassQuota, 1, 1, "asking for the digest of the base image docker.io/swebench/"+id+":latest: 429 Too Many Requests: You have reached your unauthenticated pull rate limit."))
+		default:
+			outcomes = append(outcomes, built(id, 60))
+		}
+	}
+	return ledger.Summarize(exampleRun(24), entries(outcomes))
+}
+
 func TestWholeSummariesGolden(t *testing.T) {
 	run, entries := wholeRun()
 	s := ledger.Summarize(run, entries)
@@ -103,6 +120,7 @@ func TestWholeSummariesGolden(t *testing.T) {
 		Slower: []ledger.Change{{InstanceID: "django__django-11099", Before: 48, Now: 81}},
 		Faster: []ledger.Change{{Strategy: "rebase", Before: 21, Now: 7.5}, {InstanceID: "sympy__sympy-11618", Before: 160, Now: 92}},
 	}))
+	golden(t, "many.md", Markdown(manyRun(), nil, nil))
 	merged, entries := wholeMerge()
 	golden(t, "whole-merged.md", Markdown(merged, entries, nil))
 }

@@ -59,6 +59,7 @@ func TestRebase(t *testing.T) {
 	t.Run("verified by hand", s.verifiedByHand)
 	t.Run("odd bases", s.oddBases)
 	t.Run("killed", s.killRandomly)
+	t.Run("two shards", s.twoShards)
 }
 
 // firstRun makes references, eval-bases and images in an empty repository, and verifies one image.

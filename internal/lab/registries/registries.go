@@ -1,5 +1,6 @@
 // Package registries tests the registry client with the code of real registries: distribution 2 and 3, each in a package of its
-// own, because the two cannot be in one program. It is a module of its own, because they need a hundred other modules.
+// own, because the two cannot be in one program. It is a module of its own, because they need a hundred other modules. What other
+// registries answer, zot among them, is in TestConformance of package registry.
 package registries
 
 import (

@@ -42,7 +42,7 @@ func (s *soak) step(commit, repository string) runner.Step {
 			"sdk-repository": "file:///github/workspace/sdk.git",
 			"sdk-ref":        commit,
 			"sdk-options":    s.Values["LAB_SDK_OPTIONS"],
-			"image":          s.registry.Address + "/" + s.path(repository),
+			"image":          s.registry.address + "/" + s.path(repository),
 			"builder":        s.builder,
 			"max-workers":    "2",
 			// The builder's cache must not fill the disk of the machine.
@@ -226,7 +226,7 @@ func (s *soak) startBuilder(ctx context.Context, part string, options ...string)
 		return "", fmt.Errorf("reading the builder's configuration: %w", err)
 	}
 	config := filepath.Join(s.Workspace, "buildkitd.toml")
-	plain := fmt.Sprintf("%s\n[registry.%q]\n  http = true\n", toml, s.registry.Address)
+	plain := fmt.Sprintf("%s\n[registry.%q]\n  http = true\n", toml, s.registry.address)
 	if err := os.WriteFile(config, []byte(plain), 0o644); err != nil {
 		return "", fmt.Errorf("writing the builder's configuration: %w", err)
 	}

@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/OpenHands/eval-images/internal/lab/bases"
-	"github.com/OpenHands/eval-images/internal/lab/faulty"
 	"github.com/OpenHands/eval-images/internal/lab/sdkrepo"
 )
 
@@ -26,7 +25,6 @@ const (
 	wantNatives = 20
 	rebases     = 125 // images of a round of rebases
 	natives     = 4   // images of a round of native builds
-	share       = 0.05
 	// reruns is how often a disturbed run may be repeated until its images must be there.
 	reruns = 3
 )
@@ -46,7 +44,7 @@ type soak struct {
 	out      io.Writer
 	start    time.Time // makes the names of this soak's images its own
 	random   *rand.Rand
-	registry *faulty.Registry
+	registry *registry
 	sdk      sdkrepo.Commits
 	builder  string            // a BuildKit that may be killed
 	commit   string            // of the rebases
@@ -78,7 +76,7 @@ func Run(ctx context.Context, lab Lab, limit time.Duration, seed uint64, out io.
 	if err != nil {
 		return err
 	}
-	if s.registry, err = faulty.Start(gateway, lab.Values["LAB_REGISTRY"], seed); err != nil {
+	if s.registry, err = startRegistry(gateway, lab.Values["LAB_REGISTRY"], seed); err != nil {
 		return err
 	}
 	defer s.registry.Close()
@@ -89,7 +87,7 @@ func Run(ctx context.Context, lab Lab, limit time.Duration, seed uint64, out io.
 	if err := s.prepare(ctx); err != nil {
 		return fmt.Errorf("preparing the soak: %w", err)
 	}
-	s.registry.SetShare(share)
+	s.registry.SetRate(share)
 	rounds := []func(context.Context, int) error{
 		s.rebaseFaults, s.rebaseKilled, s.nativeFaults, s.recordDiskFull, s.nativeKilled, s.rebaseKilled, s.builderKilled, s.builderDiskFull,
 	}
@@ -116,7 +114,7 @@ func (s *soak) print() error {
 	injected := s.registry.Injected()
 	total := 0
 	for _, name := range slices.Sorted(maps.Keys(injected)) {
-		row("registry: "+name, injected[name])
+		row("registry: "+string(name), injected[name])
 		total += injected[name]
 	}
 	for _, counts := range []map[string]int{t.kills, t.disks} {
@@ -177,7 +175,7 @@ func (s *soak) prepare(ctx context.Context) (err error) {
 	}
 	const evalBases = "rebase-base" // the default repository of eval-bases
 	var missing []string
-	for _, path := range s.registry.Missing() {
+	for _, path := range s.registry.answers.paths() {
 		if tag, ok := strings.CutPrefix(path, "/v2/"+s.path(evalBases)+"/manifests/eval-base-"); ok {
 			missing = append(missing, s.path(evalBases)+":eval-base-"+tag)
 		}

@@ -2,7 +2,6 @@
 package faults
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -28,10 +27,12 @@ const (
 	TooManyMilliseconds Kind = "429, Retry-After in milliseconds"
 	TooManyMicroseconds Kind = "429, Retry-After in microseconds" // as ghcr.io sends it
 	Secondary           Kind = "403, secondary rate limit"        // as GitHub sends it
-	SecondaryHead       Kind = "403 without a body"               // the same in response to a HEAD
+	SecondarySeconds    Kind = "403, secondary rate limit, Retry-After in seconds"
+	SecondaryHead       Kind = "403 without a body" // the same in response to a HEAD
 	Internal            Kind = "500"
 	BadGateway          Kind = "502"
 	Unavailable         Kind = "503"
+	Refused             Kind = "reset before the request"  // the registry does not get it
 	Reset               Kind = "reset before the response" // after the registry has done what was asked
 	CutUpload           Kind = "reset in the middle of an upload"
 	Truncated           Kind = "truncated response"
@@ -43,11 +44,12 @@ const (
 
 // Kinds are all kinds.
 var Kinds = []Kind{
-	TooManySeconds, TooManyMilliseconds, TooManyMicroseconds, Secondary, SecondaryHead, Internal, BadGateway, Unavailable, Reset,
-	CutUpload, Truncated, Slow, Silent, Expired, WrongDigest,
+	TooManySeconds, TooManyMilliseconds, TooManyMicroseconds, Secondary, SecondarySeconds, SecondaryHead, Internal, BadGateway,
+	Unavailable, Refused, Reset, CutUpload, Truncated, Slow, Silent, Expired, WrongDigest,
 }
 
-// Transport sends requests through Next and lets some of them fail. The fields are set before the first request.
+// Transport sends requests through Next and lets some of them fail. The fields are set before the first request; SetRate changes
+// the rate later.
 //
 // Which requests fail, and how, depends on Seed, and on a request's method, path and number among its equals. It does not depend on
 // the order in which concurrent requests arrive.
@@ -69,6 +71,13 @@ type Transport struct {
 	issued   int
 	requests int
 	injected map[Kind]int
+}
+
+// SetRate sets the share of the requests that fail from now on.
+func (t *Transport) SetRate(rate float64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.Rate = rate
 }
 
 // Injected returns how many faults of each kind there were.
@@ -195,10 +204,16 @@ var errReset = errors.New("read: connection reset by peer")
 
 // fail answers in place of the registry, or returns nothing when the registry has to answer.
 func (t *Transport) fail(r *http.Request, kind Kind) (*http.Response, error) {
-	const limited = `{"errors":[{"code":"TOOMANYREQUESTS","message":"too many requests"}]}`
+	const (
+		limited   = `{"errors":[{"code":"TOOMANYREQUESTS","message":"too many requests"}]}`
+		secondary = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."
+	)
 	switch kind {
 	case CutUpload:
 		_, _ = io.CopyN(io.Discard, r.Body, max(r.ContentLength, 2)/2)
+		closeBody(r)
+		return nil, errReset
+	case Refused:
 		closeBody(r)
 		return nil, errReset
 	case Silent:
@@ -215,7 +230,9 @@ func (t *Transport) fail(r *http.Request, kind Kind) (*http.Response, error) {
 	case TooManyMicroseconds:
 		resp = response(r, http.StatusTooManyRequests, limited, "Retry-After", "352.829µs")
 	case Secondary, SecondaryHead:
-		resp = response(r, http.StatusForbidden, "You have exceeded a secondary rate limit. Please wait a few minutes before you try again.")
+		resp = response(r, http.StatusForbidden, secondary)
+	case SecondarySeconds:
+		resp = response(r, http.StatusForbidden, secondary, "Retry-After", "1")
 	case Internal:
 		resp = response(r, http.StatusInternalServerError, "")
 	case BadGateway:
@@ -250,18 +267,19 @@ func (t *Transport) spoil(r *http.Request, resp *http.Response, kind Kind) (*htt
 			t.count(kind)
 		}
 	case Truncated:
-		content, err := io.ReadAll(resp.Body)
-		resp.Body.Close()
-		if err != nil {
-			return nil, err
-		}
-		resp.Body = io.NopCloser(bytes.NewReader(content))
-		if len(content) > 0 {
-			resp.Body = io.NopCloser(io.MultiReader(bytes.NewReader(content[:len(content)/2]), broken{}))
+		if resp.ContentLength > 0 { // a blob may be large, so half of it is sent as it comes
+			half := io.LimitReader(resp.Body, resp.ContentLength/2)
+			resp.Body = truncated{io.MultiReader(half, broken{}), resp.Body}
 			t.count(kind)
 		}
 	}
 	return resp, nil
+}
+
+// truncated is a response that ends in its middle.
+type truncated struct {
+	io.Reader
+	io.Closer
 }
 
 // broken is the rest of a response whose connection broke.

@@ -35,10 +35,12 @@ func TestFaultsThroughTheProxy(t *testing.T) {
 		{TooManyMilliseconds, http.MethodGet, seen{status: 429, retry: "250ms"}},
 		{TooManyMicroseconds, http.MethodGet, seen{status: 429, retry: "352.829µs"}},
 		{Secondary, http.MethodGet, seen{status: 403}},
+		{SecondarySeconds, http.MethodHead, seen{status: 403, retry: "1"}},
 		{SecondaryHead, http.MethodHead, seen{status: 403}},
 		{Internal, http.MethodGet, seen{status: 500}},
 		{BadGateway, http.MethodGet, seen{status: 502}},
 		{Unavailable, http.MethodGet, seen{status: 503}},
+		{Refused, http.MethodGet, seen{broken: true}},
 		{Reset, http.MethodGet, seen{broken: true}},
 		{CutUpload, http.MethodPost, seen{broken: true}},
 		{Truncated, http.MethodGet, seen{status: 200, truncated: true}},
@@ -55,9 +57,15 @@ func TestFaultsThroughTheProxy(t *testing.T) {
 	target, _ := url.Parse(behind.URL)
 	for _, c := range cases {
 		t.Run(string(c.kind), func(t *testing.T) {
-			injector := &Transport{Next: http.DefaultTransport, Rate: 1, Kinds: []Kind{c.kind}, Delay: time.Millisecond}
+			injector := &Transport{Next: http.DefaultTransport, Kinds: []Kind{c.kind}, Delay: time.Millisecond}
 			proxy := httptest.NewServer(injector.Proxy(target))
 			defer proxy.Close()
+			if resp, err := http.Get(proxy.URL + "/v2/"); err != nil || resp.StatusCode != http.StatusOK || len(injector.Injected()) > 0 {
+				t.Errorf("before the faults: %v, %v, %v", resp, err, injector.Injected())
+			} else {
+				resp.Body.Close()
+			}
+			injector.SetRate(1)
 			r, _ := http.NewRequestWithContext(t.Context(), c.method, proxy.URL+"/v2/r/blobs/"+blob, nil)
 			if c.kind == CutUpload {
 				r, _ = http.NewRequestWithContext(t.Context(), c.method, proxy.URL+"/v2/r/blobs/uploads/?digest="+blob, bytes.NewReader(make([]byte, 1<<20)))
