@@ -142,13 +142,13 @@ func FindUnused(ctx context.Context, r *registry.Client, repository string, sinc
 		default:
 			continue
 		}
-		made := time.Time{}
+		made := time.Time{} // of what was used, and of what has no date, which is not ours
 		if !used[tag] {
 			if made, err = madeAt(ctx, r, repository+":"+tag); err != nil {
 				return unused, err
 			}
 		}
-		if used[tag] || made.IsZero() || !made.Before(since) { // what has no date is not ours
+		if made.IsZero() || !made.Before(since) {
 			*count++
 			continue
 		}
