@@ -29,10 +29,15 @@ func lookAtKept(ctx context.Context, s image.Settings, targets []plan.Target, cl
 	k := &keptBases{s.EvalBaseRepository, client, rec, make(chan struct{})}
 	go func() {
 		defer close(k.looked)
+		ctx, cancel := context.WithTimeout(ctx, lookWithin)
+		defer cancel()
 		k.look(ctx)
 	}()
 	return k
 }
+
+// lookWithin bounds the look. A run does not wait longer for a list of tags that does not come.
+const lookWithin = time.Minute
 
 // look logs how many there are. It warns when there are fewer eval-bases than the last run left.
 func (k *keptBases) look(ctx context.Context) {
@@ -63,9 +68,9 @@ func retentionHint(repository string) string {
 	return "let the retention or lifecycle rule of " + host + " that deletes old images leave out the repository " + path
 }
 
-// info logs why something about eval-bases is not known or not left. No image depends on it.
+// info logs why something about eval-bases is not known. No image depends on it.
 func (k *keptBases) info(ctx context.Context, what string, err error) {
-	if err != nil && ctx.Err() == nil {
+	if ctx.Err() == nil || errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		k.record.Info(what + ": " + err.Error())
 	}
 }

@@ -90,7 +90,7 @@ func (r *references) findIn(ctx context.Context, m *Maker, place int, repository
 	return err == nil
 }
 
-// askAgain is the time between two looks for the references of another run. One look is three requests, and a build of a reference takes
+// askAgain is the time between two looks for the references of another run. One look is a few requests, and a build of a reference takes
 // minutes.
 const askAgain = 15 * time.Second
 
