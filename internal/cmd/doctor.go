@@ -268,6 +268,9 @@ func diskChecks(work *workspace, env environment) []check {
 	}
 }
 
+// lookAheadWithin is how long a run waits at its end for what lookAhead finds.
+const lookAheadWithin = 2 * time.Second
+
 // lookAhead makes the checks of what a run needs only if something has to be built, and warns of what is wrong. It ends no run: if all
 // images exist, nothing of that is needed. The channel is closed at its end.
 func lookAhead(ctx context.Context, c config.Config, client *registry.Client, b *builder, rec *record) <-chan struct{} {

@@ -132,10 +132,10 @@ func warnOfBases(targets []plan.Target, decisions plan.Decisions, rec *record) {
 // makePlanFolders makes the folders that a dry run needs when it asks the SDK or SWT-Bench.
 func makePlanFolders(c config.Config, env environment, work *workspace, rec *record) error {
 	if err := work.makeLogs(c); err != nil {
-		return err
+		return withDiskHint(err)
 	}
 	rec.facts.Files.Logs = ledger.Text(work.relative(work.logs))
-	return work.makeTemporary(env, rec.actions)
+	return withDiskHint(work.makeTemporary(env, rec.actions))
 }
 
 // lookForImages returns the targets that exist or could not be checked, and the targets that a run would make. An error of the

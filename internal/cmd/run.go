@@ -204,9 +204,17 @@ func makeAll(ctx context.Context, c config.Config, env environment, targets []pl
 func execute(
 	ctx context.Context, c config.Config, env environment, targets []plan.Target, client *registry.Client, b *builder, work *workspace, rec *record,
 ) error {
-	ahead := lookAhead(ctx, c, client, b, rec)
+	looking, enough := context.WithCancel(ctx)
+	ahead := lookAhead(looking, c, client, b, rec)
+	defer func() { // a short run warns, too, and none waits for an engine that hangs
+		select {
+		case <-ahead:
+		case <-time.After(lookAheadWithin):
+		}
+		enough()
+		<-ahead
+	}()
 	s, err := setUpSDK(ctx, c, env, b.environ, work, rec)
-	<-ahead
 	begun := false
 	defer func() {
 		if !begun {

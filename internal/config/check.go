@@ -25,6 +25,9 @@ func checkRef(v string) (problem, fix string) {
 
 func checkRepositoryURL(v string) (problem, fix string) {
 	shown := Quote(redacted(v))
+	if scp := scpForm.FindStringSubmatch(v); scp != nil {
+		return Quote(v) + " needs ssh, which is not supported", "write https://" + scp[1] + "/" + scp[2]
+	}
 	switch u, err := url.Parse(v); {
 	case err == nil && u.User != nil:
 		return shown + " contains credentials", "leave out user and password, which would appear in logs"
@@ -36,6 +39,9 @@ func checkRepositoryURL(v string) (problem, fix string) {
 	}
 	return "", ""
 }
+
+// scpForm is git's short form of an ssh URL, for the user git, whose name is no secret.
+var scpForm = regexp.MustCompile(`^git@([\w.-]+):([\w./~-]+)$`)
 
 // isCloneURL compares schemes as written: git takes HTTPS:// for the name of a remote helper.
 func isCloneURL(raw string, u *url.URL) bool {

@@ -195,6 +195,16 @@ func Datasets() []string {
 	return names
 }
 
+// SplitOf is the split of a preset's dataset, or "".
+func SplitOf(dataset string) string {
+	for _, b := range presets {
+		if b.Dataset == dataset {
+			return b.Split
+		}
+	}
+	return ""
+}
+
 // Selection names the preset's own list of instances. It is for the preset's dataset and split only, and if the user has
 // selected no instances.
 func (c Config) Selection() string {

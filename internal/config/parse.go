@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -221,11 +222,18 @@ func (p *parser) integerOr(input string, otherwise int) int {
 		if in.most == math.MaxInt {
 			number = fmt.Sprintf("a whole number of at least %d", in.least)
 		}
-		p.wrong(input, fmt.Sprintf("write %s, or leave it empty for %d", number, otherwise), "%s is not %s", Quote(v), number)
+		fix := fmt.Sprintf("write %s, or leave it empty for %d", number, otherwise)
+		if bare := numberWithUnit.FindStringSubmatch(v); bare != nil {
+			fix = "write the number alone, " + bare[1] + ": " + number
+		}
+		p.wrong(input, fix, "%s is not %s", Quote(v), number)
 		return otherwise
 	}
 	return n
 }
+
+// numberWithUnit matches a number with a unit after it, which no number takes: "60GB".
+var numberWithUnit = regexp.MustCompile(`^([0-9]+) ?[A-Za-z%]+$`)
 
 // intInRange parses a whole number between two limits.
 func intInRange(v string, least, most int) (n int, ok bool) {
@@ -357,6 +365,11 @@ func (p *parser) instanceIDs() []string {
 	const input = "instance-ids"
 	v := p.given(input)
 	if v == "" {
+		return nil
+	}
+	var list []string
+	if strings.HasPrefix(v, "[") && json.Unmarshal([]byte(v), &list) == nil {
+		p.wrong(input, "write the ids alone, without brackets and quotes: "+strings.Join(list[:min(3, len(list))], ","), "%s is a list in JSON", Quote(v))
 		return nil
 	}
 	ids := strings.FieldsFunc(v, func(r rune) bool { return r == ',' || unicode.IsSpace(r) })

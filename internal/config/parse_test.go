@@ -201,7 +201,7 @@ func TestErrors(t *testing.T) {
 		{"sdk-ref", "a..b", "is not a valid git ref", "SHA"},
 		{"sdk-ref", "main\nother", `"main\nother" contains a line break`, "one line"},
 		{"sdk-path", "sdk", `"v1.58.2" cannot be combined with sdk-path`, "leave out sdk-ref to use"}, // the least has a ref
-		{"sdk-repository", "git@github.com:OpenHands/x.git", "is not an https, http or file URL", "ssh is not supported"},
+		{"sdk-repository", "git@github.com:OpenHands/x.git", "needs ssh, which is not supported", "https://github.com/OpenHands/x.git"},
 		{"sdk-repository", "ssh://git@github.com/x", "contains credentials", "leave out user"},
 		{"sdk-repository", "https://ghp_secret@github.com/o/r", `"***@github.com/o/r" contains credentials`, "logs"},
 		{"sdk-repository", "https://u:p%zz@github.com/o/r", `"***@github.com/o/r" is not`, "https://host/path"},

@@ -14,7 +14,7 @@ import (
 
 // Unreachable is the error when the hub could not be read. It is no mistake of the user.
 type Unreachable struct {
-	Dataset string
+	Dataset, Split string
 	// Columns are the requested columns besides the ids.
 	Columns []string
 	Err     error
@@ -43,7 +43,13 @@ func (e *Unreachable) Hint() string {
 	if len(e.Columns) > 0 {
 		needed = "the columns " + idColumn + ", " + strings.Join(e.Columns, ", ")
 	}
-	return "run it again later, or set dataset to a .jsonl or .parquet file with " + needed
+	again := "run it again later"
+	if near := config.Nearest(e.Dataset, config.Datasets()); near != "" && near != e.Dataset {
+		again = "did you mean " + near + "? Otherwise " + again
+	} else if split := config.SplitOf(e.Dataset); split != "" && e.Split != "" && split != e.Split {
+		again = "the benchmark's split is " + split + "; otherwise " + again
+	}
+	return again + ", or set dataset to a .jsonl or .parquet file with " + needed
 }
 
 // statusError is a response with a status other than 2xx.

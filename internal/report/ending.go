@@ -29,7 +29,9 @@ func Ending(s ledger.Summary, c *ledger.Comparison) []string {
 	after := endingFiles(s.Run.Files)
 	if s.Missing() > 0 {
 		again := "Next: run it again; it builds only what is missing."
-		if s.Run.Files.Failed != "" {
+		if s.Run.SetupError != "" {
+			again = "Next: do what the hint says, then run it again."
+		} else if s.Run.Files.Failed != "" {
 			again = "Next: run it again, or for the missing images alone with --instances-file " + string(s.Run.Files.Failed)
 		}
 		after = append([]string{again}, after...)

@@ -16,6 +16,8 @@ import (
 const (
 	shortestBuild = 10
 	limitingShare = 0.5
+	// goesOn is the share in which images waited for something else when none waited for a worker.
+	goesOn = 0.3
 )
 
 // verifying is the wait of the run for its verification, when all images have ended.
@@ -32,15 +34,20 @@ func limit(s ledger.Summary, entries []ledger.Entry) string {
 	if build.StartedAt == nil || build.Seconds < shortestBuild {
 		return ""
 	}
-	waits, most := waitsOf(s, entries), ""
-	share := func(wait string) float64 { return covered(waits[wait]) / build.Seconds }
-	// The last one counts of those that are equal: a run whose workers are busy all the time also waits for the references, or to push.
-	for _, wait := range []string{verifying, outcome.WaitingForTurn, outcome.Prune, outcome.WaitingToPush, outcome.WaitingForDelta, outcome.WaitingToBuild} {
-		if share(wait) >= max(limitingShare, share(most)) {
+	waits := waitsOf(s, entries)
+	share := func(periods []period) float64 { return covered(periods) / build.Seconds }
+	most := ""
+	for _, wait := range []string{verifying, outcome.WaitingForTurn, outcome.Prune, outcome.WaitingToPush, outcome.WaitingForDelta} {
+		if share(waits[wait]) >= max(limitingShare, share(waits[most])) {
 			most = wait
 		}
 	}
-	of := fmt.Sprintf("for %.0f %% of the build", math.Min(100, 100*share(most)))
+	// References, too, wait for workers. So the other wait counts only where it went on for long when nobody waited for a worker.
+	workers := waits[outcome.WaitingToBuild]
+	if share(workers) >= limitingShare && share(slices.Concat(workers, waits[most]))-share(workers) < goesOn {
+		most = outcome.WaitingToBuild
+	}
+	of := fmt.Sprintf("for %.0f %% of the build", math.Min(100, 100*share(waits[most])))
 	switch most {
 	case verifying:
 		return "The verification went on " + of + " when all images had ended: a smaller " + code("verify", shortValue) + " shortens that.\n"

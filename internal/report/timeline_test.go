@@ -137,7 +137,7 @@ func TestPictureOfHostileRecord(t *testing.T) {
 		})
 		picture, _, _ := strings.Cut(gantt(ledger.Summarize(run, all), all), "\n\n")
 		if text == hostile {
-			golden(t, "hostile-picture.md", picture)
+			golden(t, "hostile-picture.md", picture+"\n")
 		}
 		lines := strings.Split(picture, "\n")
 		bars := 0
@@ -179,6 +179,23 @@ func TestPictureHasTheImagesThatMattered(t *testing.T) {
 	}
 }
 
+// Long runs and long ids have labels and an axis that can be read, which the browser's test looks at.
+func TestPictureOfALongRun(t *testing.T) {
+	for name, hours := range map[string]float64{"hours-picture.md": 5.6, "days-picture.md": 50} {
+		whole := hours * 3600
+		run := exampleRun(3)
+		run.Phases, run.Finished = []ledger.Phase{timed("environment", 0, whole/40, ""), timed(ledger.BuildPhase, whole/40, 39*whole/40, "")}, after(whole)
+		var outcomes []*outcome.Outcome
+		for i, id := range []string{"scikit-learn__scikit-learn-25570", "oauthlib__oauthlib.1fd52536.combine_file__09vlzwgc", "Automattic__wp-calypso-21409"} {
+			begin := float64(i+1) * whole / 4
+			outcomes = append(outcomes, spanned(built(id, 1), begin+float64(i+1)*whole/13, span(begin, outcome.NativeBuild, "build 1")))
+		}
+		all := entries(outcomes)
+		picture, _, _ := strings.Cut(gantt(ledger.Summarize(run, all), all), "\n\n")
+		golden(t, name, picture+"\n")
+	}
+}
+
 // A run of which nobody can see what it did has no picture.
 func TestNoPictureOfNothing(t *testing.T) {
 	all := entries([]*outcome.Outcome{skipped("a__b-1"), cancelled("a__b-2")})
@@ -203,6 +220,8 @@ func TestSummarySaysWhatLimitedTheRun(t *testing.T) {
 		{"one alone", "The first image went alone for 55 % of the build, ", outcome.WaitingForTurn, 0, 55, outcome.NativeBuild},
 		{"verification", "The verification went on for 90 % of the build when all images had ended: a smaller <code>verify</code>", outcome.LookUp, 0, 9, outcome.Push},
 		{"nothing", "", outcome.WaitingForDelta, 5, 40, outcome.NativeBuild},
+		{"references that wait for workers", "Images waited for one of 4 workers for 80 % of the build; ", outcome.WaitingForDelta, 5, 98, outcome.NativeBuild},
+		{"references that go on", "Images waited for the references for 90 % of the build", outcome.WaitingForDelta, 5, 95, outcome.NativeBuild},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -210,13 +229,19 @@ func TestSummarySaysWhatLimitedTheRun(t *testing.T) {
 			run.AskedAgain = map[string]int{"rate-limit": 7}
 			run.Phases = []ledger.Phase{timed("verify", 5, 95, "build"), timed(ledger.BuildPhase, 0, 100, "")}
 			end := 99.0
-			if c.name == "verification" {
+			var others []*outcome.Outcome
+			switch c.name {
+			case "verification":
 				end = 10
+			case "references that wait for workers":
+				others = []*outcome.Outcome{spanned(built("a__b-3", 3), end, span(3, outcome.WaitingToBuild, ""), span(83, outcome.EvalBase, "build 3"))}
+			case "references that go on":
+				others = []*outcome.Outcome{spanned(built("a__b-3", 3), end, span(3, outcome.WaitingToBuild, ""), span(55, outcome.EvalBase, "build 3"))}
 			}
-			all := entries([]*outcome.Outcome{
+			all := entries(append(others,
 				spanned(built("a__b-1", 3), end, span(c.begin, c.waited, ""), span(c.end, c.work, "build 1")),
 				spanned(built("a__b-2", 3), end, span(c.begin, c.waited, ""), span(c.end, c.work, "build 2")),
-			})
+			))
 			got := limit(ledger.Summarize(run, all), all)
 			if !strings.HasPrefix(got, c.want) || c.want == "" && got != "" {
 				t.Errorf("got  %s\nwant %s", got, c.want)

@@ -22,6 +22,7 @@ import (
 // TestEngineRestarts kills an engine in the middle of a build on the command line. The registry is outside of that engine, which is
 // started again some seconds later, without its containers. The run waits for it, starts the builder that it was given, and completes.
 func TestEngineRestarts(t *testing.T) {
+	t.Parallel()
 	e := startEngine(t)
 	node, id := e.startBuilder(t, "given"), instances(t, 1)[0]
 	made := e.docker(t, "inspect", "--format", "{{.Id}}", node)
