@@ -263,6 +263,7 @@ var otherNames = []string{
 	"source-minimal", "binary-minimal", "base-image-minimal", // stages of the SDK's Dockerfile
 	"native-field",                       // a value of the output seam
 	"eval-images", "eval-images-reserve", // a package, and a file in the builder
+	"last-run",                      // a tag
 	"build-images", "my-repository", // made up
 }
 

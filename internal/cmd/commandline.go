@@ -28,6 +28,7 @@ type commandLine struct {
 	quiet         bool
 	verbose       bool
 	passwordStdin bool
+	pruneOptions  pruneOptions
 	code          int
 }
 
@@ -94,7 +95,14 @@ func (l *commandLine) root() *cobra.Command {
 	doctor.Long = "Check what a run with these flags needs: programs, engine, builder, dataset, the rights to push and to pull, and disks. A line " +
 		"for each, with what to do. The exit code is 3 when something lacks."
 	l.inputs(doctor, doctorFlags...)
-	for _, c := range []*cobra.Command{build, planned, verify, merge, doctor, shown} {
+	prune := l.command(pruneCommand, "List the eval-bases that nothing uses, and delete them.",
+		"eval-images prune-bases --image ghcr.io/me/eval --days 180", l.prune)
+	prune.Long = pruneHelp
+	l.inputs(prune, pruneFlags...)
+	l.pruneOptions.Days = defaultDays
+	prune.Flags().Var(&l.pruneOptions.Days, "days", "Keep what was used in the last N days. Default "+defaultDays+".")
+	prune.Flags().BoolVar(&l.pruneOptions.Delete, "delete", false, "Delete what is listed.")
+	for _, c := range []*cobra.Command{build, planned, verify, merge, doctor, prune, shown} {
 		root.AddCommand(c)
 	}
 	for _, name := range config.FlagNames() { // verify refuses them with a hint
@@ -155,6 +163,13 @@ func (l *commandLine) doctor(c *cobra.Command, args []string) {
 	l.flags.Only(doctorFlags...)
 	l.refuse(c, args)
 	l.code = doctor(c.Context(), l)
+}
+
+func (l *commandLine) prune(c *cobra.Command, args []string) {
+	l.flags.Set("dry-run", "true") // sdk-ref is not needed
+	l.flags.Only(pruneFlags...)
+	l.refuse(c, args)
+	l.code = prune(c.Context(), l)
 }
 
 func (l *commandLine) verify(c *cobra.Command, args []string) {

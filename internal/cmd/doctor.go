@@ -176,7 +176,14 @@ func withRegistryHint(doing string, err error) error {
 func registryChecks(c config.Config, targets []plan.Target, client *registry.Client) []check {
 	checks := []check{pushCheck("push", "image", c.Image, client)}
 	if c.EvalBaseImage != c.Image {
-		checks = append(checks, pushCheck("eval-bases", "eval-base-image", c.EvalBaseImage, client))
+		evalBases := pushCheck("eval-bases", "eval-base-image", c.EvalBaseImage, client)
+		checks = append(checks, check{evalBases.name, func(ctx context.Context) (string, error) {
+			found, err := evalBases.look(ctx)
+			if err != nil && !c.EvalBaseGiven {
+				err = minor{fileError{fmt.Errorf("eval-bases go among the images: %w", err), "allow pushes to it, or name another repository in eval-base-image"}}
+			}
+			return found, err
+		}})
 	}
 	if len(targets) == 0 {
 		return checks

@@ -85,6 +85,7 @@ func decide(ctx context.Context, c config.Config, env environment, targets []pla
 			return nil
 		}
 		settings := imageSettings(ctx, c, s, missing, mayRebase(c, len(named), rec.facts.PlannedTotal), nil, work, rec)
+		planEvalBases(ctx, c, client).set(&settings)
 		if settings.BaseStage == nil && settings.NotRebased == "" {
 			settings.NotRebased = "a run of one image has nothing to learn from"
 			settings.Strict = false

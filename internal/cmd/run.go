@@ -238,10 +238,12 @@ func execute(
 	if err != nil || len(missing) == 0 || ctx.Err() != nil {
 		return errors.Join(err, context.Cause(ctx))
 	}
-	if err := preflight(ctx, c, len(targets), client, b, rec); err != nil {
+	places, err := preflight(ctx, c, targets, client, b, rec)
+	if err != nil {
 		return err
 	}
 	settings := imageSettings(ctx, c, s, missing, mayRebase(c, len(targets), rec.facts.PlannedTotal), b.environ, work, rec)
+	places.set(&settings)
 	if settings.BaseStage == nil && !(settings.Strict && settings.NotRebased != "") { // every image is built natively
 		if err := b.Reach(ctx); err != nil {
 			return err
@@ -250,8 +252,10 @@ func execute(
 	maker := image.New(settings, client, s.pool, b, reporter{rec, b})
 	b.expect(len(missing))
 	begun = true
+	kept := lookAtKept(ctx, settings, missing, client, rec)
 	err = rec.timed("build", func() error { return maker.All(ctx, missing) })
 	b.keeper().Wait()
+	kept.leave(ctx, maker.Used())
 	if settings.BaseStage != nil {
 		rec.addRebaseFacts(maker.EvalBaseFacts(), client.Requests())
 	}
@@ -302,18 +306,24 @@ func findMissing(ctx context.Context, c config.Config, targets []plan.Target, cl
 	return missing, err
 }
 
-// preflight checks, before the first image, that the registry accepts pushes. It also connects to the builder if the run certainly
-// needs one. Rebases need none when references and eval-bases exist.
-func preflight(ctx context.Context, c config.Config, targets int, client *registry.Client, b *builder, rec *record) error {
+// preflight checks, before the first image, that the registry accepts pushes, and finds the place of eval-bases. It also connects to the
+// builder if the run certainly needs one. Rebases need none when references and eval-bases exist.
+func preflight(ctx context.Context, c config.Config, targets []plan.Target, client *registry.Client, b *builder, rec *record) (places evalBasePlaces, err error) {
 	defer rec.group("Check builder and registry")()
-	return rec.timed("preflight", func() error {
-		if !mayRebase(c, targets, rec.facts.PlannedTotal) || c.VerifyGiven && c.Verify > 0 {
+	err = rec.timed("preflight", func() (err error) {
+		rebases := mayRebase(c, len(targets), rec.facts.PlannedTotal)
+		if !rebases || c.VerifyGiven && c.Verify > 0 {
 			if err := b.Reach(ctx); err != nil {
 				return err
 			}
 		}
-		return image.ProbePush(ctx, client, c.Image, "image", c.MaxRetries, rec)
+		if err := image.ProbePush(ctx, client, c.Image, "image", c.MaxRetries, rec); err != nil {
+			return err
+		}
+		places, err = placeEvalBases(ctx, c, rebases, targets, client, rec)
+		return err
 	})
+	return places, err
 }
 
 // addRebaseFacts records the eval-bases and requests of rebases.

@@ -25,6 +25,7 @@ func verifyImages(ctx context.Context, c config.Config, s setUp, targets []plan.
 		return err
 	}
 	settings := imageSettings(ctx, c, s, targets, false, b.environ, work, rec)
+	amongImages(ctx, c, client).set(&settings) // what verify pushes is compared and deleted
 	maker := image.New(settings, client, s.pool, b, reporter{rec, b})
 	return rec.timed("verify", func() error {
 		var all sync.WaitGroup

@@ -33,8 +33,10 @@ type Config struct {
 
 	// Image is the repository to push images to, without a tag.
 	Image string
-	// EvalBaseImage is the repository of the eval-base images, without a tag. The default is Image.
+	// EvalBaseImage is the repository of the eval-base images, without a tag. EvalBaseGiven reports that the user set it: where it
+	// cannot be written that is an error, while in the place of the default Image is used, with a warning.
 	EvalBaseImage string
+	EvalBaseGiven bool
 	// BaseImageTemplate makes the base image of an instance, with BasePlaceholders.
 	BaseImageTemplate string
 	// CustomTagTemplate makes the SDK's custom tag, with TagPlaceholders. TagTemplateGiven reports that the user set it.

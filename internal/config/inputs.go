@@ -85,6 +85,7 @@ func (in Input) DefaultText(quote string) string {
 const (
 	defaultSDKRepository = "https://github.com/OpenHands/software-agent-sdk.git"
 	defaultImage         = "ghcr.io/openhands/eval-agent-server"
+	defaultEvalBaseImage = "ghcr.io/openhands/eval-base"
 	defaultTarget        = "source-minimal"
 
 	// The evaluation has this prefix hard-wired (OpenHands/benchmarks, swtbench/eval_infer.py). The batch size is that of its workflow.
@@ -203,8 +204,10 @@ var inputs = []Input{
 		Help: "Repository to push the images to, without a tag.",
 	},
 	{
-		Name: "eval-base-image", Group: whereToPush, DefaultNote: "the value of `image`", check: checkEvalBaseImage,
-		Help: "Repository to push eval-base images to, without a tag. Images are rebased onto eval-base images.",
+		Name: "eval-base-image", Group: whereToPush, check: checkEvalBaseImage,
+		DefaultNote: "`" + defaultEvalBaseImage + "` for the default of `image`, else the value of `image` with `-base`",
+		Help: "Repository to push eval-base images and references to, without a tag. Images are rebased onto eval-base images. " +
+			"Keep clean-up jobs away from it: without them a run takes hours.",
 	},
 	{
 		Name: "eval-image-prefix", Group: whereToPush, Default: defaultEvalImagePrefix, check: checkEvalImagePrefix,

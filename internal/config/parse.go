@@ -76,7 +76,8 @@ func Parse(get func(name string) string) (Config, error) {
 		Artifact:          p.text("artifact"),
 		PreviousSummary:   p.text(PreviousSummaryInput),
 	}
-	c.EvalBaseImage = p.textOr("eval-base-image", c.Image)
+	c.EvalBaseGiven = p.given("eval-base-image") != ""
+	c.EvalBaseImage = p.textOr("eval-base-image", evalBaseImageOf(c.Image))
 	if LocalDataset(c.Dataset) {
 		c.Dataset = filepath.Clean(c.Dataset)
 	}

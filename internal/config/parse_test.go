@@ -34,7 +34,7 @@ func least() Config {
 		SDKRepository:     "https://github.com/OpenHands/software-agent-sdk.git",
 		SDKRef:            "v1.58.2",
 		Image:             "ghcr.io/openhands/eval-agent-server",
-		EvalBaseImage:     "ghcr.io/openhands/eval-agent-server",
+		EvalBaseImage:     "ghcr.io/openhands/eval-base",
 		BaseImageTemplate: "docker.io/swebench/sweb.eval.{arch}.{repo}_1776_{name}:latest",
 		CustomTagTemplate: "{sdk_dockerfile_sha7}-{instance_tag}",
 		Target:            "source-minimal", Strategy: "auto", Verify: 1, MaxWorkers: 8, MaxRetries: 2, CacheMode: "off",
@@ -117,8 +117,12 @@ func TestParse(t *testing.T) {
 		"eval-base images of their own": {
 			map[string]string{"image": "r:5000/a/b", "eval-base-image": "r:5000/a/bases", "eval-base-max-age": "30d"},
 			func(c *Config) {
-				c.Image, c.EvalBaseImage, c.EvalBaseMaxAge = "r:5000/a/b", "r:5000/a/bases", 720*time.Hour
+				c.Image, c.EvalBaseImage, c.EvalBaseGiven, c.EvalBaseMaxAge = "r:5000/a/b", "r:5000/a/bases", true, 720*time.Hour
 			},
+		},
+		"eval-base images among the images": {
+			map[string]string{"image": "r:5000/a/b", "eval-base-image": "r:5000/a/b"},
+			func(c *Config) { c.Image, c.EvalBaseImage, c.EvalBaseGiven = "r:5000/a/b", "r:5000/a/b", true },
 		},
 		"an age in hours":                    {map[string]string{"eval-base-max-age": "36h30m"}, func(c *Config) { c.EvalBaseMaxAge = 36*time.Hour + 30*time.Minute }},
 		"any age":                            {map[string]string{"eval-base-max-age": "0"}, func(*Config) {}},
@@ -139,7 +143,7 @@ func TestParse(t *testing.T) {
 			func(c *Config) {
 				c.SDKRepository, c.SDKRef, c.InstancesFile = "file:///srv/sdk.git", "refs/tags/v1.58.2", "ids.txt"
 				c.Image, c.BaseImageTemplate, c.Target = "localhost:5000/a/b", "hub:5000/x/{instance_id}", "binary"
-				c.EvalBaseImage, c.Strategy = c.Image, "native"
+				c.EvalBaseImage, c.Strategy = "localhost:5000/a/b-base", "native"
 				c.ForceBuild, c.CacheMode, c.ImageTimeout, c.StallTimeout = true, "max", 90*time.Minute, 0
 				c.Builder = "unix:///run/buildkit/buildkitd.sock"
 				c.Registry, c.BaseRegistry = Credentials{"u", "p"}, Credentials{"v", "q"}

@@ -58,7 +58,6 @@ func (c Config) rebaseInputs() []string {
 	return set(map[string]bool{
 		"verify":            c.VerifyGiven && c.Verify > 0,
 		"verify-tree":       c.VerifyTree,
-		"eval-base-image":   c.EvalBaseImage != c.Image,
 		"eval-base-max-age": c.EvalBaseMaxAge > 0,
 	})
 }

@@ -23,10 +23,11 @@ type series struct {
 	verified string
 }
 
-// step is a run for the instances. Its eval-bases are in a repository of their own, so that their layers must be mounted.
+// step is a run for the instances. Its eval-bases are in the default repository, which is not that of the images, so that their layers
+// must be mounted.
 func (s *series) step(t *testing.T, ids []string, more map[string]string) runner.Step {
 	t.Helper()
-	one := step(t, s.repo, ids, map[string]string{"eval-base-image": lab["LAB_REGISTRY_INSIDE"] + "/" + s.repo + "-bases"})
+	one := step(t, s.repo, ids, nil)
 	maps.Copy(one.Inputs, more)
 	one.Workspace = s.workspace
 	return one
@@ -71,7 +72,7 @@ func (s *series) firstRun(t *testing.T) {
 	var references []string
 	for _, r := range told.References {
 		references = append(references, r.Instance)
-		if r.Reused || digestInRegistry(t, s.repo, tagOf(r.Tag)) == "" {
+		if r.Reused || digestInRegistry(t, s.repo+"-base", tagOf(r.Tag)) == "" {
 			t.Errorf("reference %+v is not new, or has no tag of its own", r)
 		}
 	}
