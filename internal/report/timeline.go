@@ -14,7 +14,11 @@ import (
 
 // timeline says what limited the run, and draws it.
 func timeline(s ledger.Summary, entries []ledger.Entry) string {
-	return section("Timeline", limit(s, entries), gantt(s, entries))
+	sentence := Limit(s, entries)
+	if sentence != "" {
+		sentence += "\n"
+	}
+	return section("Timeline", sentence, gantt(s, entries))
 }
 
 // The picture has at most so many bars of each kind, 40 in all: more cannot be read.

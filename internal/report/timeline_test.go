@@ -212,13 +212,13 @@ func TestSummarySaysWhatLimitedTheRun(t *testing.T) {
 		begin, end float64 // of the wait, in a build from 0 to 100
 		work       string
 	}{
-		{"workers that build", "Images waited for one of 4 workers for 80 % of the build; they mostly built natively, which takes CPU and disk: a larger <code>max-workers</code>", outcome.WaitingToBuild, 5, 85, outcome.NativeBuild},
-		{"workers that pull", "Images waited for one of 4 workers for 80 % of the build; they mostly made eval-bases, for which the builder pulls base images: a larger <code>max-workers</code>", outcome.WaitingToBuild, 5, 85, outcome.EvalBase},
-		{"references", "Images waited for the references for 75 % of the build: a <code>builder</code>", outcome.WaitingForDelta, 5, 80, outcome.Push},
+		{"workers that build", "Images waited for one of 4 workers for 80 % of the build; they mostly built natively, which takes CPU and disk: a larger `max-workers`", outcome.WaitingToBuild, 5, 85, outcome.NativeBuild},
+		{"workers that pull", "Images waited for one of 4 workers for 80 % of the build; they mostly made eval-bases, for which the builder pulls base images: a larger `max-workers`", outcome.WaitingToBuild, 5, 85, outcome.EvalBase},
+		{"references", "Images waited for the references for 75 % of the build: a `builder`", outcome.WaitingForDelta, 5, 80, outcome.Push},
 		{"registry", "Images waited to be pushed for 60 % of the build, and the registry asked 7 times to slow down: ", outcome.WaitingToPush, 30, 90, outcome.Push},
 		{"disk", "Builds waited for room on the disk for 55 % of the build: ", outcome.Prune, 30, 85, outcome.NativeBuild},
 		{"one alone", "The first image went alone for 55 % of the build, ", outcome.WaitingForTurn, 0, 55, outcome.NativeBuild},
-		{"verification", "The verification went on for 90 % of the build when all images had ended: a smaller <code>verify</code>", outcome.LookUp, 0, 9, outcome.Push},
+		{"verification", "The verification went on for 90 % of the build when all images had ended: a smaller `verify`", outcome.LookUp, 0, 9, outcome.Push},
 		{"nothing", "", outcome.WaitingForDelta, 5, 40, outcome.NativeBuild},
 		{"references that wait for workers", "Images waited for one of 4 workers for 80 % of the build; ", outcome.WaitingForDelta, 5, 98, outcome.NativeBuild},
 		{"references that go on", "Images waited for the references for 90 % of the build", outcome.WaitingForDelta, 5, 95, outcome.NativeBuild},
@@ -242,12 +242,12 @@ func TestSummarySaysWhatLimitedTheRun(t *testing.T) {
 				spanned(built("a__b-1", 3), end, span(c.begin, c.waited, ""), span(c.end, c.work, "build 1")),
 				spanned(built("a__b-2", 3), end, span(c.begin, c.waited, ""), span(c.end, c.work, "build 2")),
 			))
-			got := limit(ledger.Summarize(run, all), all)
+			got := Limit(ledger.Summarize(run, all), all)
 			if !strings.HasPrefix(got, c.want) || c.want == "" && got != "" {
 				t.Errorf("got  %s\nwant %s", got, c.want)
 			}
 			run.MergedFrom = 2
-			if got := limit(ledger.Summarize(run, all), all); got != "" {
+			if got := Limit(ledger.Summarize(run, all), all); got != "" {
 				t.Errorf("of a merge it says %s", got)
 			}
 		})
