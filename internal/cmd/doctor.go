@@ -290,7 +290,9 @@ func lookAhead(ctx context.Context, c config.Config, client *registry.Client, b 
 	}
 	buildx := docker.Buildx{Environ: b.environ, Log: b.work.setupLog}
 	all.Go(func() { look("No image can be built natively", builderChecks(c, b.env, buildx)...) })
-	all.Go(func() { look("No image can be pushed", pushCheck("push", "image", c.Image, client)) })
+	if !c.Load {
+		all.Go(func() { look("No image can be pushed", pushCheck("push", "image", c.Image, client)) })
+	}
 	go func() {
 		all.Wait()
 		close(done)

@@ -112,6 +112,9 @@ func chooseTargets(ctx context.Context, c config.Config, bad error, env environm
 	if err != nil || bad != nil {
 		return nil, err
 	}
+	if err := checkLoaded(c, targets); err != nil {
+		return nil, err
+	}
 	for _, warning := range c.Warnings() {
 		rec.Warn(warning)
 	}

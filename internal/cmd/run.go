@@ -228,6 +228,9 @@ func execute(
 	if targets, err = nameTargets(ctx, c, s, targets, rec); err != nil {
 		return err
 	}
+	if c.Load {
+		return loadImages(ctx, c, s, targets, client, b, work, rec)
+	}
 	if len(c.VerifyImages) > 0 {
 		return verifyImages(ctx, c, s, targets, client, b, work, rec)
 	}

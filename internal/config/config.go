@@ -60,6 +60,8 @@ type Config struct {
 	// EvalEnv says which images SWT-Bench's evaluation runs in. It is nil where the run does not make them.
 	EvalEnv *EvalEnv
 
+	// Load loads images into the local engine instead of pushing them, on a command line only.
+	Load bool
 	// ForceBuild builds images even if the registry has them.
 	ForceBuild bool
 	// DryRun prints the plan and builds nothing. Then SDKRef and Builder may be empty.

@@ -364,8 +364,15 @@ var actionOnly = []Input{
 // FormatFlag is a flag of the command line only: a workflow reads the outputs and the summary of a dry run.
 const FormatFlag = "format"
 
+// loadFlag is a flag of the command line only: what an action's container loads is of no use to an evaluation.
+const loadFlag = "load"
+
 // flagsOnly are no inputs of the action, where they would change nothing.
 var flagsOnly = []Input{
+	{
+		Name: loadFlag, Group: howToBuild, kind: boolean, Default: "false",
+		Help: "Build a few images natively and load them into the local engine, instead of pushing them to a registry.",
+	},
 	{
 		Name: FormatFlag, Group: record, kind: choice, Default: "text", choices: []string{"text", "json"},
 		Help: "Output format of a dry run: `text` or `json`. With `json`, everything else goes to stderr.",

@@ -51,6 +51,7 @@ func Parse(get func(name string) string) (Config, error) {
 		VerifyGiven:       p.given("verify") != "",
 		VerifyTree:        p.boolean("verify-tree"),
 		EvalBaseMaxAge:    p.duration("eval-base-max-age"),
+		Load:              p.boolean(loadFlag),
 		ForceBuild:        p.boolean("force-build"),
 		DryRun:            dryRun,
 		Format:            p.choice(FormatFlag),
@@ -88,6 +89,9 @@ func Parse(get func(name string) string) (Config, error) {
 	if !c.TagTemplateGiven {
 		c.CustomTagTemplate = defaultTagTemplate(benchmark, c.SDKOptions)
 	}
+	if c.Load {
+		p.checkLoad(&c)
+	}
 	if c.Format == "json" && !c.DryRun {
 		p.wrong(FormatFlag, "add --dry-run; a run writes build-summary.json", `"json" needs a dry run`)
 	}
@@ -99,6 +103,21 @@ func Parse(get func(name string) string) (Config, error) {
 			"cannot configure the existing builder %s", Quote(redacted(c.Builder)))
 	}
 	return c, errors.Join(p.errors...)
+}
+
+// checkLoad refuses what cannot be combined with load. One image is built at a time, by the SDK.
+func (p *parser) checkLoad(c *Config) {
+	const without = "leave out one of the two"
+	if c.Strategy == StrategyRebase {
+		p.wrong(loadFlag, without, "cannot be combined with strategy rebase: images are rebased in a registry")
+	}
+	if c.EvalEnv != nil {
+		p.wrong(loadFlag, without, "cannot be combined with build-eval-env: environment images are pushed to a registry")
+	}
+	if c.VerifyGiven && c.Verify > 0 {
+		p.wrong(loadFlag, without, "cannot be combined with verify: nothing is rebased")
+	}
+	c.Strategy, c.MaxWorkers, c.Verify = StrategyNative, 1, 0
 }
 
 // evalEnv reads the inputs of environment images. It returns nil where the run does not make them.

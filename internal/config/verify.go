@@ -14,7 +14,7 @@ const VerifyCommand = "verify"
 // notForVerify are inputs that VerifyCommand does not take: they select images, or how to make them.
 var notForVerify = []string{
 	"instance-ids", "instances-file", "n-limit", "shard", "strategy", "verify", "force-build", "dry-run", "fail-on",
-	"eval-base-max-age", "build-eval-env",
+	"eval-base-max-age", "build-eval-env", loadFlag,
 }
 
 // VerifyFlags names the inputs that VerifyCommand takes.

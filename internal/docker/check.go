@@ -7,6 +7,8 @@ import (
 	"net"
 	"slices"
 	"strings"
+
+	cerrdefs "github.com/containerd/errdefs"
 )
 
 // Command returns what the docker command says of its version. The error is an *Unavailable.
@@ -44,6 +46,26 @@ func (e *Engine) HasBuilder(ctx context.Context, name string) error {
 		Err:  errors.New("this engine has no container buildx_buildkit_" + name + firstNode),
 		hint: "pass in builder the name output of docker/setup-buildx-action (driver docker-container); " + availableBuilders(names),
 	}
+}
+
+// HasImage reports whether the engine has one image under all of the tags.
+func (e *Engine) HasImage(ctx context.Context, tags []string) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	id := ""
+	for _, tag := range tags {
+		found, err := e.api.ImageInspect(ctx, tag)
+		switch {
+		case cerrdefs.IsNotFound(err):
+			return false, nil
+		case err != nil:
+			return false, fmt.Errorf("inspecting %s: %w", tag, err)
+		case id != "" && found.ID != id:
+			return false, nil
+		}
+		id = found.ID
+	}
+	return id != "", nil
 }
 
 // Dial makes sure that something accepts connections at the unix:// or tcp:// address of a buildkitd. The error is an *Unavailable.
