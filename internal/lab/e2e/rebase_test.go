@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-containerregistry/pkg/crane"
 
 	"github.com/OpenHands/eval-images/internal/lab/runner"
 )
@@ -93,6 +94,10 @@ func (s *series) firstRun(t *testing.T) {
 	if told.EvalBasesMade != 4 || told.EvalBasesReused != 0 {
 		t.Errorf("%d eval-bases were made and %d reused, want 4 and none", told.EvalBasesMade, told.EvalBasesReused)
 	}
+	tags, err := crane.ListTags(lab["LAB_REGISTRY"] + "/" + s.repo + "-base")
+	if left := strings.Join(tags, " "); err != nil || !strings.Contains(left, "last-run") || !strings.Contains(left, "used-20") {
+		t.Errorf("the run has not left what it used, and how much there is: %s, %v", left, err)
+	}
 	s.verified = s.verifiedOne(t, got)
 	if !strings.Contains(got.Summary, "How the images were made") {
 		t.Errorf("the summary is\n%s", got.Summary)
@@ -166,6 +171,9 @@ func (s *series) withoutEngine(t *testing.T) {
 		t.Errorf("no warning that nothing was verified: %+v", got.Annotations)
 	}
 	told := facts(t, s.workspace, got)
+	if !strings.Contains(got.Log, "in "+lab["LAB_REGISTRY_INSIDE"]+"/"+s.repo+"-base are eval-bases: 4, references: 2,") {
+		t.Error("the log does not say how many eval-bases there are")
+	}
 	if told.EvalBasesReused != 2 || told.EvalBasesMade != 0 || len(told.References) != 2 || !told.References[0].Reused || !told.References[1].Reused {
 		t.Errorf("%+v; want 2 eval-bases and 2 references, all reused", told)
 	}
