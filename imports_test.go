@@ -28,7 +28,7 @@ var allowed = map[string]string{
 	"registry": "",
 	"sdk":      "confined logfile spelling",
 	"evalenv":  "failure sdk",
-	"dataset":  "config",
+	"dataset":  "config spelling",
 	"actions":  "",
 	"confined": "",
 	"logfile":  "",

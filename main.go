@@ -41,6 +41,6 @@ func main() {
 		os.Unsetenv(name)
 	}
 	os.Exit(program(ctx, cmd.Process{
-		Args: os.Args[1:], Environ: environ, Stdout: os.Stdout, Stderr: os.Stderr, Dir: dir,
+		Args: os.Args[1:], Environ: environ, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Dir: dir,
 	}))
 }

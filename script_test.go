@@ -47,7 +47,8 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// hasEveryImage answers as a registry that has every image, all on one digest, except those of nobody. Those of private need a login.
+// hasEveryImage answers as a registry that has every image, all on one digest, except those of nobody, and takes uploads. Those of
+// private need a login, and pulls of those of metered are counted.
 func hasEveryImage(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case strings.Contains(r.URL.Path, "/nobody/"):
@@ -56,6 +57,12 @@ func hasEveryImage(w http.ResponseWriter, r *http.Request) {
 	case strings.Contains(r.URL.Path, "/private/"):
 		w.WriteHeader(http.StatusUnauthorized)
 		return
+	case strings.Contains(r.URL.Path, "/metered/"):
+		w.Header().Set("Ratelimit-Limit", "100;w=21600")
+		w.Header().Set("Ratelimit-Remaining", "3;w=21600")
+	case r.Method == http.MethodPost:
+		w.Header().Set("Location", r.URL.Path+"1")
+		w.WriteHeader(http.StatusAccepted)
 	}
 	if strings.Contains(r.URL.Path, "/manifests/") {
 		w.Header().Set("Content-Type", "application/vnd.oci.image.manifest.v1+json")

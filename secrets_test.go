@@ -46,7 +46,7 @@ echo '{"ServerURL":"'$registry'","Username":"me","Secret":"SECRET-store"}'`,
 // secretsOf are all secrets of the runs, by the programs that may see each in their environment.
 var secretsOf = map[string][]string{
 	"SECRET-registry": nil, "SECRET-base": nil, "SECRET-hub": nil, "SECRET-hub-variable": nil, "SECRET-github": nil,
-	"SECRET-runtime": nil, "SECRET-auth-config": nil, "SECRET-inherited": nil, "SECRET-store": nil,
+	"SECRET-runtime": nil, "SECRET-variable": nil, "SECRET-auth-config": nil, "SECRET-inherited": nil, "SECRET-store": nil,
 	"SECRET-index":       {"uv"},
 	"SECRET-index-url":   {"uv"},
 	"SECRET-proxy":       {"git", "uv", "docker", "python", "docker-credential-store"},
@@ -83,7 +83,7 @@ func TestSecretsStayWhereTheyAreNeeded(t *testing.T) {
 				p.Env, "INPUT_SDK-REPOSITORY=file://"+fakeSDK(t), "INPUT_SDK-REF=main", "INPUT_INSTANCE-IDS=django__django-11133",
 				"INPUT_IMAGE="+image+"/o/eval", "INPUT_BASE-IMAGE-TEMPLATE=bases.test/{instance_id}:latest", "INPUT_STRATEGY=native",
 				"INPUT_MAX-RETRIES=0", "INPUT_HF-TOKEN=SECRET-hub", "HF_TOKEN=SECRET-hub-variable", "DOCKER_HOST="+engine,
-				"GITHUB_TOKEN=SECRET-github", "ACTIONS_RUNTIME_TOKEN=SECRET-runtime",
+				"GITHUB_TOKEN=SECRET-github", "EVAL_IMAGES_REGISTRY_PASSWORD=SECRET-variable", "ACTIONS_RUNTIME_TOKEN=SECRET-runtime",
 				`DOCKER_AUTH_CONFIG={"auths":{"env.test":{"auth":"`+encoded("SECRET-auth-config")+`"}}}`,
 				"UV_DEFAULT_INDEX=https://me:SECRET-index-url@index.test/simple", "UV_INDEX_OWN_PASSWORD=SECRET-index",
 				"HTTPS_PROXY=http://me:SECRET-proxy@proxy.test:3128", "http_proxy=http://me:SECRET-proxy-lower@proxy.test:3128", "NO_PROXY=127.0.0.1",

@@ -22,6 +22,7 @@ type Runner struct {
 
 	mu               sync.Mutex
 	out              io.Writer
+	quiet            bool
 	secrets          []string
 	errors, warnings budget
 }
@@ -114,7 +115,23 @@ func (r *Runner) cleanLine(text string) string { return r.redact(sanitizeLine(r.
 func (r *Runner) Info(text string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.print(text)
+	if !r.quiet {
+		r.print(text)
+	}
+}
+
+// Quiet hides all that Info and Group print from now on.
+func (r *Runner) Quiet() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.quiet = true
+}
+
+// Clean returns a text as Info prints it: one line, without secrets and commands.
+func (r *Runner) Clean(text string) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return truncate(r.cleanLine(r.firstPart(text)), maxLine)
 }
 
 // maxLine limits a line of the log, in bytes. The runner's live log cuts lines at 1024 characters (actions/runner,
@@ -135,7 +152,10 @@ func (r *Runner) print(text string) {
 func (r *Runner) Group(title string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.inActions {
+	switch {
+	case r.quiet:
+		return
+	case !r.inActions:
 		r.print(title)
 		return
 	}
@@ -146,7 +166,7 @@ func (r *Runner) Group(title string) {
 func (r *Runner) EndGroup() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.inActions {
+	if r.inActions && !r.quiet {
 		r.commands.EndGroup()
 	}
 }

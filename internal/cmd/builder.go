@@ -1,10 +1,12 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -144,12 +146,24 @@ func (b *builder) use(ctx context.Context) (docker.Builder, error) {
 	if b.config.Builder != "" {
 		found, err = buildx.Adopt(ctx, engine, b.config.Builder)
 	} else {
-		found, err = b.makeOwn(ctx, engine, buildx, place.Network)
+		found, err = b.makeOwn(ctx, engine, buildx, cmp.Or(place.Network, networkFor(b.config)))
 	}
 	if err == nil {
 		_ = buildx.KeepReserve(ctx, b.name) // most prunes need none
 	}
 	return found, err
+}
+
+// onLocalhost matches the name of an image in a registry on this machine.
+var onLocalhost = regexp.MustCompile(`^(localhost|127\.0\.0\.1|\[::1\])(:[0-9]+)?/`)
+
+// networkFor returns the network of the run's own builder where this process is in no network of the engine: the machine's, where a
+// registry is on localhost, which is another one in a network of the builder's own. Otherwise it is empty.
+func networkFor(c config.Config) string {
+	if onLocalhost.MatchString(c.Image) || onLocalhost.MatchString(c.BaseImageTemplate) {
+		return "host"
+	}
+	return ""
 }
 
 // builderState is the name of the saved state that tells the post step which builder a killed run left behind.

@@ -170,6 +170,36 @@ func all(b *builder) []error {
 	return errs
 }
 
+// Localhost is the machine's for this process, and would be the builder's own for a builder with a network of its own.
+func TestOwnBuilderReachesARegistryOnLocalhost(t *testing.T) {
+	const template = "docker.io/x/{name}:latest"
+	cases := map[string]struct {
+		config config.Config
+		want   bool
+	}{
+		"localhost":   {config.Config{Image: "localhost:5000/eval", BaseImageTemplate: template}, true},
+		"an address":  {config.Config{Image: "127.0.0.1:5000/eval", BaseImageTemplate: template}, true},
+		"base images": {config.Config{Image: "ghcr.io/o/eval", BaseImageTemplate: "localhost/{name}:latest"}, true},
+		"elsewhere":   {config.Config{Image: "localhost.example/o/eval", BaseImageTemplate: template}, false},
+		"a path":      {config.Config{Image: "ghcr.io/localhost/eval", BaseImageTemplate: template}, false},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			e := newFakeEngine(t)
+			r := beginRecord(t)
+			r.work.setupLog = newSetupLog(t)
+			environ := environment{"DOCKER_HOST=unix://" + e.socket()}
+			b := &builder{config: c.config, env: environ, environ: os.Environ(), work: r.work, record: r.record, name: "b"}
+			if err := b.Reach(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if calls := strings.Join(e.calls(), "\n"); strings.Contains(calls, "--driver-opt network=host") != c.want {
+				t.Errorf("on the network of the machine: want %v\n%s", c.want, calls)
+			}
+		})
+	}
+}
+
 const boot = "docker buildx inspect --bootstrap b"
 
 // A builder that has ended is brought back once for all builds that need it. One that the run was given is never made.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log"
 	"net"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -19,6 +20,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	inprocess "github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -56,15 +58,18 @@ func pushEnvironment(t *testing.T, tag string, created time.Time) {
 	}
 	img, err := mutate.CreatedAt(registrytest.Base(tag), v1.Time{Time: created})
 	if err == nil {
-		err = remote.Write(ref, img)
+		err = remote.Write(ref, img, remote.WithAuth(login))
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
 }
 
-// swtBench is where environments are made: a workspace with a dataset of four instances, a fake of swt-bench's modules, a registry, and
-// a uv, a docker and a builder that do what these tests need. The first and the last instance have one environment.
+// login is what the registry of these tests asks for, also to see whether an image is there.
+var login = &authn.Basic{Username: "owner", Password: "secret"}
+
+// swtBench is where environments are made: a workspace with a dataset of four instances, a fake of swt-bench's modules, a private registry,
+// and a uv, a docker and a builder that do what these tests need. The first and the last instance have one environment.
 type swtBench struct {
 	dir, prefix string
 	env         environment
@@ -75,7 +80,15 @@ var swtBenchVersions = []string{"1", "2", "3", "1"}
 
 func newSWTBench(t *testing.T) swtBench {
 	t.Helper()
-	server := httptest.NewServer(inprocess.New(inprocess.Logger(log.New(io.Discard, "", 0))))
+	images := inprocess.New(inprocess.Logger(log.New(io.Discard, "", 0)))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if user, password, _ := r.BasicAuth(); user != login.Username || password != login.Password {
+			w.Header().Set("WWW-Authenticate", `Basic realm="private"`)
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		images.ServeHTTP(w, r)
+	}))
 	t.Cleanup(server.Close)
 	dir := t.TempDir()
 	t.Setenv("TMPDIR", t.TempDir())
@@ -123,12 +136,14 @@ chmod +x "$dir/bin/python"
 	write(t, filepath.Join(dir, "rows.jsonl"), rows.String())
 	path := filepath.Join(dir, "bin") + ":" + os.Getenv("PATH")
 	t.Setenv("PATH", path)
-	prefix := strings.TrimPrefix(server.URL, "http://") + "/swt"
+	host := strings.TrimPrefix(server.URL, "http://")
+	prefix := host + "/swt"
 	return swtBench{
 		dir: dir, prefix: prefix,
 		env: environment{"PATH=" + path, "HOME=" + dir, "GITHUB_WORKSPACE=" + dir},
 		inputs: []string{ // the dataset first
 			"dataset=rows.jsonl", "benchmark=swtbench", "build-eval-env=true", "eval-image-prefix=" + prefix, "max-retries=0",
+			"image=" + host + "/eval", "registry-username=" + login.Username, "registry-password=" + login.Password,
 			"swt-bench-repository=file://" + harness, "builder=unix://" + listener.Addr().String(),
 		},
 	}
@@ -137,14 +152,16 @@ chmod +x "$dir/bin/python"
 // make makes the environments of a run whose images of the agent have ended.
 func (s swtBench) make(t *testing.T, inputs ...string) (rec *record, said string) {
 	t.Helper()
-	args := []string{"--sdk-ref=main"}
+	given := &commandLine{env: s.env}
+	given.flags.Set("sdk-ref", "main")
 	for _, input := range slices.Concat(s.inputs, inputs) {
-		args = append(args, "--"+input)
+		name, value, _ := strings.Cut(input, "=")
+		given.flags.Set(name, value)
 	}
 	var out bytes.Buffer
 	rec = newRecord(Process{Stdout: &out}, s.env)
 	work := &workspace{root: s.dir}
-	c, targets, err := readInputs(t.Context(), args, s.env, work, rec, io.Discard)
+	c, targets, err := readInputs(t.Context(), given, work, rec)
 	if err == nil {
 		err = errors.Join(openRecord(c, len(targets), work, rec), work.makeTemporary(s.env, rec.actions))
 	}
@@ -201,7 +218,7 @@ func TestStaleEnvironmentsOfOtherPlansAreNamedBeforeBuilding(t *testing.T) {
 			if len(inputs) == 1 {
 				base, err := name.ParseReference(s.prefix + "/exec.base.x86_64:latest")
 				if err == nil {
-					err = remote.Delete(base)
+					err = remote.Delete(base, remote.WithAuth(login))
 				}
 				if err != nil {
 					t.Fatal(err)

@@ -4,9 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"flag"
 	"fmt"
-	"io"
 	"net/url"
 	"slices"
 	"strings"
@@ -21,11 +19,9 @@ import (
 
 // readInputs reads the inputs and chooses the targets of this run. One badInput has all errors that can be found without the SDK. A
 // *dataset.Unreachable is not a badInput.
-func readInputs(ctx context.Context, args []string, env environment, w *workspace, rec *record, help io.Writer) (config.Config, []plan.Target, error) {
-	c, err := config.ParseArgs(args, rec.actions.Input, help)
-	if errors.Is(err, flag.ErrHelp) {
-		return c, nil, err
-	}
+func readInputs(ctx context.Context, l *commandLine, w *workspace, rec *record) (config.Config, []plan.Target, error) {
+	env := l.env
+	c, err := l.parse(rec)
 	if c.DeadlineOpen && env.get("RUNNER_ENVIRONMENT") == "github-hosted" {
 		c.Deadline = config.HostedDeadline()
 	}
@@ -63,7 +59,7 @@ func readInputs(ctx context.Context, args []string, env environment, w *workspac
 }
 
 func workTree(c config.Config, w *workspace) sdk.WorkTree {
-	return sdk.WorkTree{Base: w.root, Path: c.SDKPath, Record: c.BuildDir}
+	return sdk.WorkTree{Base: w.root, Path: c.SDKPath, Record: c.BuildDir, CommandLine: !w.confined}
 }
 
 // describe sets the facts that are known from the inputs.
@@ -90,10 +86,10 @@ func concerns(err error, inputs ...string) bool {
 	})
 }
 
-// chooseTargets chooses the instances and their base images, and returns those of this run's shard. With bad inputs it continues as
-// far as possible, so that unknown instance ids are reported in the same run.
+// chooseTargets chooses the instances and their base images, and returns those of this run's shard. With bad inputs it fetches nothing.
+// It reads a dataset of the user all the same, so that unknown instance ids are reported in the same run.
 func chooseTargets(ctx context.Context, c config.Config, bad error, env environment, w *workspace, rec *record) ([]plan.Target, error) {
-	if concerns(bad, "benchmark", "dataset", "split", "instances-file", "base-image-template", "hf-token") {
+	if bad != nil && !config.LocalDataset(c.Dataset) || concerns(bad, "benchmark", "dataset", "instances-file", "base-image-template") {
 		return nil, nil
 	}
 	var rows []dataset.Row
@@ -114,6 +110,9 @@ func chooseTargets(ctx context.Context, c config.Config, bad error, env environm
 	}
 	targets, err := plan.New(c, dataset.IDs(rows), columns)
 	if err != nil || bad != nil {
+		return nil, err
+	}
+	if err := checkLoaded(c, targets); err != nil {
 		return nil, err
 	}
 	for _, warning := range c.Warnings() {

@@ -14,20 +14,11 @@ import (
 // mergeCommand is the command that merges runs. No flag comes before it.
 const mergeCommand = "merge"
 
-const mergeHelp = "eval-images merge DIR... merges the records of one plan's shards.\n\n" +
-	"It prints a summary in Markdown, which becomes the step summary in a runner, and writes a merged " + ledger.SummaryFileName + ",\n" +
-	ledger.FileName + ", " + ledger.LockFileName + ", " + ledger.FailedFileName + ", " + ledger.ReportFileName + " and " + ledger.TraceFileName + " to the\n" +
-	"working directory.\n" +
-	"Its exit code is 1 if more images are missing than fail-on allowed the runs, an image failed verification, or a file could\n" +
-	"not be written.\n"
-
-// mergeInput returns the folders that the action is to merge. The command line has the command instead.
-func mergeInput(p Process, rec *record) []string {
-	if len(p.Args) > 0 {
-		return nil
-	}
-	return strings.Fields(rec.actions.Input(config.MergeInput))
-}
+const mergeHelp = "Merge the records of one plan's shards. It prints what came of them, and writes a merged " + ledger.SummaryFileName + ", " +
+	ledger.FileName + ", " + ledger.LockFileName + ", " + ledger.FailedFileName + ", " + ledger.ReportFileName + " and " + ledger.TraceFileName +
+	" to the working directory.\n\n" +
+	"Its exit code is 1 if more images are missing than fail-on allowed the runs, an image failed verification, or a file could " +
+	"not be written."
 
 // mergeInAction merges folders into build-dir. It returns the exit code.
 func mergeInAction(p Process, work *workspace, rec *record, dirs []string) int {
@@ -39,16 +30,6 @@ func mergeInAction(p Process, work *workspace, rec *record, dirs []string) int {
 	work.buildDir = work.absolute(dir)
 	work.folder = work.buildDir
 	return mergeInto(p, work, rec, dirs)
-}
-
-// merge is the command merge, which merges into the working directory. It returns the exit code.
-func merge(p Process) int {
-	dirs := p.Args[1:]
-	if slices.ContainsFunc(dirs, func(arg string) bool { return slices.Contains([]string{"-h", "-help", "--help"}, arg) }) {
-		fmt.Fprint(p.Stdout, mergeHelp)
-		return ExitOK
-	}
-	return mergeInto(p, &workspace{root: p.Dir, folder: p.Dir}, newRecord(p, environment(p.Environ)), dirs)
 }
 
 // mergeInto merges dirs into the folder of a workspace.

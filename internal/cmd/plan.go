@@ -44,10 +44,10 @@ func dryRun(ctx context.Context, c config.Config, env environment, targets []pla
 	}
 	p := report.NewPlan(rec.facts, targets, found, decisions, c.ForceBuild)
 	if c.Format == "json" {
-		err = p.JSON(rec.screen)
+		err = p.JSON(rec.results)
 	} else {
 		for _, line := range p.Lines() {
-			rec.Info(line)
+			rec.print(line)
 		}
 	}
 	if err != nil {
@@ -85,6 +85,7 @@ func decide(ctx context.Context, c config.Config, env environment, targets []pla
 			return nil
 		}
 		settings := imageSettings(ctx, c, s, missing, mayRebase(c, len(named), rec.facts.PlannedTotal), nil, work, rec)
+		planEvalBases(ctx, c, client).set(&settings)
 		if settings.BaseStage == nil && settings.NotRebased == "" {
 			settings.NotRebased = "a run of one image has nothing to learn from"
 			settings.Strict = false
@@ -131,10 +132,10 @@ func warnOfBases(targets []plan.Target, decisions plan.Decisions, rec *record) {
 // makePlanFolders makes the folders that a dry run needs when it asks the SDK or SWT-Bench.
 func makePlanFolders(c config.Config, env environment, work *workspace, rec *record) error {
 	if err := work.makeLogs(c); err != nil {
-		return err
+		return withDiskHint(err)
 	}
 	rec.facts.Files.Logs = ledger.Text(work.relative(work.logs))
-	return work.makeTemporary(env, rec.actions)
+	return withDiskHint(work.makeTemporary(env, rec.actions))
 }
 
 // lookForImages returns the targets that exist or could not be checked, and the targets that a run would make. An error of the

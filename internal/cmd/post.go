@@ -69,9 +69,9 @@ func (r *record) saveReported() {
 	}
 }
 
-// reportKilledRun writes the step summary of a run that started but wrote no report. The runner kills a step 10 s after a cancel, and
-// the kernel kills it when memory runs out. The ledger has the outcomes of its images.
-func reportKilledRun(a *actions.Runner, env environment, workspace string) error {
+// reportKilledRun writes the step summary and report.html of a run that started but wrote no report. The runner kills a step 10 s after a
+// cancel, and the kernel kills it when memory runs out. The ledger has the outcomes of its images.
+func reportKilledRun(a *actions.Runner, env environment, root string) error {
 	saved := a.State(runState)
 	if saved == "" || a.State(reportedState) != "" {
 		return nil
@@ -81,15 +81,16 @@ func reportKilledRun(a *actions.Runner, env environment, workspace string) error
 		return fmt.Errorf("reading what the run has saved: %w", err)
 	}
 	if given := env.get("GITHUB_WORKSPACE"); given != "" {
-		workspace = given
+		root = given
 	}
-	entries, err := ledger.Read(filepath.Join(workspace, string(begun.Run.Files.Ledger)))
+	path := filepath.Join(root, string(begun.Run.Files.Ledger))
+	entries, err := ledger.Read(path)
 	if err != nil {
 		return err
 	}
 	run := begun.Run
 	if saved := a.State(environmentsState); saved != "" {
-		if run.EvalEnv, err = killedEnvironments(saved, workspace); err != nil {
+		if run.EvalEnv, err = killedEnvironments(saved, root); err != nil {
 			return err
 		}
 	}
@@ -101,7 +102,11 @@ func reportKilledRun(a *actions.Runner, env environment, workspace string) error
 			run.Finished = *e.FinishedAt
 		}
 	}
-	return a.Summary(report.Markdown(ledger.Summarize(run, entries), entries, nil))
+	summary := ledger.Summarize(run, entries)
+	w := &workspace{root: root, buildDir: filepath.Dir(path), folder: filepath.Dir(path)}
+	(&record{actions: a, entries: entries}).writeReport(w, &summary)
+	w.chownToOwner()
+	return a.Summary(report.Markdown(summary, entries, nil))
 }
 
 // killedEnvironments returns what a run has saved about its environments, with the images in their ledger.

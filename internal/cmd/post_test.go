@@ -36,7 +36,7 @@ func TestPostStepReportsAKilledRun(t *testing.T) {
 		reported bool
 		want     []string
 	}{
-		{"killed", false, []string{"SWE images", "2 of 3 images are missing", "was killed before it could report"}},
+		{"killed", false, []string{"SWE images", "2 of 3 images are missing", "was killed before it could report", "report for a browser <code>b/report.html</code>"}},
 		{"ended", true, nil},
 	}
 	for _, c := range cases {
@@ -78,6 +78,10 @@ func TestPostStepReportsAKilledRun(t *testing.T) {
 				if !strings.Contains(string(got), text) {
 					t.Errorf("the summary does not say %q:\n%s", text, got)
 				}
+			}
+			page, err := os.ReadFile(filepath.Join(dir, "b", ledger.ReportFileName))
+			if err != nil || !c.reported && !strings.Contains(string(page), "2 of 3 images are missing") {
+				t.Errorf("report.html (%v):\n%s", err, page)
 			}
 			if len(c.want) == 0 && len(got) > 0 {
 				t.Errorf("a run that has reported is reported again:\n%s", got)

@@ -26,7 +26,8 @@ import (
 // record collects the facts and entries of a run, shows progress, and writes the report. It is safe for concurrent use.
 type record struct {
 	actions *actions.Runner
-	screen  *report.Screen
+	screen  *report.Screen // gets the log
+	results *report.Screen // gets what was asked for; in a runner the same as screen
 
 	mu      sync.Mutex
 	facts   ledger.Run
@@ -113,6 +114,9 @@ func (r *record) compare(summary *ledger.Summary) {
 // Info prints a line.
 func (r *record) Info(message string) { r.actions.Info(message) }
 
+// print prints a line of the result.
+func (r *record) print(line string) { fmt.Fprintln(r.results, r.actions.Clean(line)) }
+
 // Warn prints a warning and adds it to the report.
 func (r *record) Warn(message string) {
 	message = failure.Shorten(r.actions.Redact(message), maxError)
@@ -129,7 +133,7 @@ func (r *record) group(title string) (end func()) {
 // timed runs a part of the run and records its duration, even if it fails.
 func (r *record) timed(name string, part func() error) error {
 	begin := time.Now()
-	if r.console != nil && name != ledger.BuildPhase { // the images say what they do
+	if r.console != nil {
 		r.console.Began(name)
 		defer r.console.Ended(name)
 	}
@@ -418,7 +422,9 @@ func (r *record) publish(summary *ledger.Summary) {
 	if r.ledger != nil { // bad inputs were already printed
 		switch {
 		case !r.actions.InActions():
-			fmt.Fprint(r.screen, "\n", report.Markdown(*summary, r.entries, r.comparison))
+			for _, line := range report.Ending(*summary, r.comparison) {
+				r.print(line)
+			}
 		case err != nil:
 			for line := range strings.Lines(report.Markdown(*summary, r.entries, r.comparison)) {
 				r.Info(line)

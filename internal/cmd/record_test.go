@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -63,8 +64,8 @@ func TestRunWhoseLedgerTakesNoLines(t *testing.T) {
 		lines   int
 		verdict string
 	}{
-		{"to_the_end", false, ExitFailed, 0, "## ❌ The record of this run is incomplete. All 2 images exist"},
-		{"for_a_while", true, ExitOK, 2, "## ✅ All 2 images exist"},
+		{"to_the_end", false, ExitFailed, 0, "❌ The record of this run is incomplete. All 2 images exist"},
+		{"for_a_while", true, ExitOK, 2, "✅ All 2 images exist"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -174,11 +175,11 @@ func TestRunIsComparedWithAnEarlierOne(t *testing.T) {
 	older := beginRecord(t)
 	older.Ended(t.Context(), &outcome.Outcome{Target: older.targets[1], Err: errors.New("x"), Started: time.Now(), Finished: time.Now()})
 	older.finish(t.Context(), older.work, older.targets, nil)
-	cases := []struct{ name, given, want string }{
-		{"the folder's", "", "- ✅ Newly built: 1: <code>b__b-1</code>\n"},
-		{"another", "one.json", "- ✅ Newly built: 1: <code>a__a-1</code>\n"},
-		{"none", "none.json", "- ⚠️ previous-summary: reading none.json: no such file or directory. Nothing is compared with it.\n"},
-		{"of another form", "odd.json", "previous-summary: invalid character"},
+	cases := []struct{ name, given, says, newlyBuilt string }{
+		{"the folder's", "", ": 1 newly built, 0 newly failing\n", "b__b-1"},
+		{"another", "one.json", ": 1 newly built, 0 newly failing\n", "a__a-1"},
+		{"none", "none.json", "previous-summary: reading none.json: no such file or directory. Nothing is compared with it.\n", ""},
+		{"of another form", "odd.json", "previous-summary: invalid character", ""},
 	}
 	one := `{"started_at": "2026-11-24T12:00:00Z", "failed_builds": [{"instance_id": "a__a-1"}], "run": {"dataset": "", "split": ""}}`
 	err := errors.Join(os.WriteFile(filepath.Join(older.work.root, "one.json"), []byte(one), 0o600), os.WriteFile(filepath.Join(older.work.root, "odd.json"), []byte("odd"), 0o600))
@@ -198,8 +199,11 @@ func TestRunIsComparedWithAnEarlierOne(t *testing.T) {
 			if code := r.finish(t.Context(), r.work, r.targets, nil); code != ExitOK {
 				t.Errorf("exit code %d", code)
 			}
-			if said := r.said.String(); !strings.Contains(said, c.want) {
-				t.Errorf("the summary does not say %q:\n%s", c.want, said)
+			if said := r.said.String(); !strings.Contains(said, c.says) {
+				t.Errorf("the log does not say %q:\n%s", c.says, said)
+			}
+			if c.newlyBuilt != "" && !slices.Equal(r.comparison.NewlyBuilt, []string{c.newlyBuilt}) {
+				t.Errorf("newly built: %v, want %s", r.comparison.NewlyBuilt, c.newlyBuilt)
 			}
 		})
 	}

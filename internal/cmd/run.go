@@ -4,10 +4,10 @@ package cmd
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -37,30 +37,24 @@ const (
 type Process struct {
 	Args    []string // without the program's name
 	Environ []string
-	Stdout  io.Writer
-	Stderr  io.Writer // gets the log when stdout gets a JSON document
+	Stdin   io.Reader // for --registry-password-stdin; may be nil
+	Stdout  io.Writer // gets results, and in a runner the log
+	Stderr  io.Writer // gets the log; nil is Stdout
 	Dir     string    // the working directory; relative paths start here, except in a runner
 }
 
-// Run executes one run and returns the exit code. When ctx is cancelled, or the deadline is reached, Run stops the running builds
-// and still writes ledger, summary and outputs.
-func Run(ctx context.Context, p Process) int {
-	if len(p.Args) > 0 && p.Args[0] == mergeCommand {
-		return merge(p)
-	}
-	env := environment(p.Environ)
-	rec := newRecord(p, env)
-	work := &workspace{root: p.Dir}
-	if given := env.get("GITHUB_WORKSPACE"); given != "" && rec.actions.InActions() {
+// build makes images, or prints the plan of that, and returns the exit code. When ctx is cancelled, or the deadline is reached, it
+// stops the running builds and still writes ledger, summary and outputs.
+func build(ctx context.Context, l *commandLine) int {
+	env, rec := l.env, l.record()
+	work := &workspace{root: l.process.Dir, confined: rec.actions.InActions(), verbose: l.verbose}
+	if given := env.get("GITHUB_WORKSPACE"); given != "" && work.confined {
 		work.root = given
 	}
-	if dirs := mergeInput(p, rec); len(dirs) > 0 {
-		return mergeInAction(p, work, rec, dirs)
+	if dirs := strings.Fields(rec.actions.Input(config.MergeInput)); len(dirs) > 0 && len(l.process.Args) == 0 {
+		return mergeInAction(l.process, work, rec, dirs)
 	}
-	c, targets, err := readInputs(ctx, p.Args, env, work, rec, p.Stdout)
-	if errors.Is(err, flag.ErrHelp) {
-		return ExitOK
-	}
+	c, targets, err := readInputs(ctx, l, work, rec)
 	run, stop := withDeadline(ctx, c.Deadline, rec.facts.Started)
 	defer stop()
 	var bad badInput
@@ -119,16 +113,15 @@ func clean(ctx context.Context, work *workspace, b *builder, rec *record) {
 
 // newRecord returns the record of a run that starts now.
 func newRecord(p Process, env environment) *record {
-	rec := &record{screen: report.NewScreen(p.Stdout, env.get)}
-	var log io.Writer = rec.screen
-	if config.PrintsJSON(p.Args) { // stdout gets only the JSON document
-		if log = p.Stderr; log == nil {
-			log = io.Discard
-		}
+	log := p.Stderr
+	if log == nil {
+		log = p.Stdout
 	}
-	rec.actions = actions.New(log, env.get)
-	for _, secret := range []string{"registry-password", "base-registry-password", "hf-token"} {
+	rec := &record{screen: report.NewScreen(log, env.get), results: report.NewScreen(p.Stdout, env.get)}
+	rec.actions = actions.New(rec.screen, env.get)
+	for _, secret := range config.Secrets() {
 		rec.actions.Mask(rec.actions.Input(secret))
+		rec.actions.Mask(env.get(config.Variable(secret)))
 	}
 	for _, secret := range env.secrets() {
 		rec.actions.Mask(secret)
@@ -211,6 +204,16 @@ func makeAll(ctx context.Context, c config.Config, env environment, targets []pl
 func execute(
 	ctx context.Context, c config.Config, env environment, targets []plan.Target, client *registry.Client, b *builder, work *workspace, rec *record,
 ) error {
+	looking, enough := context.WithCancel(ctx)
+	ahead := lookAhead(looking, c, client, b, rec)
+	defer func() { // a short run warns, too, and none waits for an engine that hangs
+		select {
+		case <-ahead:
+		case <-time.After(lookAheadWithin):
+		}
+		enough()
+		<-ahead
+	}()
 	s, err := setUpSDK(ctx, c, env, b.environ, work, rec)
 	begun := false
 	defer func() {
@@ -225,6 +228,9 @@ func execute(
 	if targets, err = nameTargets(ctx, c, s, targets, rec); err != nil {
 		return err
 	}
+	if c.Load {
+		return loadImages(ctx, c, s, targets, client, b, work, rec)
+	}
 	if len(c.VerifyImages) > 0 {
 		return verifyImages(ctx, c, s, targets, client, b, work, rec)
 	}
@@ -232,10 +238,12 @@ func execute(
 	if err != nil || len(missing) == 0 || ctx.Err() != nil {
 		return errors.Join(err, context.Cause(ctx))
 	}
-	if err := preflight(ctx, c, len(targets), client, b, rec); err != nil {
+	places, err := preflight(ctx, c, targets, client, b, rec)
+	if err != nil {
 		return err
 	}
 	settings := imageSettings(ctx, c, s, missing, mayRebase(c, len(targets), rec.facts.PlannedTotal), b.environ, work, rec)
+	places.set(&settings)
 	if settings.BaseStage == nil && !(settings.Strict && settings.NotRebased != "") { // every image is built natively
 		if err := b.Reach(ctx); err != nil {
 			return err
@@ -244,8 +252,10 @@ func execute(
 	maker := image.New(settings, client, s.pool, b, reporter{rec, b})
 	b.expect(len(missing))
 	begun = true
+	kept := lookAtKept(ctx, settings, missing, client, rec)
 	err = rec.timed("build", func() error { return maker.All(ctx, missing) })
 	b.keeper().Wait()
+	kept.leave(ctx, maker.Used())
 	if settings.BaseStage != nil {
 		rec.addRebaseFacts(maker.EvalBaseFacts(), client.Requests())
 	}
@@ -296,18 +306,24 @@ func findMissing(ctx context.Context, c config.Config, targets []plan.Target, cl
 	return missing, err
 }
 
-// preflight checks, before the first image, that the registry accepts pushes. It also connects to the builder if the run certainly
-// needs one. Rebases need none when references and eval-bases exist.
-func preflight(ctx context.Context, c config.Config, targets int, client *registry.Client, b *builder, rec *record) error {
+// preflight checks, before the first image, that the registry accepts pushes, and finds the place of eval-bases. It also connects to the
+// builder if the run certainly needs one. Rebases need none when references and eval-bases exist.
+func preflight(ctx context.Context, c config.Config, targets []plan.Target, client *registry.Client, b *builder, rec *record) (places evalBasePlaces, err error) {
 	defer rec.group("Check builder and registry")()
-	return rec.timed("preflight", func() error {
-		if !mayRebase(c, targets, rec.facts.PlannedTotal) || c.VerifyGiven && c.Verify > 0 {
+	err = rec.timed("preflight", func() (err error) {
+		rebases := mayRebase(c, len(targets), rec.facts.PlannedTotal)
+		if !rebases || c.VerifyGiven && c.Verify > 0 {
 			if err := b.Reach(ctx); err != nil {
 				return err
 			}
 		}
-		return image.ProbePush(ctx, client, c.Image, "image", c.MaxRetries, rec)
+		if err := image.ProbePush(ctx, client, c.Image, "image", c.MaxRetries, rec); err != nil {
+			return err
+		}
+		places, err = placeEvalBases(ctx, c, rebases, targets, client, rec)
+		return err
 	})
+	return places, err
 }
 
 // addRebaseFacts records the eval-bases and requests of rebases.

@@ -237,7 +237,7 @@ func commonRequest(c config.Config, s setUp) sdk.Request {
 // imageSettings returns the settings of the run's images, with or without rebase.
 func imageSettings(ctx context.Context, c config.Config, s setUp, targets []plan.Target, mayRebase bool, buildEnviron []string, w *workspace, rec *record) image.Settings {
 	settings := image.Settings{
-		Repository: c.Image, EvalBaseRepository: c.EvalBaseImage, SHA: s.checkout.SHA, Request: commonRequest(c, s),
+		Repository: c.Image, SHA: s.checkout.SHA, Request: commonRequest(c, s),
 		Strict: c.Strategy == config.StrategyRebase, Force: c.ForceBuild, MaxWorkers: c.MaxWorkers, MaxRetries: c.MaxRetries,
 		ImageTimeout: c.ImageTimeout, StallTimeout: c.StallTimeout, EvalBaseMaxAge: c.EvalBaseMaxAge, Verify: c.Verify, VerifyTree: c.VerifyTree,
 		Python: s.python, Workspace: w.root, Logs: w.logs, Environ: buildEnviron, Temporary: w.temporary,
@@ -321,7 +321,8 @@ func findBaseStage(ctx context.Context, c config.Config, s setUp, baseImage stri
 		return stage, err
 	}
 	common := commonRequest(c, s)
-	asked, err := s.pool.Capture(ctx, image.BaseStageRequest(common, c.EvalBaseImage, "unknown", baseImage, "key"))
+	// The key must not depend on where eval-bases are, so the SDK is asked for one among the images.
+	asked, err := s.pool.Capture(ctx, image.BaseStageRequest(common, c.Image, "unknown", baseImage, "key"))
 	if err != nil {
 		return stage, fmt.Errorf("the SDK does not tell how it builds %s: %w", image.BaseStageTarget, err)
 	}

@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/OpenHands/eval-images/internal/actions"
+	"github.com/OpenHands/eval-images/internal/config"
 )
 
 // SecretVariables names the variables of an environment that no child process of this program needs. Credential helpers inherit
@@ -19,6 +20,7 @@ func SecretVariables(environ []string) (names []string) {
 	for _, variable := range environ {
 		name, _, _ := strings.Cut(variable, "=")
 		if slices.Contains([]string{"HF_TOKEN", "GITHUB_TOKEN", "GH_TOKEN", "DOCKER_AUTH_CONFIG"}, name) || strings.HasPrefix(name, "INPUT_") ||
+			strings.HasPrefix(name, config.VariablePrefix) ||
 			strings.HasPrefix(name, "ACTIONS_") || strings.HasPrefix(name, "UV_") {
 			names = append(names, name)
 		}
@@ -77,6 +79,7 @@ func addressSecrets(text string) (all []string) {
 type safeLog struct {
 	file    *os.File
 	actions *actions.Runner // knows the secrets
+	verbose bool            // also print the lines
 
 	mu   sync.Mutex
 	line []byte // the part of a line that is not written yet: a secret may be split between two writes
@@ -99,6 +102,11 @@ func (l *safeLog) Write(p []byte) (int, error) {
 	}
 	if end == 0 {
 		end = len(l.line)
+	}
+	if l.verbose {
+		for line := range strings.Lines(string(l.line[:end])) {
+			l.actions.Info(line)
+		}
 	}
 	_, err := l.file.WriteString(l.actions.Redact(string(l.line[:end])))
 	l.line = append(l.line[:0], l.line[end:]...)

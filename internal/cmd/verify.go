@@ -25,6 +25,7 @@ func verifyImages(ctx context.Context, c config.Config, s setUp, targets []plan.
 		return err
 	}
 	settings := imageSettings(ctx, c, s, targets, false, b.environ, work, rec)
+	amongImages(ctx, c, client).set(&settings) // what verify pushes is compared and deleted
 	maker := image.New(settings, client, s.pool, b, reporter{rec, b})
 	return rec.timed("verify", func() error {
 		var all sync.WaitGroup
@@ -51,13 +52,24 @@ func targetsOf(ctx context.Context, images []string, targets []plan.Target, clie
 			}
 		}
 		if found < 0 {
+			fix := "give the sdk-ref, benchmark and sdk-options that it was made with"
+			if near := config.Nearest(given, allTags(targets)); near != "" {
+				fix = "did you mean " + near + "? Otherwise " + fix
+			}
 			unknown = append(unknown, &config.InputError{
-				Input: config.VerifyCommand, Problem: config.Quote(given) + " is none of the images that these inputs make",
-				Fix: "give the sdk-ref, benchmark and sdk-options that it was made with",
+				Input: config.VerifyCommand, Problem: config.Quote(given) + " is none of the images that these inputs make", Fix: fix,
 			})
 			continue
 		}
 		chosen[i] = targets[found]
 	}
 	return chosen, errors.Join(unknown...)
+}
+
+// allTags lists the tags of all targets.
+func allTags(targets []plan.Target) (all []string) {
+	for _, t := range targets {
+		all = append(all, t.Tags...)
+	}
+	return all
 }

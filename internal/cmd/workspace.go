@@ -37,6 +37,8 @@ func (e environment) get(name string) string {
 // workspace has the folders of a run.
 type workspace struct {
 	root      string   // paths in the report are relative to it
+	confined  bool     // in a runner, the paths of inputs must not lead out of root
+	verbose   bool     // the log of the set-up is printed, too
 	buildDir  string   // the folder with the records of all runs
 	folder    string   // for ledger, summary and lock file; empty for a run without a record
 	logs      string   // logs of the images and of the set-up
@@ -75,20 +77,41 @@ func (w *workspace) absolute(path string) string {
 // The largest files that a user may give, in bytes.
 const maxDatasetFile, maxInstancesFile, maxSummaryFile = 256 << 20, 8 << 20, 64 << 20
 
-// readFile reads a file of the workspace, of at most limit bytes.
+// readFile reads a file of at most limit bytes, in a runner one of the workspace.
 func (w *workspace) readFile(name string, limit int64) ([]byte, error) {
-	text, err := confined.Read(w.root, name, limit)
+	root, inside, hint := w.root, name, stepBefore
+	if !w.confined {
+		path := w.absolute(name)
+		if linked, err := filepath.EvalSymlinks(path); err == nil { // confined refuses absolute links
+			path = linked
+		}
+		root, inside, hint = string(filepath.Separator), strings.TrimLeft(path, string(filepath.Separator)), "check the path"
+		if !filepath.IsAbs(name) {
+			hint += ", which starts in the working directory " + w.root
+		}
+	}
+	text, err := confined.Read(root, inside, limit)
 	var path *fs.PathError
-	if errors.As(err, &path) {
-		err = fmt.Errorf("reading %s: %w", name, path.Err) // without the system call's name
+	var odd *confined.Odd
+	switch {
+	case errors.As(err, &odd):
+		odd.Name = name
+	case errors.As(err, &path):
+		return nil, fileError{fmt.Errorf("reading %s: %w", name, path.Err), hint} // without the system call's name
 	}
 	return text, err
 }
 
+const stepBefore = "the path starts at the workspace; check out the repository, or write the file, in a step before this one"
+
 // makeLogs creates the folder for logs, in the folder of the run's record.
 func (w *workspace) makeLogs(c config.Config) error {
-	w.buildDir = filepath.Join(w.root, c.BuildDir)
-	folder := filepath.Join(w.buildDir, c.Dataset, c.Split)
+	w.buildDir = w.absolute(c.BuildDir)
+	dataset := c.Dataset
+	if !filepath.IsLocal(dataset) { // a file elsewhere
+		dataset = filepath.Base(dataset)
+	}
+	folder := filepath.Join(w.buildDir, dataset, c.Split)
 	w.logs = filepath.Join(folder, "logs")
 	if c.DryRun {
 		w.logs = filepath.Join(folder, dryRunFolder)
@@ -107,11 +130,11 @@ func (w *workspace) makeTemporary(env environment, a *actions.Runner) (err error
 	if w.temporary, w.lock, err = makeLockedFolder(os.TempDir(), temporaryPrefix); err != nil {
 		return fmt.Errorf("making a temporary folder: %w", err)
 	}
-	log, err := os.Create(filepath.Join(w.logs, "set-up.log"))
+	log, err := os.Create(filepath.Join(cmp.Or(w.logs, w.temporary), "set-up.log"))
 	if err != nil {
 		return fmt.Errorf("making the set-up's log: %w", err)
 	}
-	w.setupLog = &safeLog{file: log, actions: a}
+	w.setupLog = &safeLog{file: log, actions: a, verbose: w.verbose}
 	if w.dockerConfig, w.dockerConfigLock, err = makeDockerConfig(env, w.temporary); err != nil {
 		return err
 	}

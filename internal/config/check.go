@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"net/url"
 	"path/filepath"
 	"regexp"
@@ -24,6 +25,9 @@ func checkRef(v string) (problem, fix string) {
 
 func checkRepositoryURL(v string) (problem, fix string) {
 	shown := Quote(redacted(v))
+	if scp := scpForm.FindStringSubmatch(v); scp != nil {
+		return Quote(v) + " needs ssh, which is not supported", "write https://" + scp[1] + "/" + scp[2]
+	}
 	switch u, err := url.Parse(v); {
 	case err == nil && u.User != nil:
 		return shown + " contains credentials", "leave out user and password, which would appear in logs"
@@ -35,6 +39,9 @@ func checkRepositoryURL(v string) (problem, fix string) {
 	}
 	return "", ""
 }
+
+// scpForm is git's short form of an ssh URL, for the user git, whose name is no secret.
+var scpForm = regexp.MustCompile(`^git@([\w.-]+):([\w./~-]+)$`)
 
 // isCloneURL compares schemes as written: git takes HTTPS:// for the name of a remote helper.
 func isCloneURL(raw string, u *url.URL) bool {
@@ -70,11 +77,9 @@ func checkDataset(v string) (problem, fix string) {
 	switch {
 	case tableEnding.MatchString(strings.ToLower(v)):
 		return Quote(v) + " is a file of a kind that is not read", "convert it to .jsonl, .json or .parquet, and unpack it if it is compressed"
-	case LocalDataset(v) && !filepath.IsLocal(v):
-		return Quote(v) + " is not inside the workspace", "write a path relative to the workspace, such as data/instances.jsonl"
 	case !LocalDataset(v) && (!hubName.MatchString(v) || strings.Contains(v, "..")):
 		return Quote(v) + " is not the name of a dataset",
-			"write the name of a dataset on the Hub, such as " + presets[0].Dataset + ", or a .jsonl, .json or .parquet file in the workspace"
+			"write the name of a dataset on the Hub, such as " + presets[0].Dataset + ", or a .jsonl, .json or .parquet file"
 	}
 	return "", ""
 }
@@ -183,23 +188,23 @@ func checkBuilder(v string) (problem, fix string) {
 	return "", ""
 }
 
-func checkInstancesFile(v string) (problem, fix string) {
-	if !filepath.IsLocal(v) {
-		return Quote(v) + " is not inside the workspace", "write a path relative to the workspace, such as ids.txt"
+// Confine checks that the paths of a Config are inside the workspace, as they have to be in a runner: its log shows a part of what is
+// in a file that has no list.
+func (c Config) Confine() error {
+	var outside []error
+	check := func(input, path, example string) {
+		if path != "" && !filepath.IsLocal(path) {
+			outside = append(outside, &InputError{
+				Input: input, Problem: Quote(path) + " is not inside the workspace",
+				Fix: "write a path relative to the workspace, such as " + example,
+			})
+		}
 	}
-	return "", ""
-}
-
-func checkPreviousSummary(v string) (problem, fix string) {
-	if !filepath.IsLocal(v) {
-		return Quote(v) + " is not inside the workspace", "write a path relative to the workspace, such as last/build-summary.json"
+	if LocalDataset(c.Dataset) {
+		check("dataset", c.Dataset, "data/instances.jsonl")
 	}
-	return "", ""
-}
-
-func checkBuildDir(v string) (problem, fix string) {
-	if !filepath.IsLocal(v) {
-		return Quote(v) + " is not inside the workspace", "write a directory relative to the workspace, such as " + defaultBuildDir
-	}
-	return "", ""
+	check("instances-file", c.InstancesFile, "ids.txt")
+	check("build-dir", c.BuildDir, defaultBuildDir)
+	check("previous-summary", c.PreviousSummary, "last/build-summary.json")
+	return errors.Join(outside...)
 }

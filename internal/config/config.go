@@ -2,6 +2,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -33,8 +34,10 @@ type Config struct {
 
 	// Image is the repository to push images to, without a tag.
 	Image string
-	// EvalBaseImage is the repository of the eval-base images, without a tag. The default is Image.
+	// EvalBaseImage is the repository of the eval-base images, without a tag. EvalBaseGiven reports that the user set it: where it
+	// cannot be written that is an error, while in the place of the default Image is used, with a warning.
 	EvalBaseImage string
+	EvalBaseGiven bool
 	// BaseImageTemplate makes the base image of an instance, with BasePlaceholders.
 	BaseImageTemplate string
 	// CustomTagTemplate makes the SDK's custom tag, with TagPlaceholders. TagTemplateGiven reports that the user set it.
@@ -58,6 +61,8 @@ type Config struct {
 	// EvalEnv says which images SWT-Bench's evaluation runs in. It is nil where the run does not make them.
 	EvalEnv *EvalEnv
 
+	// Load loads images into the local engine instead of pushing them, on a command line only.
+	Load bool
 	// ForceBuild builds images even if the registry has them.
 	ForceBuild bool
 	// DryRun prints the plan and builds nothing. Then SDKRef and Builder may be empty.
@@ -191,6 +196,22 @@ func Datasets() []string {
 		names = append(names, b.Dataset)
 	}
 	return names
+}
+
+// DatasetOf returns the dataset and the split of a benchmark; an empty name is the default.
+func DatasetOf(benchmark string) (name, split string) {
+	b := presetNamed(cmp.Or(benchmark, presets[0].Name))
+	return b.Dataset, b.Split
+}
+
+// SplitOf is the split of a preset's dataset, or "".
+func SplitOf(dataset string) string {
+	for _, b := range presets {
+		if b.Dataset == dataset {
+			return b.Split
+		}
+	}
+	return ""
 }
 
 // Selection names the preset's own list of instances. It is for the preset's dataset and split only, and if the user has

@@ -2,160 +2,186 @@ package config
 
 import (
 	"errors"
-	"flag"
-	"fmt"
-	"io"
+	"slices"
 	"strings"
+
+	"github.com/spf13/pflag"
 )
 
-// ParseArgs makes a Config of a command line, whose flags are the inputs and which may begin with VerifyCommand. Without
-// arguments it reads the inputs of the action. For --help it writes the list of flags and returns flag.ErrHelp.
-func ParseArgs(args []string, input func(name string) string, help io.Writer) (Config, error) {
-	if len(args) == 0 {
-		return Parse(func(name string) string {
-			if name == FormatFlag {
-				return ""
-			}
-			return input(name)
-		})
-	}
-	line := &commandLine{values: map[string]string{}, verify: args[0] == VerifyCommand}
-	if line.verify {
-		args = args[1:]
-	}
-	if line.read(args) {
-		printHelp(help)
-		return Config{}, flag.ErrHelp
-	}
-	line.checkImages()
-	c, err := Parse(func(name string) string { return line.values[name] })
-	c.VerifyImages = line.images
-	return c, errors.Join(append(line.errors, err)...)
-}
-
-// PrintsJSON reports whether a command line asks for JSON. It does not check the command line.
-func PrintsJSON(args []string) bool {
-	for i, arg := range args {
-		name, value, ok := strings.Cut(strings.TrimLeft(arg, "-"), "=")
-		if !ok && i+1 < len(args) {
-			value = args[i+1]
-		}
-		if name == FormatFlag && strings.HasPrefix(arg, "-") && value == "json" {
-			return true
-		}
-	}
-	return false
-}
-
-// commandLine has the flags of a command line, and its errors.
-type commandLine struct {
+// Flags has the values that a command line gives to inputs. The zero value has none.
+type Flags struct {
 	values map[string]string
-	errors []error
-	// verify reports that the command is VerifyCommand; its arguments that are no flags are images.
-	verify bool
-	images []string
+	twice  []error
+	// unread are inputs whose variables are not read, because the command does not take them.
+	unread []string
 }
 
-func (l *commandLine) wrong(input, problem, fix string) {
-	l.errors = append(l.errors, &InputError{Input: input, Problem: problem, Fix: fix})
-}
-
-// read reads all flags, even after an error. It stops at --help.
-func (l *commandLine) read(args []string) (help bool) {
-	flags := l.flags()
-	for len(args) > 0 {
-		err := flags.Parse(args)
-		rest := flags.Args()
-		switch {
-		case errors.Is(err, flag.ErrHelp):
-			return true
-		case err != nil:
-			rest = l.refuse(err, args[len(args)-len(rest)-1], rest)
-		case len(rest) > 0 && l.verify:
-			l.images, rest = append(l.images, rest[0]), rest[1:]
-		case len(rest) > 0:
-			l.wrong("command line", Quote(rest[0])+" is not a flag", "write values after the name of a flag, as in "+
-				"--sdk-ref v1.58.2; write boolean values after an equals sign, as in --force-build=false")
-			rest = rest[1:]
-		}
-		args = rest
-	}
-	return false
-}
-
-func (l *commandLine) flags() *flag.FlagSet {
-	flags := flag.NewFlagSet("eval-images", flag.ContinueOnError)
-	flags.SetOutput(io.Discard)
+// AddTo adds a flag for each of the inputs to set, all of them if none is named.
+func (f *Flags) AddTo(set *pflag.FlagSet, names ...string) {
 	for _, in := range allFlags() {
-		set := func(v string) error {
-			old, twice := l.values[in.Name]
-			if twice && in.kind != lines {
-				l.wrong(in.Name, "is set twice", "set it once")
-			}
-			if twice && in.kind == lines {
-				v = old + "\n" + v
-			}
-			l.values[in.Name] = v
-			return nil
+		if len(names) > 0 && !slices.Contains(names, in.Name) {
+			continue
 		}
+		flag := set.VarPF(&flagValue{in, f}, in.Name, "", in.flagHelp())
 		if in.kind == boolean {
-			flags.BoolFunc(in.Name, "", set)
-		} else {
-			flags.Func(in.Name, "", set)
+			flag.NoOptDefVal = "true"
 		}
 	}
-	return flags
 }
 
-// refuse records an error of package flag and returns the remaining arguments. It shows the name of the flag only: the
-// value may be a secret.
-func (l *commandLine) refuse(err error, arg string, rest []string) []string {
-	name, _, _ := strings.Cut(strings.TrimLeft(arg, "-"), "=")
-	if strings.HasPrefix(err.Error(), "flag needs an argument") {
-		l.wrong(name, "has no value", "write --"+name+" VALUE")
-		return rest
+// Set gives an input a value, as its flag does.
+func (f *Flags) Set(input, value string) {
+	if f.values == nil {
+		f.values = map[string]string{}
 	}
-	fix := "--help lists the flags"
-	if near := Nearest(name, inputNames()); near != "" {
-		fix = "did you mean --" + near + "? " + fix
-	}
-	l.wrong("command line", "unknown flag "+Quote("--"+name), fix)
-	// The argument after an unknown flag is most likely its value, and not another error.
-	if len(rest) > 0 && !strings.HasPrefix(rest[0], "-") && !strings.Contains(arg, "=") {
-		return rest[1:]
-	}
-	return rest
+	f.values[input] = value
 }
 
-func inputNames() []string {
-	var names []string
+// Get returns the value of a flag, or "".
+func (f *Flags) Get(input string) string { return f.values[input] }
+
+// Only leaves out the variables of all inputs that are not named.
+func (f *Flags) Only(names ...string) {
+	for _, in := range allFlags() {
+		if !slices.Contains(names, in.Name) {
+			f.unread = append(f.unread, in.Name)
+		}
+	}
+}
+
+// Sources returns where the value of an input comes from: its flag, then the action's input, then the variable of the command line.
+// variable is nil where variables are not read.
+func (f *Flags) Sources(input, variable func(name string) string) func(name string) string {
+	return func(name string) string {
+		if value := f.values[name]; strings.TrimSpace(value) != "" || slices.Contains(f.unread, name) {
+			return value
+		}
+		if value := input(name); strings.TrimSpace(value) != "" && !isFlagOnly(name) {
+			return value
+		}
+		if variable == nil {
+			return ""
+		}
+		return variable(Variable(name))
+	}
+}
+
+// Err joins an *InputError for each flag that is given twice.
+func (f *Flags) Err() error { return errors.Join(f.twice...) }
+
+// VariablePrefix begins the names of the environment variables of the command line.
+const VariablePrefix = "EVAL_IMAGES_"
+
+// Variable names the environment variable of an input: "EVAL_IMAGES_SDK_REF".
+func Variable(input string) string {
+	return VariablePrefix + strings.ToUpper(strings.ReplaceAll(input, "-", "_"))
+}
+
+// UnknownVariables describes the variables of the command line that belong to no input.
+func UnknownVariables(environ []string) (warnings []string) {
+	var known []string
+	for _, name := range FlagNames() {
+		known = append(known, Variable(name))
+	}
+	for _, assignment := range environ {
+		name, _, _ := strings.Cut(assignment, "=")
+		if !strings.HasPrefix(name, VariablePrefix) || slices.Contains(known, name) {
+			continue
+		}
+		warning := "the variable " + name + " belongs to no flag, and is not read"
+		if near := Nearest(name, known); near != "" {
+			warning += "; did you mean " + near + "?"
+		}
+		warnings = append(warnings, warning)
+	}
+	return warnings
+}
+
+// Secrets names the inputs whose values are secrets.
+func Secrets() (names []string) {
+	for _, in := range inputs {
+		if (in.kind == secret || in.kind == secretLines) && !strings.HasSuffix(in.Name, "-username") {
+			names = append(names, in.Name)
+		}
+	}
+	return names
+}
+
+// FlagNames names the flags that are inputs.
+func FlagNames() (names []string) {
 	for _, in := range allFlags() {
 		names = append(names, in.Name)
 	}
 	return names
 }
 
-const usage = `Usage:
-  eval-images --sdk-ref REF [flags]       make sure that every evaluation image exists in a registry
-  eval-images verify IMAGE... [flags]     build these images natively under other tags, and compare
-  eval-images merge DIR...                merge the results of the shards of one run
-
-Without arguments, eval-images is a GitHub action and reads its inputs from INPUT_ variables.
-For verify, use the flags that the images were made with.
-`
-
-func printHelp(w io.Writer) {
-	fmt.Fprint(w, usage)
-	group := Group("")
+// FlagGroups lists the headings of the flags, and the names of those below each.
+func FlagGroups() (groups []Group, names map[Group][]string) {
+	names = map[Group][]string{}
 	for _, in := range allFlags() {
-		if in.Group != group {
-			group = in.Group
-			fmt.Fprintf(w, "\n%s:\n", group)
+		if !slices.Contains(groups, in.Group) {
+			groups = append(groups, in.Group)
 		}
-		value := " VALUE"
-		if in.kind == boolean {
-			value = ""
-		}
-		fmt.Fprintf(w, "  --%s%s\n      %s\n", in.Name, value, in.Description())
+		names[in.Group] = append(names[in.Group], in.Name)
 	}
+	return groups, names
+}
+
+// Choices are the values of an input that takes one of a few words.
+func Choices(input string) []string {
+	switch in := inputNamed(input); in.kind {
+	case choice:
+		return in.choices
+	case boolean:
+		return []string{"true", "false"}
+	default:
+		return nil
+	}
+}
+
+func isFlagOnly(name string) bool {
+	return slices.ContainsFunc(flagsOnly, func(in Input) bool { return in.Name == name })
+}
+
+// flagHelp is the description on the command line, where there is no Markdown, and paths begin in the working directory.
+func (in Input) flagHelp() string {
+	return strings.NewReplacer("`", "", " in the workspace", "").Replace(in.Description())
+}
+
+// flagValue is the value of one flag. Parse checks it, so that all mistakes are told together.
+type flagValue struct {
+	in    Input
+	flags *Flags
+}
+
+func (v *flagValue) String() string { return "" }
+
+// Type is the word for the value in the help.
+func (v *flagValue) Type() string {
+	switch v.in.kind {
+	case boolean:
+		return "bool"
+	case integer:
+		return "N"
+	case choice:
+		return "WORD"
+	case duration:
+		return "TIME"
+	default:
+		return "TEXT"
+	}
+}
+
+// Set takes a value. Values of several lines may be given in several flags.
+func (v *flagValue) Set(value string) error {
+	name := v.in.Name
+	old, again := v.flags.values[name]
+	switch {
+	case again && v.in.kind == lines:
+		value = old + "\n" + value
+	case again:
+		v.flags.twice = append(v.flags.twice, &InputError{Input: name, Problem: "is set twice", Fix: "set it once"})
+	}
+	v.flags.Set(name, value)
+	return nil
 }

@@ -30,8 +30,9 @@ func FuzzInputs(f *testing.F) {
 			}
 			return ""
 		})
-		if !filepath.IsLocal(c.BuildDir) && err == nil || c.InstancesFile != "" && !filepath.IsLocal(c.InstancesFile) && err == nil ||
-			LocalDataset(c.Dataset) && !filepath.IsLocal(c.Dataset) && err == nil {
+		confined := errors.Join(err, c.Confine()) == nil
+		if confined && (!filepath.IsLocal(c.BuildDir) || c.InstancesFile != "" && !filepath.IsLocal(c.InstancesFile) ||
+			LocalDataset(c.Dataset) && !filepath.IsLocal(c.Dataset)) {
 			t.Errorf("a path leads out of the workspace: %q, %q, %q", c.BuildDir, c.InstancesFile, c.Dataset)
 		}
 		mistakes := 0

@@ -85,6 +85,7 @@ func (in Input) DefaultText(quote string) string {
 const (
 	defaultSDKRepository = "https://github.com/OpenHands/software-agent-sdk.git"
 	defaultImage         = "ghcr.io/openhands/eval-agent-server"
+	defaultEvalBaseImage = "ghcr.io/openhands/eval-base"
 	defaultTarget        = "source-minimal"
 
 	// The evaluation has this prefix hard-wired (OpenHands/benchmarks, swtbench/eval_infer.py). The batch size is that of its workflow.
@@ -174,7 +175,7 @@ var inputs = []Input{
 		Help: "Instance ids to build, separated by commas, spaces or line breaks.",
 	},
 	{
-		Name: "instances-file", Group: whatToBuild, check: checkInstancesFile,
+		Name: "instances-file", Group: whatToBuild,
 		Help: "File in the workspace with one instance id per line. Ignored if `instance-ids` is given.",
 	},
 	{
@@ -203,8 +204,10 @@ var inputs = []Input{
 		Help: "Repository to push the images to, without a tag.",
 	},
 	{
-		Name: "eval-base-image", Group: whereToPush, DefaultNote: "the value of `image`", check: checkEvalBaseImage,
-		Help: "Repository to push eval-base images to, without a tag. Images are rebased onto eval-base images.",
+		Name: "eval-base-image", Group: whereToPush, check: checkEvalBaseImage,
+		DefaultNote: "`" + defaultEvalBaseImage + "` for the default of `image`, else the value of `image` with `-base`",
+		Help: "Repository to push eval-base images and references to, without a tag. Images are rebased onto eval-base images. " +
+			"Keep clean-up jobs away from it: without them a run takes hours.",
 	},
 	{
 		Name: "eval-image-prefix", Group: whereToPush, Default: defaultEvalImagePrefix, check: checkEvalImagePrefix,
@@ -326,7 +329,7 @@ var inputs = []Input{
 	},
 
 	{
-		Name: "build-dir", Group: record, Default: defaultBuildDir, check: checkBuildDir,
+		Name: "build-dir", Group: record, Default: defaultBuildDir,
 		Help: "Directory in the workspace for the ledger, summaries and logs.",
 	},
 	{
@@ -338,7 +341,7 @@ var inputs = []Input{
 		Help: "Name of the artifact that a later step uploads the record and the logs as. The step summary says where they are.",
 	},
 	{
-		Name: PreviousSummaryInput, Group: record, DefaultNote: "the one that an earlier run left in `build-dir`", check: checkPreviousSummary,
+		Name: PreviousSummaryInput, Group: record, DefaultNote: "the one that an earlier run left in `build-dir`",
 		Help: "build-summary.json of an earlier run, in the workspace. The step summary says what has changed since then.",
 	},
 }
@@ -361,21 +364,25 @@ var actionOnly = []Input{
 // FormatFlag is a flag of the command line only: a workflow reads the outputs and the summary of a dry run.
 const FormatFlag = "format"
 
+// loadFlag is a flag of the command line only: what an action's container loads is of no use to an evaluation.
+const loadFlag = "load"
+
 // flagsOnly are no inputs of the action, where they would change nothing.
 var flagsOnly = []Input{
+	{
+		Name: loadFlag, Group: howToBuild, kind: boolean, Default: "false",
+		Help: "Build a few images natively and load them into the local engine, instead of pushing them to a registry.",
+	},
 	{
 		Name: FormatFlag, Group: record, kind: choice, Default: "text", choices: []string{"text", "json"},
 		Help: "Output format of a dry run: `text` or `json`. With `json`, everything else goes to stderr.",
 	},
 }
 
-// BuildDir returns the value of the input build-dir, of which only Parse checks more.
+// BuildDir returns the value of the input build-dir in a runner.
 func BuildDir(given string) (string, error) {
 	dir := cmp.Or(strings.TrimSpace(given), defaultBuildDir)
-	if problem, fix := checkBuildDir(dir); problem != "" {
-		return "", &InputError{Input: "build-dir", Problem: problem, Fix: fix}
-	}
-	return dir, nil
+	return dir, Config{BuildDir: dir}.Confine()
 }
 
 // allFlags lists the flags of the command line.

@@ -1,13 +1,11 @@
 package config
 
 import (
-	"bytes"
-	"errors"
-	"flag"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/pflag"
 )
 
 func TestDefaultsAreThoseOfTheTable(t *testing.T) {
@@ -39,9 +37,15 @@ func TestEveryInputIsRead(t *testing.T) {
 	}
 }
 
-func TestParseArgs(t *testing.T) {
-	got, err := ParseArgs(strings.Fields("--sdk-ref v1.58.2 --builder=builder-1 --force-build --max-workers 2 "+
-		"--sdk-options a=1 --sdk-options b= --instance-ids a__a-1 --instance-ids b__b-2"), inputsOf(nil), nil)
+func TestFlagsAreInputs(t *testing.T) {
+	var flags Flags
+	set := pflag.NewFlagSet("", pflag.ContinueOnError)
+	flags.AddTo(set)
+	if err := set.Parse(strings.Fields("--sdk-ref v1.58.2 --builder=builder-1 --force-build --max-workers 2 " +
+		"--sdk-options a=1 --sdk-options b= --instance-ids a__a-1 --instance-ids b__b-2")); err != nil {
+		t.Fatal(err)
+	}
+	got, err := Parse(flags.Sources(func(string) string { return "" }, nil))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,100 +59,56 @@ func TestParseArgs(t *testing.T) {
 	}
 }
 
-func TestParseArgsWithoutArgumentsReadsInputs(t *testing.T) {
-	got, err := ParseArgs(nil, inputsOf(nil), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(least(), got, unexported); diff != "" {
-		t.Errorf("config (-want +got):\n%s", diff)
-	}
-}
-
-func TestParseArgsIgnoresInputsWhenThereAreArguments(t *testing.T) {
-	_, err := ParseArgs([]string{"--builder", "b"}, inputsOf(nil), nil)
-	if m := each(t, err); len(m) != 1 || m[0].Input != "sdk-ref" {
-		t.Errorf("got %v, want that sdk-ref is required", err)
-	}
-}
-
-func TestCommandLineErrors(t *testing.T) {
-	const needed = "--sdk-ref v1 --builder b "
-	cases := []struct {
-		args string
-		want []string
+func TestAFlagWinsOverAnInputAndThatOverAVariable(t *testing.T) {
+	cases := map[string]struct {
+		flag, input, variable string
+		want                  string
 	}{
-		{needed + "--sdk-reff v2", []string{`command line: unknown flag "--sdk-reff"; did you mean --sdk-ref? --help lists the flags`}},
-		{needed + "--registry-pasword=s3cret", []string{`command line: unknown flag "--registry-pasword"; did you mean --registry-password? --help lists the flags`}},
-		{needed + "--registry-pasword s3cret", []string{`command line: unknown flag "--registry-pasword"; did you mean --registry-password? --help lists the flags`}},
-		{needed + "--unlike-anything-known", []string{`command line: unknown flag "--unlike-anything-known"; --help lists the flags`}},
-		{needed + "--force-build false", []string{`command line: "false" is not a flag; write values after`}},
-		{needed + "--force-build=maybe", []string{`force-build: "maybe" is not a boolean; write true or false`}},
-		{needed + "--image ghcr.io/o/x --image ghcr.io/o/y", []string{`image: is set twice; set it once`}},
-		{needed + "--registry-password", []string{`registry-password: has no value; write --registry-password VALUE`}},
-		{needed + "-- --x y", []string{`"--x" is not a flag`, `"y" is not a flag`}},
-		{"build --max-workers 0 --nope --sdk-ref v1", []string{
-			`command line: "build" is not a flag`, `command line: unknown flag "--nope"`, `max-workers: "0"`,
-		}},
+		"flag":           {"f", "i", "v", "f"},
+		"input":          {"", "i", "v", "i"},
+		"variable":       {"", " ", "v", "v"},
+		"none":           {"", "", "", ""},
+		"no variables":   {"", "", "-", ""},
+		"another's only": {"", "i", "?", ""},
 	}
-	for _, tc := range cases {
-		t.Run(tc.args, func(t *testing.T) {
-			_, err := ParseArgs(strings.Fields(tc.args), inputsOf(nil), nil)
-			var got []string
-			for _, m := range each(t, err) {
-				got = append(got, m.Error()+"; "+m.Hint())
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			var flags Flags
+			if tc.flag != "" {
+				flags.Set("sdk-ref", tc.flag)
 			}
-			if len(got) != len(tc.want) {
-				t.Fatalf("got %d errors, want %d: %q", len(got), len(tc.want), got)
+			variable := func(name string) string { return map[string]string{"EVAL_IMAGES_SDK_REF": tc.variable}[name] }
+			switch tc.variable {
+			case "-":
+				variable = nil
+			case "?":
+				flags.Only("image")
 			}
-			for i, want := range tc.want {
-				if !strings.Contains(got[i], want) {
-					t.Errorf("error %d is %q, want %q in it", i, got[i], want)
-				}
-			}
-			if strings.Contains(strings.Join(got, ""), "s3cret") {
-				t.Errorf("shows a secret: %q", got)
+			if got := flags.Sources(inputsOf(map[string]string{"sdk-ref": tc.input}), variable)("sdk-ref"); got != tc.want {
+				t.Errorf("sdk-ref is %q, want %q", got, tc.want)
 			}
 		})
 	}
 }
 
-func TestHelp(t *testing.T) {
-	for _, args := range []string{"--help", "-h", "--sdk-reff x --help"} {
-		var out bytes.Buffer
-		_, err := ParseArgs(strings.Fields(args), inputsOf(nil), &out)
-		if !errors.Is(err, flag.ErrHelp) {
-			t.Errorf("%s: error is %v, want flag.ErrHelp", args, err)
-		}
-		for _, in := range allFlags() {
-			if !strings.Contains(out.String(), "--"+in.Name) || !strings.Contains(out.String(), in.Description()) {
-				t.Errorf("%s: help lacks %s", args, in.Name)
-			}
-		}
+func TestAVariableOfNoFlagIsTold(t *testing.T) {
+	got := UnknownVariables([]string{"EVAL_IMAGES_SDKREF=v1", "EVAL_IMAGES_IMAGE=x", "EVAL_IMAGES=x", "OTHER=y", "EVAL_IMAGES_FORMAT=json"})
+	want := []string{"the variable EVAL_IMAGES_SDKREF belongs to no flag, and is not read; did you mean EVAL_IMAGES_SDK_REF?"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("warnings (-want +got):\n%s", diff)
 	}
 }
 
 // The action has no such input: INPUT_FORMAT would be an environment variable of somebody else.
 func TestFormatIsAFlagOnly(t *testing.T) {
+	var flags Flags
 	inputs := inputsOf(map[string]string{FormatFlag: "yaml"})
-	if c, err := ParseArgs(nil, inputs, nil); err != nil || c.Format != "text" {
+	if c, err := Parse(flags.Sources(inputs, nil)); err != nil || c.Format != "text" {
 		t.Errorf("as an action the format is %q, error %v", c.Format, err)
 	}
 	for _, in := range Inputs() {
 		if in.Name == FormatFlag {
 			t.Error("the action declares it")
-		}
-	}
-}
-
-func TestPrintsJSON(t *testing.T) {
-	cases := map[string]bool{
-		"--dry-run --format json": true, "--format=json": true, "-format=json": true, "-format json": true,
-		"--format text": false, "--format": false, "": false, "--title format json": false, "--formatx=json": false,
-	}
-	for args, want := range cases {
-		if got := PrintsJSON(strings.Fields(args)); got != want {
-			t.Errorf("PrintsJSON(%q) = %v", args, got)
 		}
 	}
 }

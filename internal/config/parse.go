@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -50,6 +51,7 @@ func Parse(get func(name string) string) (Config, error) {
 		VerifyGiven:       p.given("verify") != "",
 		VerifyTree:        p.boolean("verify-tree"),
 		EvalBaseMaxAge:    p.duration("eval-base-max-age"),
+		Load:              p.boolean(loadFlag),
 		ForceBuild:        p.boolean("force-build"),
 		DryRun:            dryRun,
 		Format:            p.choice(FormatFlag),
@@ -74,7 +76,8 @@ func Parse(get func(name string) string) (Config, error) {
 		Artifact:          p.text("artifact"),
 		PreviousSummary:   p.text(PreviousSummaryInput),
 	}
-	c.EvalBaseImage = p.textOr("eval-base-image", c.Image)
+	c.EvalBaseGiven = p.given("eval-base-image") != ""
+	c.EvalBaseImage = p.textOr("eval-base-image", evalBaseImageOf(c.Image))
 	if LocalDataset(c.Dataset) {
 		c.Dataset = filepath.Clean(c.Dataset)
 	}
@@ -85,6 +88,9 @@ func Parse(get func(name string) string) (Config, error) {
 	c.TagTemplateGiven = c.CustomTagTemplate != ""
 	if !c.TagTemplateGiven {
 		c.CustomTagTemplate = defaultTagTemplate(benchmark, c.SDKOptions)
+	}
+	if c.Load {
+		p.checkLoad(&c)
 	}
 	if c.Format == "json" && !c.DryRun {
 		p.wrong(FormatFlag, "add --dry-run; a run writes build-summary.json", `"json" needs a dry run`)
@@ -97,6 +103,21 @@ func Parse(get func(name string) string) (Config, error) {
 			"cannot configure the existing builder %s", Quote(redacted(c.Builder)))
 	}
 	return c, errors.Join(p.errors...)
+}
+
+// checkLoad refuses what cannot be combined with load. One image is built at a time, by the SDK.
+func (p *parser) checkLoad(c *Config) {
+	const without = "leave out one of the two"
+	if c.Strategy == StrategyRebase {
+		p.wrong(loadFlag, without, "cannot be combined with strategy rebase: images are rebased in a registry")
+	}
+	if c.EvalEnv != nil {
+		p.wrong(loadFlag, without, "cannot be combined with build-eval-env: environment images are pushed to a registry")
+	}
+	if c.VerifyGiven && c.Verify > 0 {
+		p.wrong(loadFlag, without, "cannot be combined with verify: nothing is rebased")
+	}
+	c.Strategy, c.MaxWorkers, c.Verify = StrategyNative, 1, 0
 }
 
 // evalEnv reads the inputs of environment images. It returns nil where the run does not make them.
@@ -220,11 +241,18 @@ func (p *parser) integerOr(input string, otherwise int) int {
 		if in.most == math.MaxInt {
 			number = fmt.Sprintf("a whole number of at least %d", in.least)
 		}
-		p.wrong(input, fmt.Sprintf("write %s, or leave it empty for %d", number, otherwise), "%s is not %s", Quote(v), number)
+		fix := fmt.Sprintf("write %s, or leave it empty for %d", number, otherwise)
+		if bare := numberWithUnit.FindStringSubmatch(v); bare != nil {
+			fix = "write the number alone, " + bare[1] + ": " + number
+		}
+		p.wrong(input, fix, "%s is not %s", Quote(v), number)
 		return otherwise
 	}
 	return n
 }
+
+// numberWithUnit matches a number with a unit after it, which no number takes: "60GB".
+var numberWithUnit = regexp.MustCompile(`^([0-9]+) ?[A-Za-z%]+$`)
 
 // intInRange parses a whole number between two limits.
 func intInRange(v string, least, most int) (n int, ok bool) {
@@ -356,6 +384,11 @@ func (p *parser) instanceIDs() []string {
 	const input = "instance-ids"
 	v := p.given(input)
 	if v == "" {
+		return nil
+	}
+	var list []string
+	if strings.HasPrefix(v, "[") && json.Unmarshal([]byte(v), &list) == nil {
+		p.wrong(input, "write the ids alone, without brackets and quotes: "+strings.Join(list[:min(3, len(list))], ","), "%s is a list in JSON", Quote(v))
 		return nil
 	}
 	ids := strings.FieldsFunc(v, func(r rune) bool { return r == ',' || unicode.IsSpace(r) })

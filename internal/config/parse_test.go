@@ -34,7 +34,7 @@ func least() Config {
 		SDKRepository:     "https://github.com/OpenHands/software-agent-sdk.git",
 		SDKRef:            "v1.58.2",
 		Image:             "ghcr.io/openhands/eval-agent-server",
-		EvalBaseImage:     "ghcr.io/openhands/eval-agent-server",
+		EvalBaseImage:     "ghcr.io/openhands/eval-base",
 		BaseImageTemplate: "docker.io/swebench/sweb.eval.{arch}.{repo}_1776_{name}:latest",
 		CustomTagTemplate: "{sdk_dockerfile_sha7}-{instance_tag}",
 		Target:            "source-minimal", Strategy: "auto", Verify: 1, MaxWorkers: 8, MaxRetries: 2, CacheMode: "off",
@@ -117,8 +117,12 @@ func TestParse(t *testing.T) {
 		"eval-base images of their own": {
 			map[string]string{"image": "r:5000/a/b", "eval-base-image": "r:5000/a/bases", "eval-base-max-age": "30d"},
 			func(c *Config) {
-				c.Image, c.EvalBaseImage, c.EvalBaseMaxAge = "r:5000/a/b", "r:5000/a/bases", 720*time.Hour
+				c.Image, c.EvalBaseImage, c.EvalBaseGiven, c.EvalBaseMaxAge = "r:5000/a/b", "r:5000/a/bases", true, 720*time.Hour
 			},
+		},
+		"eval-base images among the images": {
+			map[string]string{"image": "r:5000/a/b", "eval-base-image": "r:5000/a/b"},
+			func(c *Config) { c.Image, c.EvalBaseImage, c.EvalBaseGiven = "r:5000/a/b", "r:5000/a/b", true },
 		},
 		"an age in hours":                    {map[string]string{"eval-base-max-age": "36h30m"}, func(c *Config) { c.EvalBaseMaxAge = 36*time.Hour + 30*time.Minute }},
 		"any age":                            {map[string]string{"eval-base-max-age": "0"}, func(*Config) {}},
@@ -139,7 +143,7 @@ func TestParse(t *testing.T) {
 			func(c *Config) {
 				c.SDKRepository, c.SDKRef, c.InstancesFile = "file:///srv/sdk.git", "refs/tags/v1.58.2", "ids.txt"
 				c.Image, c.BaseImageTemplate, c.Target = "localhost:5000/a/b", "hub:5000/x/{instance_id}", "binary"
-				c.EvalBaseImage, c.Strategy = c.Image, "native"
+				c.EvalBaseImage, c.Strategy = "localhost:5000/a/b-base", "native"
 				c.ForceBuild, c.CacheMode, c.ImageTimeout, c.StallTimeout = true, "max", 90*time.Minute, 0
 				c.Builder = "unix:///run/buildkit/buildkitd.sock"
 				c.Registry, c.BaseRegistry = Credentials{"u", "p"}, Credentials{"v", "q"}
@@ -197,7 +201,7 @@ func TestErrors(t *testing.T) {
 		{"sdk-ref", "a..b", "is not a valid git ref", "SHA"},
 		{"sdk-ref", "main\nother", `"main\nother" contains a line break`, "one line"},
 		{"sdk-path", "sdk", `"v1.58.2" cannot be combined with sdk-path`, "leave out sdk-ref to use"}, // the least has a ref
-		{"sdk-repository", "git@github.com:OpenHands/x.git", "is not an https, http or file URL", "ssh is not supported"},
+		{"sdk-repository", "git@github.com:OpenHands/x.git", "needs ssh, which is not supported", "https://github.com/OpenHands/x.git"},
 		{"sdk-repository", "ssh://git@github.com/x", "contains credentials", "leave out user"},
 		{"sdk-repository", "https://ghp_secret@github.com/o/r", `"***@github.com/o/r" contains credentials`, "logs"},
 		{"sdk-repository", "https://u:p%zz@github.com/o/r", `"***@github.com/o/r" is not`, "https://host/path"},
@@ -211,8 +215,6 @@ func TestErrors(t *testing.T) {
 		{"sdk-options", "a=1\nb=2\n a = 3", `"a" is set twice`, "once"},
 		{"instance-ids", ", ,\n,", "contains no instance id", "leave it empty"},
 		{"instances-file", "a\x00b", "control character", "one line"},
-		{"dataset", "/srv/a.jsonl", `"/srv/a.jsonl" is not inside the workspace`, "data/instances.jsonl"},
-		{"dataset", "../a.json", "is not inside the workspace", "data/instances.jsonl"},
 		{"dataset", "https://huggingface.co/datasets/a/b", "is not the name of a dataset", "princeton-nlp/SWE-bench_Verified"},
 		{"dataset", "a/../b", "is not the name of a dataset", ".jsonl, .json or .parquet"},
 		{"split", "test[:10]", `"test[:10]" is not the name of a split`, "n-limit"},
@@ -312,8 +314,6 @@ func TestErrors(t *testing.T) {
 		{"sdk-ref", "a b HTTPS://hub/x?token=s3cret", `"a b HTTPS://hub/x?***" is not`, "tag"},
 		{"sdk-repository", "https://u:s3cret@hub/\tx", "contains a line break or control character", "one line"},
 		{"instances-file", "https://u:s3cret@hub/\tx", "contains a line break or control character", "one line"},
-		{"build-dir", "/github/workspace/builds", "is not inside the workspace", "relative"},
-		{"build-dir", "a/../../b", "is not inside the workspace", "relative"},
 	}
 	for _, tc := range cases {
 		t.Run(tc.input+"="+tc.value, func(t *testing.T) {
@@ -398,5 +398,30 @@ func TestSDKPathExcludesRepositoryAndRef(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("errors (-want +got):\n%s", diff)
+	}
+}
+
+func TestPathsAreConfinedInARunnerOnly(t *testing.T) {
+	cases := []struct{ input, value, problem, fix string }{
+		{"dataset", "/srv/a.jsonl", `"/srv/a.jsonl" is not inside the workspace`, "data/instances.jsonl"},
+		{"dataset", "../a.json", "is not inside the workspace", "data/instances.jsonl"},
+		{"instances-file", "/etc/passwd", `"/etc/passwd" is not inside the workspace`, "relative"},
+		{"build-dir", "/github/workspace/builds", "is not inside the workspace", "relative"},
+		{"build-dir", "a/../../b", "is not inside the workspace", "relative"},
+	}
+	for _, tc := range cases {
+		t.Run(tc.input+" "+tc.value, func(t *testing.T) {
+			c, err := Parse(inputsOf(map[string]string{tc.input: tc.value}))
+			if err != nil {
+				t.Fatalf("refused outside of a runner: %v", err)
+			}
+			got := each(t, c.Confine())
+			if len(got) != 1 || got[0].Input != tc.input || !strings.Contains(got[0].Problem, tc.problem) || !strings.Contains(got[0].Fix, tc.fix) {
+				t.Errorf("got %v, want that %s %s", got, tc.input, tc.problem)
+			}
+		})
+	}
+	if err := least().Confine(); err != nil {
+		t.Errorf("the defaults are refused: %v", err)
 	}
 }

@@ -1,6 +1,8 @@
 package config
 
 import (
+	"errors"
+	"slices"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -12,47 +14,53 @@ const VerifyCommand = "verify"
 // notForVerify are inputs that VerifyCommand does not take: they select images, or how to make them.
 var notForVerify = []string{
 	"instance-ids", "instances-file", "n-limit", "shard", "strategy", "verify", "force-build", "dry-run", "fail-on",
-	"eval-base-image", "eval-base-max-age", "build-eval-env",
+	"eval-base-max-age", "build-eval-env", loadFlag,
 }
 
-// checkImages checks the images of VerifyCommand. The default of the input image is their repository.
-func (l *commandLine) checkImages() {
-	if !l.verify {
-		return
+// VerifyFlags names the inputs that VerifyCommand takes.
+func VerifyFlags() (names []string) {
+	for _, name := range FlagNames() {
+		if !slices.Contains(notForVerify, name) {
+			names = append(names, name)
+		}
 	}
-	if len(l.images) == 0 {
-		l.wrong(VerifyCommand, "no image is given", "write eval-images verify IMAGE..., such as "+defaultImage+":TAG")
+	return names
+}
+
+// CheckVerify checks the images of VerifyCommand, and refuses inputs that it does not take. The default of the input image is their
+// repository.
+func (f *Flags) CheckVerify(images []string) error {
+	var wrong []error
+	refuse := func(input, problem, fix string) {
+		wrong = append(wrong, &InputError{Input: input, Problem: problem, Fix: fix})
+	}
+	f.Only(VerifyFlags()...)
+	if len(images) == 0 {
+		refuse(VerifyCommand, "no image is given", "write eval-images verify IMAGE..., such as "+defaultImage+":TAG")
 	}
 	for _, input := range notForVerify {
-		if strings.TrimSpace(l.values[input]) != "" {
-			l.wrong(input, "cannot be combined with the command "+VerifyCommand, "leave it out; "+VerifyCommand+" builds and compares the given images only")
-			delete(l.values, input)
+		if strings.TrimSpace(f.values[input]) != "" {
+			refuse(input, "cannot be combined with the command "+VerifyCommand, "leave it out; "+VerifyCommand+" builds and compares the given images only")
+			delete(f.values, input)
 		}
 	}
 	seen := map[string]bool{}
-	for _, image := range l.images {
-		switch problem, fix := imageProblem(image); {
+	for _, image := range images {
+		problem, fix := imageProblem(image)
+		repository := repositoryOf(image)
+		switch given := strings.TrimSpace(f.values["image"]); {
 		case problem != "":
-			l.wrong(VerifyCommand, Quote(image)+" "+problem, fix)
+			refuse(VerifyCommand, Quote(image)+" "+problem, fix)
 		case seen[image]:
-			l.wrong(VerifyCommand, Quote(image)+" is given twice", "give each image once")
-		default:
-			l.inImage(image)
+			refuse(VerifyCommand, Quote(image)+" is given twice", "give each image once")
+		case given == "":
+			f.Set("image", repository)
+		case given != repository: // native builds are pushed to the repository of the images
+			refuse(VerifyCommand, Quote(image)+" is not in the repository "+given, "verify images of one repository at a time, which --image names")
 		}
 		seen[image] = true
 	}
-}
-
-// inImage refuses an image outside of the repository to which the run pushes its native builds.
-func (l *commandLine) inImage(image string) {
-	repository := repositoryOf(image)
-	switch given := strings.TrimSpace(l.values["image"]); given {
-	case "":
-		l.values["image"] = repository
-	case repository:
-	default:
-		l.wrong(VerifyCommand, Quote(image)+" is not in the repository "+given, "verify images of one repository at a time, which --image names")
-	}
+	return errors.Join(wrong...)
 }
 
 // imageProblem finds what is wrong with a full reference, which is not in the result.

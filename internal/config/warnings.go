@@ -5,6 +5,9 @@ import (
 	"strings"
 )
 
+// manyWorkers are more than any machine of the SDK's maintainers builds at once.
+const manyWorkers = 64
+
 // Warnings lists inputs that are valid but probably not meant.
 func (c Config) Warnings() []string {
 	var warnings []string
@@ -25,6 +28,10 @@ func (c Config) Warnings() []string {
 	}
 	if c.EvalEnv != nil && c.EvalEnv.Prefix != defaultEvalImagePrefix {
 		warn("eval-image-prefix %s is not where SWT-Bench's evaluation pulls from: it asks for %s only", Quote(c.EvalEnv.Prefix), defaultEvalImagePrefix)
+	}
+	if c.MaxWorkers > manyWorkers {
+		warn("max-workers %d builds as many images at once: each takes memory, disk and a part of the registry's limits; the benchmark's own is %d",
+			c.MaxWorkers, c.Benchmark.MaxWorkers)
 	}
 	if len(c.InstanceIDs) > 0 && c.InstancesFile != "" {
 		warn("instances-file %s is ignored, because instance-ids is given", Quote(c.InstancesFile))
@@ -51,7 +58,6 @@ func (c Config) rebaseInputs() []string {
 	return set(map[string]bool{
 		"verify":            c.VerifyGiven && c.Verify > 0,
 		"verify-tree":       c.VerifyTree,
-		"eval-base-image":   c.EvalBaseImage != c.Image,
 		"eval-base-max-age": c.EvalBaseMaxAge > 0,
 	})
 }

@@ -26,11 +26,11 @@ func TestWarnings(t *testing.T) {
 		},
 		"an address": {map[string]string{"builder": "tcp://h:1"}, nil},
 		"verifying what is native": {
-			map[string]string{"strategy": "native", "verify": "1", "verify-tree": "true", "eval-base-image": "r:5000/xy", "eval-base-max-age": "1d"},
-			[]string{"eval-base-image,"},
+			map[string]string{"strategy": "native", "verify": "1", "verify-tree": "true", "eval-base-max-age": "1d"},
+			[]string{"verify,"},
 		},
 		"no verify, and native":       {map[string]string{"strategy": "native", "verify": "0"}, nil},
-		"the same eval-base-image":    {map[string]string{"strategy": "native", "image": "r:5000/xy", "eval-base-image": "r:5000/xy"}, nil},
+		"where packages are added":    {map[string]string{"strategy": "native", "eval-base-image": "r:5000/xy"}, nil},
 		"the trees of none":           {map[string]string{"verify": "0", "verify-tree": "true"}, []string{"verify-tree"}},
 		"rebase with all of its kind": {map[string]string{"strategy": "rebase", "verify": "1", "verify-tree": "true", "eval-base-max-age": "1d"}, nil},
 		"environments where nobody looks": {

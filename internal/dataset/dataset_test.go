@@ -176,7 +176,7 @@ func TestUnknownIDsAreTenAndACount(t *testing.T) {
 func TestSelectFromAMissingFile(t *testing.T) {
 	_, err := Select(all, nil, "no/such\nfile", os.ReadFile)
 	said := strings.Join(sayings(err), "|")
-	want := "instances-file: open no/such file: no such file or directory; the path starts at the workspace"
+	want := "instances-file: open no/such file: no such file or directory; check the path"
 	if !strings.HasPrefix(said, want) {
 		t.Errorf("got %q, want %q first", said, want)
 	}

@@ -14,7 +14,7 @@ import (
 
 // Unreachable is the error when the hub could not be read. It is no mistake of the user.
 type Unreachable struct {
-	Dataset string
+	Dataset, Split string
 	// Columns are the requested columns besides the ids.
 	Columns []string
 	Err     error
@@ -43,7 +43,13 @@ func (e *Unreachable) Hint() string {
 	if len(e.Columns) > 0 {
 		needed = "the columns " + idColumn + ", " + strings.Join(e.Columns, ", ")
 	}
-	return "run it again later, or set dataset to a .jsonl or .parquet file of the workspace with " + needed
+	again := "run it again later"
+	if near := config.Nearest(e.Dataset, config.Datasets()); near != "" && near != e.Dataset {
+		again = "did you mean " + near + "? Otherwise " + again
+	} else if split := config.SplitOf(e.Dataset); split != "" && e.Split != "" && split != e.Split {
+		again = "the benchmark's split is " + split + "; otherwise " + again
+	}
+	return again + ", or set dataset to a .jsonl or .parquet file with " + needed
 }
 
 // statusError is a response with a status other than 2xx.
@@ -123,7 +129,7 @@ func asInputError(err error, dataset string, withToken bool) error {
 	case answered.Status == http.StatusNotFound:
 		m.Problem = "the hub has no parquet files of " + config.Quote(dataset)
 		m.Fix = "check its name, with owner and letter case; the hub does not convert every dataset to parquet: for such a one, set " +
-			"dataset to a .jsonl or .parquet file of the workspace"
+			"dataset to a .jsonl or .parquet file"
 	default:
 		return err
 	}

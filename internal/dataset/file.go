@@ -20,7 +20,7 @@ func fromFile(q *query, readFile func(name string) ([]byte, error)) ([]Row, erro
 	if err != nil {
 		return nil, &config.InputError{
 			Input: "dataset", Problem: oneLine(err),
-			Fix: "the path starts at the workspace; check out the repository, or write the file, in a step before this one",
+			Fix: hintOf(err),
 		}
 	}
 	if strings.HasSuffix(q.name, ".parquet") {

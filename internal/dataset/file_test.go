@@ -105,7 +105,7 @@ func TestFileMistakes(t *testing.T) {
 	}
 	_, err := Reader{}.Read(t.Context(), "absent.json", "test", nil, readFrom(""))
 	var mistake *config.InputError
-	if !errors.As(err, &mistake) || !strings.Contains(mistake.Fix, "the path starts at the workspace") {
+	if !errors.As(err, &mistake) || !strings.Contains(mistake.Fix, "check the path") {
 		t.Errorf("a missing file: %v", err)
 	}
 }

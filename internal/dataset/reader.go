@@ -102,7 +102,7 @@ func (r Reader) readHub(ctx context.Context, q *query) (List, error) {
 	case errors.As(err, &mistake):
 		return List{}, mistake
 	default:
-		return List{}, &Unreachable{Dataset: requested, Columns: q.columns, Err: err, noList: noList}
+		return List{}, &Unreachable{Dataset: requested, Split: q.split, Columns: q.columns, Err: err, noList: noList}
 	}
 }
 

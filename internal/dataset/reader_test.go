@@ -172,6 +172,8 @@ func TestNoNetwork(t *testing.T) {
 		says, hint  string
 	}{
 		{"a/b", "test", nil, noList + "a/b, split test", "with the column instance_id"},
+		// Without the hub, a misspelled name cannot be told from an outage.
+		{"princeton-nlp/SWE-bench_Verifid", "test", nil, noList + "princeton-nlp/SWE-bench_Verifid, split test", "with the column instance_id"},
 		{"princeton-nlp/SWE-bench_Verified", "dev", nil, noList + "princeton-nlp/SWE-bench_Verified, split dev", "with the column instance_id"},
 		{"SWE-Gym/SWE-Gym", "train", nil, noList + "SWE-Gym/SWE-Gym, split train", "with the column instance_id"},
 		// A list of ids is no help to a template that needs a column.
@@ -190,7 +192,10 @@ func TestNoNetwork(t *testing.T) {
 			t.Errorf("%s: error is %v", other.name, err)
 			continue
 		}
-		if want := "run it again later, or set dataset to a .jsonl or .parquet file of the workspace " + other.hint; fault.Hint() != want {
+		before := map[string]string{
+			"Verifid": "did you mean princeton-nlp/SWE-bench_Verified? Otherwise ", "Verified dev": "the benchmark's split is test; otherwise ",
+		}[strings.TrimPrefix(other.name, "princeton-nlp/SWE-bench_")+strings.Repeat(" dev", strings.Count(other.split, "dev"))]
+		if want := before + "run it again later, or set dataset to a .jsonl or .parquet file " + other.hint; fault.Hint() != want {
 			t.Errorf("%s: hint is %q, want %q", other.name, fault.Hint(), want)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/OpenHands/eval-images/internal/config"
+	"github.com/OpenHands/eval-images/internal/spelling"
 )
 
 // The inputs that choose instances.
@@ -70,7 +71,7 @@ func Select(all, ids []string, file string, read func(name string) ([]byte, erro
 		if err != nil {
 			return nil, &config.InputError{
 				Input: fileInput, Problem: oneLine(err),
-				Fix: "the path starts at the workspace; check out the repository, or write the file, in a step before this one",
+				Fix: hintOf(err),
 			}
 		}
 		if ids, err = parse(file, text); err != nil {
@@ -120,12 +121,30 @@ func unknownIDs(unknown, all []string, input string) error {
 
 func unknownID(id string, all []string, input string) *config.InputError {
 	m := &config.InputError{Input: input, Problem: "the dataset has no instance " + config.Quote(id)}
-	if near := config.Nearest(id, all); near != "" {
+	near, others := config.Nearest(id, all), sameProject(id, all)
+	switch {
+	case len(others) > 1 && near != "" && spelling.Distance(near, id) > 1: // another number is another issue
+		m.Fix = fmt.Sprintf("the dataset has %d instances of %s, such as %s", len(others), id[:strings.LastIndexByte(id, '-')], others[0])
+	case near != "":
 		m.Fix = "did you mean " + near + "?"
-	} else {
+	default:
 		m.Fix = fmt.Sprintf("ids look like %s; %s", all[0], separatorHints[input])
 	}
 	return m
+}
+
+// sameProject returns the ids that differ from id in the number only.
+func sameProject(id string, all []string) (ids []string) {
+	end := strings.LastIndexByte(id, '-') + 1
+	if end == 0 {
+		return nil
+	}
+	for _, other := range all {
+		if number, ok := strings.CutPrefix(other, id[:end]); ok && !strings.Contains(number, "-") {
+			ids = append(ids, other)
+		}
+	}
+	return ids
 }
 
 var separatorHints = map[string]string{
@@ -157,6 +176,15 @@ func parse(file string, text []byte) ([]string, error) {
 		}
 	}
 	return ids, nil
+}
+
+// hintOf returns the hint of an error of reading a file, which knows where its path begins.
+func hintOf(err error) string {
+	var hinting interface{ Hint() string }
+	if errors.As(err, &hinting) {
+		return hinting.Hint()
+	}
+	return "check the path"
 }
 
 // oneLine returns the error's text in one line. A file name in it may hold line breaks.

@@ -18,6 +18,9 @@ import (
 // RemoteName is buildx's name for a buildkitd at an address.
 const RemoteName = "eval-images-remote"
 
+const addressHint = "check the address in builder, and that this process can reach it: a container action sees the socket of a host " +
+	"only if it is mounted"
+
 const engineHint = "check that the Docker Engine is healthy: docker info"
 
 // bootTimeout bounds the first contact with a builder. This includes the start of a stopped container.
@@ -51,8 +54,7 @@ func IsAddress(builder string) bool {
 func (b Buildx) UseAddress(ctx context.Context, address string) (Builder, error) {
 	built, err := b.use(ctx, Builder{Name: RemoteName, Driver: "remote"}, address)
 	if err != nil {
-		return Builder{}, unavailable("the buildkitd at "+address, err, "check the address in "+
-			"builder, and that this process can reach it: a container action sees the socket of a host only if it is mounted")
+		return Builder{}, unavailable("the buildkitd at "+address, err, addressHint)
 	}
 	return built, nil
 }
@@ -61,17 +63,9 @@ func (b Buildx) UseAddress(ctx context.Context, address string) (Builder, error)
 // builder keeps its network, its configuration and its cache. It is not this run's own, so nothing removes it. The error is
 // an *Unavailable.
 func (b Buildx) Adopt(ctx context.Context, e *Engine, name string) (Builder, error) {
-	names, err := e.builders(ctx)
-	if err != nil {
-		return Builder{}, &Unavailable{Part: "the builder " + name, Err: err, hint: engineHint}
-	}
 	// buildx would start a new privileged container if it did not find the name.
-	if !slices.Contains(names, name) {
-		return Builder{}, &Unavailable{
-			Part: fmt.Sprintf("the builder %q", name),
-			Err:  errors.New("this engine has no container buildx_buildkit_" + name + firstNode),
-			hint: "pass in builder the name output of docker/setup-buildx-action (driver docker-container); " + availableBuilders(names),
-		}
+	if err := e.HasBuilder(ctx, name); err != nil {
+		return Builder{}, err
 	}
 	adopted, err := b.use(ctx, Builder{Name: name, Driver: "docker-container"}, "--driver-opt", "image="+neverPulled)
 	if err != nil {

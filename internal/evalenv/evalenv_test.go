@@ -210,6 +210,44 @@ func TestAHarnessThatDoesNotImportIsASetUpError(t *testing.T) {
 	}
 }
 
+// An image for another platform, or under a name that no registry takes, costs its instance alone.
+func TestImagesThatCannotBePushed(t *testing.T) {
+	t.Parallel()
+	cases := []struct {
+		name, from, to string // in the harness
+		class          failure.Class
+		says           string
+	}{
+		{"another platform", `f"linux/{self.arch}"`, `"linux/arm64" if self.row["version"] == "odd" else "linux/x86_64"`, failure.ClassPlatform, "linux/arm64"},
+		{"a name with a slash", `f"exec.base.{self.arch}:latest"`, `"exec.base.x86_64:latest" if self.row["version"] != "odd" else "a/b:latest"`, failure.ClassSDK, `"a/b:latest"`},
+		{"a name without a tag", `f"exec.base.{self.arch}:latest"`, `"exec.base.x86_64:latest" if self.row["version"] != "odd" else "a"`, failure.ClassSDK, `"a"`},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			h := newHarness(t, "http://unused.test")
+			file := filepath.Join(h.root, "src/exec_spec.py")
+			text, err := os.ReadFile(file)
+			if err == nil {
+				err = os.WriteFile(file, []byte(strings.ReplaceAll(string(text), c.from, c.to)), 0o644)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			odd := row("b", "plain", "any")
+			odd["version"] = "odd"
+			var again []string
+			got, err := h.Ask(t.Context(), []Row{row("a", "plain", "any"), odd}, fourAttempts(&again))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if failed := got[1].Err; got[0].Err != nil || failed == nil || failure.ClassOf(failed) != c.class || !strings.Contains(failed.Error(), c.says) || len(again) > 0 {
+				t.Errorf("%v and %v after %d more attempts; want %s with %q for the second alone", got[0].Err, failed, len(again), c.class, c.says)
+			}
+		})
+	}
+}
+
 // recorded is the environment of an instance as swt-bench itself names it.
 type recorded struct {
 	Row     Row    `json:"row"`

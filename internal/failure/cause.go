@@ -35,6 +35,7 @@ func (c Class) MayPass() bool {
 // doing matches the beginnings of an error that say what was being done, and the names that BuildKit and Go put before a cause.
 var doing = regexp.MustCompile(`^(building with the SDK|building (on )?\S+|building it natively|docker \S+( \S+)? ended with -?\d+|\S+ ended with -?\d+|` +
 	`ERROR|failed to build|failed to solve|failed to load cache key|failed to do request|failed to push \S+|failed to copy|` +
+	`putting \S+ on its eval-base|tagging the eval-base|(making|reading|inspecting|checking) (its|the) (digest|base stage|eval-base)( that was made)?|` +
 	`asking [^":]*(the (base )?image \S+|exists|eval-base|accepts pushes)|confirming the push|checking the digest of [^":]*( \S+)?|` +
 	`the registry of the base image does not answer|pulling from host \S+ failed with status code( \[manifests [^\]]*\])?|` +
 	`failed to resolve source metadata for \S+|failed to authorize|failed to fetch (anonymous|oauth) token|unexpected status code \S+?): +`)

@@ -21,6 +21,11 @@ func TestCauseComesFirst(t *testing.T) {
 			"confirming the push: HEAD https://ghcr.io/v2/a/b/manifests/x: 503 Service Unavailable",
 			"503 Service Unavailable", "HEAD https://ghcr.io/v2/a/b/manifests/x",
 		},
+		{
+			`putting a__b-1 on its eval-base: PUT https://ghcr.io/v2/a/b/manifests/x: 403 Forbidden`,
+			"403 Forbidden", "PUT https://ghcr.io/v2/a/b/manifests/x",
+		},
+		{"inspecting the eval-base: reading the eval-base that was made: 502", "502", ""},
 		{"building with the SDK: the build took longer than image-timeout allows", "the build took longer than image-timeout allows", ""},
 		{"ERROR: ", "ERROR:", ""},
 		{"", "", ""},

@@ -23,6 +23,7 @@ type Decision struct {
 	base  string             // the base image by digest; empty where it has to be made first
 	key   string             // of the eval-base
 	found *registry.Manifest // the eval-base's manifest, where it is there
+	in    string             // the repository in which it was found
 	// evalBase is the eval-base that is there, when all of it was read.
 	evalBase *FetchedImage
 }
@@ -138,7 +139,7 @@ func (m *Maker) decideOn(ctx context.Context, baseImage string) (Decision, error
 	}
 	d := Decision{base: baseImage + "@" + digest, key: m.BaseStage.Key.On(digest)}
 	d.How, d.EvalBase = plan.Rebase, EvalBaseTag(d.key)
-	manifest, err := m.registry.Manifest(ctx, m.EvalBaseRepository+":"+d.EvalBase)
+	manifest, in, err := m.findEvalBase(ctx, d.EvalBase)
 	switch {
 	case errors.Is(err, registry.ErrNotFound):
 		d.Missing = true
@@ -151,7 +152,7 @@ func (m *Maker) decideOn(ctx context.Context, baseImage string) (Decision, error
 		d.Missing = true
 		return d, nil
 	}
-	d.found = &manifest
+	d.found, d.in = &manifest, in
 	return d, rebase.IsRebasable(manifest.Raw)
 }
 
@@ -177,7 +178,7 @@ func (m *Maker) readEvalBase(ctx context.Context, d *Decision) error {
 	if d.found == nil {
 		return nil
 	}
-	found, err := fetchRest(ctx, m.registry, m.EvalBaseRepository+":"+d.EvalBase, *d.found)
+	found, err := fetchRest(ctx, m.registry, d.in+":"+d.EvalBase, *d.found)
 	switch {
 	case err == nil:
 		d.evalBase = &found

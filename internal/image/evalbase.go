@@ -104,6 +104,13 @@ func (b *evalBases) addMade(key string) {
 	b.openWhenReady()
 }
 
+// forget notes that an eval-base that was made is not there any more.
+func (b *evalBases) forget(key string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.made, key)
+}
+
 func (b *evalBases) isMade(key string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -147,10 +154,15 @@ func (m *Maker) evalBase(ctx context.Context, t plan.Target, d Decision, out *ou
 			return FetchedImage{}, err
 		}
 	}
+	if t.PipRequirements != "" {
+		d.base = m.bringPipBase(ctx, d.base)
+		m.used.add(pipTagOf(d.base))
+	}
+	m.used.add(d.EvalBase)
 	if d.evalBase != nil {
 		created, _ := rebase.CreatedAt(d.evalBase.Manifest)
 		m.bases.addReused(t, d.key, created)
-		return *d.evalBase, nil
+		return m.bringEvalBase(ctx, d, out), nil
 	}
 	if err := m.makeEvalBase(ctx, t, d, out); err != nil {
 		return FetchedImage{}, err
@@ -162,6 +174,9 @@ func (m *Maker) evalBase(ctx context.Context, t plan.Target, d Decision, out *ou
 		made, err = Fetch(ctx, m.registry, m.EvalBaseRepository+":"+d.EvalBase)
 		return err
 	})
+	if errors.Is(err, registry.ErrNotFound) { // it was deleted since, and the next attempt makes it again
+		m.bases.forget(d.key)
+	}
 	if err == nil {
 		err = rebase.IsRebasable(made.Manifest)
 	}

@@ -32,8 +32,13 @@ const requestsAtOnce = 16
 
 // Settings are what all images of a run have in common.
 type Settings struct {
-	// Repository is where images are pushed to, and EvalBaseRepository is where eval-bases are.
-	Repository, EvalBaseRepository string
+	// Repository is where images are pushed to.
+	Repository string
+	// EvalBaseRepository is where eval-bases, references and base images with Python packages are pushed to. What is not there is
+	// looked for in OtherEvalBases, which is only read, and may be empty.
+	EvalBaseRepository, OtherEvalBases string
+	// EvalBasePushAsked says that the registry was asked whether it accepts pushes to EvalBaseRepository.
+	EvalBasePushAsked bool
 	// SHA is the SDK's commit.
 	SHA string
 	// Request is what all requests to the SDK have in common: image, target, options, sdist, timeout.
@@ -64,7 +69,7 @@ type Settings struct {
 	ReferencesWait time.Duration
 	// OthersWait reports whether other runs wait for the references of this one, the first shard.
 	OthersWait bool
-	// EvalBaseMaxAge is the age from which an eval-base is made again; 0 is any age.
+	// EvalBaseMaxAge is the age from which an eval-base is made anew; 0 is none.
 	EvalBaseMaxAge time.Duration
 	// Verify is how many rebased images are compared with a native build. VerifyTree compares their files, too.
 	Verify     int
@@ -148,6 +153,8 @@ type Maker struct {
 	instance      atomic.Value // of BuildKit, that began the first build: a string
 	restarted     atomic.Bool  // another one began a later build
 	evalBasePush  pushProbe
+	brought       broughtBases
+	used          usedTags
 	attemptsByLog map[string]int
 	attemptsMu    sync.Mutex
 }
@@ -215,6 +222,7 @@ func (m *Maker) All(ctx context.Context, targets []plan.Target) error {
 		for _, t := range m.learn(ctx, held, warm, verifier.ended) {
 			rebase(t)
 		}
+		m.bringReferences(ctx)
 	})
 	if m.Verify > 0 {
 		all.Go(func() { verifier.run(ctx) })

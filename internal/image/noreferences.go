@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/google/go-containerregistry/pkg/v1/types"
-
 	"github.com/OpenHands/eval-images/internal/registry"
 )
 
@@ -26,19 +24,7 @@ func noReferencesTag(repository, sha string) string {
 
 // SayNoReferences tells the other shards of a plan that the first one leaves no references for a commit of the SDK.
 func SayNoReferences(ctx context.Context, r *registry.Client, repository, sha string) error {
-	empty := []byte("{}")
-	digest, err := r.PutBlob(ctx, repository, empty)
-	if err != nil {
-		return err
-	}
-	// An artifact without content (opencontainers/image-spec, manifest.md).
-	content := map[string]any{"mediaType": "application/vnd.oci.empty.v1+json", "digest": digest, "size": len(empty)}
-	raw, _ := json.Marshal(map[string]any{ // encoding these values never fails
-		"schemaVersion": 2, "mediaType": types.OCIManifestSchema1, "artifactType": "application/vnd.openhands.eval-images.no-references",
-		"config": content, "layers": []any{content},
-		"annotations": map[string]string{saidAt: time.Now().UTC().Format(time.RFC3339)},
-	})
-	return r.PutManifest(ctx, noReferencesTag(repository, sha), registry.Manifest{MediaType: string(types.OCIManifestSchema1), Raw: raw})
+	return putNote(ctx, r, noReferencesTag(repository, sha), "no-references", emptyNote, map[string]string{saidAt: time.Now().UTC().Format(time.RFC3339)})
 }
 
 // leaveNoReferences tells the other shards, if any wait, that this run leaves fewer references than they need.

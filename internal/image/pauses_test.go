@@ -219,13 +219,14 @@ func hinted(err error) string {
 	return err.Error() + "\nhint: " + hinting.Hint()
 }
 
-// Where eval-bases have a repository of their own, the right to push there is asked for once, before the first is made; and
-// not where all are there.
+// Where the user has named a repository for eval-bases, the right to push there is asked for once, before the first eval-base or
+// reference is made; and not where all are there. Nothing can be rebased then, and no image is built natively in its place.
 func TestEvalBasesThatMayNotBePushed(t *testing.T) {
 	h := with(t, "images.test/bases")
 	synctest.Test(t, func(t *testing.T) {
-		h.run(t, true, h.targets(t, "a", "b", "c"))
-		h.sha = strings.Repeat("b", 40)
+		all := h.targets(t, "a", "b", "c")
+		h.run(t, true, all)
+		h.delete(t, all[2].Tags[0])
 		h.ours.Fault = func(w http.ResponseWriter, r *http.Request) bool {
 			denied := r.Method == http.MethodPost && r.URL.Path == "/v2/bases/blobs/uploads/"
 			if denied {
@@ -234,8 +235,8 @@ func TestEvalBasesThatMayNotBePushed(t *testing.T) {
 			return denied
 		}
 		h.ours.Reset()
-		r := h.run(t, true, h.targets(t, "a", "b", "c"))
-		differ(t, "images whose eval-base is there", map[string]string{"a": "native", "b": "native", "c": "rebase"}, r.made())
+		r := h.run(t, true, all)
+		differ(t, "images whose eval-base is there", map[string]string{"a": "there", "b": "there", "c": "rebase"}, r.made())
 		if n := h.posts("bases"); n != 0 || r.err != nil {
 			t.Errorf("%d probes where no eval-base is made; %v", n, r.err)
 		}
@@ -243,8 +244,10 @@ func TestEvalBasesThatMayNotBePushed(t *testing.T) {
 		h.sha = strings.Repeat("c", 40)
 		h.ours.Reset()
 		r = h.run(t, true, h.targets(t, "a", "b", "c", "d", "e"))
-		differ(t, "images", map[string]string{"a": "native", "b": "native", "c": "rebase", "d": "registry-auth", "e": "registry-auth"}, r.made())
-		differ(t, "eval-bases that were begun", []string(nil), h.did("eval-base"))
+		differ(t, "images", map[string]string{
+			"a": "registry-auth", "b": "registry-auth", "c": "registry-auth", "d": "registry-auth", "e": "registry-auth",
+		}, r.made())
+		differ(t, "builds that were begun", []string(nil), h.began())
 		if n := h.posts("bases"); n != 1 {
 			t.Errorf("%d probes, want 1", n)
 		}

@@ -53,18 +53,23 @@ func (m *Maker) askForPipBase(ctx context.Context, t plan.Target) (pipBase, erro
 	case digest != "":
 		base.from = t.BaseImage + "@" + digest
 	}
-	base.reference = m.Repository + ":" + pipBaseTag(base.from, t.PipRequirements)
+	tag := pipBaseTag(base.from, t.PipRequirements)
+	base.reference = m.EvalBaseRepository + ":" + tag
 	if base.from == t.BaseImage || m.Force {
 		return base, nil
 	}
-	digest, err := m.registry.Digest(ctx, base.reference)
-	switch {
-	case ctx.Err() != nil:
-		return base, docker.Interrupted(ctx)
-	case err != nil:
-		return base, &failure.Error{Class: failure.ClassRegistry, Err: fmt.Errorf("asking the registry for %s: %w", base.reference, err)}
+	for _, repository := range m.evalBasePlaces() {
+		reference := repository + ":" + tag
+		switch digest, err := m.registry.Digest(ctx, reference); {
+		case ctx.Err() != nil:
+			return base, docker.Interrupted(ctx)
+		case err != nil:
+			return base, &failure.Error{Class: failure.ClassRegistry, Err: fmt.Errorf("asking the registry for %s: %w", reference, err)}
+		case digest != "":
+			base.reference, base.there = reference, true
+			return base, nil
+		}
 	}
-	base.there = digest != ""
 	return base, nil
 }
 
@@ -98,10 +103,14 @@ func (m *Maker) makePipBase(ctx context.Context, t plan.Target, out *outcome.Out
 	switch {
 	case err != nil:
 	case base.there:
+		base.reference = m.bringPipBase(ctx, base.reference)
 		logfile.Note(log, fmt.Sprintf("the base image is there with %s: %s", t.PipRequirements, base.reference))
 	default:
 		if base.from != t.BaseImage { // its digest is known
 			err = registryFailure(ctx, "checking its digest", m.registry.Confirm(ctx, base.from))
+		}
+		if err == nil {
+			err = m.mayPushEvalBases(ctx)
 		}
 		if err == nil {
 			args := []string{"--push", "--platform", Platform, "--tag", base.reference}
@@ -111,7 +120,14 @@ func (m *Maker) makePipBase(ctx context.Context, t plan.Target, out *outcome.Out
 	if err != nil {
 		return "", retold(err, fmt.Errorf("adding %s to the base image %s: %w", t.PipRequirements, t.BaseImage, err))
 	}
+	m.used.add(pipTagOf(base.reference))
 	return base.reference, nil
+}
+
+// pipTagOf returns the tag of a base image with Python packages.
+func pipTagOf(reference string) string {
+	reference, _, _ = strings.Cut(reference, "@")
+	return reference[strings.LastIndexByte(reference, ':')+1:]
 }
 
 // testbedPython is the environment in which SWE-bench's images run an instance's tests (SWE-bench/SWE-bench,

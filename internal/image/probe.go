@@ -19,10 +19,11 @@ type pushProbe struct {
 	problem error
 }
 
-// mayPushEvalBases makes sure, before the first eval-base is made, that the registry accepts it. Where eval-bases go to the
-// repository of the images, the preflight has asked. A refusal ends the run after it has made what can be made.
+// mayPushEvalBases makes sure, before the first eval-base, base stage or base image is made, that the registry accepts it. Where
+// these go to the repository of the images, or to one that the user has not named, the preflight has asked. A refusal ends the run
+// after it has made what can be made.
 func (m *Maker) mayPushEvalBases(ctx context.Context) error {
-	if m.EvalBaseRepository == m.Repository {
+	if m.EvalBaseRepository == m.Repository || m.EvalBasePushAsked {
 		return nil
 	}
 	m.evalBasePush.asked.Do(func() {

@@ -51,7 +51,7 @@ func (m *Maker) put(ctx context.Context, t plan.Target, base FetchedImage, delta
 	m.warnOfLayers(t, img)
 	out.Strategy, out.NotRebased = outcome.Rebase, "" // an earlier attempt may have found a reason
 	manifest := registry.Manifest{MediaType: img.MediaType, Raw: img.Manifest}
-	digest, err := m.write(ctx, t, out, base.Repository, img, manifest)
+	digest, err := m.write(ctx, t, out, base.Repository, len(delta.Layers), img, manifest)
 	if err != nil {
 		return registryFailure(ctx, "putting "+t.InstanceID+" on its eval-base", err)
 	}
@@ -79,18 +79,21 @@ func (m *Maker) warnOfLayers(t plan.Target, img rebase.Image) {
 }
 
 // write puts an image's blobs, then its manifest under each tag, which makes it visible. It returns the digest of what all tags name then.
+// The uppermost layers are the agent's, which the references' repository has, and the others are those of the eval-base.
 func (m *Maker) write(
-	ctx context.Context, t plan.Target, out *outcome.Outcome, from string, img rebase.Image, manifest registry.Manifest,
+	ctx context.Context, t plan.Target, out *outcome.Outcome, evalBases string, agentLayers int, img rebase.Image, manifest registry.Manifest,
 ) (digest string, err error) {
 	layers, err := rebase.Layers(img)
 	if err != nil {
 		return "", err
 	}
-	if from != m.Repository {
-		if err := m.mountLayers(ctx, t, out, from, layers); err != nil {
-			return "", err
-		}
-		out.Enter(outcome.Push)
+	below := len(layers) - agentLayers
+	left := m.ImageTimeout
+	if left, err = m.mountLayers(ctx, t, out, evalBases, layers[:below], left); err == nil {
+		_, err = m.mountLayers(ctx, t, out, m.references.repository(), layers[below:], left)
+	}
+	if err != nil {
+		return "", err
 	}
 	if _, err := m.registry.PutBlob(ctx, m.Repository, img.Config); err != nil {
 		return "", err

@@ -46,8 +46,9 @@ type references struct {
 // reference is an image that was learned from.
 type reference struct {
 	delta rebase.Delta
-	image FetchedImage
-	own   bool // this run has made it
+	// base is the base stage that image was compared with.
+	image, base FetchedImage
+	own         bool // this run has made it
 }
 
 func newReferences() *references {
@@ -61,25 +62,35 @@ func (r *references) find(ctx context.Context, m *Maker, making map[int]bool) {
 		if m.Force || r.known[place] != nil || making[place] {
 			continue
 		}
-		tag := m.referenceTag(place + 1)
-		found, err := m.loadReference(ctx, tag)
-		switch {
-		case err == nil:
-			r.known[place] = &found
-			m.report.Reference(ledger.Reference{Tag: tag, Digest: ledger.Text(found.image.Digest), Reused: true})
-		case ctx.Err() != nil:
-			return
-		case !errors.Is(err, registry.ErrNotFound), errors.Is(err, errIncomplete):
-			warning := fmt.Sprintf("The reference %s is not used: %v", tag, err)
-			if r.notUsed[tag] != warning {
-				m.report.Warn(warning)
+		for _, repository := range m.evalBasePlaces() {
+			if r.findIn(ctx, m, place, repository) {
+				break
 			}
-			r.notUsed[tag] = warning
 		}
 	}
 }
 
-// askAgain is the time between two looks for the references of another run. One look is three requests, and a build of a reference takes
+// findIn learns from a reference in one repository, if it is there.
+func (r *references) findIn(ctx context.Context, m *Maker, place int, repository string) bool {
+	tag := repository + ":" + m.referenceTag(place+1)
+	found, err := m.loadReference(ctx, tag)
+	switch {
+	case err == nil:
+		r.known[place] = &found
+		m.used.add(m.referenceTag(place + 1))
+		m.report.Reference(ledger.Reference{Tag: tag, Digest: ledger.Text(found.image.Digest), Reused: true})
+	case ctx.Err() != nil:
+	case !errors.Is(err, registry.ErrNotFound), errors.Is(err, errIncomplete):
+		warning := fmt.Sprintf("The reference %s is not used: %v", tag, err)
+		if r.notUsed[tag] != warning {
+			m.report.Warn(warning)
+		}
+		r.notUsed[tag] = warning
+	}
+	return err == nil
+}
+
+// askAgain is the time between two looks for the references of another run. One look is a few requests, and a build of a reference takes
 // minutes.
 const askAgain = 15 * time.Second
 
@@ -151,9 +162,12 @@ func (r *references) agentLayers() (layers int, sameBuilder bool) {
 	return len(r.delta.Layers), r.known[0].own && r.known[1].own
 }
 
-// referenceTag is the full reference of the first or the second reference.
+// repository is where the agent's layers are, for the images that get them. It is known when an image was rebased.
+func (r *references) repository() string { return r.known[0].image.Repository }
+
+// referenceTag is the tag of the first or the second reference.
 func (m *Maker) referenceTag(i int) string {
-	return fmt.Sprintf("%s:reference-%s-%s-%d", m.Repository, m.SHA, m.BaseStage.Set, i)
+	return fmt.Sprintf("reference-%s-%s-%d", m.SHA, m.BaseStage.Set, i)
 }
 
 // loadReference reads a reference, and the image that it is compared with, which its annotations name.
@@ -175,11 +189,11 @@ func (m *Maker) loadReference(ctx context.Context, tag string) (reference, error
 		return reference{}, err
 	}
 	for _, l := range delta.Layers {
-		if there, err := m.registry.HasBlob(ctx, m.Repository, l.Digest); err != nil || !there {
+		if there, err := m.registry.HasBlob(ctx, final.Repository, l.Digest); err != nil || !there {
 			return reference{}, fmt.Errorf("the registry has not its layer %s (%v)", l.Digest, err)
 		}
 	}
-	return reference{delta: delta, image: final}, nil
+	return reference{delta: delta, image: final, base: base}, nil
 }
 
 // learn makes the references that are missing out of the candidates, and then tells all images what to put on their
@@ -200,6 +214,11 @@ func (m *Maker) learn(ctx context.Context, candidates []plan.Target, warm *warmE
 	select {
 	case <-m.bases.ready:
 	case <-ctx.Done():
+	}
+	if err := m.mayPushEvalBases(ctx); err != nil {
+		m.leaveNoReferences(ctx)
+		r.err = err
+		return candidates
 	}
 	type lesson struct {
 		place int
@@ -294,36 +313,42 @@ func (m *Maker) makeReference(ctx context.Context, t plan.Target, place int, sta
 	case out.Skipped:
 		return reference{}, fmt.Errorf("%s is there already, and nobody can tell how it was made", t.InstanceID)
 	}
-	found, base, err := m.compareWithStage(ctx, out, stage)
+	found, err := m.compareWithStage(ctx, out, stage)
 	if err != nil {
 		if ctx.Err() == nil {
 			m.report.Warn(fmt.Sprintf("%s is not used as a reference: %v", t.InstanceID, err))
 		}
 		return reference{}, failure.ForOthers(t.InstanceID, err)
 	}
-	tag := m.referenceTag(place + 1)
-	annotated := rebase.WithBase(found.image.Manifest, base.Repository, base.Digest)
-	if err := m.registry.PutManifest(ctx, tag, registry.Manifest{MediaType: found.image.MediaType, Raw: annotated}); err != nil {
+	tag := m.EvalBaseRepository + ":" + m.referenceTag(place+1)
+	if err := m.registry.CopyImage(ctx, found.image.Repository, annotatedReference(found.image, found.base), tag); err != nil {
 		m.report.Warn(fmt.Sprintf("The reference %s is lost for later runs: %v", tag, err))
 	}
+	m.used.add(m.referenceTag(place + 1))
 	m.report.Reference(ledger.Reference{Instance: ledger.Text(t.InstanceID), Tag: tag, Digest: ledger.Text(found.image.Digest)})
 	return found, nil
 }
 
-func (m *Maker) compareWithStage(ctx context.Context, out *outcome.Outcome, stage *baseStageBuild) (found reference, base FetchedImage, err error) {
+// annotatedReference is a reference's manifest, which names its base stage.
+func annotatedReference(image, base FetchedImage) registry.Manifest {
+	return registry.Manifest{MediaType: image.MediaType, Raw: rebase.WithBase(image.Manifest, base.Repository, base.Digest)}
+}
+
+func (m *Maker) compareWithStage(ctx context.Context, out *outcome.Outcome, stage *baseStageBuild) (reference, error) {
 	<-stage.ended
 	if stage.err != nil {
-		return found, base, fmt.Errorf("making its base stage: %w", stage.err)
+		return reference{}, fmt.Errorf("making its base stage: %w", stage.err)
 	}
-	if base, err = Fetch(ctx, m.registry, stage.tags[0]); err != nil {
-		return found, base, fmt.Errorf("reading its base stage: %w", err)
+	base, err := Fetch(ctx, m.registry, stage.tags[0])
+	if err != nil {
+		return reference{}, fmt.Errorf("reading its base stage: %w", err)
 	}
 	final, err := Fetch(ctx, m.registry, repositoryOf(out.Tags[0])+"@"+out.Digest)
 	if err != nil {
-		return found, base, fmt.Errorf("reading it: %w", err)
+		return reference{}, fmt.Errorf("reading it: %w", err)
 	}
 	delta, err := rebase.Diff(final.Image, base.Image, m.BaseStage.Uses)
-	return reference{delta: delta, image: final, own: true}, base, err
+	return reference{delta: delta, image: final, base: base, own: true}, err
 }
 
 // baseStageBuild is the build of a candidate's base stage for the run's commit, which runs beside the whole image's.
@@ -370,7 +395,7 @@ func (m *Maker) buildBaseStage(ctx context.Context, t plan.Target, customTag str
 			}
 			out.Enter(outcome.BaseStage)
 			response, err := m.sdkBuild(ctx, sdkBuild{
-				Request: BaseStageRequest(m.Request, m.Repository, "", base, customTag), What: "its base stage, ", Log: log,
+				Request: BaseStageRequest(m.Request, m.EvalBaseRepository, "", base, customTag), What: "its base stage, ", Log: log,
 			}, out)
 			if err != nil {
 				return err

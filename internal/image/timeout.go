@@ -48,18 +48,23 @@ func (c *layerCopies) context(ctx context.Context) (context.Context, context.Can
 	return ctx, cancel
 }
 
-// mountLayers brings the layers of an eval-base into the repository of the images. Where the registry mounts none, that copies them,
-// and then image-timeout bounds the time that this image spends on it.
-func (m *Maker) mountLayers(ctx context.Context, t plan.Target, out *outcome.Outcome, from string, layers []rebase.Layer) error {
-	left := m.ImageTimeout
+// mountLayers brings layers of an eval-base, or of the references, into the repository of the images. Where the registry mounts none,
+// that copies them, and then image-timeout bounds the time that this image spends on it. It returns how much of that is left.
+func (m *Maker) mountLayers(
+	ctx context.Context, t plan.Target, out *outcome.Outcome, from string, layers []rebase.Layer, left time.Duration,
+) (time.Duration, error) {
+	if from == m.Repository {
+		return left, nil
+	}
 	for _, l := range layers {
 		took, err := m.mountLayer(ctx, t, out, from, l, left)
 		if err != nil {
-			return err
+			return left, err
 		}
 		left -= took
 	}
-	return nil
+	out.Enter(outcome.Push)
+	return left, nil
 }
 
 // mountLayer brings one layer into the repository of the images, within the time that the image has left. A layer that another image

@@ -93,6 +93,8 @@ func (v *verifier) next(ctx context.Context) (*outcome.Outcome, bool) {
 
 // verify compares a rebased image with a native build.
 func (m *Maker) verify(ctx context.Context, rebased *outcome.Outcome, number int) {
+	m.report.Doing(rebased.Target, "being compared with a native build", "")
+	defer m.report.Doing(rebased.Target, "", "")
 	native, err := m.buildForComparison(ctx, rebased.Target, number)
 	v := ledger.Verified{Instance: rebased.Target.InstanceID, Tags: native.Tags}
 	agentLayers, sameBuilder := m.references.agentLayers()
@@ -105,6 +107,8 @@ func (m *Maker) verify(ctx context.Context, rebased *outcome.Outcome, number int
 // VerifyImage compares an image that exists with a native build of the target. It finds out by itself how many layers are the
 // agent's: those above the native image's own base stage.
 func (m *Maker) VerifyImage(ctx context.Context, t plan.Target, number int, image string) {
+	m.report.Doing(t, "being compared with a native build", "")
+	defer m.report.Doing(t, "", "")
 	native, err := m.buildForComparison(ctx, t, number)
 	v := ledger.Verified{Instance: image, Tags: native.Tags}
 	agentLayers := 0

@@ -49,18 +49,20 @@ func (h *fixture) requests() map[string]int {
 }
 
 // What a rebased image costs: a HEAD for its base image's digest, two for whether the image is there, at first and when its turn has come,
-// and one for whether all its tags name it, where it has more than one; two reads and two writes beside its tags' in one repository; in another one, a mount of each layer that is
-// not known there; in another registry, or where it does not mount, a look for each layer and a copy.
+// and one for whether all its tags name it, where it has more than one; two reads and two writes beside its tags' in one repository; in another one, a look for each
+// layer, and a mount of each that is not there; in another registry, or where it does not mount, a copy of that.
 func TestRequestsOfRebase(t *testing.T) {
 	// Beside the images': the two references, with a look for the one layer of each that images get from it, their bases,
-	// and the probe of whether the registry refuses manifests of absent blobs.
-	beside := map[string]int{"HEAD base image": 0, "HEAD manifest": 0, "HEAD blob": 2, "GET manifest": 4, "GET blob": 4, "POST": 1, "PUT blob": 1, "PUT manifest": 1}
+	// and the probe of whether the registry refuses manifests of absent blobs. In another repository, one more look for that layer.
+	references := map[string]int{"HEAD blob": 2, "GET manifest": 4, "GET blob": 4}
+	probe := map[string]int{"HEAD base image": 0, "HEAD manifest": 0, "POST": 1, "PUT blob": 1, "PUT manifest": 1}
 	cases := []struct {
 		name      string
 		evalBases string
 		change    func(h *fixture)
 		each      map[string]int
 		copied    bool
+		kept      bool // the images' repository has the layers
 	}{
 		{
 			name: "one repository", evalBases: ours,
@@ -68,7 +70,11 @@ func TestRequestsOfRebase(t *testing.T) {
 		},
 		{
 			name: "another repository", evalBases: "images.test/bases",
-			each: map[string]int{"GET manifest": 1, "GET blob": 1, "POST": 1 + 2, "PUT blob": 1, "PUT manifest": 2},
+			each: map[string]int{"GET manifest": 1, "GET blob": 1, "HEAD blob": 2, "POST": 1 + 2, "PUT blob": 1, "PUT manifest": 2},
+		},
+		{
+			name: "another repository, and the layers are there", evalBases: "images.test/bases", kept: true,
+			each: map[string]int{"GET manifest": 1, "GET blob": 1, "HEAD blob": 2, "POST": 1, "PUT blob": 1, "PUT manifest": 2},
 		},
 		{
 			name: "a registry that mounts nothing", evalBases: "images.test/bases", change: func(h *fixture) { h.ours.NoMounts = true }, copied: true,
@@ -87,15 +93,32 @@ func TestRequestsOfRebase(t *testing.T) {
 					c.change(h)
 				}
 				targets := h.prepare(t)
-				h.forgetLayers(t, c.evalBases)
+				if !c.kept {
+					h.forgetLayers(t, c.evalBases)
+				}
 				h.hub.Reset()
 				h.ours.Reset()
 				r := h.run(t, false, targets)
 				differ(t, "images", map[string]string{"c": "rebase", "d": "rebase"}, r.made())
 				want := map[string]int{}
 				c.each["HEAD base image"], c.each["HEAD manifest"] = 1, 3
-				for what, n := range beside {
-					want[what] = n + 2*c.each[what]
+				for _, beside := range []map[string]int{references, probe, c.each} {
+					for what, n := range beside {
+						want[what] += n
+					}
+				}
+				for what, n := range c.each { // of the second image
+					want[what] += n
+				}
+				if c.evalBases != ours {
+					want["HEAD blob"]++
+				}
+				if !strings.HasPrefix(c.evalBases, "images.test/") {
+					for what, n := range references {
+						if want[what] -= n; want[what] == 0 {
+							delete(want, what)
+						}
+					}
 				}
 				differ(t, "requests", want, h.requests())
 				told := strings.Contains(r.said.String(), "because the registry does not mount it")
@@ -164,11 +187,15 @@ func TestBlobLostBeforeTheManifest(t *testing.T) {
 				h.ours.Lax = lax
 				layers, _ := h.bases["c"].Layers()
 				digest, _ := layers[0].Digest()
-				lost := 0
+				lost, asked := 0, 0
 				h.ours.Fault = func(_ http.ResponseWriter, r *http.Request) bool {
 					last := r.Method == http.MethodPut && strings.HasSuffix(r.URL.Path, "-c-source-minimal")
-					if lax { // the first HEAD of the layers comes after all mounts
-						last = r.Method == http.MethodHead && strings.Contains(r.URL.Path, "/eval/blobs/"+digest.String())
+					if lax { // the second HEAD of the layers comes after all mounts, and the first one before
+						heads := r.Method == http.MethodHead && strings.Contains(r.URL.Path, "/eval/blobs/"+digest.String())
+						if heads {
+							asked++
+						}
+						last = heads && asked == 2
 					}
 					if last && lost == 0 {
 						lost++
@@ -238,16 +265,28 @@ func TestProbeThatFailsOnce(t *testing.T) {
 
 // An eval-base whose layer is gone cannot be rebased upon: the image is built natively, and says why.
 func TestEvalBaseThatLostALayer(t *testing.T) {
-	for _, lax := range []bool{false, true} {
-		t.Run(fmt.Sprint("lax ", lax), func(t *testing.T) {
-			h := with(t, ours)
+	cases := []struct {
+		evalBases string
+		lax       bool
+	}{
+		{ours, false},
+		{ours, true},
+		{"images.test/bases", false},
+		{"hub.test/bases", false},
+	}
+	for _, c := range cases {
+		t.Run(fmt.Sprint(c.evalBases, ", lax ", c.lax), func(t *testing.T) {
+			h := with(t, c.evalBases)
 			h.settings.MaxRetries = 1
 			synctest.Test(t, func(t *testing.T) {
 				targets := h.prepare(t)
-				h.ours.Lax = lax
+				h.ours.Lax = c.lax
 				layers, _ := h.bases["c"].Layers()
 				digest, _ := layers[0].Digest()
-				h.ours.Forget("eval", digest.String())
+				for _, repository := range []string{"eval", "bases"} {
+					h.ours.Forget(repository, digest.String())
+					h.hub.Forget(repository, digest.String())
+				}
 				r := h.run(t, true, targets)
 				made := r.made()
 				if !strings.HasPrefix(made["c"], "native: the registry has lost layers") || made["d"] != "rebase" {

@@ -218,8 +218,14 @@ func telemetry(figures map[string]float64) Telemetry {
 // finite reports whether JSON can represent v. A single NaN would make the whole line fail to encode.
 func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 
-// round rounds to milliseconds, as OpenHands/benchmarks does.
-func round(seconds float64) float64 { return math.Round(seconds*1000) / 1000 }
+// round rounds to milliseconds, as OpenHands/benchmarks does. A product that overflows would be no JSON; such a number has no
+// fraction.
+func round(seconds float64) float64 {
+	if ms := seconds * 1000; finite(ms) {
+		return math.Round(ms) / 1000
+	}
+	return seconds
+}
 
 // secondsOrNil returns d in seconds, or nil when d is zero: then nothing was done.
 func secondsOrNil(d time.Duration) *float64 {

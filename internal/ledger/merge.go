@@ -145,15 +145,36 @@ func mergeRuns(parts []Part) Run {
 		}
 	}
 	for _, name := range names {
-		if name != BuildPhase { // the runs overlap in time, so buildWallClock uses the entries
+		if name != BuildPhase {
 			run.Phases = append(run.Phases, longest[name])
 		}
+	}
+	if build, known := buildOf(parts); known {
+		run.Phases = append(run.Phases, build)
 	}
 	run.Planned, run.SetupError = run.PlannedTotal, Text(strings.Join(setupErrors, "\n"))
 	if len(run.MissingShards) > 0 {
 		run.Warnings = append(run.Warnings, missingWarning(run.MissingShards))
 	}
 	return run
+}
+
+// buildOf is the phase from the first build of the parts to the end of the last, because the runs overlap in time. It is not known of
+// the records of older versions, whose phases have no start.
+func buildOf(parts []Part) (build Phase, known bool) {
+	var begin, end time.Time
+	for _, part := range parts {
+		for _, p := range part.Summary.Run.Phases {
+			if p.Name != BuildPhase {
+				continue
+			}
+			if p.StartedAt == nil {
+				return build, false
+			}
+			begin, end = earlier(begin, *p.StartedAt), later(end, p.StartedAt.Add(time.Duration(p.Seconds*float64(time.Second))))
+		}
+	}
+	return Phase{Name: BuildPhase, StartedAt: &begin, Seconds: end.Sub(begin).Seconds()}, !begin.IsZero()
 }
 
 func missingShards(parts []Part) []Text {

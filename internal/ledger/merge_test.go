@@ -199,24 +199,32 @@ func TestMergeOfAContinuedRun(t *testing.T) {
 	}
 }
 
-// Shards that run one after the other take the time from the first build to the last; their phases are no measure.
+// Shards that run one after the other take the time from the first build to the last; their phases are no measure. So it is with those of
+// older versions, whose phases have no start.
 func TestThroughputOfShards(t *testing.T) {
-	top := t.TempDir()
+	top, older := t.TempDir(), t.TempDir()
 	for i := range 2 {
 		begun := noon.Add(time.Duration(i) * time.Minute)
 		run := Run{Shard: Text(fmt.Sprintf("%d/2", i+1)), PlannedTotal: 2, Planned: 1, Started: noon, Phases: []Phase{
 			{Name: "import", Seconds: float64(5 + i), StartedAt: &begun}, {Name: BuildPhase, Seconds: 60},
 		}, Beside: []Work{{InstanceID: fmt.Sprint(i)}}}
-		leave(t, filepath.Join(top, fmt.Sprint(i)), run, []Entry{took(fmt.Sprint(i), 60, float64(60+540*i))})
+		built := []Entry{took(fmt.Sprint(i), 60, float64(60+540*i))}
+		leave(t, filepath.Join(older, fmt.Sprint(i)), run, built)
+		run.Phases[1].StartedAt = built[0].StartedAt
+		leave(t, filepath.Join(top, fmt.Sprint(i)), run, built)
+	}
+	later, first := noon.Add(time.Minute), noon
+	phases := []Phase{{Name: "import", Seconds: 6, StartedAt: &later}, {Name: BuildPhase, Seconds: 600, StartedAt: &first}}
+	for dir, want := range map[string][]Phase{top: phases, older: phases[:1]} {
+		s, _ := merged(t, dir)
+		if s.BuildWallClockSeconds != 600 || s.ImagesPerHour != 12 {
+			t.Errorf("%.0f images per hour over %.0f s, want 12 over 600 s", s.ImagesPerHour, s.BuildWallClockSeconds)
+		}
+		if diff := cmp.Diff(want, s.Run.Phases); diff != "" {
+			t.Errorf("phases (-want +got):\n%s", diff)
+		}
 	}
 	s, _ := merged(t, top)
-	if s.BuildWallClockSeconds != 600 || s.ImagesPerHour != 12 {
-		t.Errorf("%.0f images per hour over %.0f s, want 12 over 600 s", s.ImagesPerHour, s.BuildWallClockSeconds)
-	}
-	later := noon.Add(time.Minute)
-	if diff := cmp.Diff([]Phase{{Name: "import", Seconds: 6, StartedAt: &later}}, s.Run.Phases); diff != "" {
-		t.Errorf("phases (-want +got):\n%s", diff)
-	}
 	if diff := cmp.Diff([]Work{{InstanceID: "0", Shard: "1/2"}, {InstanceID: "1", Shard: "2/2"}}, s.Run.Beside); diff != "" {
 		t.Errorf("work beside images (-want +got):\n%s", diff)
 	}

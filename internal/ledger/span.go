@@ -32,15 +32,23 @@ func WorkOf(what string, o *outcome.Outcome) Work {
 // shortest is the shortest span that is recorded. An image that need not wait enters a phase only to leave it.
 const shortest = time.Millisecond
 
+// spans returns the spans that are recorded. Those of one phase and slot in a row are one: an image looks for its layers one by one.
 func spans(o *outcome.Outcome) []Span {
 	recorded := []Span{}
+	var began, ended time.Time // the last one that is recorded
 	for i, s := range o.Spans {
 		end := o.Finished
 		if i+1 < len(o.Spans) {
 			end = o.Spans[i+1].Begin
 		}
-		if took := end.Sub(s.Begin); took >= shortest {
+		took, n := end.Sub(s.Begin), len(recorded)
+		switch {
+		case took < shortest:
+		case n > 0 && recorded[n-1].Phase == s.Phase && recorded[n-1].Slot == Text(s.Slot) && s.Begin.Sub(ended) < shortest:
+			recorded[n-1].Seconds, ended = round(end.Sub(began).Seconds()), end
+		default:
 			recorded = append(recorded, Span{Phase: s.Phase, StartedAt: moment(s.Begin), Seconds: round(took.Seconds()), Slot: Text(s.Slot)})
+			began, ended = s.Begin, end
 		}
 	}
 	return recorded

@@ -456,7 +456,7 @@ func TestConformance(t *testing.T) {
 		},
 		{
 			name: "a mount that has to wait", source: "https://github.com/chainguard-images/images/issues/173", ask: "mount",
-			fault: always(first(1, answers("POST", "/uploads/", 429, "", "Retry-After", "1"))), want: "stored", requests: "POST 2", again: "rate-limit 1",
+			fault: always(first(1, answers("POST", "/uploads/", 429, "", "Retry-After", "1"))), want: "stored", requests: "HEAD 1, POST 2", again: "rate-limit 1",
 		},
 
 		// PUT of manifests

@@ -3,27 +3,12 @@ package registry
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"sync"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 )
-
-// copyIfMissing copies the blob, unless the target repository has it from an earlier run.
-func (c *Client) copyIfMissing(ctx context.Context, from name.Repository, u upload, size int64) error {
-	exists, err := c.HasBlob(ctx, u.repository.Name(), u.digest)
-	if err != nil {
-		return err
-	}
-	if exists {
-		c.cancelUpload(ctx, u)
-		return nil
-	}
-	u.doing = fmt.Sprintf("copying the blob %s of %s to %s", u.digest, from, u.repository)
-	return c.upload(ctx, u, func(u upload) error { return c.copyBlob(ctx, from, u, size) })
-}
 
 // copyBlob streams the blob through this machine and stores nothing.
 func (c *Client) copyBlob(ctx context.Context, from name.Repository, u upload, size int64) error {

@@ -154,7 +154,7 @@ func hasCode(err error, codes ...transport.ErrorCode) bool {
 	return slices.ContainsFunc(diagnostics(err), func(d transport.Diagnostic) bool { return slices.Contains(codes, d.Code) })
 }
 
-// UnknownBlobs is the error for a manifest that names blobs which its repository does not have.
+// UnknownBlobs is the error for blobs that a repository does not have: a manifest names them, or they were to be mounted from there.
 type UnknownBlobs struct {
 	// Digests are the blobs that the registry names, sorted and without duplicates. Some registries name only a part, or none.
 	Digests []string

@@ -10,11 +10,20 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 )
 
-// Mount makes a blob of one repository available in another, once per run. Within one registry it asks for a mount, which moves
-// no bytes. If the registry does not mount it, or the repositories are in different registries, the blob is copied through this
-// machine and reported as Copying. size is the blob's, in bytes. A digest is mounted by one request at a time in all of a
-// registry: two concurrent mounts can break one.
+// Mount makes a blob of one repository available in another, once per run. It asks first whether it is there: a read is cheap, and
+// registries limit writes. Within one registry it then asks for a mount, which moves no bytes. If the registry does not mount it,
+// or the repositories are in different registries, the blob is copied through this machine and reported as Copying. size is the
+// blob's, in bytes. A digest is mounted by one request at a time in all of a registry: two concurrent mounts can break one. The error
+// is an *UnknownBlobs if the first repository does not have the blob.
 func (c *Client) Mount(ctx context.Context, from, to, digest string, size int64) error {
+	return c.bring(ctx, from, to, digest, &size)
+}
+
+// ErrNotMounted is the error for a blob that the registry does not mount.
+var ErrNotMounted = errors.New("the registry does not mount it")
+
+// bring is Mount. Without a size it copies nothing; the error is ErrNotMounted then.
+func (c *Client) bring(ctx context.Context, from, to, digest string, size *int64) error {
 	source, err := parseBlob(from, digest)
 	if err != nil {
 		return err
@@ -27,7 +36,11 @@ func (c *Client) Mount(ctx context.Context, from, to, digest string, size int64)
 		return nil
 	}
 	doing := fmt.Sprintf("mounting the blob %s of %s in %s", digest, source, target)
-	return c.share(ctx, target.Name()+"@"+digest, doing, func() error {
+	key := target.Name() + "@" + digest
+	if size == nil { // its failure is not that of a copy
+		key = "mount " + key
+	}
+	return c.share(ctx, key, doing, func() error {
 		if c.knows(target, digest) {
 			return nil
 		}
@@ -36,7 +49,11 @@ func (c *Client) Mount(ctx context.Context, from, to, digest string, size int64)
 			return err
 		}
 		defer unlock()
-		if err := c.mount(ctx, source, upload{repository: target, digest: digest, doing: doing}, size); err != nil {
+		err = c.mount(ctx, source, upload{repository: target, digest: digest, doing: doing}, size)
+		if errors.Is(err, ErrNotFound) {
+			return &UnknownBlobs{Digests: []string{digest}, Err: err}
+		}
+		if err != nil {
 			return err
 		}
 		c.known.Store(keyOf(target, digest), true)
@@ -44,24 +61,35 @@ func (c *Client) Mount(ctx context.Context, from, to, digest string, size int64)
 	})
 }
 
-func (c *Client) mount(ctx context.Context, from name.Repository, u upload, size int64) error {
-	if from.RegistryStr() != u.repository.RegistryStr() {
-		return c.copyIfMissing(ctx, from, u, size)
-	}
-	query := url.Values{"mount": {u.digest}, "from": {from.RepositoryStr()}}
-	scopes := append(pushScope(u.repository), pullScope(from)...)
-	resp, err := c.startUpload(ctx, u, query, scopes, http.StatusCreated, http.StatusAccepted)
+func (c *Client) mount(ctx context.Context, from name.Repository, u upload, size *int64) error {
+	there, err := c.HasBlob(ctx, u.repository.Name(), u.digest)
 	switch {
-	case err == nil && resp.status == http.StatusCreated:
+	case there:
 		return nil
-	case err == nil: // 202: the registry did not mount the blob and started an upload instead
-		if u.location, err = location(resp); err != nil {
-			return fmt.Errorf("%s: %w", u.doing, err)
-		}
-	case !refusesMount(err):
+	case err != nil && !refusesMount(err): // else the repository may not exist yet, and the mount makes it
 		return err
 	}
-	return c.copyIfMissing(ctx, from, u, size)
+	if from.RegistryStr() == u.repository.RegistryStr() {
+		query := url.Values{"mount": {u.digest}, "from": {from.RepositoryStr()}}
+		scopes := append(pushScope(u.repository), pullScope(from)...)
+		resp, err := c.startUpload(ctx, u, query, scopes, http.StatusCreated, http.StatusAccepted)
+		switch {
+		case err == nil && resp.status == http.StatusCreated:
+			return nil
+		case err == nil: // 202: the registry did not mount the blob and started an upload instead
+			if u.location, err = location(resp); err != nil {
+				return fmt.Errorf("%s: %w", u.doing, err)
+			}
+		case !refusesMount(err):
+			return err
+		}
+	}
+	if size == nil {
+		c.cancelUpload(ctx, u)
+		return fmt.Errorf("%s: %w", u.doing, ErrNotMounted)
+	}
+	u.doing = fmt.Sprintf("copying the blob %s of %s to %s", u.digest, from, u.repository)
+	return c.upload(ctx, u, func(u upload) error { return c.copyBlob(ctx, from, u, *size) })
 }
 
 // refusesMount reports whether a copy may succeed after a mount failed with err. Registries give many answers where the

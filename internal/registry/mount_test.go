@@ -56,10 +56,15 @@ func TestMount(t *testing.T) {
 		prepare  func(t *testing.T, c *Client, to string)
 		noMounts bool
 		fault    int // the status of the answer to a mount
+		deny     int // how many HEADs are denied
 		requests map[string]int
 		copied   [][2]int64
 	}{
-		{name: "mounted", from: same, requests: map[string]int{"POST": 1}},
+		{name: "mounted", from: same, requests: map[string]int{"HEAD": 1, "POST": 1}},
+		{
+			name: "it exists", from: same, requests: map[string]int{"HEAD": 1},
+			prepare: func(t *testing.T, _ *Client, to string) { put(t, quick(), to, content) },
+		},
 		{
 			name: "the registry does not mount", from: same, noMounts: true,
 			requests: map[string]int{"POST": 1, "HEAD": 1, "GET": 1, "PUT": 1}, copied: copied,
@@ -69,9 +74,8 @@ func TestMount(t *testing.T) {
 			requests: map[string]int{"POST": 2, "HEAD": 1, "GET": 1, "PUT": 1}, copied: copied,
 		},
 		{
-			name: "not mounted, but it exists", from: same, noMounts: true,
-			requests: map[string]int{"POST": 1, "HEAD": 1, "DELETE": 1},
-			prepare:  func(t *testing.T, _ *Client, to string) { put(t, quick(), to, content) },
+			name: "the registry does not say what a repository has that does not exist", from: same, deny: 1,
+			requests: map[string]int{"HEAD": 1, "POST": 1},
 		},
 		{name: "another registry", from: other, requests: map[string]int{"POST": 1, "HEAD": 1, "PUT": 1}, copied: copied},
 		{
@@ -98,6 +102,9 @@ func TestMount(t *testing.T) {
 			g.Reset()
 			if c.fault != 0 {
 				g.Fault = fault(1, c.fault, nil, method("POST", ""))
+			}
+			if c.deny != 0 {
+				g.Fault = fault(c.deny, http.StatusUnauthorized, nil, method("HEAD", ""))
 			}
 			for range 2 {
 				if err := client.Mount(t.Context(), from, to, digestOf(content), int64(len(content))); err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -84,6 +85,21 @@ func (c *Client) Digest(ctx context.Context, reference string) (string, error) {
 	}
 	found, err := c.describe(ctx, ref)
 	return found.digest, err
+}
+
+// Pulls returns how many pulls the registry of an image has left for this client, and how many it allows in what time, as it says
+// itself: "76" and "100;w=21600". Both are empty where it says nothing. The question is not counted as a pull
+// (https://docs.docker.com/docker-hub/usage/pulls/).
+func (c *Client) Pulls(ctx context.Context, reference string) (left, allowed string, err error) {
+	ref, err := parse(reference)
+	if err != nil {
+		return "", "", err
+	}
+	r := manifestRequest(ref, http.MethodHead, fmt.Sprintf("checking %s", ref))
+	r.lookUp = true
+	resp, err := c.do(ctx, r)
+	left, _, _ = strings.Cut(resp.header.Get("Ratelimit-Remaining"), ";")
+	return left, resp.header.Get("Ratelimit-Limit"), err
 }
 
 // described is what a HEAD tells of a manifest. digest is empty if the registry does not have it.

@@ -24,7 +24,8 @@ func evalEnvOutputs(e *ledger.EvalEnv) [][2]string {
 }
 
 // evalEnvironments is the section about the images that SWT-Bench's evaluation runs in.
-func evalEnvironments(e *ledger.EvalEnv) string {
+func evalEnvironments(run ledger.Run) string {
+	e := run.EvalEnv
 	if e == nil {
 		return ""
 	}
@@ -33,8 +34,9 @@ func evalEnvironments(e *ledger.EvalEnv) string {
 		if image.Status == outcome.Failed && len(failed) < failuresShown {
 			failed = append(failed, fmt.Sprintf("- %s: %s<br>%s", code(image.Name, shortValue), reason(string(image.Error)), text(failure.Class(image.Class).Words(), shortValue)))
 			if image.LogPath != "" {
-				failed[len(failed)-1] += " · log " + fileName(image.LogPath)
+				failed[len(failed)-1] += " · log " + logName(image.LogPath, run.Artifact)
 			}
+			failed[len(failed)-1] += "<br>What to do: " + text(failure.HintFor(failure.Class(image.Class), string(image.Error)), longValue) + "\n"
 		}
 	}
 	line := fmt.Sprintf("%s for %s under %s: %d built, %d already existed, %d missing.\n", plural(e.Planned, "image", "images"),
@@ -47,7 +49,7 @@ func evalEnvironments(e *ledger.EvalEnv) string {
 	if len(e.Stale) > 0 {
 		stale = fmt.Sprintf("The new base makes %s of other instances too old for the evaluation; build them again.\n", plural(len(e.Stale), "environment", "environments"))
 	}
-	return section("Environment images of SWT-Bench", line, problem, stale, strings.Join(failed, "\n"),
+	return section("Environment images of SWT-Bench", line, problem, stale, strings.Join(failed, ""),
 		"SWT-Bench at "+code(string(e.SHA), shortValue)+".\n")
 }
 

@@ -22,6 +22,7 @@ func TestEnvironmentImagesHaveASectionOutputsAndALock(t *testing.T) {
 	run.Planned = 1
 	s := ledger.Summarize(run, []ledger.Entry{{InstanceID: "i", Status: outcome.Built}})
 	section := Markdown(s, nil, nil)
+	golden(t, "environments.md", section)
 	for _, want := range []string{
 		"❌ 2 of 4 environment images are missing. ", "### Environment images of SWT-Bench", "4 images for 6 instances under <code>r.test/swt</code>: 1 built, 1 already existed, 2 missing.",
 		"exit code: 7", "exec.env.b.log", "1 environment of other instances too old",

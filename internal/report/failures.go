@@ -11,8 +11,9 @@ import (
 	"github.com/OpenHands/eval-images/internal/ledger"
 )
 
-// failuresShown limits the failures shown of a group. The others are collapsed, without their output.
-const failuresShown = 20
+// failuresShown limits the failures of a group that are shown with the end of their output. The first failuresOpen of them are not
+// collapsed, so that the remedy of the next group is not far below.
+const failuresShown, failuresOpen = 20, 5
 
 // remedy is what failures of a group have in common: their class, and what to do about them.
 type remedy struct {
@@ -76,12 +77,14 @@ func failureGroup(s ledger.Summary, r remedy, failed []ledger.FailedBuild, room 
 		shown, left = fitRows(first, room, func(f ledger.FailedBuild) string { return failureLine(s, f, false) })
 	}
 	rest, left := fitRows(failed[len(shown):], left, func(f ledger.FailedBuild) string { return failureLine(s, f, false) })
-	heading := fmt.Sprintf("%d %s", len(failed), text(r.class.Words(), shortValue))
+	open := shown[:min(failuresOpen, len(shown))]
+	more := slices.Concat(shown[len(open):], rest)
+	heading, class := fmt.Sprintf("%d %s", len(failed), text(r.class.Words(), shortValue)), ""
 	if string(r.class) != r.class.Words() {
-		heading += " (" + code(string(r.class), shortValue) + ")"
+		class = " (" + code(string(r.class), shortValue) + ")"
 	}
-	return section(heading, "**What to do:** "+text(r.hint, longValue)+".\n", strings.Join(shown, ""),
-		details(fmt.Sprintf("%d more", len(rest)), strings.Join(rest, "")), andMore(len(failed)-len(shown)-len(rest))), left
+	return section(heading, "**What to do:** "+text(r.hint, longValue)+"."+class+"\n", strings.Join(open, ""),
+		details(fmt.Sprintf("%d more", len(more)), strings.Join(more, "")), andMore(len(failed)-len(shown)-len(rest))), left
 }
 
 // fitRows formats images with show until room bytes are used up. It returns the rows and the remaining room.
@@ -112,17 +115,21 @@ func failureLine(s ledger.Summary, f ledger.FailedBuild, output bool) string {
 		all = append(all, link("run", url))
 	}
 	if f.LogPath != "" {
-		log := "log " + fileName(f.LogPath)
-		if artifact != "" {
-			log += " in " + code(string(artifact), shortValue)
-		}
-		all = append(all, log)
+		all = append(all, "log "+logName(f.LogPath, artifact))
 	}
 	line := "- " + code(f.InstanceID, shortValue) + ": " + reason(f.Error) + "<br>" + strings.Join(all, " · ")
 	if output {
 		line += lastOutput(string(f.Output))
 	}
 	return line + "\n"
+}
+
+// logName says where a log is. In an artifact its folders mean nothing: the runner is gone.
+func logName(path, artifact ledger.Text) string {
+	if artifact == "" {
+		return code(string(path), shortValue)
+	}
+	return fileName(path) + " in " + code(string(artifact), shortValue)
 }
 
 // reason shows an error with its root cause first.

@@ -10,6 +10,9 @@ import (
 // escaped matches Markdown that is text and nothing else: words, punctuation without a meaning, and character references.
 var escaped = regexp.MustCompile(`^(?:[A-Za-z0-9_ .,\-/=+%;?!(){}^'":]|[^\x00-\x7f]|&#[0-9]+;)*$`)
 
+// ganttText matches a label in which Mermaid finds no syntax.
+var ganttText = regexp.MustCompile(`^✓ [A-Za-z0-9._/ ·…-]*, 1\.0s$`)
+
 // No text from outside becomes markup, a link, a mention or a workflow command, and every reader sees it as it was.
 func FuzzText(f *testing.F) {
 	for _, s := range []string{
@@ -29,6 +32,9 @@ func FuzzText(f *testing.F) {
 		}
 		if lines := strings.Count(preformatted(s, n), "\n"); lines > strings.Count(s, "\n")+1 {
 			t.Errorf("preformatted(%q) has %d lines", s, lines)
+		}
+		if label := newGanttBar("✓", s, "", noon, 1).label; !ganttText.MatchString(label) {
+			t.Errorf("the label of %q is %q", s, label)
 		}
 		if length := len([]rune(oneLine(s, n))); length > n {
 			t.Errorf("%d characters, want %d at most", length, n)

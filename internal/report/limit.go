@@ -16,14 +16,16 @@ import (
 const (
 	shortestBuild = 10
 	limitingShare = 0.5
+	// goesOn is the share in which images waited for something else when none waited for a worker.
+	goesOn = 0.3
 )
 
 // verifying is the wait of the run for its verification, when all images have ended.
 const verifying = "verifying"
 
-// limit says what limited a run, and which input changes that: what images waited for most of the build. It is empty where the record
-// does not tell. A merged record is of several builds.
-func limit(s ledger.Summary, entries []ledger.Entry) string {
+// Limit says in Markdown what limited a run, and which input changes that: what images waited for most of the build. It is empty where
+// the record does not tell. A merged record is of several builds.
+func Limit(s ledger.Summary, entries []ledger.Entry) string {
 	i := slices.IndexFunc(s.Run.Phases, func(p ledger.Phase) bool { return p.Name == ledger.BuildPhase })
 	if i < 0 || s.Run.MergedFrom > 0 {
 		return ""
@@ -32,31 +34,33 @@ func limit(s ledger.Summary, entries []ledger.Entry) string {
 	if build.StartedAt == nil || build.Seconds < shortestBuild {
 		return ""
 	}
-	waits, most := waitsOf(s, entries), ""
-	share := func(wait string) float64 { return covered(waits[wait]) / build.Seconds }
-	// The last one counts of those that are equal: a run whose workers are busy all the time also waits for the references, or to push.
-	for _, wait := range []string{verifying, outcome.WaitingForTurn, outcome.Prune, outcome.WaitingToPush, outcome.WaitingForDelta, outcome.WaitingToBuild} {
-		if share(wait) >= max(limitingShare, share(most)) {
+	waits := waitsOf(s, entries)
+	share := func(periods []period) float64 { return covered(periods) / build.Seconds }
+	most := ""
+	for _, wait := range []string{verifying, outcome.WaitingForTurn, outcome.Prune, outcome.WaitingToPush, outcome.WaitingForDelta} {
+		if share(waits[wait]) >= max(limitingShare, share(waits[most])) {
 			most = wait
 		}
 	}
-	of := fmt.Sprintf("for %.0f %% of the build", math.Min(100, 100*share(most)))
+	// References, too, wait for workers. So the other wait counts only where it went on for long when nobody waited for a worker.
+	workers := waits[outcome.WaitingToBuild]
+	if share(workers) >= limitingShare && share(slices.Concat(workers, waits[most]))-share(workers) < goesOn {
+		most = outcome.WaitingToBuild
+	}
+	of := fmt.Sprintf("for %.0f %% of the build", math.Min(100, 100*share(waits[most])))
 	switch most {
 	case verifying:
-		return "The verification went on " + of + " when all images had ended: a smaller " + code("verify", shortValue) + " shortens that.\n"
+		return "The verification went on " + of + " when all images had ended: a smaller `verify` shortens that."
 	case outcome.WaitingForTurn:
-		return "The first image went alone " + of + ", because it builds what all images share: a " + code("builder", shortValue) +
-			" that keeps its cache shortens that.\n"
+		return "The first image went alone " + of + ", because it builds what all images share: a `builder` that keeps its cache shortens that."
 	case outcome.Prune:
-		return "Builds waited for room on the disk " + of + ": a larger disk or a smaller " + code("max-workers", shortValue) + " changes that.\n"
+		return "Builds waited for room on the disk " + of + ": a larger disk or a smaller `max-workers` changes that."
 	case outcome.WaitingToPush:
-		return "Images waited to be pushed " + of + asksToSlowDown(s.Run) + ": the registry takes only so many writes. Another one in " +
-			code("image", shortValue) + " may take more.\n"
+		return "Images waited to be pushed " + of + asksToSlowDown(s.Run) + ": the registry takes only so many writes. Another one in `image` may take more."
 	case outcome.WaitingForDelta:
-		return "Images waited for the references " + of + ": a " + code("builder", shortValue) +
-			" that keeps its cache makes them faster, and the next run of this SDK commit finds them in the registry.\n"
+		return "Images waited for the references " + of + ": a `builder` that keeps its cache makes them faster, and the next run of this SDK commit finds them in the registry."
 	case outcome.WaitingToBuild:
-		return "Images waited for one of " + plural(s.Run.Workers, "worker", "workers") + " " + of + "; " + mostWork(s, entries) + ".\n"
+		return "Images waited for one of " + plural(s.Run.Workers, "worker", "workers") + " " + of + "; " + mostWork(s, entries) + "."
 	}
 	return ""
 }
@@ -80,10 +84,9 @@ func mostWork(s ledger.Summary, entries []ledger.Entry) string {
 	native := took[outcome.NativeBuild] + took[outcome.BaseStage]
 	bases := took[outcome.EvalBase] + took[outcome.PipBase]
 	if bases > native {
-		return "they mostly made eval-bases, for which the builder pulls base images: a larger " + code("max-workers", shortValue) +
-			", or a mirror in " + code("buildkitd-config-inline", shortValue) + ", changes that"
+		return "they mostly made eval-bases, for which the builder pulls base images: a larger `max-workers`, or a mirror in `buildkitd-config-inline`, changes that"
 	}
-	return "they mostly built natively, which takes CPU and disk: a larger " + code("max-workers", shortValue) + " or a larger runner changes that"
+	return "they mostly built natively, which takes CPU and disk: a larger `max-workers` or a larger runner changes that"
 }
 
 func asksToSlowDown(run ledger.Run) string {

@@ -29,7 +29,7 @@ const (
 // Markdown returns the step summary of a run and its entries: first the verdict and what to do next, then what needs attention, what has
 // changed since an earlier run, what the evaluation uses, a picture of the run, and the details collapsed. c may be nil.
 func Markdown(s ledger.Summary, entries []ledger.Entry, c *ledger.Comparison) string {
-	head := []string{Verdict(s), overview(s), setupError(s), next(s), verification(s.Run), evalEnvironments(s.Run.EvalEnv)}
+	head := []string{Verdict(s), overview(s), setupError(s), next(s), verification(s.Run), evalEnvironments(s.Run)}
 	tail := []string{compared(s, c), evaluation(s), shards(s), timeline(s, entries), made(s), warnings(s.Run.Warnings), more(s), files(s)}
 	left := maxMarkdown - len(joinParts(head)) - len(joinParts(tail))
 	return joinParts(slices.Concat(head, []string{failures(s, left)}, tail))
@@ -146,7 +146,7 @@ func overview(s ledger.Summary) string {
 	if s.Built > 1 && s.ImagesPerHour > 0 {
 		all = append(all, fmt.Sprintf("%.0f an hour", s.ImagesPerHour))
 	}
-	all = append(all, duration(s.WallClockSeconds))
+	all = append(all, strings.ReplaceAll(duration(s.WallClockSeconds), " ", "&nbsp;")) // it stays in one line
 	all = slices.DeleteFunc(all, func(part string) bool { return part == "" })
 	line := strings.Join(all, " · ") + "<br>" + text(cmp.Or(s.Run.Title, "Image build"), shortValue)
 	if s.Run.Shard != "" {
@@ -186,18 +186,22 @@ func squaresOf(s ledger.Summary) string {
 	return strings.Repeat("🟩", max(0, width-red-white)) + strings.Repeat("🟥", red) + strings.Repeat("⬜", white)
 }
 
-// maxListed limits the ids to copy.
-const maxListed = 25
+// Limits for the ids to copy, and for those that are not collapsed.
+const maxListed, maxUnfolded = 25, 5
+
+func instanceIDs(ids []string) string {
+	return toCopy(slices.Concat([]string{"instance-ids: >-"}, commaSeparated(ids))...)
+}
 
 // next says what to do now, with inputs to copy.
 func next(s ledger.Summary) string {
-	if s.Missing() == 0 {
+	if s.Missing() == 0 && !s.Run.TooManyEnvironmentsMissing() {
 		return ""
 	}
 	again := "run it again: it builds only what is missing"
 	if safeURL(s.Run.URL) != "" {
 		again = "press <i>Re-run failed jobs</i>: it builds only what is missing"
-		if !s.TooManyMissing() {
+		if !s.TooManyMissing() && !s.Run.TooManyEnvironmentsMissing() {
 			again = "press <i>Re-run all jobs</i>: it builds only what is missing"
 		}
 	}
@@ -205,7 +209,7 @@ func next(s ledger.Summary) string {
 	case s.Run.SetupError != "":
 		again = "do what the hint says, then " + again
 	case slices.ContainsFunc(s.FailedBuilds, func(f ledger.FailedBuild) bool { return !f.Class.MayPass() }):
-		again = "do what is said at each group of failures, then " + again
+		again = "do what each group below says, then " + again
 	}
 	line := "**Next:** " + again + "."
 	var ids []string
@@ -215,8 +219,10 @@ func next(s ledger.Summary) string {
 	switch n := len(ids); {
 	case n == 0 || n < s.Missing(): // not all are known by name
 		return line + "\n"
-	case n <= maxListed:
-		return line + " Or run it for these images alone:\n\n" + toCopy(slices.Concat([]string{"instance-ids: >-"}, commaSeparated(ids))...)
+	case n <= maxUnfolded:
+		return line + " Or run it for these images alone:\n\n" + instanceIDs(ids)
+	case n <= maxListed: // unfolded, the ids would push what to do off the first screen
+		return line + "\n\n" + details(fmt.Sprintf("Or run it for these %d images alone", n), instanceIDs(ids))
 	case s.Run.Files.Failed != "":
 		return line + " Or run it for these images alone, with this file" + fromArtifact(s.Run.Artifact) + ":\n\n" +
 			toCopy("instances-file: "+string(s.Run.Files.Failed))
@@ -450,11 +456,11 @@ func files(s ledger.Summary) string {
 		what string
 		path ledger.Text
 	}{
+		{"report for a browser", f.Report},
 		{"one line per image", f.Ledger},
 		{"this summary as JSON", f.Summary},
 		{"tags and digests", f.LockFile},
 		{"missing images", f.Failed},
-		{"report for a browser", f.Report},
 		{"timeline for Perfetto", f.Trace},
 		{"logs", f.Logs},
 	} {

@@ -313,7 +313,9 @@ func TestMarkdownFits(t *testing.T) {
 			for i := range c.cancelled {
 				outcomes = append(outcomes, cancelled(fmt.Sprintf("cancelled__x-%05d", i)))
 			}
-			markdown := Markdown(ledger.Summarize(exampleRun(0), entries(outcomes)), nil, nil)
+			all := entries(outcomes)
+			s, many := ledger.Summarize(exampleRun(0), all), make([]string, 50_000)
+			markdown := Markdown(s, all, &ledger.Comparison{NewlyFailing: many, NewlyBuilt: many})
 			if len(markdown) > 900_000 {
 				t.Errorf("%d bytes", len(markdown))
 			}

@@ -288,7 +288,7 @@ func (p Plan) groups() string {
 			g = group{"cannot be made", failure.Hint(failure.ClassRefused)}
 		case i.BaseProblem != "" || plan.How(i.How) == plan.Unknown:
 			class := failure.Class(i.Class)
-			g = group{"of which it is not known how a run would make them: " + class.Words(), failure.HintFor(class, string(i.BaseProblem+i.Reason))}
+			g = group{"to make in a way that is not known: " + class.Words(), failure.HintFor(class, string(i.BaseProblem+i.Reason))}
 		default:
 			continue
 		}

@@ -22,8 +22,11 @@ func made(s ledger.Summary) string {
 		name     string
 	}{{outcome.Rebase, "Rebased"}, {outcome.Native, "Built natively"}} {
 		if t := s.TimesByStrategy[way.strategy]; t.Images > 0 {
-			lines = append(lines, fmt.Sprintf("- %s: %s, half of them within %s each, 90 %% within %s, the slowest in %s\n",
-				way.name, plural(t.Images, "image", "images"), duration(t.P50), duration(t.P90), duration(t.Max)))
+			times := " in " + duration(t.Max)
+			if t.Images > 1 {
+				times = fmt.Sprintf(", half of them within %s each, 90 %% within %s, the slowest in %s", duration(t.P50), duration(t.P90), duration(t.Max))
+			}
+			lines = append(lines, fmt.Sprintf("- %s: %s%s\n", way.name, plural(t.Images, "image", "images"), times))
 		}
 	}
 	var bases string

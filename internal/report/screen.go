@@ -3,8 +3,10 @@ package report
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -19,6 +21,7 @@ import (
 type Screen struct {
 	out      io.Writer
 	terminal bool
+	colours  bool
 
 	mu  sync.Mutex
 	bar *bar
@@ -26,35 +29,68 @@ type Screen struct {
 
 // NewScreen returns a Screen that prints to out. It uses getenv to detect CI systems and dumb terminals, which get no bar.
 func NewScreen(out io.Writer, getenv func(name string) string) *Screen {
-	return &Screen{out: out, terminal: supportsBar(out, getenv)}
+	colours := isTerminal(out, getenv) && getenv("NO_COLOR") == "" // https://no-color.org
+	return &Screen{out: out, terminal: supportsBar(out, getenv), colours: colours}
 }
 
 // minWidth is the minimum width for a bar, in columns. A terminal of unknown size has width 0.
 const minWidth = 40
 
 func supportsBar(out io.Writer, getenv func(string) string) bool {
-	file, isFile := out.(*os.File)
-	if !isFile || getenv("GITHUB_ACTIONS") == "true" || getenv("CI") != "" || getenv("TERM") == "" || getenv("TERM") == "dumb" {
+	if !isTerminal(out, getenv) {
 		return false
 	}
-	width, _, err := term.GetSize(int(file.Fd()))
+	width, _, err := term.GetSize(int(out.(*os.File).Fd()))
 	return err == nil && width >= minWidth
+}
+
+// isTerminal reports whether out is a terminal of a person that understands escape sequences.
+func isTerminal(out io.Writer, getenv func(string) string) bool {
+	file, isFile := out.(*os.File)
+	return isFile && getenv("GITHUB_ACTIONS") != "true" && getenv("CI") == "" && getenv("TERM") != "" && getenv("TERM") != "dumb" &&
+		term.IsTerminal(int(file.Fd()))
 }
 
 // Write prints text, which must end with a line break, above the bar. A closed pipe, as in "eval-images | head", is not an error.
 func (s *Screen) Write(text []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	shown := text
+	if s.colours {
+		shown = coloured(text)
+	}
 	if s.bar != nil {
-		if n, err := s.bar.container.Write(text); err == nil {
-			return n, nil
+		if _, err := s.bar.container.Write(shown); err == nil {
+			return len(text), nil
 		}
 	}
-	n, err := s.out.Write(text)
-	if errors.Is(err, syscall.EPIPE) {
-		return len(text), nil
+	if _, err := s.out.Write(shown); err != nil && !errors.Is(err, syscall.EPIPE) {
+		return 0, err
 	}
-	return n, err
+	return len(text), nil
+}
+
+// failedMark begins a line about a failure.
+const failedMark = "❌ "
+
+// colours are those of lines, by how they begin (ECMA-48, select graphic rendition).
+var colours = []struct {
+	line   *regexp.Regexp
+	colour string
+}{
+	{regexp.MustCompile(`^(error: |❌ |\[ *\d+/\d+\] failed )`), "31"},
+	{regexp.MustCompile(`^(warning: |⚠ )`), "33"},
+	{regexp.MustCompile(`^✅ `), "32"},
+}
+
+// coloured gives a line the colour of its kind.
+func coloured(line []byte) []byte {
+	for _, c := range colours {
+		if text, whole := bytes.CutSuffix(line, []byte("\n")); whole && c.line.Match(text) {
+			return fmt.Appendf(nil, "\x1b[%sm%s\x1b[0m\n", c.colour, text)
+		}
+	}
+	return line
 }
 
 // show starts a bar of total images. It returns nil when there is no terminal.
@@ -97,10 +133,12 @@ type rows struct {
 func newBar(out *os.File, total int) *bar {
 	b := &bar{container: mpb.New(mpb.WithConsoleWriter(newBarWriter(out)))}
 	b.shown.Store(&rows{})
-	b.row = b.container.AddBar(int64(total), mpb.BarRemoveOnComplete(),
+	// A total below 0 never completes the bar: when all images are there, some of them may still be compared.
+	b.row = b.container.AddBar(-1, mpb.BarRemoveOnComplete(),
 		mpb.PrependDecorators(decor.Any(func(decor.Statistics) string { return b.shown.Load().before })),
 		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return b.shown.Load().after })),
 		mpb.BarBtmExtender(b.below(0), b.below(1))) // mpb counts one row for each filler
+	b.row.SetTotal(int64(total), false)
 	return b
 }
 

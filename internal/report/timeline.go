@@ -14,7 +14,11 @@ import (
 
 // timeline says what limited the run, and draws it.
 func timeline(s ledger.Summary, entries []ledger.Entry) string {
-	return section("Timeline", limit(s, entries), gantt(s, entries))
+	sentence := Limit(s, entries)
+	if sentence != "" {
+		sentence += "\n"
+	}
+	return section("Timeline", sentence, gantt(s, entries))
 }
 
 // The picture has at most so many bars of each kind, 40 in all: more cannot be read.
@@ -57,7 +61,7 @@ func gantt(s ledger.Summary, entries []ledger.Entry) string {
 			made = append(made, imageBar(e, "✓", ""))
 		}
 	}
-	if len(learned)+len(failed)+len(made) == 0 {
+	if len(learned)+len(failed)+len(made) == 0 || s.StartedAt.IsZero() {
 		return ""
 	}
 	phases, shownLearned, shownFailed, slowest := parts(s), longest(learned, maxReferenceBars), longest(failed, maxFailedBars), longest(made, maxSlowestBars)
@@ -171,7 +175,11 @@ func newGanttBar(mark, name, state string, begin time.Time, seconds float64) gan
 		end := maxGanttName / 2
 		runes = slices.Concat(runes[:maxGanttName-end-1], []rune("…"), runes[len(runes)-end:])
 	}
-	return ganttBar{mark + " " + string(runes) + ", " + duration(seconds), state, begin, seconds, seconds}
+	took := duration(seconds)
+	if seconds >= 3600 { // seconds would need more room
+		took = took[:strings.LastIndexByte(took, ' ')]
+	}
+	return ganttBar{mark + " " + string(runes) + ", " + took, state, begin, seconds, seconds}
 }
 
 // ticks are distances between the marks of the axis, in seconds, and how Mermaid calls them.
@@ -179,9 +187,24 @@ var ticks = []struct {
 	seconds float64
 	name    string
 }{
-	{1, "1second"}, {5, "5second"}, {10, "10second"}, {15, "15second"}, {30, "30second"}, {60, "1minute"}, {120, "2minute"}, {300, "5minute"},
-	{600, "10minute"}, {900, "15minute"}, {1800, "30minute"}, {3600, "1hour"}, {2 * 3600, "2hour"}, {3 * 3600, "3hour"}, {6 * 3600, "6hour"}, {12 * 3600, "12hour"},
-	{24 * 3600, "1day"}, {7 * 24 * 3600, "1week"},
+	{1, "1second"},
+	{5, "5second"},
+	{10, "10second"},
+	{15, "15second"},
+	{30, "30second"},
+	{60, "1minute"},
+	{120, "2minute"},
+	{300, "5minute"},
+	{600, "10minute"},
+	{900, "15minute"},
+	{1800, "30minute"},
+	{3600, "1hour"},
+	{2 * 3600, "2hour"},
+	{3 * 3600, "3hour"},
+	{6 * 3600, "6hour"},
+	{12 * 3600, "12hour"},
+	{24 * 3600, "1day"},
+	{7 * 24 * 3600, "1week"},
 }
 
 // mostTicks is how many marks have room for their text on a telephone.
@@ -193,7 +216,7 @@ var ganttDay = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // ganttHead sets the picture's layout. Without a column for titles, and with room for a label beside the last bar, nothing is cut off on
 // a telephone.
-const ganttHead = "```mermaid\n---\nconfig:\n  gantt: {leftPadding: 18, rightPadding: 185, barHeight: 16, barGap: 3, fontSize: 10}\n---\n" +
+const ganttHead = "```mermaid\n---\nconfig:\n  gantt: {leftPadding: 24, rightPadding: 190, barHeight: 16, barGap: 3, fontSize: 10}\n---\n" +
 	"gantt\n  dateFormat YYYY-MM-DD HH:mm:ss.SSS\n  todayMarker off"
 
 // drawn writes the picture.
@@ -212,12 +235,12 @@ func drawn(s ledger.Summary, bars []ganttBar) string {
 			break
 		}
 	}
-	axis := "%M:%S"
+	axis := "%-Mm %Ss"
 	switch {
 	case total >= 24*3600:
-		axis = "day %-d %H:%M"
+		axis = "day %-d, %-Hh"
 	case total >= 3600:
-		axis = "%-H:%M"
+		axis = "%-Hh %Mm"
 	}
 	lines := []string{ganttHead, "  axisFormat " + axis, "  tickInterval " + tick.name}
 	for _, b := range bars {

@@ -65,7 +65,7 @@ func wholeRun() (ledger.Run, []ledger.Entry) {
 		spanned(failed("astropy__astropy-12907", failure.ClassBaseMissing, 1, 1, "building docker.io/swebench/sweb.eval.x86_64.astropy_1776_astropy-12907:latest: docker.io/swebench/sweb.eval.x86_64.astropy_1776_astropy-12907:latest: not found"), 46, span(45, outcome.LookUp, "look-up 3")),
 		spanned(printing(failed("astropy__astropy-14096", failure.ClassBuild, 1, 2, "making the eval-base: docker buildx build ended with 1: process \"/bin/sh -c apt-get update\" did not complete successfully: exit code: 100")),
 			99, span(45, outcome.LookUp, "look-up 4"), span(46, outcome.WaitingToBuild, ""), span(61, outcome.EvalBase, "build 2"), span(80, outcome.WaitingToRetry, ""), span(86, outcome.EvalBase, "build 2")),
-		spanned(failed("scikit-learn__scikit-learn-25570", failure.ClassNetwork, 0, 3, `putting it on its eval-base: Put "https://ghcr.io/v2/x/manifests/y": dial tcp: lookup ghcr.io on 127.0.0.11:53: no such host`), 230, span(212, outcome.Push, "push 3")),
+		spanned(failed("scikit-learn__scikit-learn-25570", failure.ClassNetwork, 0, 3, `putting scikit-learn__scikit-learn-25570 on its eval-base: Put "https://ghcr.io/v2/x/manifests/y": dial tcp: lookup ghcr.io on 127.0.0.11:53: no such host`), 230, span(212, outcome.Push, "push 3")),
 	}
 	for i := range 18 {
 		begin := 62 + 8*float64(i/2)
@@ -94,6 +94,23 @@ func wholeMerge() (ledger.Summary, []ledger.Entry) {
 	return merged, entries
 }
 
+// manyRun is a run of which most failed, in a few ways.
+func manyRun() ledger.Summary {
+	var outcomes []*outcome.Outcome
+	for i := range 24 {
+		id := fmt.Sprintf("django__django-%d", 11000+i)
+		switch {
+		case i < 16:
+			outcomes = append(outcomes, failed(id, failure.ClassBaseMissing, 1, 1, "building on docker.io/swebench/"+id+":latest: docker.io/swebench/"+id+":latest: not found"))
+		case i < 20:
+			outcomes = append(outcomes, failed(id, failure.ClassQuota, 1, 1, "asking for the digest of the base image docker.io/swebench/"+id+":latest: 429 Too Many Requests: You have reached your unauthenticated pull rate limit."))
+		default:
+			outcomes = append(outcomes, built(id, 60))
+		}
+	}
+	return ledger.Summarize(exampleRun(24), entries(outcomes))
+}
+
 func TestWholeSummariesGolden(t *testing.T) {
 	run, entries := wholeRun()
 	s := ledger.Summarize(run, entries)
@@ -103,6 +120,7 @@ func TestWholeSummariesGolden(t *testing.T) {
 		Slower: []ledger.Change{{InstanceID: "django__django-11099", Before: 48, Now: 81}},
 		Faster: []ledger.Change{{Strategy: "rebase", Before: 21, Now: 7.5}, {InstanceID: "sympy__sympy-11618", Before: 160, Now: 92}},
 	}))
+	golden(t, "many.md", Markdown(manyRun(), nil, nil))
 	merged, entries := wholeMerge()
 	golden(t, "whole-merged.md", Markdown(merged, entries, nil))
 }
@@ -119,7 +137,7 @@ func TestPictureOfHostileRecord(t *testing.T) {
 		})
 		picture, _, _ := strings.Cut(gantt(ledger.Summarize(run, all), all), "\n\n")
 		if text == hostile {
-			golden(t, "hostile-picture.md", picture)
+			golden(t, "hostile-picture.md", picture+"\n")
 		}
 		lines := strings.Split(picture, "\n")
 		bars := 0
@@ -161,6 +179,23 @@ func TestPictureHasTheImagesThatMattered(t *testing.T) {
 	}
 }
 
+// Long runs and long ids have labels and an axis that can be read, which the browser's test looks at.
+func TestPictureOfALongRun(t *testing.T) {
+	for name, hours := range map[string]float64{"hours-picture.md": 5.6, "days-picture.md": 50} {
+		whole := hours * 3600
+		run := exampleRun(3)
+		run.Phases, run.Finished = []ledger.Phase{timed("environment", 0, whole/40, ""), timed(ledger.BuildPhase, whole/40, 39*whole/40, "")}, after(whole)
+		var outcomes []*outcome.Outcome
+		for i, id := range []string{"scikit-learn__scikit-learn-25570", "oauthlib__oauthlib.1fd52536.combine_file__09vlzwgc", "Automattic__wp-calypso-21409"} {
+			begin := float64(i+1) * whole / 4
+			outcomes = append(outcomes, spanned(built(id, 1), begin+float64(i+1)*whole/13, span(begin, outcome.NativeBuild, "build 1")))
+		}
+		all := entries(outcomes)
+		picture, _, _ := strings.Cut(gantt(ledger.Summarize(run, all), all), "\n\n")
+		golden(t, name, picture+"\n")
+	}
+}
+
 // A run of which nobody can see what it did has no picture.
 func TestNoPictureOfNothing(t *testing.T) {
 	all := entries([]*outcome.Outcome{skipped("a__b-1"), cancelled("a__b-2")})
@@ -177,14 +212,16 @@ func TestSummarySaysWhatLimitedTheRun(t *testing.T) {
 		begin, end float64 // of the wait, in a build from 0 to 100
 		work       string
 	}{
-		{"workers that build", "Images waited for one of 4 workers for 80 % of the build; they mostly built natively, which takes CPU and disk: a larger <code>max-workers</code>", outcome.WaitingToBuild, 5, 85, outcome.NativeBuild},
-		{"workers that pull", "Images waited for one of 4 workers for 80 % of the build; they mostly made eval-bases, for which the builder pulls base images: a larger <code>max-workers</code>", outcome.WaitingToBuild, 5, 85, outcome.EvalBase},
-		{"references", "Images waited for the references for 75 % of the build: a <code>builder</code>", outcome.WaitingForDelta, 5, 80, outcome.Push},
+		{"workers that build", "Images waited for one of 4 workers for 80 % of the build; they mostly built natively, which takes CPU and disk: a larger `max-workers`", outcome.WaitingToBuild, 5, 85, outcome.NativeBuild},
+		{"workers that pull", "Images waited for one of 4 workers for 80 % of the build; they mostly made eval-bases, for which the builder pulls base images: a larger `max-workers`", outcome.WaitingToBuild, 5, 85, outcome.EvalBase},
+		{"references", "Images waited for the references for 75 % of the build: a `builder`", outcome.WaitingForDelta, 5, 80, outcome.Push},
 		{"registry", "Images waited to be pushed for 60 % of the build, and the registry asked 7 times to slow down: ", outcome.WaitingToPush, 30, 90, outcome.Push},
 		{"disk", "Builds waited for room on the disk for 55 % of the build: ", outcome.Prune, 30, 85, outcome.NativeBuild},
 		{"one alone", "The first image went alone for 55 % of the build, ", outcome.WaitingForTurn, 0, 55, outcome.NativeBuild},
-		{"verification", "The verification went on for 90 % of the build when all images had ended: a smaller <code>verify</code>", outcome.LookUp, 0, 9, outcome.Push},
+		{"verification", "The verification went on for 90 % of the build when all images had ended: a smaller `verify`", outcome.LookUp, 0, 9, outcome.Push},
 		{"nothing", "", outcome.WaitingForDelta, 5, 40, outcome.NativeBuild},
+		{"references that wait for workers", "Images waited for one of 4 workers for 80 % of the build; ", outcome.WaitingForDelta, 5, 98, outcome.NativeBuild},
+		{"references that go on", "Images waited for the references for 90 % of the build", outcome.WaitingForDelta, 5, 95, outcome.NativeBuild},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -192,19 +229,25 @@ func TestSummarySaysWhatLimitedTheRun(t *testing.T) {
 			run.AskedAgain = map[string]int{"rate-limit": 7}
 			run.Phases = []ledger.Phase{timed("verify", 5, 95, "build"), timed(ledger.BuildPhase, 0, 100, "")}
 			end := 99.0
-			if c.name == "verification" {
+			var others []*outcome.Outcome
+			switch c.name {
+			case "verification":
 				end = 10
+			case "references that wait for workers":
+				others = []*outcome.Outcome{spanned(built("a__b-3", 3), end, span(3, outcome.WaitingToBuild, ""), span(83, outcome.EvalBase, "build 3"))}
+			case "references that go on":
+				others = []*outcome.Outcome{spanned(built("a__b-3", 3), end, span(3, outcome.WaitingToBuild, ""), span(55, outcome.EvalBase, "build 3"))}
 			}
-			all := entries([]*outcome.Outcome{
+			all := entries(append(others,
 				spanned(built("a__b-1", 3), end, span(c.begin, c.waited, ""), span(c.end, c.work, "build 1")),
 				spanned(built("a__b-2", 3), end, span(c.begin, c.waited, ""), span(c.end, c.work, "build 2")),
-			})
-			got := limit(ledger.Summarize(run, all), all)
+			))
+			got := Limit(ledger.Summarize(run, all), all)
 			if !strings.HasPrefix(got, c.want) || c.want == "" && got != "" {
 				t.Errorf("got  %s\nwant %s", got, c.want)
 			}
 			run.MergedFrom = 2
-			if got := limit(ledger.Summarize(run, all), all); got != "" {
+			if got := Limit(ledger.Summarize(run, all), all); got != "" {
 				t.Errorf("of a merge it says %s", got)
 			}
 		})

@@ -19,6 +19,8 @@ type RefError struct {
 	// other names the inputs, and lacks is a file that the commit should have. Both are for what is no SDK.
 	other other
 	lacks string
+	// newest is the tag of the newest release, or empty.
+	newest string
 }
 
 func (e *RefError) Error() string {
@@ -43,6 +45,10 @@ func (e *RefError) Hint() string {
 		return "check " + repository + " and " + input
 	case e.ambiguous:
 		return "write which one you mean, " + input + ": " + strings.Join(e.Near, " or "+input+": ")
+	case shortSHA.MatchString(ref):
+		return "write at least 7 digits of the SHA, or a branch or a tag of sdk-repository"
+	case e.newest != "" && looksLikeVersion.MatchString(ref):
+		return "the newest release there is sdk-ref: " + e.newest
 	case len(e.Near) == 0 && len(ref) < 40 && shaPrefix.MatchString(ref):
 		return "write all 40 digits of the SHA: fewer are looked up among the commits of branches and tags only"
 	case len(e.Near) == 0:
@@ -59,6 +65,26 @@ const (
 
 // shaPrefix matches a SHA, or at least its first 7 digits, like git's own abbreviations.
 var shaPrefix = regexp.MustCompile(`^[0-9a-fA-F]{7,40}$`)
+
+// shortSHA matches fewer digits of a SHA than that. looksLikeVersion matches the name of a release, and version a release of the SDK.
+var (
+	shortSHA         = regexp.MustCompile(`^[0-9a-fA-F]{3,6}$`)
+	looksLikeVersion = regexp.MustCompile(`^v?[0-9]+(\.[0-9]+)*$`)
+	version          = regexp.MustCompile(`^v?([0-9]+\.[0-9]+\.[0-9]+)$`)
+)
+
+// newestRelease returns the tag with the highest version, or "".
+func newestRelease(refs map[string]string) (newest string) {
+	highest := ""
+	for full := range refs {
+		tag, isTag := strings.CutPrefix(full, tags)
+		found := version.FindStringSubmatch(tag)
+		if isTag && found != nil && (newest == "" || olderThan(highest, found[1])) {
+			newest, highest = tag, found[1]
+		}
+	}
+	return newest
+}
 
 // isOtherRef reports whether ref may name a ref that is not in refs, the branches and tags: HEAD, or one like
 // refs/pull/1/head.
@@ -88,7 +114,7 @@ func resolve(source Source, refs map[string]string) (string, error) {
 	case shaPrefix.MatchString(ref):
 		return strings.ToLower(ref), nil
 	default:
-		return "", &RefError{Source: source, Near: nearestRefs(ref, refs)}
+		return "", &RefError{Source: source, Near: nearestRefs(ref, refs), newest: newestRelease(refs)}
 	}
 }
 

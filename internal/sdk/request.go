@@ -18,6 +18,9 @@ type Request struct {
 	// Options are other fields of BuildOptions by name. pydantic converts the strings.
 	Options map[string]string
 
+	// Load loads the image into the engine of the docker command, instead of pushing it.
+	Load bool
+
 	// Sdist is the path of the prebuilt source distribution; if it is empty, the SDK makes one. Names ignores it.
 	Sdist string
 	// LogPath is the file that the build appends its output to. Names ignores it.
@@ -36,10 +39,11 @@ type image struct {
 	Target     string            `json:"target"`
 	GitSHA     string            `json:"git_sha,omitempty"`
 	Options    map[string]string `json:"options"`
+	Load       bool              `json:"load,omitempty"`
 }
 
 func (r Request) image() image {
-	return image{r.BaseImage, r.CustomTag, r.Image, r.Target, r.GitSHA, r.Options}
+	return image{r.BaseImage, r.CustomTag, r.Image, r.Target, r.GitSHA, r.Options, r.Load}
 }
 
 type namesRequest struct {
@@ -57,7 +61,7 @@ type buildRequest struct {
 
 // Response is the result of a build.
 type Response struct {
-	// Tags are the full references that the SDK has pushed.
+	// Tags are the full references that the SDK has pushed or loaded.
 	Tags []string
 	// Telemetry is the SDK's own, by the SDK's names. Empty before 1.14.0.
 	Telemetry map[string]float64

@@ -91,7 +91,7 @@ class SDK:
                 custom_tags=image["custom_tags"],
                 image=image["image"],
                 target=image["target"],
-                push=True,  # The default is to push in CI only.
+                push=not image.get("load"),  # The default is to push in CI only.
                 include_base_tag=False,  # Instances with the same base image would overwrite each other's tag.
                 include_versioned_tag=False,  # A release tag is mutable and may be another commit's.
                 git_sha=image.get("git_sha") or self.sha,
@@ -117,7 +117,7 @@ class SDK:
         return named
 
     def build(self, image, sdist):
-        """Builds and pushes an image. Returns the fields of the answer, also after a failure."""
+        """Builds an image, and pushes or loads it. Returns the fields of the answer, also after a failure."""
         lost = bool(sdist) and not Path(sdist).is_file()
         if lost:
             # The SDK would raise FileNotFoundError for each image.

@@ -23,6 +23,8 @@ type WorkTree struct {
 	// Record is a folder below Base that this program writes to. If it is inside the work tree, as with Path ".", its
 	// files do not count as uncommitted changes.
 	Record string
+	// CommandLine reports that the user is at a command line: hints say nothing of steps and containers.
+	CommandLine bool
 }
 
 // PathError reports a work tree that we cannot build images from. The user has to correct it.
@@ -40,6 +42,9 @@ func (e *PathError) Error() string { return fmt.Sprintf("sdk-path %q %s", e.Path
 func (e *PathError) Hint() string { return e.hint }
 
 func (w WorkTree) pathError(hint, problem string, args ...any) error {
+	if w.CommandLine {
+		hint = commandLineHints.Replace(hint)
+	}
 	return &PathError{Path: w.Path, Problem: fmt.Sprintf(problem, args...), hint: hint}
 }
 
@@ -53,13 +58,25 @@ func (w WorkTree) dir() string {
 const checkoutHint = "check the SDK out before this step, for example by actions/checkout with repository: " +
 	"OpenHands/software-agent-sdk and path: sdk, and give sdk-path: sdk"
 
+const inWorkspace = "; it has to be in the workspace, a container sees nothing else of the machine"
+
+// commandLineHints replaces what makes sense in a step of a workflow only.
+var commandLineHints = strings.NewReplacer(
+	checkoutHint+inWorkspace, "check the path; git clone https://github.com/OpenHands/software-agent-sdk makes a checkout",
+	checkoutHint, "give the top folder of a git checkout of https://github.com/OpenHands/software-agent-sdk",
+	"check the workspace out with submodules: true", "run git submodule update --init",
+	"keep the repository that it belongs to in the workspace too", "check that the repository that it belongs to is still there",
+	"an absolute path means nothing in a container: use a clone or a submodule, or make the path relative with git worktree repair --relative-paths",
+	"run git worktree repair in the repository that it belongs to",
+)
+
 // Check finds, without running git, why git cannot open the work tree. The error is a *PathError.
 func (w WorkTree) Check() error {
 	dir := w.dir()
 	info, err := os.Stat(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return w.pathError(checkoutHint+"; it has to be in the workspace, a container sees nothing else of the machine", "does not exist")
+		return w.pathError(checkoutHint+inWorkspace, "does not exist")
 	case err != nil:
 		return w.pathError(checkoutHint, "cannot be read: %v", err)
 	case !info.IsDir():

@@ -43,3 +43,8 @@ func Near(word string, known []string, limit int) []string {
 	}
 	return words
 }
+
+// Distance is the number of letters that have to be changed, left out or put in to make one word of another. Letter case does not count.
+func Distance(a, b string) int {
+	return levenshtein.Distance(strings.ToLower(a), strings.ToLower(b), nil)
+}

@@ -11,6 +11,9 @@ import (
 	"github.com/OpenHands/eval-images/internal/lab/bases"
 )
 
+// evalBaseRepository is the repository of the eval-bases of images in the repository rebase: the default.
+const evalBaseRepository = "rebase-base"
+
 // labelEvalBases gives all other instances an eval-base with a configuration of its own, by changing a label. A dry run
 // asks the registry for the missing eval-bases, so the access log has their tags. Any layers will do, because nothing
 // reads them.
@@ -19,11 +22,11 @@ func (b *bench) labelEvalBases(ctx context.Context, commit string) error {
 	if _, err := b.plan(ctx, b.rebaseStep(commit, nil, b.image("rebase"), "plan").Inputs); err != nil {
 		return err
 	}
-	asked, err := b.requestsTo(ctx, since, "rebase")
+	asked, err := b.requestsTo(ctx, since, evalBaseRepository)
 	if err != nil {
 		return err
 	}
-	repository, err := name.NewRepository(b.Values["LAB_REGISTRY"] + "/" + b.path("rebase"))
+	repository, err := name.NewRepository(b.Values["LAB_REGISTRY"] + "/" + b.path(evalBaseRepository))
 	if err != nil {
 		return fmt.Errorf("naming the repository of the eval-bases: %w", err)
 	}

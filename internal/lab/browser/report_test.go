@@ -51,6 +51,9 @@ func record(t *testing.T, dir string, images int) {
 			e["status"], e["error_class"], e["tags"] = "failed", []string{"network", "build-failed"}[i/50%2], []string{}
 			e["error"], e["error_output"] = "pushing "+hostileLog, strings.Repeat("#12 RUN a-step-with-a-long-line\n", 15)+hostileLog
 			e["log_path"] = "builds/logs/x.log"
+			if i == 100 {
+				e["error"] = `asking the registry whether the image exists: Head "https://ghcr.io/v2/x": dial tcp: lookup ghcr.io on 127.0.0.53:53: no such host`
+			}
 		case i%7 == 0:
 			e["status"], e["strategy"] = "skipped_remote_exists", nil
 		}
@@ -93,6 +96,16 @@ func report(t *testing.T, images int) string {
 		t.Fatalf("%v: %s", err, out)
 	}
 	record(t, of, images)
+	earlier, err := json.Marshal(object{
+		"schema": 1, "started_at": started.Add(-time.Hour), "wall_clock_seconds": 700, "run": object{"dataset": "princeton-nlp/SWE-bench_Verified", "split": "test"},
+		"failed_builds": []object{{"instance_id": "django__django-10003"}}, "slowest_builds": []object{{"instance_id": "sympy__sympy-10001", "duration_seconds": 40}},
+	})
+	if err == nil {
+		err = os.WriteFile(filepath.Join(folder, "build-summary.json"), earlier, 0o600) // a merge is compared with the one before
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	merge := exec.CommandContext(t.Context(), program, "merge", of)
 	merge.Dir = folder
 	if out, err := merge.CombinedOutput(); merge.ProcessState.ExitCode() != 1 { // images are missing
@@ -184,6 +197,15 @@ func TestReport(t *testing.T) {
 		}
 		if !eval[bool](t, p, fmt.Sprintf(`document.querySelector(".group pre").textContent.endsWith(%q)`, hostileLog)) {
 			t.Error("the output of a failure is not what was written")
+		}
+		if got := eval[string](t, p, `[...document.querySelectorAll(".group h3")].map(h => h.textContent + ": " + h.parentElement.querySelectorAll("details").length).join()`); got != "build step failed build-failed 5: 5,network 5: 5" {
+			t.Errorf("groups of failures: %s", got)
+		}
+		if got := eval[string](t, p, `[...document.querySelectorAll(".group summary")].map(s => s.textContent).find(s => s.includes("10100"))`); !strings.HasPrefix(got, "sympy__sympy-10100 no such host Head ") {
+			t.Errorf("a failure does not begin with its cause: %s", got)
+		}
+		if got := eval[string](t, p, `[...document.querySelectorAll("section[aria-labelledby=comparison-title] h3")].map(h => h.textContent + ": " + h.nextElementSibling.children.length).join()`); got != "Newly failing: 10,Newly built: 1,Faster: 1" {
+			t.Errorf("compared with an earlier run: %s", got)
 		}
 		if !eval[bool](t, p, fmt.Sprintf(`[...document.querySelectorAll("#table summary")].some(s => s.textContent === %q)`, hostileID)) {
 			t.Error("the instance with an odd id is not in the table")

@@ -22,12 +22,13 @@ var markdownStyle string
 
 var shots = flag.String("shots", "", "folder for pictures of the step summaries")
 
-// cutOff finds what a reader has to scroll sideways for, and the bottom of the first thing to do while details are collapsed.
+// cutOff finds what a reader has to scroll sideways for, and the bottom of what to do next and of the first remedy while details are
+// collapsed.
 const cutOff = `(() => {
   const details = [...document.querySelectorAll("details")];
   details.forEach(d => d.open = false);
-  const todo = [...document.querySelectorAll("strong")].find(e => ["Next:", "What to do:"].includes(e.textContent));
-  const next = todo ? Math.round(todo.getBoundingClientRect().bottom) : 0;
+  const todo = [...document.querySelectorAll("strong")].filter((e, i, all) => ["Next:", "What to do:"].includes(e.textContent) && all.findIndex(f => f.textContent === e.textContent) === i);
+  const next = Math.round(Math.max(0, ...todo.map(e => e.parentElement.getBoundingClientRect().bottom)));
   details.forEach(d => d.open = true);
   const wide = [...document.querySelectorAll("pre, table")].filter(e => e.scrollWidth > e.clientWidth);
   return {Wide: wide.map(e => e.outerHTML.slice(0, 200)), Next: next};

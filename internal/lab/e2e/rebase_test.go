@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-containerregistry/pkg/crane"
 
 	"github.com/OpenHands/eval-images/internal/lab/runner"
 )
@@ -23,10 +24,11 @@ type series struct {
 	verified string
 }
 
-// step is a run for the instances. Its eval-bases are in a repository of their own, so that their layers must be mounted.
+// step is a run for the instances. Its eval-bases are in the default repository, which is not that of the images, so that their layers
+// must be mounted.
 func (s *series) step(t *testing.T, ids []string, more map[string]string) runner.Step {
 	t.Helper()
-	one := step(t, s.repo, ids, map[string]string{"eval-base-image": lab["LAB_REGISTRY_INSIDE"] + "/" + s.repo + "-bases"})
+	one := step(t, s.repo, ids, nil)
 	maps.Copy(one.Inputs, more)
 	one.Workspace = s.workspace
 	return one
@@ -58,6 +60,7 @@ func TestRebase(t *testing.T) {
 	t.Run("verified by hand", s.verifiedByHand)
 	t.Run("odd bases", s.oddBases)
 	t.Run("killed", s.killRandomly)
+	t.Run("two shards", s.twoShards)
 }
 
 // firstRun makes references, eval-bases and images in an empty repository, and verifies one image.
@@ -70,7 +73,7 @@ func (s *series) firstRun(t *testing.T) {
 	var references []string
 	for _, r := range told.References {
 		references = append(references, r.Instance)
-		if r.Reused || digestInRegistry(t, s.repo, tagOf(r.Tag)) == "" {
+		if r.Reused || digestInRegistry(t, s.repo+"-base", tagOf(r.Tag)) == "" {
 			t.Errorf("reference %+v is not new, or has no tag of its own", r)
 		}
 	}
@@ -90,6 +93,10 @@ func (s *series) firstRun(t *testing.T) {
 	}
 	if told.EvalBasesMade != 4 || told.EvalBasesReused != 0 {
 		t.Errorf("%d eval-bases were made and %d reused, want 4 and none", told.EvalBasesMade, told.EvalBasesReused)
+	}
+	tags, err := crane.ListTags(lab["LAB_REGISTRY"] + "/" + s.repo + "-base")
+	if left := strings.Join(tags, " "); err != nil || !strings.Contains(left, "last-run") || !strings.Contains(left, "used-20") {
+		t.Errorf("the run has not left what it used, and how much there is: %s, %v", left, err)
 	}
 	s.verified = s.verifiedOne(t, got)
 	if !strings.Contains(got.Summary, "How the images were made") {
@@ -164,6 +171,9 @@ func (s *series) withoutEngine(t *testing.T) {
 		t.Errorf("no warning that nothing was verified: %+v", got.Annotations)
 	}
 	told := facts(t, s.workspace, got)
+	if !strings.Contains(got.Log, "in "+lab["LAB_REGISTRY_INSIDE"]+"/"+s.repo+"-base are eval-bases: 4, references: 2,") {
+		t.Error("the log does not say how many eval-bases there are")
+	}
 	if told.EvalBasesReused != 2 || told.EvalBasesMade != 0 || len(told.References) != 2 || !told.References[0].Reused || !told.References[1].Reused {
 		t.Errorf("%+v; want 2 eval-bases and 2 references, all reused", told)
 	}

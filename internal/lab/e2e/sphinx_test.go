@@ -93,7 +93,7 @@ func configured(t *testing.T, repo, id string, sphinx, ordinary line) {
 			t.Errorf("%s: installing docutils in its history is %v", name, wraps)
 		}
 	}
-	base, wrapped := image(t, baseImage(id)), image(t, lab["LAB_REGISTRY"]+"/"+repo+":"+wrappedTags(t, repo)[0])
+	base, wrapped := image(t, baseImage(id)), image(t, lab["LAB_REGISTRY"]+"/"+repo+"-base:"+wrappedTags(t, repo)[0])
 	base.Config.Image = "" // the classic builder notes the parent of what it builds
 	if diff := cmp.Diff(base.Config, wrapped.Config); diff != "" {
 		t.Errorf("the wrapped base's configuration (-base +wrapped):\n%s", diff)
@@ -116,10 +116,10 @@ func image(t *testing.T, reference string) *v1.ConfigFile {
 	return config.DeepCopy()
 }
 
-// wrappedTags returns the tags of the wrapped base images in a repository.
+// wrappedTags returns the tags of the wrapped base images for the images in a repository.
 func wrappedTags(t *testing.T, repo string) []string {
 	t.Helper()
-	tags, err := crane.ListTags(lab["LAB_REGISTRY"] + "/" + repo)
+	tags, err := crane.ListTags(lab["LAB_REGISTRY"] + "/" + repo + "-base")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -70,6 +71,7 @@ func Check(t *testing.T, handler http.Handler, deletesTags, deletesImages bool) 
 	if err != nil || string(got.Raw) != string(m.Raw) || got.MediaType != ociManifest {
 		t.Errorf("Manifest = %s, %v", got.Raw, err)
 	}
+	run.bringsOver(bases, index(m))
 	config, err := run.Blob(t.Context(), run.repository, digest.FromString("{}").String())
 	if err != nil || string(config) != "{}" {
 		t.Errorf("Blob = %q, %v", config, err)
@@ -109,5 +111,27 @@ func (r run) present(tag string, want bool) {
 	_, got, err := r.Present(r.t.Context(), []string{r.repository + tag})
 	if err != nil || got != want {
 		r.t.Errorf("%s is present: %v, %v; want %v", tag, got, err, want)
+	}
+}
+
+// bringsOver checks that an index goes into another repository with its image, that an artifact without content is taken, as runs leave
+// it, and that tags are listed.
+func (r run) bringsOver(to string, index registry.Manifest) {
+	r.t.Helper()
+	other := registry.New(authn.DefaultKeychain, http.DefaultTransport, nil)
+	r.must(other.MountImage(r.t.Context(), r.repository, index, to+":brought"))
+	if digest, err := r.Digest(r.t.Context(), to+":brought"); err != nil || digest != index.Digest() {
+		r.t.Errorf("the index is %s there, %v; want %s", digest, err, index.Digest())
+	}
+	empty := descriptor("application/vnd.oci.empty.v1+json", "{}")
+	note := registry.Manifest{MediaType: ociManifest, Raw: fmt.Appendf(nil,
+		`{"schemaVersion":2,"mediaType":%q,"artifactType":"application/vnd.openhands.eval-images.last-run","config":%s,"layers":[%s]}`, ociManifest, empty, empty)}
+	r.must(other.PutManifest(r.t.Context(), to+":last-run", note))
+	if got, err := r.Manifest(r.t.Context(), to+":last-run"); err != nil || got.Digest() != note.Digest() {
+		r.t.Errorf("the artifact is %s, %v", got.Raw, err)
+	}
+	tags, err := r.Tags(r.t.Context(), to)
+	if slices.Sort(tags); err != nil || !slices.Equal(tags, []string{"brought", "last-run"}) {
+		r.t.Errorf("Tags = %v, %v", tags, err)
 	}
 }

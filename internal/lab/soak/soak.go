@@ -173,20 +173,21 @@ func (s *soak) prepare(ctx context.Context) (err error) {
 	if err := s.mustRun(ctx, plan); err != nil {
 		return err
 	}
+	const evalBases = "rebase-base" // the default repository of eval-bases
 	var missing []string
 	for _, path := range s.registry.answers.paths() {
-		if tag, ok := strings.CutPrefix(path, "/v2/"+s.path("rebase")+"/manifests/eval-base-"); ok {
-			missing = append(missing, s.path("rebase")+":eval-base-"+tag)
+		if tag, ok := strings.CutPrefix(path, "/v2/"+s.path(evalBases)+"/manifests/eval-base-"); ok {
+			missing = append(missing, s.path(evalBases)+":eval-base-"+tag)
 		}
 	}
-	there, err := s.tags(ctx, "rebase")
+	there, err := s.tags(ctx, evalBases)
 	if err != nil {
 		return err
 	}
 	var built []string
 	for _, tag := range there {
 		if strings.HasPrefix(tag, "eval-base-") {
-			built = append(built, s.path("rebase")+":"+tag)
+			built = append(built, s.path(evalBases)+":"+tag)
 		}
 	}
 	missing = slices.DeleteFunc(missing, func(name string) bool { return slices.Contains(built, name) })

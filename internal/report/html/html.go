@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"html/template"
 	"io"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -44,6 +43,7 @@ type content struct {
 	Phases     []phase
 	Comparison *comparison
 	Timeline   timeline
+	Limit      string
 	Style      template.CSS
 	Script     template.JS
 	Policy     string
@@ -61,16 +61,16 @@ type comparison struct {
 
 type change struct{ What, Before, Now string }
 
-// group has the failures of one class.
+// group has the failures of one class that one remedy helps against.
 type group struct {
-	Class, Hint string
-	Images      []image
+	Class, Words, Hint string
+	Images             []image
 }
 
 type image struct {
-	ID, Status, Class, Strategy, Took, Shard, Error, Output, Log, Reason, Digest string
-	Tags                                                                         []string
-	Attempts                                                                     int
+	ID, Status, Class, Strategy, Took, Shard, Cause, About, Error, Output, Log, Reason, Digest string
+	Tags                                                                                       []string
+	Attempts                                                                                   int
 }
 
 // phase is a part of the run. A nested one lies inside the build.
@@ -105,26 +105,32 @@ type spanLine struct {
 func Write(w io.Writer, s ledger.Summary, entries []ledger.Entry, c *ledger.Comparison) error {
 	shown := content{
 		Title: cmp.Or(s.Run.Title, "Image build"), Failed: s.Fails() || s.Run.SetupError != "",
-		Verdict: report.Headline(s), SetupError: string(s.Run.SetupError), Facts: facts(s), Comparison: newComparison(s, c), Timeline: newTimeline(s, entries),
+		Verdict: report.Headline(s), SetupError: string(s.Run.SetupError), Facts: facts(s), Comparison: newComparison(s, c), Timeline: newTimeline(s, entries), Limit: strings.ReplaceAll(report.Limit(s, entries), "`", ""),
 		Style: template.CSS(style), Script: template.JS(script),
 		Policy: "default-src 'none'; base-uri 'none'; form-action 'none'; script-src " + hashOf(script) + "; style-src " + hashOf(style),
 	}
 	for _, p := range s.Run.Phases {
 		shown.Phases = append(shown.Phases, phase{p.Name, report.Duration(p.Seconds), p.Within != ""})
 	}
-	byClass := map[string][]image{}
+	type remedy struct{ class, hint string }
+	groups := map[remedy][]image{}
 	for _, e := range slices.SortedFunc(slices.Values(entries), func(a, b ledger.Entry) int { return cmp.Compare(a.InstanceID, b.InstanceID) }) {
 		i := newImage(e)
 		shown.Images = append(shown.Images, i)
 		if i.Status == string(outcome.Failed) {
-			byClass[i.Class] = append(byClass[i.Class], i)
+			r := remedy{i.Class, failure.HintFor(failure.Class(i.Class), i.Error)}
+			groups[r] = append(groups[r], i)
 		}
 	}
-	shown.Classes = slices.Sorted(maps.Keys(byClass))
-	for _, class := range shown.Classes {
-		shown.Groups = append(shown.Groups, group{class, failure.Hint(failure.Class(class)), byClass[class]})
+	for r, images := range groups {
+		shown.Groups = append(shown.Groups, group{r.class, failure.Class(r.class).Words(), r.hint, images})
+		shown.Classes = append(shown.Classes, r.class)
 	}
-	slices.SortStableFunc(shown.Groups, func(a, b group) int { return len(b.Images) - len(a.Images) })
+	slices.SortFunc(shown.Groups, func(a, b group) int {
+		return cmp.Or(cmp.Compare(len(b.Images), len(a.Images)), cmp.Compare(a.Class, b.Class), cmp.Compare(a.Hint, b.Hint))
+	})
+	slices.Sort(shown.Classes)
+	shown.Classes = slices.Compact(shown.Classes)
 	if err := page.Execute(w, shown); err != nil {
 		return fmt.Errorf("writing the report: %w", err)
 	}
@@ -181,6 +187,7 @@ func newImage(e ledger.Entry) image {
 		Error: string(e.Error), Output: string(e.ErrorOutput), Log: string(e.LogPath), Reason: string(e.StrategyReason),
 		Digest: string(e.Digest), Tags: e.Tags, Attempts: e.AttemptCount,
 	}
+	i.Cause, i.About = failure.Cause(i.Error)
 	if e.DurationSeconds != nil {
 		i.Took = report.Duration(*e.DurationSeconds)
 	}

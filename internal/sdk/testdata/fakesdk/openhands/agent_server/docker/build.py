@@ -37,7 +37,7 @@ class BuildOptions:
         model_fields["prebuilt_sdist"] = Field()
 
     def __init__(self, **given):
-        assert given["push"] is True and given["include_base_tag"] is False  # Both have another default.
+        assert given["push"] in (True, False) and given["include_base_tag"] is False  # Both have another default.
         self.prebuilt_sdist = None
         for name in given.keys() & self.model_fields:  # Unknown ones are dropped silently.
             setattr(self, name, given[name])
@@ -107,7 +107,7 @@ def docker_build(options, context):
     own_run = globals().get("_run", run)
     args = ["docker", "buildx", "build", "--file", str(options.sdk_project_root / DOCKERFILE), "--target", options.target]
     args += ["--build-arg", f"BASE_IMAGE={options.base_image}", "--build-arg", f"OPENHANDS_BUILD_GIT_SHA={options.git_sha}"]
-    args += ["--build-arg", f"FLAVOR={getattr(options, 'flavor', 'plain')}", "--platform", "linux/amd64", "--push"]
+    args += ["--build-arg", f"FLAVOR={getattr(options, 'flavor', 'plain')}", "--platform", "linux/amd64", "--push" if options.push else "--load"]
     for tag in options.all_tags:
         args += ["--tag", tag]
     own_run(["docker", "buildx", "inspect", "--bootstrap"])

@@ -1,0 +1,108 @@
+package report
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/OpenHands/eval-images/internal/failure"
+	"github.com/OpenHands/eval-images/internal/ledger"
+	"github.com/OpenHands/eval-images/internal/outcome"
+)
+
+// endingLines is how many lines a run ends with at most.
+const endingLines = 10
+
+// Ending returns what a run ends with on a terminal, as at most ten lines of plain text: the verdict, the counts, what has changed since
+// an earlier run, failures with their causes, what to do next, and the files.
+func Ending(s ledger.Summary, c *ledger.Comparison) []string {
+	// A variation selector would be left out as a character that nobody sees.
+	verdict := strings.ReplaceAll(Headline(s), "⚠\ufe0f", "⚠")
+	lines := []string{oneLine(verdict, shortValue), endingCounts(s)}
+	compared := comparedImages(s.Run.Rebase.Verified)
+	if s.Total == 0 && len(compared) > 0 {
+		lines = lines[1:]
+	}
+	if c != nil {
+		lines = append(lines, fmt.Sprintf("Compared with the run of %s: %d newly built, %d newly failing",
+			startOf(c), len(c.NewlyBuilt), len(c.NewlyFailing)))
+	}
+	after := endingFiles(s.Run.Files)
+	if s.Missing() > 0 {
+		again := "Next: run it again; it builds only what is missing."
+		if s.Run.SetupError != "" {
+			again = "Next: do what the hint says, then run it again."
+		} else if s.Run.Files.Failed != "" {
+			again = "Next: run it again, or for the missing images alone with --instances-file " + string(s.Run.Files.Failed)
+		}
+		after = append([]string{again}, after...)
+	}
+	middle := append(endingFailures(s), compared...)
+	if room := endingLines - len(lines) - len(after); len(middle) > room {
+		more := fmt.Sprintf("  … and %d more, see %s", len(middle)-room+1, ledger.FileName)
+		middle = append(middle[:room-1], more)
+	}
+	return append(append(lines, middle...), after...)
+}
+
+func endingCounts(s ledger.Summary) string {
+	counts := []string{
+		fmt.Sprintf("%d built%s", s.Built, rebasedSuffix(s.Strategies[outcome.Rebase])), fmt.Sprintf("%d already existed", s.Skipped),
+	}
+	if s.Missing() > 0 {
+		counts = append(counts, fmt.Sprintf("%d missing", s.Missing()))
+	}
+	counts = append(counts, duration(s.WallClockSeconds))
+	if s.Run.SDKRef != "" {
+		sdk := "SDK " + s.Run.SDKRef
+		if sha := string(s.Run.SDKSHA); sha != "" && !strings.HasPrefix(sha, s.Run.SDKRef) {
+			sdk += " (" + sha[:min(7, len(sha))] + ")"
+		}
+		counts = append(counts, sdk)
+	}
+	if s.Run.Image != "" {
+		counts = append(counts, s.Run.Image)
+	}
+	return strings.Join(counts, ", ")
+}
+
+// endingFailures has a line for each failed image that was begun.
+func endingFailures(s ledger.Summary) (lines []string) {
+	for _, f := range s.FailedBuilds {
+		if wasNotStarted(f) {
+			continue
+		}
+		cause, about := failure.Cause(f.Error)
+		line := fmt.Sprintf("%s%s: %s: %s", failedMark, f.InstanceID, f.Class.Words(), oneLine(cause, shortValue))
+		if about != "" {
+			line += " (" + oneLine(about, shortValue) + ")"
+		}
+		if f.LogPath != "" {
+			line += ", log " + string(f.LogPath)
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+// comparedImages says what came of comparisons with native builds.
+func comparedImages(all []ledger.Verified) (lines []string) {
+	for _, v := range all {
+		if v.Result == ledger.VerifiedOK {
+			lines = append(lines, "✅ "+oneLine(v.Instance, shortValue)+" is equal to a native build of it")
+			continue
+		}
+		lines = append(lines, failedMark+oneLine(v.Instance+" is "+string(v.Result)+": "+strings.Join(v.Differences, "; "), longValue))
+	}
+	return lines
+}
+
+func endingFiles(f ledger.Files) (lines []string) {
+	for _, file := range []struct{ name, path string }{
+		{"Report", string(f.Report)}, {"Ledger", string(f.Ledger)}, {"Lock file", string(f.LockFile)}, {"Logs", string(f.Logs)},
+	} {
+		if file.path != "" {
+			lines = append(lines, fmt.Sprintf("%-10s %s", file.name+":", file.path))
+		}
+	}
+	return lines
+}
