@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/OpenHands/eval-images/internal/config"
+	"github.com/OpenHands/eval-images/internal/dataset"
 )
 
 // commandLine is what the arguments of the program ask for.
@@ -136,6 +137,8 @@ func (l *commandLine) inputs(c *cobra.Command, names ...string) {
 		switch flag.Name {
 		case "dataset", "instances-file", "previous-summary", "sdk-path", "build-dir": // files, as shells complete them
 			return
+		case "instance-ids":
+			complete = l.completeIDs
 		default:
 			complete = cobra.NoFileCompletions
 		}
@@ -146,6 +149,18 @@ func (l *commandLine) inputs(c *cobra.Command, names ...string) {
 		}
 		_ = c.RegisterFlagCompletionFunc(flag.Name, complete) // fails for a flag that has one
 	})
+}
+
+// completeIDs completes the last of some ids, from the lists in this program.
+func (l *commandLine) completeIDs(_ *cobra.Command, _ []string, typed string) (ids []string, _ cobra.ShellCompDirective) {
+	last := strings.LastIndexByte(typed, ',') + 1
+	known, _ := dataset.Embedded(config.DatasetOf(l.flags.Get("benchmark"))) // not every benchmark has one
+	for _, id := range known {
+		if strings.HasPrefix(id, typed[last:]) {
+			ids = append(ids, typed[:last]+id)
+		}
+	}
+	return ids, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
 }
 
 func (l *commandLine) build(c *cobra.Command, args []string) {

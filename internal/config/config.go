@@ -2,6 +2,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -195,6 +196,12 @@ func Datasets() []string {
 		names = append(names, b.Dataset)
 	}
 	return names
+}
+
+// DatasetOf returns the dataset and the split of a benchmark; an empty name is the default.
+func DatasetOf(benchmark string) (name, split string) {
+	b := presetNamed(cmp.Or(benchmark, presets[0].Name))
+	return b.Dataset, b.Split
 }
 
 // SplitOf is the split of a preset's dataset, or "".

@@ -33,6 +33,13 @@ var patterns = []struct {
 	// (docker/build-push-action#463 and #687: repeated pushes succeeded).
 	{ClassRateLimit, anyOf(httpStatus("429"), `too ?many ?requests`, `secondary rate limit`, `rate limit exceeded`,
 		`failed to push ghcr\.io/\S+: .*\b403 forbidden$`), ""},
+	// Other registries limit requests so, too (https://github.com/containerd/containerd/pull/13746), and a login that has expired looks
+	// the same: a HEAD has no body to tell. It is no clear refusal, because the run checked the right to push.
+	{
+		ClassRegistry, anyOf(`failed to push \S+: unexpected status from HEAD request to \S+: 40[13]\b`),
+		"run it again; when it persists, check registry-username and registry-password: the registry accepted them at the start of the run, " +
+			"and they may have expired",
+	},
 	// The next messages stand in errors that also say "failed to resolve source metadata" and "not found".
 	{ClassTLS, anyOf(`\bx509: `, `tls: failed to verify certificate`), ""},
 	{

@@ -65,6 +65,10 @@ func TestMessagesHaveAClassAndAHint(t *testing.T) {
 			`ERROR: failed to solve: failed commit on ref "layer-sha256:aa": unexpected commit digest sha256:bb, expected sha256:aa: failed precondition`,
 			ClassRegistry, "empty its cache",
 		},
+		{
+			"a push whose HEAD is refused", pushing + "unexpected status from HEAD request to https://r.test/v2/a/b/blobs/sha256:aa: 403 Forbidden",
+			ClassRegistry, "may have expired",
+		},
 		{"a push whose answer has another digest", pushing + "got digest sha256:bb, expected sha256:aa", ClassRegistry, "status page"},
 		{"a registry that fails", pushing + "503 Service Unavailable", ClassRegistry, "status page"},
 		{"another architecture", "#8 0.123 exec /bin/sh: exec format error", ClassPlatform, "QEMU"},

@@ -74,6 +74,6 @@ func TestColumnsInTags(t *testing.T) {
 	_, err = New(parsed(t, inputs...), []string{"b__b-1", "c__c-1"}, columns)
 	expect(t, err, []string{
 		`custom-tag-template: column version of "c__c-1" is empty; use a column that every instance has`,
-		`custom-tag-template: "x/y-sweb.eval.x86_64.b_1776_b-1", for b__b-1, cannot be a part of a tag; use letters, digits and _ . - only`,
+		`custom-tag-template: "x/y-sweb.eval.x86_64.b_1776_b-1", for "b__b-1", cannot be a part of a tag; use letters, digits and _ . - only`,
 	})
 }

@@ -120,7 +120,7 @@ func (e *inputErrors) shareBaseImage(targets []Target) {
 	for i := 1; i < len(targets); i++ {
 		if a, b := targets[i-1], targets[i]; a.BaseImage == b.BaseImage {
 			e.add(baseTemplate, "include {instance_id}, or {repo} and {name}",
-				"%s and %s have the same base image %s", a.InstanceID, b.InstanceID, config.Quote(a.BaseImage))
+				"%s and %s have the same base image %s", config.Quote(a.InstanceID), config.Quote(b.InstanceID), config.Quote(a.BaseImage))
 		}
 	}
 }

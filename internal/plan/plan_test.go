@@ -125,17 +125,17 @@ func TestNewMistakes(t *testing.T) {
 		"a digest": {ids: []string{"a__b@sha256:" + strings.Repeat("0", 64)}, want: []string{"is named by digest; name base images by tag"}},
 		"one base image for two": {
 			inputs: []string{"base-image-template=ghcr.io/o/{repo}:latest"}, ids: []string{"a__b-1", "a__b-2", "c__d-1"},
-			want: []string{`a__b-1 and a__b-2 have the same base image "ghcr.io/o/a:latest"; include {instance_id}`},
+			want: []string{`"a__b-1" and "a__b-2" have the same base image "ghcr.io/o/a:latest"; include {instance_id}`},
 		},
-		"an id given twice": {ids: []string{"a__b-1", "a__b-1"}, want: []string{"a__b-1 and a__b-1 have the same base image"}},
+		"an id given twice": {ids: []string{"a__b-1", "a__b-1"}, want: []string{`"a__b-1" and "a__b-1" have the same base image`}},
 		"one tag for two": {
 			inputs: []string{"custom-tag-template=eval"}, ids: []string{"a__b-1", "c__d-1"},
-			want: []string{`custom-tag-template: a__b-1 and c__d-1 get the same tag "eval"; include {instance_tag}`},
+			want: []string{`custom-tag-template: "a__b-1" and "c__d-1" get the same tag "eval"; include {instance_tag}`},
 		},
 		"one tag for two, as the tag of the base image is cut": {
 			inputs: []string{"base-image-template=ghcr.io/o/x:{instance_id}", "custom-tag-template=t-{instance_tag}"},
 			ids:    []string{"a__b-1", "c__d-1"}, want: []string{
-				`custom-tag-template: a__b-1 and c__d-1 get the same tag "t-x"; include {instance_id}: the base images differ by their tags only, which {instance_tag} leaves out`,
+				`custom-tag-template: "a__b-1" and "c__d-1" get the same tag "t-x"; include {instance_id}: the base images differ by their tags only, which {instance_tag} leaves out`,
 			},
 		},
 		"one tag for two, as only a folder of the base image differs": {
@@ -147,16 +147,16 @@ func TestNewMistakes(t *testing.T) {
 		"bases of one name, with the default for tags": {
 			inputs: []string{"base-image-template=ghcr.io/{instance_id}/y:latest"},
 			ids:    []string{"a__b-1", "c__d-1"}, want: []string{
-				`base-image-template: the images of a__b-1 and c__d-1 would get the same tag: the default takes it from the last name of the base ` +
+				`base-image-template: the images of "a__b-1" and "c__d-1" would get the same tag: the default takes it from the last name of the base ` +
 					`image, and both "ghcr.io/a__b-1/y:latest" and "ghcr.io/c__d-1/y:latest" have "y"; set custom-tag-template to one with {instance_id}`,
 			},
 		},
 		"a tag that the SDK would cut": {
 			inputs: []string{"custom-tag-template={instance_id},latest"}, ids: []string{"a__b-1"},
-			want: []string{`"a__b-1,latest", for a__b-1, cannot be a part of a tag; use letters`},
+			want: []string{`"a__b-1,latest", for "a__b-1", cannot be a part of a tag; use letters`},
 		},
 		"a tag too long for every SDK": {ids: []string{"a__" + long}, want: []string{
-			"for a__" + long + ", makes a tag of at least 183 characters; registries take 128; shorten it by 55 characters",
+			"makes a tag of at least 183 characters; registries take 128; shorten it by 55 characters",
 		}},
 		"without the stage's name": {
 			inputs: []string{"target=binary", "custom-tag-template={instance_id}"},
@@ -206,15 +206,15 @@ func TestCheckTags(t *testing.T) {
 	}{
 		"good":             {[]Target{target("a", "r:5000/x:1"), target("b", "r:5000/x:2")}, nil},
 		"128 characters":   {[]Target{target("a", "r:5000/x:"+strings.Repeat("t", 128))}, nil},
-		"129 characters":   {[]Target{target("a", "r:5000/x:1", "r:5000/x:"+strings.Repeat("t", 129))}, []string{"for a, makes a tag of 129 characters; registries take 128; shorten it by 1 character or more: this SDK leaves 72 for it"}},
-		"a character":      {[]Target{target("a", "x/y:t+t")}, []string{`"x/y:t+t", for a, is not a tag`}},
+		"129 characters":   {[]Target{target("a", "r:5000/x:1", "r:5000/x:"+strings.Repeat("t", 129))}, []string{`for "a", makes a tag of 129 characters; registries take 128; shorten it by 1 character or more: this SDK leaves 72 for it`}},
+		"a character":      {[]Target{target("a", "x/y:t+t")}, []string{`"x/y:t+t", for "a", is not a tag`}},
 		"a leading dash":   {[]Target{target("a", "x/y:-t")}, []string{"is not a tag"}},
 		"only a port":      {[]Target{target("a", "r:5000/x")}, []string{"is not a tag"}},
-		"no tag":           {[]Target{target("a")}, []string{"the SDK names no tag for a; include {instance_tag}"}},
-		"the same for two": {[]Target{target("a", "x/y:1"), target("b", "x/y:2", "x/y:1")}, []string{`a and b get the same tag "1"`}},
+		"no tag":           {[]Target{target("a")}, []string{`the SDK names no tag for "a"; include {instance_tag}`}},
+		"the same for two": {[]Target{target("a", "x/y:1"), target("b", "x/y:2", "x/y:1")}, []string{`"a" and "b" get the same tag "1"`}},
 		"the same for two tags of one repository": {
 			[]Target{{InstanceID: "a", BaseImage: "x/y:a", Tags: []string{"x/y:1"}}, {InstanceID: "b", BaseImage: "x/y:b", Tags: []string{"x/y:1"}}},
-			[]string{`a and b get the same tag "1"; include {instance_id}: the base images differ by their tags only`},
+			[]string{`"a" and "b" get the same tag "1"; include {instance_id}: the base images differ by their tags only`},
 		},
 		"the same twice for one": {[]Target{target("a", "x/y:1", "x/y:1")}, nil},
 	}

@@ -114,13 +114,13 @@ var (
 func (e *inputErrors) customTags(targets []Target, stage string, templateGiven bool) {
 	owner := map[string]Target{}
 	for _, t := range targets {
-		tag := config.Quote(t.CustomTag)
+		tag, id := config.Quote(t.CustomTag), config.Quote(t.InstanceID)
 		if !customTagForm.MatchString(t.CustomTag) {
-			e.add(tagTemplate, "use letters, digits and _ . - only", "%s, for %s, cannot be a part of a tag", tag, t.InstanceID)
+			e.add(tagTemplate, "use letters, digits and _ . - only", "%s, for %s, cannot be a part of a tag", tag, id)
 		}
 		if over := len(shortestTag(t.CustomTag, stage)) - tagLimit; over > 0 {
 			e.add(tagTemplate, "shorten it by "+characters(over)+" or more",
-				"%s, for %s, makes a tag of at least %d characters; registries take %d", tag, t.InstanceID, tagLimit+over, tagLimit)
+				"%s, for %s, makes a tag of at least %d characters; registries take %d", tag, id, tagLimit+over, tagLimit)
 		}
 		// Two targets with the same base image are a mistake that shareBaseImage reports.
 		if other, taken := owner[t.CustomTag]; taken && other.BaseImage != t.BaseImage {
@@ -129,10 +129,10 @@ func (e *inputErrors) customTags(targets []Target, stage string, templateGiven b
 				e.add(baseTemplate, "set custom-tag-template to one with {instance_id}, such as {sdk_dockerfile_sha7}-{instance_id}, "+
 					"or end base-image-template in another name for each instance",
 					"the images of %s and %s would get the same tag: the default takes it from the last name of the base image, and both %s and %s have %s",
-					other.InstanceID, t.InstanceID, config.Quote(other.BaseImage), config.Quote(t.BaseImage), config.Quote(InstanceTag(t.BaseImage)))
+					config.Quote(other.InstanceID), id, config.Quote(other.BaseImage), config.Quote(t.BaseImage), config.Quote(InstanceTag(t.BaseImage)))
 				continue
 			}
-			e.add(tagTemplate, distinguish(other, t), "%s and %s get the same tag %s", other.InstanceID, t.InstanceID, tag)
+			e.add(tagTemplate, distinguish(other, t), "%s and %s get the same tag %s", config.Quote(other.InstanceID), id, tag)
 		}
 		owner[t.CustomTag] = t
 	}
@@ -183,18 +183,18 @@ func CheckTags(targets []Target) error {
 	owner := map[string]Target{}
 	for _, t := range targets {
 		if len(t.Tags) == 0 {
-			found.add(tagTemplate, "include {instance_tag} or {instance_id}", "the SDK names no tag for %s", t.InstanceID)
+			found.add(tagTemplate, "include {instance_tag} or {instance_id}", "the SDK names no tag for %s", config.Quote(t.InstanceID))
 		}
 		for _, reference := range t.Tags {
 			tag := tagOf(reference)
 			if over := len(tag) - tagLimit; over > 0 {
 				found.add(tagTemplate, fmt.Sprintf("shorten it by %s or more: this SDK leaves %d for it", characters(over), len(t.CustomTag)-over),
-					"%s, for %s, makes a tag of %d characters; registries take %d", config.Quote(t.CustomTag), t.InstanceID, len(tag), tagLimit)
+					"%s, for %s, makes a tag of %d characters; registries take %d", config.Quote(t.CustomTag), config.Quote(t.InstanceID), len(tag), tagLimit)
 			} else if !tagForm.MatchString(tag) {
-				found.add(tagTemplate, "use letters, digits and _ . - only", "%s, for %s, is not a tag", config.Quote(reference), t.InstanceID)
+				found.add(tagTemplate, "use letters, digits and _ . - only", "%s, for %s, is not a tag", config.Quote(reference), config.Quote(t.InstanceID))
 			}
 			if other, taken := owner[reference]; taken && other.InstanceID != t.InstanceID {
-				found.add(tagTemplate, distinguish(other, t), "%s and %s get the same tag %s", other.InstanceID, t.InstanceID, config.Quote(tag))
+				found.add(tagTemplate, distinguish(other, t), "%s and %s get the same tag %s", config.Quote(other.InstanceID), config.Quote(t.InstanceID), config.Quote(tag))
 			}
 			owner[reference] = t
 		}

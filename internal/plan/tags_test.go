@@ -167,7 +167,7 @@ func TestDropLongTags(t *testing.T) {
 		t.Errorf("not native: %q, %q, %q", targets[0].NotNative, targets[1].NotNative, targets[2].NotNative)
 	}
 	err := CheckTags(targets)
-	if err == nil || !strings.Contains(err.Error(), "for c, makes a tag") || strings.Contains(err.Error(), "for b") {
+	if err == nil || !strings.Contains(err.Error(), `for "c", makes a tag`) || strings.Contains(err.Error(), `for "b"`) {
 		t.Errorf("error = %v, want one of c, which has no tag that fits", err)
 	}
 }

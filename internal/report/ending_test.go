@@ -82,7 +82,7 @@ func TestFailuresStandOutOnATerminal(t *testing.T) {
 		{[]string{"CI=true"}, "error: x", "error: x"},
 	}
 	for _, c := range cases {
-		there := newTerminal(t, 80)
+		there := newTerminal(t, 0) // of unknown size, which has no bar
 		fmt.Fprintln(NewScreen(there.File, environ(append(c.environ, "TERM=xterm")...)), c.line)
 		if got := there.end(); got != c.want+"\r\n" {
 			t.Errorf("with %q the terminal gets %q, want %q", c.environ, got, c.want)

@@ -29,20 +29,26 @@ type Screen struct {
 
 // NewScreen returns a Screen that prints to out. It uses getenv to detect CI systems and dumb terminals, which get no bar.
 func NewScreen(out io.Writer, getenv func(name string) string) *Screen {
-	terminal := supportsBar(out, getenv)
-	return &Screen{out: out, terminal: terminal, colours: terminal && getenv("NO_COLOR") == ""} // https://no-color.org
+	colours := isTerminal(out, getenv) && getenv("NO_COLOR") == "" // https://no-color.org
+	return &Screen{out: out, terminal: supportsBar(out, getenv), colours: colours}
 }
 
 // minWidth is the minimum width for a bar, in columns. A terminal of unknown size has width 0.
 const minWidth = 40
 
 func supportsBar(out io.Writer, getenv func(string) string) bool {
-	file, isFile := out.(*os.File)
-	if !isFile || getenv("GITHUB_ACTIONS") == "true" || getenv("CI") != "" || getenv("TERM") == "" || getenv("TERM") == "dumb" {
+	if !isTerminal(out, getenv) {
 		return false
 	}
-	width, _, err := term.GetSize(int(file.Fd()))
+	width, _, err := term.GetSize(int(out.(*os.File).Fd()))
 	return err == nil && width >= minWidth
+}
+
+// isTerminal reports whether out is a terminal of a person that understands escape sequences.
+func isTerminal(out io.Writer, getenv func(string) string) bool {
+	file, isFile := out.(*os.File)
+	return isFile && getenv("GITHUB_ACTIONS") != "true" && getenv("CI") == "" && getenv("TERM") != "" && getenv("TERM") != "dumb" &&
+		term.IsTerminal(int(file.Fd()))
 }
 
 // Write prints text, which must end with a line break, above the bar. A closed pipe, as in "eval-images | head", is not an error.

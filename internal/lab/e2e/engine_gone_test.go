@@ -20,7 +20,8 @@ import (
 )
 
 // TestEngineRestarts kills an engine in the middle of a build on the command line. The registry is outside of that engine, which is
-// started again some seconds later, without its containers. The run waits for it, starts the builder that it was given, and completes.
+// started again half a minute later, without its containers, when the next attempt waits for it already. The run starts the builder that
+// it was given, and completes.
 func TestEngineRestarts(t *testing.T) {
 	t.Parallel()
 	e := startEngine(t)
@@ -34,6 +35,9 @@ func TestEngineRestarts(t *testing.T) {
 	got := run.wait(t)
 	checkOutputs(t, got, 0, nil)
 	built := ledger(t, s.Workspace, got)[id]
+	if len(built.Tags) == 0 {
+		t.Fatalf("the image was not built: %+v", built)
+	}
 	if there := digestInRegistry(t, strings.TrimPrefix(s.Inputs["image"], lab["LAB_REGISTRY_INSIDE"]+"/"), tagOf(built.Tags[0])); there != built.Digest || there == "" {
 		t.Errorf("the registry has %q, the ledger says %+v", there, built)
 	}
@@ -56,7 +60,7 @@ type otherEngine struct {
 	folder    string // with its socket
 }
 
-// startEngine starts an engine that starts again five seconds after it has ended. It runs containers as the lab's engine does.
+// startEngine starts an engine that starts again half a minute after it has ended. It runs containers as the lab's engine does.
 func startEngine(t *testing.T) otherEngine {
 	t.Helper()
 	dir, image := t.TempDir(), "eval-images-lab/engine"
@@ -76,7 +80,7 @@ func startEngine(t *testing.T) otherEngine {
 		dockerd += " --add-runtime " + name + "=" + path + " --default-runtime " + name
 	}
 	docker(t, append(args, "--entrypoint", "tini", image, "--", "sh", "-c",
-		"while :; do rm -f /var/run/docker.pid /var/run/docker/containerd/containerd.pid; "+dockerd+"; sleep 5; done")...)
+		"while :; do rm -f /var/run/docker.pid /var/run/docker/containerd/containerd.pid; "+dockerd+"; sleep 30; done")...)
 	e.await(t, "version")
 	load := exec.CommandContext(t.Context(), "sh", "-c", "docker save moby/buildkit:buildx-stable-1 | docker exec --interactive "+e.container+" docker load")
 	if said, err := load.CombinedOutput(); err != nil {
