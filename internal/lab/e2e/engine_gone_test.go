@@ -1,22 +1,15 @@
 package e2e
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
-	"io"
 	"io/fs"
-	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/OpenHands/eval-images/internal/lab/runner"
 )
 
 // TestEngineRestarts kills an engine in the middle of a build on the command line. The registry is outside of that engine, which is
@@ -29,7 +22,7 @@ func TestEngineRestarts(t *testing.T) {
 	made := e.docker(t, "inspect", "--format", "{{.Id}}", node)
 	s := step(t, repository(t), []string{id}, smallest)
 	s.Inputs["builder"] = "given"
-	run := e.startCommandLine(t, s)
+	run := startCommandLine(t, s, "--volume", e.folder+":/engine", "--env", "DOCKER_HOST=unix:///engine/docker.sock")
 	waitForStep(t, s.Workspace, id, "base-image-minimal")
 	docker(t, "exec", e.container, "sh", "-c", "kill -KILL $(cat /var/run/docker.pid)")
 	got := run.wait(t)
@@ -130,53 +123,6 @@ func (e otherEngine) startBuilder(t *testing.T, name string) string {
 		"--volume", node+"_state:/var/lib/buildkit", "--volume", "/engine/buildkitd.toml:/etc/buildkit/buildkitd.toml:ro", "moby/buildkit:buildx-stable-1")
 	e.await(t, "exec", node, "buildctl", "debug", "workers")
 	return node
-}
-
-// commandLine is a run of eval-images outside of a workflow.
-type commandLine struct {
-	cmd       *exec.Cmd
-	said      bytes.Buffer
-	workspace string
-}
-
-// startCommandLine runs eval-images in a container of the lab's engine, because the host may lack uv and buildx. It builds on this
-// engine.
-func (e otherEngine) startCommandLine(t *testing.T, s runner.Step) *commandLine {
-	t.Helper()
-	args := []string{
-		"run", "--rm", "--network", s.Network, "--volume", s.Workspace + ":/work", "--workdir", "/work", "--volume", e.folder + ":/engine",
-		"--volume", runner.PackagesMount(s.Packages), "--env", "DOCKER_HOST=unix:///engine/docker.sock",
-	}
-	for _, environ := range []map[string]string{s.Env, runner.UsePackages} {
-		for name, value := range environ {
-			args = append(args, "--env", name+"="+value)
-		}
-	}
-	args = append(args, s.Image)
-	for _, name := range slices.Sorted(maps.Keys(s.Inputs)) {
-		args = append(args, "--"+name+"="+s.Inputs[name])
-	}
-	c := &commandLine{cmd: exec.CommandContext(t.Context(), "docker", args...), workspace: s.Workspace}
-	c.cmd.Stdout = io.MultiWriter(&c.said, t.Output())
-	c.cmd.Stderr = c.cmd.Stdout
-	if err := c.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
-
-// wait returns what the run has left, as a step of a workflow would.
-func (c *commandLine) wait(t *testing.T) runner.Result {
-	t.Helper()
-	err := c.cmd.Wait()
-	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
-		t.Fatal(err)
-	}
-	got := runner.Result{ExitCode: c.cmd.ProcessState.ExitCode(), Log: c.said.String(), Outputs: map[string]string{}}
-	for _, path := range filesNamed(t, c.workspace, "manifest.jsonl") {
-		got.Outputs["manifest"], _ = filepath.Rel(c.workspace, path)
-	}
-	return got
 }
 
 // waitForStep waits until a build has come to a step.
