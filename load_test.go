@@ -18,6 +18,7 @@ import (
 // standInLoad is the docker command: it writes down the tags of what it is told to load, and refuses to push.
 const standInLoad = `#!/bin/sh
 [ "$2" = build ] || exit 0
+[ "$DOCKER_DEFAULT_PLATFORM" = linux/amd64 ] || exit 1
 case " $* " in *" --push "*|*type=registry,*mode=*) echo "ERROR: nobody asked for a push" >&2; exit 1 ;; *" --load "*) ;; *) exit 1 ;; esac
 while [ $# -gt 0 ]; do
 	[ "$1" != --tag ] || echo "$2" >>"$HOME/loaded"

@@ -386,7 +386,7 @@ func TestWorkerEnvironment(t *testing.T) {
 		"SDK_REF": "unknown", "GITHUB_REF": "unknown", "PYTHONPATH": "/a:/b", "PYTHONUNBUFFERED": "1", "COLUMNS": "200",
 		"LITELLM_LOCAL_MODEL_COST_MAP": "True", "OPENHANDS_SUPPRESS_BANNER": "1", "OPENHANDS_BUILDKIT_CACHE_MODE": "min",
 		"BUILDKIT_PROGRESS": "plain", "BUILDX_NO_DEFAULT_ATTESTATIONS": "1", "UV_PYTHON": "3.13", "UV_PYTHON_DOWNLOADS": "never",
-		"TMPDIR": filepath.Join(own, "tmp"), "BUILD_CACHE_DIR": filepath.Join(own, "cache"),
+		"TMPDIR": filepath.Join(own, "tmp"), "BUILD_CACHE_DIR": filepath.Join(own, "cache"), "DOCKER_DEFAULT_PLATFORM": "linux/amd64",
 	}
 	if diff := cmp.Diff(want, seen); diff != "" {
 		t.Errorf("environment (-want +got):\n%s", diff)

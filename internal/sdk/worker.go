@@ -132,7 +132,8 @@ func (w *worker) environ(options PoolOptions) []string {
 		"PYTHONPATH="+strings.Join(options.Environment.PythonPath, string(os.PathListSeparator)),
 		"PYTHONUNBUFFERED=1",
 		"TMPDIR="+w.temporary(),
-		"BUILD_CACHE_DIR="+w.cache(), // Without a registry cache all builds would write one folder at once.
+		"DOCKER_DEFAULT_PLATFORM=linux/amd64", // The SDK names no platform when it loads an image.
+		"BUILD_CACHE_DIR="+w.cache(),          // Without a registry cache all builds would write one folder at once.
 		// The import reads these, in this order, and else runs git. In a workflow GITHUB_SHA is the workflow's.
 		"SDK_SHA="+options.Checkout.SHA, "SDK_REF=unknown", "GITHUB_SHA="+options.Checkout.SHA, "GITHUB_REF=unknown",
 		"LITELLM_LOCAL_MODEL_COST_MAP=True", // The import fetches a price list from the internet otherwise.
