@@ -18,7 +18,7 @@ import (
 func TestLoad(t *testing.T) {
 	t.Parallel()
 	id, repo := instances(t, 1)[0], "registry.invalid/"+repository(t)
-	for i, want := range []string{"built", "skipped"} {
+	for i, want := range []string{"built", "skipped_remote_exists"} {
 		s := step(t, "", []string{id}, smallest)
 		s.Inputs["image"], s.Inputs["load"] = repo, "true"
 		got := startCommandLine(t, s, "--volume", "/var/run/docker.sock:/var/run/docker.sock").wait(t)
