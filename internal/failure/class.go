@@ -92,7 +92,7 @@ var policies = map[Class]policy{
 	// A registry that says "slow down" will answer later. GitHub asks for "a few minutes" after a secondary rate limit
 	// (docs.github.com, rate limits for the REST API), so the first wait is long. longestPause bounds these retries, not
 	// max-retries.
-	ClassRateLimit: {always, time.Minute, "run it again with a smaller max-workers: the registry asked to slow down"},
+	ClassRateLimit: {always, time.Minute, "run it again in some minutes; when it persists, log in, or lower max-workers: the registry asked to slow down"},
 	// Restarts, failovers and overload cause 5xx and unclear answers.
 	ClassRegistry: {
 		always, 5 * time.Second,

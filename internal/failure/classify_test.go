@@ -21,11 +21,11 @@ func TestMessagesHaveAClassAndAHint(t *testing.T) {
 			"a quota per minute (kubernetes/registry.k8s.io#153)",
 			resolving + "unexpected status from GET request to https://r.test/v2/b/manifests/latest: 429 Too Many Requests\n" +
 				"toomanyrequests: Quota exceeded for quota metric 'Requests per project per user' and limit 'Requests per project per user per minute per user' of service",
-			ClassRateLimit, "smaller max-workers",
+			ClassRateLimit, "lower max-workers",
 		},
 		{
 			"the same without its status", resolving + "Quota exceeded for quota metric 'Requests' and limit 'Requests per minute per region'",
-			ClassRateLimit, "smaller max-workers",
+			ClassRateLimit, "lower max-workers",
 		},
 		{"a quota that is used up", pushing + "denied: adding 3 GiB will exceed the configured upper limit", ClassQuota, "delete old versions"},
 		{

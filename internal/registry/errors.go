@@ -118,28 +118,58 @@ func asError(doing string, err error, after time.Duration) error {
 	case 0:
 		return fmt.Errorf("%s: %w", doing, err)
 	case http.StatusUnauthorized, http.StatusForbidden:
-		return &Denied{Doing: doing, Err: fmt.Errorf("%d, not allowed: %w", code, brief{err})}
+		return &Denied{Doing: doing, Err: refusal{fmt.Sprintf("%d, not allowed", code), err}}
 	case http.StatusTooManyRequests:
-		return fmt.Errorf("%s: 429, too many requests: %w", doing, brief{err})
+		return fmt.Errorf("%s: %w", doing, refusal{"429, too many requests", err})
 	default:
-		return fmt.Errorf("%s: %d %s: %w", doing, code, http.StatusText(code), brief{err})
+		return fmt.Errorf("%s: %w", doing, refusal{fmt.Sprintf("%d %s", code, http.StatusText(code)), err})
 	}
 }
 
-// brief is a response as an error, on one line and cut: where a proxy answers, the body is a page of HTML.
-type brief struct{ error }
+// refusal is a response as an error: its status, and what the registry said.
+type refusal struct {
+	status string
+	err    error
+}
+
+func (r refusal) Error() string {
+	if said := said(r.err); said != "" {
+		return r.status + ": " + said
+	}
+	return r.status
+}
+
+func (r refusal) Unwrap() error { return r.err }
 
 const maxErrorText = 600 // bytes
 
-func (b brief) Error() string {
-	text := strings.Join(strings.FieldsFunc(b.error.Error(), func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }), " ")
+// said returns what an error adds to the request and its status, on one line and cut: where a proxy answers, the body is a page of HTML.
+func said(err error) string {
+	text := err.Error()
+	response, ok := errors.AsType[*transport.Error](err)
+	if ok && response.Request != nil && strings.HasPrefix(response.Request.URL.Path, "/v2/") {
+		text = strings.TrimSuffix(strings.Replace(text, response.Error(), body(response), 1), ": ")
+	}
+	text = strings.Join(strings.FieldsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }), " ")
 	if len(text) > maxErrorText {
 		text = strings.ToValidUTF8(text[:maxErrorText], "") + " ..."
 	}
 	return text
 }
 
-func (b brief) Unwrap() error { return b.error }
+// body returns the text of a response without the request, the status, and the library's advice on HEADs. The response to a HEAD has none.
+func body(response *transport.Error) string {
+	_, text, _ := strings.Cut(response.Error(), ": ") // the request is before it
+	rest, unnamed := strings.CutPrefix(text, fmt.Sprintf("unexpected status code %d %s", response.StatusCode, http.StatusText(response.StatusCode)))
+	switch {
+	case !unnamed:
+		return text
+	case response.Request.Method == http.MethodHead:
+		return ""
+	default:
+		return strings.TrimPrefix(rest, ": ")
+	}
+}
 
 // diagnostics returns the error codes and messages in the body of the response in err.
 func diagnostics(err error) []transport.Diagnostic {

@@ -52,7 +52,7 @@ func asRateLimited(doing string, err error, after time.Duration) error {
 	if code == 0 || after == 0 {
 		return nil
 	}
-	err = fmt.Errorf("%s: %d %s, retry after %s: %w", doing, code, http.StatusText(code), after, brief{err})
+	err = fmt.Errorf("%s: %w", doing, refusal{fmt.Sprintf("%d %s, retry after %s", code, http.StatusText(code), after), err})
 	return &RateLimited{after: after, Err: err}
 }
 
