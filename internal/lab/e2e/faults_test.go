@@ -120,7 +120,8 @@ for path in glob.glob("/proc/[0-9]*/cmdline"):
 func TestTimeout(t *testing.T) {
 	t.Parallel()
 	id := instances(t, 1)[0]
-	s := step(t, repository(t), []string{id}, map[string]string{"image-timeout": "1s"})
+	s := step(t, repository(t), []string{id}, map[string]string{"image-timeout": "1s", "sdk-repository": "file:///github/workspace/sdk"})
+	changeSDK(t, filepath.Join(s.Workspace, "sdk"), "sleep 60") // with all in its cache a build takes a second
 	got := start(t, s).Wait()
 	checkOutputs(t, got, 1, map[string]string{"failed": "1"})
 	if line := ledger(t, s.Workspace, got)[id]; line.ErrorClass != "timeout" || line.Attempts != 2 || !strings.Contains(line.Error, "image-timeout") {

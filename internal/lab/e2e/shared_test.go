@@ -14,7 +14,7 @@ func TestSharedStageFails(t *testing.T) {
 	s := step(t, repository(t), instances(t, 3), map[string]string{
 		"sdk-repository": "file:///github/workspace/sdk", "max-retries": "1", "strategy": "native",
 	})
-	brokenSDK(t, filepath.Join(s.Workspace, "sdk"))
+	changeSDK(t, filepath.Join(s.Workspace, "sdk"), "echo not today >&2; exit 3")
 	got := start(t, s).Wait()
 	checkOutputs(t, got, 1, map[string]string{"built": "0", "failed": "3", "retried": "1"})
 	tried := 0
@@ -36,8 +36,8 @@ func TestSharedStageFails(t *testing.T) {
 	}
 }
 
-// brokenSDK copies the lab's SDK repository with a builder stage that fails.
-func brokenSDK(t *testing.T, dir string) {
+// changeSDK copies the lab's SDK repository, and lets the builder stage begin with a command.
+func changeSDK(t *testing.T, dir, first string) {
 	t.Helper()
 	git := func(args ...string) {
 		t.Helper()
@@ -52,11 +52,11 @@ func brokenSDK(t *testing.T, dir string) {
 		t.Fatal(err)
 	}
 	const stage = " AS builder\n"
-	broken := strings.Replace(string(text), stage, stage+"RUN echo not today >&2; exit 3\n", 1)
-	if broken == string(text) {
+	changed := strings.Replace(string(text), stage, stage+"RUN "+first+"\n", 1)
+	if changed == string(text) {
 		t.Fatal("the SDK's Dockerfile has no builder stage")
 	}
-	write(t, broken, path)
-	git("-C", dir, "-c", "user.name=lab", "-c", "user.email=lab@localhost", "commit", "--quiet", "--all", "--message", "break the builder stage")
+	write(t, changed, path)
+	git("-C", dir, "-c", "user.name=lab", "-c", "user.email=lab@localhost", "commit", "--quiet", "--all", "--message", "change the builder stage")
 	git("-C", dir, "tag", "--force", lab["LAB_SDK_REF"])
 }
