@@ -140,7 +140,7 @@ func TestFaultsOfTheWhole(t *testing.T) {
 		code   int
 		says   []string
 	}{
-		{"no such ref", map[string]string{"sdk-ref": "v1.58.3"}, "", 2, []string{`"v1.58.3"`, "hint: did you mean", "v1.58.2"}},
+		{"no such ref", map[string]string{"sdk-ref": "v1.58.3"}, "", 2, []string{`"v1.58.3"`, "hint: the newest release there is sdk-ref: v1.58.2"}},
 		{
 			"no such option",
 			map[string]string{"sdk-options": "install_acp_provider="},
