@@ -13,13 +13,17 @@ import (
 )
 
 // ProbePush starts an upload to the repository and cancels it, so that a registry that accepts no pushes is found before the
-// first build. The error is a *Denied if the repository's name, the credentials or the connection is wrong.
+// first build. The error is a *Denied if the repository's name, the credentials or the connection is wrong. A repository that accepted
+// one is not asked again: an upload and its end are two writes of few.
 func (c *Client) ProbePush(ctx context.Context, repository string) error {
 	ref, err := parse(repository)
 	if err != nil {
 		return err
 	}
 	u := upload{repository: ref.Context(), doing: "pushing to " + repository}
+	if _, accepted := c.pushed.Load(u.repository.Name()); accepted {
+		return nil
+	}
 	resp, err := c.do(ctx, request{
 		doing: u.doing, method: http.MethodPost, repository: u.repository, scopes: pushScope(u.repository),
 		url: endpoint(u.repository, "blobs/uploads/"), success: []int{http.StatusAccepted},
@@ -30,6 +34,7 @@ func (c *Client) ProbePush(ctx context.Context, repository string) error {
 	if u.location, err = location(resp); err == nil {
 		c.cancelUpload(ctx, u)
 	}
+	c.pushed.Store(u.repository.Name(), true)
 	return nil
 }
 

@@ -39,6 +39,7 @@ type Client struct {
 	firstBackoff time.Duration
 
 	inFlight singleflight.Group
+	pushed   sync.Map // names of repositories that accepted an upload of ProbePush
 	locks    keyedMutex
 
 	known     sync.Map // blobKey: the blobs that exist because this run has put, mounted or read them
