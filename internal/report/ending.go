@@ -68,7 +68,7 @@ func endingCounts(s ledger.Summary) string {
 // endingFailures has a line for each failed image that was begun.
 func endingFailures(s ledger.Summary) (lines []string) {
 	for _, f := range s.FailedBuilds {
-		if wasNotStarted(f) {
+		if f.Class.NotStarted(f.AttemptCount) {
 			continue
 		}
 		cause, about := failure.Cause(f.Error)

@@ -28,7 +28,7 @@ func failures(s ledger.Summary, room int) string {
 	var cancelled, notStarted []ledger.FailedBuild
 	for _, f := range s.FailedBuilds {
 		switch {
-		case wasNotStarted(f):
+		case f.Class.NotStarted(f.AttemptCount):
 			notStarted = append(notStarted, f)
 		case f.Class == failure.ClassCancelled:
 			cancelled = append(cancelled, f)
@@ -162,9 +162,4 @@ func andMore(n int) string {
 		return ""
 	}
 	return fmt.Sprintf("\n… and %d more, see %s.\n", n, code(ledger.FileName, shortValue))
-}
-
-// untried reports whether a class is that of images that nothing is known to be wrong with.
-func untried(c failure.Class) bool {
-	return c == failure.ClassCancelled || c == failure.ClassNotStarted
 }

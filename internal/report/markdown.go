@@ -103,7 +103,7 @@ func imagesHeadline(s ledger.Summary) string {
 func causes(s ledger.Summary) string {
 	counts := map[string]int{}
 	for _, f := range s.FailedBuilds {
-		if !wasNotStarted(f) {
+		if !f.Class.NotStarted(f.AttemptCount) {
 			counts[f.Class.Words()]++
 		}
 	}
@@ -123,11 +123,6 @@ func causes(s ledger.Summary) string {
 		all = append(all[:shown], "…")
 	}
 	return strings.Join(all, ", ")
-}
-
-// wasNotStarted reports whether nothing was tried for an image before the run ended.
-func wasNotStarted(f ledger.FailedBuild) bool {
-	return f.Class == failure.ClassNotStarted || f.Class == failure.ClassCancelled && f.AttemptCount == 0
 }
 
 // squares is how many squares show the images.

@@ -52,7 +52,7 @@ func gantt(s ledger.Summary, entries []ledger.Entry) string {
 	var learned, failed, made []ganttBar
 	for _, e := range entries {
 		switch {
-		case e.Status == outcome.Skipped, untried(failure.Class(e.ErrorClass)), len(stretches(e)) == 0:
+		case e.Status == outcome.Skipped, failure.Class(e.ErrorClass).Untried(), len(stretches(e)) == 0:
 		case e.Status == outcome.Failed:
 			failed = append(failed, imageBar(e, "✗", "crit"))
 		case references[e.InstanceID]:

@@ -196,12 +196,12 @@ func newImage(e ledger.Entry) image {
 
 // statusOf is a status in one word.
 func statusOf(e ledger.Entry) string {
-	switch {
+	switch class := failure.Class(e.ErrorClass); {
 	case e.Status == outcome.Skipped:
 		return "present"
-	case e.ErrorClass == ledger.Text(failure.ClassNotStarted), e.ErrorClass == ledger.Text(failure.ClassCancelled) && e.AttemptCount == 0:
+	case class.NotStarted(e.AttemptCount):
 		return "not started"
-	case e.ErrorClass == ledger.Text(failure.ClassCancelled):
+	case class == failure.ClassCancelled:
 		return "cancelled"
 	}
 	return string(e.Status)
