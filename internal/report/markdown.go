@@ -332,7 +332,6 @@ func evaluation(s ledger.Summary) string {
 		{"Image", code(run.Image, shortValue)},
 		{"Tags and digests", fileName(run.Files.LockFile)},
 	}
-	rows = slices.DeleteFunc(rows, func(row []string) bool { return row[1] == "" })
 	return section("What the evaluation uses", evaluationPrefix(run.Benchmark, run.ImageTagPrefix), facts(rows))
 }
 
@@ -352,7 +351,7 @@ func fileName(path ledger.Text) string {
 	return code(string(path[strings.LastIndexByte(string(path), '/')+1:]), shortValue)
 }
 
-// facts lists what and value. Unlike a table, a list takes no width from its values.
+// facts lists what and value, but for empty values. Unlike a table, a list takes no width from its values.
 func facts(rows [][]string) string {
 	var lines []string
 	for _, row := range rows {
@@ -368,7 +367,7 @@ func shards(s ledger.Summary) string {
 	var rows [][]string
 	for _, one := range s.Run.Shards {
 		result := "✅"
-		if one.Missing() > 0 || one.SetupError != "" {
+		if one.Incomplete() {
 			result = "❌"
 		}
 		rows = append(rows, []string{result + " " + link(cmp.Or(string(one.Shard), "1/1"), one.URL), strconv.Itoa(one.Built + one.Skipped), strconv.Itoa(one.Missing()), duration(one.Seconds)})

@@ -96,11 +96,11 @@ func parts(s ledger.Summary) (bars []ganttBar) {
 		if one.StartedAt == nil {
 			continue
 		}
-		b := newGanttBar("✓", "shard "+string(one.Shard), "done", *one.StartedAt, one.Seconds)
-		if one.Missing() > 0 || one.SetupError != "" {
-			b = newGanttBar("✗", "shard "+string(one.Shard), "done", *one.StartedAt, one.Seconds)
+		mark := "✓"
+		if one.Incomplete() {
+			mark = "✗"
 		}
-		bars = append(bars, b)
+		bars = append(bars, newGanttBar(mark, "shard "+string(one.Shard), "done", *one.StartedAt, one.Seconds))
 	}
 	for _, p := range s.Run.Phases {
 		mark := "•"
