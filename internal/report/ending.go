@@ -6,7 +6,6 @@ import (
 
 	"github.com/OpenHands/eval-images/internal/failure"
 	"github.com/OpenHands/eval-images/internal/ledger"
-	"github.com/OpenHands/eval-images/internal/outcome"
 )
 
 // endingLines is how many lines a run ends with at most.
@@ -45,17 +44,11 @@ func Ending(s ledger.Summary, c *ledger.Comparison) []string {
 }
 
 func endingCounts(s ledger.Summary) string {
-	counts := []string{
-		fmt.Sprintf("%d built%s", s.Built, rebasedSuffix(s.Strategies[outcome.Rebase])), fmt.Sprintf("%d already existed", s.Skipped),
-	}
-	if s.Missing() > 0 {
-		counts = append(counts, fmt.Sprintf("%d missing", s.Missing()))
-	}
-	counts = append(counts, duration(s.WallClockSeconds))
+	counts := append(countsOf(s), duration(s.WallClockSeconds))
 	if s.Run.SDKRef != "" {
 		sdk := "SDK " + s.Run.SDKRef
-		if sha := string(s.Run.SDKSHA); sha != "" && !strings.HasPrefix(sha, s.Run.SDKRef) {
-			sdk += " (" + sha[:min(7, len(sha))] + ")"
+		if commit := commitOf(s.Run); commit != "" {
+			sdk += " (" + commit + ")"
 		}
 		counts = append(counts, sdk)
 	}

@@ -130,11 +130,7 @@ const squares = 12
 
 // overview counts what was done, and says what the run was about.
 func overview(s ledger.Summary) string {
-	all := []string{squaresOf(s)}
-	all = append(all, fmt.Sprintf("%d built%s", s.Built, rebasedSuffix(s.Strategies[outcome.Rebase])), fmt.Sprintf("%d already existed", s.Skipped))
-	if s.Missing() > 0 {
-		all = append(all, fmt.Sprintf("%d missing", s.Missing()))
-	}
+	all := append([]string{squaresOf(s)}, countsOf(s)...)
 	if s.Retried > 0 {
 		all = append(all, fmt.Sprintf("%d retried", s.Retried))
 	}
@@ -149,14 +145,34 @@ func overview(s ledger.Summary) string {
 	}
 	if s.Run.SDKRef != "" {
 		line += " · SDK " + code(s.Run.SDKRef, shortValue)
-		if sha := string(s.Run.SDKSHA); sha != "" && !strings.HasPrefix(sha, s.Run.SDKRef) {
-			line += " " + code(sha[:min(7, len(sha))], shortValue)
+		if commit := commitOf(s.Run); commit != "" {
+			line += " " + code(commit, shortValue)
 		}
 	}
 	if s.Run.Image != "" {
 		line += " → " + code(s.Run.Image, shortValue)
 	}
 	return line + "\n" + allowed(s)
+}
+
+// countsOf counts the images that were built, that existed, and that are missing, if any.
+func countsOf(s ledger.Summary) []string {
+	counts := []string{
+		fmt.Sprintf("%d built%s", s.Built, rebasedSuffix(s.Strategies[outcome.Rebase])), fmt.Sprintf("%d already existed", s.Skipped),
+	}
+	if s.Missing() > 0 {
+		counts = append(counts, fmt.Sprintf("%d missing", s.Missing()))
+	}
+	return counts
+}
+
+// commitOf is the beginning of the SDK's commit, or empty where it is not known or the ref says it.
+func commitOf(run ledger.Run) string {
+	sha := string(run.SDKSHA)
+	if strings.HasPrefix(sha, run.SDKRef) {
+		return ""
+	}
+	return sha[:min(7, len(sha))]
 }
 
 // squaresOf shows the images that exist, that failed and that were not begun as squares, each of which may stand for several images.
