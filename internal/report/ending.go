@@ -23,7 +23,7 @@ func Ending(s ledger.Summary, c *ledger.Comparison) []string {
 	}
 	if c != nil {
 		lines = append(lines, fmt.Sprintf("Compared with the run of %s: %d newly built, %d newly failing",
-			startOf(c), len(c.NewlyBuilt), len(c.NewlyFailing)))
+			StartOf(c), len(c.NewlyBuilt), len(c.NewlyFailing)))
 	}
 	after := endingFiles(s.Run.Files)
 	if s.Missing() > 0 {
