@@ -77,7 +77,7 @@ func Cause(message string) (cause, about string) {
 				break
 			}
 		}
-		if found == "" || len(found) == len(rest) {
+		if found == "" {
 			break
 		}
 		rest = strings.TrimSpace(rest[len(found):])
