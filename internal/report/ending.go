@@ -17,8 +17,8 @@ func Ending(s ledger.Summary, c *ledger.Comparison) []string {
 	// A variation selector would be left out as a character that nobody sees.
 	verdict := strings.ReplaceAll(Headline(s), "⚠\ufe0f", "⚠")
 	lines := []string{oneLine(verdict, shortValue), endingCounts(s)}
-	compared := comparedImages(s.Run.Rebase.Verified)
-	if s.Total == 0 && len(compared) > 0 {
+	verified := endingVerified(s.Run.Rebase.Verified)
+	if s.Total == 0 && len(verified) > 0 {
 		lines = lines[1:]
 	}
 	if c != nil {
@@ -35,7 +35,7 @@ func Ending(s ledger.Summary, c *ledger.Comparison) []string {
 		}
 		after = append([]string{again}, after...)
 	}
-	middle := append(endingFailures(s), compared...)
+	middle := append(endingFailures(s), verified...)
 	if room := endingLines - len(lines) - len(after); len(middle) > room {
 		more := fmt.Sprintf("  … and %d more, see %s", len(middle)-room+1, ledger.FileName)
 		middle = append(middle[:room-1], more)
@@ -77,8 +77,8 @@ func endingFailures(s ledger.Summary) (lines []string) {
 	return lines
 }
 
-// comparedImages says what came of comparisons with native builds.
-func comparedImages(all []ledger.Verified) (lines []string) {
+// endingVerified says what came of comparisons with native builds.
+func endingVerified(all []ledger.Verified) (lines []string) {
 	for _, v := range all {
 		if v.Result == ledger.VerifiedOK {
 			lines = append(lines, "✅ "+oneLine(v.Instance, shortValue)+" is equal to a native build of it")

@@ -295,11 +295,14 @@ func (p Plan) groups() string {
 		}
 		images[g] = append(images[g], i)
 	}
-	order := slices.SortedFunc(maps.Keys(images), func(a, b group) int {
-		if first := a.heading == noBase; first != (b.heading == noBase) { // most likely one input is wrong for all of them
-			return map[bool]int{true: -1, false: 1}[first]
+	rank := func(g group) int {
+		if g.heading == noBase { // most likely one input is wrong for all of them
+			return 0
 		}
-		return cmp.Or(cmp.Compare(len(images[b]), len(images[a])), cmp.Compare(a.heading, b.heading), cmp.Compare(a.hint, b.hint))
+		return 1
+	}
+	order := slices.SortedFunc(maps.Keys(images), func(a, b group) int {
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(len(images[b]), len(images[a])), cmp.Compare(a.heading, b.heading), cmp.Compare(a.hint, b.hint))
 	})
 	var parts []string
 	for _, g := range order[:min(maxGroups, len(order))] {
