@@ -207,7 +207,7 @@ var inputs = []Input{
 		Name: "eval-base-image", Group: whereToPush, check: checkEvalBaseImage,
 		DefaultNote: "`" + defaultEvalBaseImage + "` for the default of `image`, else the value of `image` with `-base`",
 		Help: "Repository to push eval-base images and references to, without a tag. Images are rebased onto eval-base images. " +
-			"Keep clean-up jobs away from it: without them a run takes hours.",
+			"Keep clean-up jobs away from it: a run that has lost its eval-bases takes hours.",
 	},
 	{
 		Name: "eval-image-prefix", Group: whereToPush, Default: defaultEvalImagePrefix, check: checkEvalImagePrefix,
@@ -338,7 +338,7 @@ var inputs = []Input{
 	},
 	{
 		Name: "artifact", Group: record,
-		Help: "Name of the artifact that a later step uploads the record and the logs as. The step summary says where they are.",
+		Help: "Name under which a later step uploads the record and the logs as an artifact. The step summary names it.",
 	},
 	{
 		Name: PreviousSummaryInput, Group: record, DefaultNote: "the one that an earlier run left in `build-dir`",
@@ -379,7 +379,7 @@ var flagsOnly = []Input{
 	},
 }
 
-// BuildDir returns the value of the input build-dir in a runner.
+// BuildDir returns the value of the input build-dir, or an error if it is outside of the workspace: a runner does not allow that.
 func BuildDir(given string) (string, error) {
 	dir := cmp.Or(strings.TrimSpace(given), defaultBuildDir)
 	return dir, Config{BuildDir: dir}.Confine()

@@ -32,6 +32,14 @@ func (c Class) MayPass() bool {
 	return policies[c].retries > never
 }
 
+// Untried reports whether images of a class were not tried, or not to the end: nothing is known to be wrong with them.
+func (c Class) Untried() bool { return c == ClassCancelled || c == ClassNotStarted }
+
+// NotStarted reports whether the end of the run came before the first attempt at an image of this class.
+func (c Class) NotStarted(attempts int) bool {
+	return c == ClassNotStarted || c == ClassCancelled && attempts == 0
+}
+
 // doing matches the beginnings of an error that say what was being done, and the names that BuildKit and Go put before a cause.
 var doing = regexp.MustCompile(`^(building with the SDK|building (on )?\S+|building it natively|docker \S+( \S+)? ended with -?\d+|\S+ ended with -?\d+|` +
 	`ERROR|failed to build|failed to solve|failed to load cache key|failed to do request|failed to push \S+|failed to copy|` +
@@ -69,7 +77,7 @@ func Cause(message string) (cause, about string) {
 				break
 			}
 		}
-		if found == "" || len(found) == len(rest) {
+		if found == "" {
 			break
 		}
 		rest = strings.TrimSpace(rest[len(found):])

@@ -26,6 +26,7 @@ func TestCauseComesFirst(t *testing.T) {
 			"403 Forbidden", "PUT https://ghcr.io/v2/a/b/manifests/x",
 		},
 		{"inspecting the eval-base: reading the eval-base that was made: 502", "502", ""},
+		{"tagging the eval-base: PUT https://ghcr.io/v2/a/b/manifests/x: 503", "503", "PUT https://ghcr.io/v2/a/b/manifests/x"},
 		{"building with the SDK: the build took longer than image-timeout allows", "the build took longer than image-timeout allows", ""},
 		{"ERROR: ", "ERROR:", ""},
 		{"", "", ""},

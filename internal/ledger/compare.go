@@ -66,9 +66,8 @@ func Compare(before, now Summary, entries []Entry) (*Comparison, error) {
 		took[b.InstanceID] = b.DurationSeconds
 	}
 	for _, e := range entries {
-		class := failure.Class(e.ErrorClass)
 		switch failed := e.Status == outcome.Failed; {
-		case failed && !missing[e.InstanceID] && class != failure.ClassCancelled && class != failure.ClassNotStarted:
+		case failed && !missing[e.InstanceID] && !failure.Class(e.ErrorClass).Untried():
 			c.NewlyFailing = append(c.NewlyFailing, e.InstanceID)
 		case !failed && missing[e.InstanceID]:
 			c.NewlyBuilt = append(c.NewlyBuilt, e.InstanceID)

@@ -171,7 +171,7 @@ func buildOf(parts []Part) (build Phase, known bool) {
 			if p.StartedAt == nil {
 				return build, false
 			}
-			begin, end = earlier(begin, *p.StartedAt), later(end, p.StartedAt.Add(time.Duration(p.Seconds*float64(time.Second))))
+			begin, end = earlier(begin, *p.StartedAt), later(end, p.End())
 		}
 	}
 	return Phase{Name: BuildPhase, StartedAt: &begin, Seconds: end.Sub(begin).Seconds()}, !begin.IsZero()

@@ -199,6 +199,33 @@ func TestMergeOfAContinuedRun(t *testing.T) {
 	}
 }
 
+// A shard is incomplete while images are missing, and after a run whose set-up failed, even if an earlier run has made all images.
+func TestIncompleteShards(t *testing.T) {
+	cases := []struct {
+		name       string
+		first      []Entry
+		setupError Text
+		want       bool
+	}{
+		{"all there", []Entry{took("a", 1, 10)}, "", false},
+		{"one is missing", nil, "", true},
+		{"all there, and the set-up failed later", []Entry{took("a", 1, 10)}, "cloning failed", true},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			first, second := t.TempDir(), t.TempDir()
+			run := Run{Shard: "1/1", PlannedTotal: 1, Planned: 1, Started: noon}
+			leave(t, first, run, c.first)
+			run.Started, run.SetupError = noon.Add(time.Hour), c.setupError
+			leave(t, second, run, nil)
+			s, _ := merged(t, first, second)
+			if len(s.Run.Shards) != 1 || s.Run.Shards[0].Incomplete() != c.want {
+				t.Errorf("incomplete is not %v: %+v", c.want, s.Run.Shards)
+			}
+		})
+	}
+}
+
 // Shards that run one after the other take the time from the first build to the last; their phases are no measure. So it is with those of
 // older versions, whose phases have no start.
 func TestThroughputOfShards(t *testing.T) {

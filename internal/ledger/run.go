@@ -100,6 +100,14 @@ type Phase struct {
 	Within Text `json:"within"`
 }
 
+// End is when the phase ended, or zero where its start is not known.
+func (p Phase) End() time.Time {
+	if p.StartedAt == nil {
+		return time.Time{}
+	}
+	return after(*p.StartedAt, p.Seconds)
+}
+
 // Pruning is one prune of the builder's cache.
 type Pruning struct {
 	At time.Time `json:"at"`

@@ -25,6 +25,9 @@ type Shard struct {
 // Missing counts the images of the shard that do not exist.
 func (s Shard) Missing() int { return s.Total - s.Built - s.Skipped }
 
+// Incomplete reports whether images of the shard are missing, or its last run did not come to its builds.
+func (s Shard) Incomplete() bool { return s.Missing() > 0 || s.SetupError != "" }
+
 // shardsOf returns the shards of the parts, which are in the order of shards and of their starts.
 func shardsOf(parts []Part, entries []Entry) []Shard {
 	var shards []Shard

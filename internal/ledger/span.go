@@ -16,6 +16,14 @@ type Span struct {
 	Slot Text `json:"slot"`
 }
 
+// End is when the span ended.
+func (s Span) End() time.Time { return after(s.StartedAt, s.Seconds) }
+
+// after is so many seconds after a time.
+func after(begin time.Time, seconds float64) time.Time {
+	return begin.Add(time.Duration(seconds * float64(time.Second)))
+}
+
 // Work is work for an instance beside that on its image. It takes slots, too.
 type Work struct {
 	InstanceID string `json:"instance_id"`

@@ -17,7 +17,7 @@ func compared(s ledger.Summary, c *ledger.Comparison) string {
 	if c == nil {
 		return ""
 	}
-	heading := "Compared with " + link("the run of "+startOf(c), c.URL)
+	heading := "Compared with " + link("the run of "+StartOf(c), c.URL)
 	lines := []string{fmt.Sprintf("- Missing: %d, before %d. Time: %s, before %s\n", s.Missing(), c.Missing, duration(s.WallClockSeconds), duration(c.Seconds))}
 	if now := cmp.Or(string(s.Run.SDKSHA), s.Run.SDKRef); now != c.SDK {
 		lines = append(lines, "- SDK: "+code(short(now), shortValue)+", before "+code(short(c.SDK), shortValue)+"\n")
@@ -41,8 +41,8 @@ func compared(s ledger.Summary, c *ledger.Comparison) string {
 	return section(heading, strings.Join(lines, ""))
 }
 
-// startOf is when the earlier run began, in UTC.
-func startOf(c *ledger.Comparison) string { return c.StartedAt.UTC().Format("2006-01-02 15:04") }
+// StartOf is when the earlier run began, in UTC.
+func StartOf(c *ledger.Comparison) string { return c.StartedAt.UTC().Format("2006-01-02 15:04") }
 
 func changes(what string, all []ledger.Change) string {
 	var list []string

@@ -147,7 +147,7 @@ func endOf(o *outcome.Outcome) string {
 	switch class := failure.ClassOf(o.Err); {
 	case o.Status() != outcome.Failed:
 		return ""
-	case class == failure.ClassNotStarted, class == failure.ClassCancelled && len(o.Attempts) == 0:
+	case class.NotStarted(len(o.Attempts)):
 		return unstarted
 	case class == failure.ClassCancelled:
 		return "cancelled"

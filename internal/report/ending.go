@@ -6,7 +6,6 @@ import (
 
 	"github.com/OpenHands/eval-images/internal/failure"
 	"github.com/OpenHands/eval-images/internal/ledger"
-	"github.com/OpenHands/eval-images/internal/outcome"
 )
 
 // endingLines is how many lines a run ends with at most.
@@ -18,13 +17,13 @@ func Ending(s ledger.Summary, c *ledger.Comparison) []string {
 	// A variation selector would be left out as a character that nobody sees.
 	verdict := strings.ReplaceAll(Headline(s), "⚠\ufe0f", "⚠")
 	lines := []string{oneLine(verdict, shortValue), endingCounts(s)}
-	compared := comparedImages(s.Run.Rebase.Verified)
-	if s.Total == 0 && len(compared) > 0 {
+	verified := endingVerified(s.Run.Rebase.Verified)
+	if s.Total == 0 && len(verified) > 0 {
 		lines = lines[1:]
 	}
 	if c != nil {
 		lines = append(lines, fmt.Sprintf("Compared with the run of %s: %d newly built, %d newly failing",
-			startOf(c), len(c.NewlyBuilt), len(c.NewlyFailing)))
+			StartOf(c), len(c.NewlyBuilt), len(c.NewlyFailing)))
 	}
 	after := endingFiles(s.Run.Files)
 	if s.Missing() > 0 {
@@ -36,7 +35,7 @@ func Ending(s ledger.Summary, c *ledger.Comparison) []string {
 		}
 		after = append([]string{again}, after...)
 	}
-	middle := append(endingFailures(s), compared...)
+	middle := append(endingFailures(s), verified...)
 	if room := endingLines - len(lines) - len(after); len(middle) > room {
 		more := fmt.Sprintf("  … and %d more, see %s", len(middle)-room+1, ledger.FileName)
 		middle = append(middle[:room-1], more)
@@ -45,17 +44,11 @@ func Ending(s ledger.Summary, c *ledger.Comparison) []string {
 }
 
 func endingCounts(s ledger.Summary) string {
-	counts := []string{
-		fmt.Sprintf("%d built%s", s.Built, rebasedSuffix(s.Strategies[outcome.Rebase])), fmt.Sprintf("%d already existed", s.Skipped),
-	}
-	if s.Missing() > 0 {
-		counts = append(counts, fmt.Sprintf("%d missing", s.Missing()))
-	}
-	counts = append(counts, duration(s.WallClockSeconds))
+	counts := append(countsOf(s), duration(s.WallClockSeconds))
 	if s.Run.SDKRef != "" {
 		sdk := "SDK " + s.Run.SDKRef
-		if sha := string(s.Run.SDKSHA); sha != "" && !strings.HasPrefix(sha, s.Run.SDKRef) {
-			sdk += " (" + sha[:min(7, len(sha))] + ")"
+		if commit := commitOf(s.Run); commit != "" {
+			sdk += " (" + commit + ")"
 		}
 		counts = append(counts, sdk)
 	}
@@ -68,7 +61,7 @@ func endingCounts(s ledger.Summary) string {
 // endingFailures has a line for each failed image that was begun.
 func endingFailures(s ledger.Summary) (lines []string) {
 	for _, f := range s.FailedBuilds {
-		if wasNotStarted(f) {
+		if f.Class.NotStarted(f.AttemptCount) {
 			continue
 		}
 		cause, about := failure.Cause(f.Error)
@@ -84,8 +77,8 @@ func endingFailures(s ledger.Summary) (lines []string) {
 	return lines
 }
 
-// comparedImages says what came of comparisons with native builds.
-func comparedImages(all []ledger.Verified) (lines []string) {
+// endingVerified says what came of comparisons with native builds.
+func endingVerified(all []ledger.Verified) (lines []string) {
 	for _, v := range all {
 		if v.Result == ledger.VerifiedOK {
 			lines = append(lines, "✅ "+oneLine(v.Instance, shortValue)+" is equal to a native build of it")

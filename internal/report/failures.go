@@ -15,31 +15,41 @@ import (
 // collapsed, so that the remedy of the next group is not far below.
 const failuresShown, failuresOpen = 20, 5
 
-// remedy is what failures of a group have in common: their class, and what to do about them.
-type remedy struct {
-	class failure.Class
-	hint  string
+// Remedy is what failures of a group have in common: their class, and what to do about them.
+type Remedy struct {
+	Class failure.Class
+	Hint  string
+}
+
+// RemedyFor returns the remedy for a failure of a class with this message.
+func RemedyFor(class failure.Class, message string) Remedy {
+	return Remedy{class, failure.HintFor(class, message)}
+}
+
+// Remedies returns the remedies of groups of failures, that of the largest group first.
+func Remedies[T any](groups map[Remedy][]T) []Remedy {
+	return slices.SortedFunc(maps.Keys(groups), func(a, b Remedy) int {
+		return cmp.Or(cmp.Compare(len(groups[b]), len(groups[a])), cmp.Compare(a.Class, b.Class), cmp.Compare(a.Hint, b.Hint))
+	})
 }
 
 // failures lists the failed images by class and remedy, and then those that were cancelled or not started, in at most room bytes.
 func failures(s ledger.Summary, room int) string {
 	const overhead = 60_000 // bytes for headings, remedies and notes
-	groups := map[remedy][]ledger.FailedBuild{}
+	groups := map[Remedy][]ledger.FailedBuild{}
 	var cancelled, notStarted []ledger.FailedBuild
 	for _, f := range s.FailedBuilds {
 		switch {
-		case wasNotStarted(f):
+		case f.Class.NotStarted(f.AttemptCount):
 			notStarted = append(notStarted, f)
 		case f.Class == failure.ClassCancelled:
 			cancelled = append(cancelled, f)
 		default:
-			r := remedy{f.Class, failure.HintFor(f.Class, f.Error)}
+			r := RemedyFor(f.Class, f.Error)
 			groups[r] = append(groups[r], f)
 		}
 	}
-	order := slices.SortedFunc(maps.Keys(groups), func(a, b remedy) int {
-		return cmp.Or(cmp.Compare(len(groups[b]), len(groups[a])), cmp.Compare(a.class, b.class), cmp.Compare(a.hint, b.hint))
-	})
+	order := Remedies(groups)
 	room -= overhead
 	var parts []string
 	for i, r := range order {
@@ -69,7 +79,7 @@ func namesAndMore(names []string, all int) string {
 }
 
 // failureGroup returns the failures that one remedy helps against, and the remaining room.
-func failureGroup(s ledger.Summary, r remedy, failed []ledger.FailedBuild, room int) (string, int) {
+func failureGroup(s ledger.Summary, r Remedy, failed []ledger.FailedBuild, room int) (string, int) {
 	first := failed[:min(failuresShown, len(failed))]
 	// Without a part of the room for each line, the output of the first images would hide the last ones.
 	shown, left := fitRows(first, room, func(f ledger.FailedBuild) string { return failureLine(s, f, true) })
@@ -79,11 +89,11 @@ func failureGroup(s ledger.Summary, r remedy, failed []ledger.FailedBuild, room 
 	rest, left := fitRows(failed[len(shown):], left, func(f ledger.FailedBuild) string { return failureLine(s, f, false) })
 	open := shown[:min(failuresOpen, len(shown))]
 	more := slices.Concat(shown[len(open):], rest)
-	heading, class := fmt.Sprintf("%d %s", len(failed), text(r.class.Words(), shortValue)), ""
-	if string(r.class) != r.class.Words() {
-		class = " (" + code(string(r.class), shortValue) + ")"
+	heading, class := fmt.Sprintf("%d %s", len(failed), text(r.Class.Words(), shortValue)), ""
+	if string(r.Class) != r.Class.Words() {
+		class = " (" + code(string(r.Class), shortValue) + ")"
 	}
-	return section(heading, "**What to do:** "+text(r.hint, longValue)+"."+class+"\n", strings.Join(open, ""),
+	return section(heading, "**What to do:** "+text(r.Hint, longValue)+"."+class+"\n", strings.Join(open, ""),
 		details(fmt.Sprintf("%d more", len(more)), strings.Join(more, "")), andMore(len(failed)-len(shown)-len(rest))), left
 }
 
@@ -142,8 +152,7 @@ func reason(message string) string {
 	return said
 }
 
-// lastOutput shows the end of a command's output, collapsed. Its lines wrap, unlike those of preformatted text, so that a narrow page
-// cuts nothing off.
+// lastOutput shows the end of a command's output, collapsed. Its lines wrap, so that a narrow page cuts nothing off.
 func lastOutput(output string) string {
 	var lines []string
 	for line := range strings.Lines(output) {
@@ -162,9 +171,4 @@ func andMore(n int) string {
 		return ""
 	}
 	return fmt.Sprintf("\n… and %d more, see %s.\n", n, code(ledger.FileName, shortValue))
-}
-
-// untried reports whether a class is that of images that nothing is known to be wrong with.
-func untried(c failure.Class) bool {
-	return c == failure.ClassCancelled || c == failure.ClassNotStarted
 }

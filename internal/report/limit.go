@@ -106,19 +106,15 @@ func waitsOf(s ledger.Summary, entries []ledger.Entry) map[string][]period {
 	var last time.Time
 	for _, e := range entries {
 		for _, span := range e.Spans {
-			end := span.StartedAt.Add(time.Duration(span.Seconds * float64(time.Second)))
-			waits[span.Phase] = append(waits[span.Phase], period{span.StartedAt, end})
-			if end.After(last) {
-				last = end
+			waits[span.Phase] = append(waits[span.Phase], period{span.StartedAt, span.End()})
+			if span.End().After(last) {
+				last = span.End()
 			}
 		}
 	}
 	for _, p := range s.Run.Phases {
-		if p.Name != "verify" || p.StartedAt == nil || last.IsZero() {
-			continue
-		}
-		if end := p.StartedAt.Add(time.Duration(p.Seconds * float64(time.Second))); end.After(last) {
-			waits[verifying] = []period{{last, end}}
+		if p.Name == "verify" && !last.IsZero() { // one that ended before covers nothing
+			waits[verifying] = []period{{last, p.End()}}
 		}
 	}
 	return waits

@@ -103,7 +103,7 @@ func imagesHeadline(s ledger.Summary) string {
 func causes(s ledger.Summary) string {
 	counts := map[string]int{}
 	for _, f := range s.FailedBuilds {
-		if !wasNotStarted(f) {
+		if !f.Class.NotStarted(f.AttemptCount) {
 			counts[f.Class.Words()]++
 		}
 	}
@@ -125,21 +125,12 @@ func causes(s ledger.Summary) string {
 	return strings.Join(all, ", ")
 }
 
-// wasNotStarted reports whether nothing was tried for an image before the run ended.
-func wasNotStarted(f ledger.FailedBuild) bool {
-	return f.Class == failure.ClassNotStarted || f.Class == failure.ClassCancelled && f.AttemptCount == 0
-}
-
 // squares is how many squares show the images.
 const squares = 12
 
 // overview counts what was done, and says what the run was about.
 func overview(s ledger.Summary) string {
-	all := []string{squaresOf(s)}
-	all = append(all, fmt.Sprintf("%d built%s", s.Built, rebasedSuffix(s.Strategies[outcome.Rebase])), fmt.Sprintf("%d already existed", s.Skipped))
-	if s.Missing() > 0 {
-		all = append(all, fmt.Sprintf("%d missing", s.Missing()))
-	}
+	all := append([]string{squaresOf(s)}, countsOf(s)...)
 	if s.Retried > 0 {
 		all = append(all, fmt.Sprintf("%d retried", s.Retried))
 	}
@@ -154,14 +145,34 @@ func overview(s ledger.Summary) string {
 	}
 	if s.Run.SDKRef != "" {
 		line += " · SDK " + code(s.Run.SDKRef, shortValue)
-		if sha := string(s.Run.SDKSHA); sha != "" && !strings.HasPrefix(sha, s.Run.SDKRef) {
-			line += " " + code(sha[:min(7, len(sha))], shortValue)
+		if commit := commitOf(s.Run); commit != "" {
+			line += " " + code(commit, shortValue)
 		}
 	}
 	if s.Run.Image != "" {
 		line += " → " + code(s.Run.Image, shortValue)
 	}
 	return line + "\n" + allowed(s)
+}
+
+// countsOf counts the images that were built, that existed, and that are missing, if any.
+func countsOf(s ledger.Summary) []string {
+	counts := []string{
+		fmt.Sprintf("%d built%s", s.Built, rebasedSuffix(s.Strategies[outcome.Rebase])), fmt.Sprintf("%d already existed", s.Skipped),
+	}
+	if s.Missing() > 0 {
+		counts = append(counts, fmt.Sprintf("%d missing", s.Missing()))
+	}
+	return counts
+}
+
+// commitOf is the beginning of the SDK's commit, or empty where it is not known or the ref says it.
+func commitOf(run ledger.Run) string {
+	sha := string(run.SDKSHA)
+	if strings.HasPrefix(sha, run.SDKRef) {
+		return ""
+	}
+	return sha[:min(7, len(sha))]
 }
 
 // squaresOf shows the images that exist, that failed and that were not begun as squares, each of which may stand for several images.
@@ -337,7 +348,6 @@ func evaluation(s ledger.Summary) string {
 		{"Image", code(run.Image, shortValue)},
 		{"Tags and digests", fileName(run.Files.LockFile)},
 	}
-	rows = slices.DeleteFunc(rows, func(row []string) bool { return row[1] == "" })
 	return section("What the evaluation uses", evaluationPrefix(run.Benchmark, run.ImageTagPrefix), facts(rows))
 }
 
@@ -357,7 +367,7 @@ func fileName(path ledger.Text) string {
 	return code(string(path[strings.LastIndexByte(string(path), '/')+1:]), shortValue)
 }
 
-// facts lists what and value. Unlike a table, a list takes no width from its values.
+// facts lists what and value, but for empty values. Unlike a table, a list takes no width from its values.
 func facts(rows [][]string) string {
 	var lines []string
 	for _, row := range rows {
@@ -373,7 +383,7 @@ func shards(s ledger.Summary) string {
 	var rows [][]string
 	for _, one := range s.Run.Shards {
 		result := "✅"
-		if one.Missing() > 0 || one.SetupError != "" {
+		if one.Incomplete() {
 			result = "❌"
 		}
 		rows = append(rows, []string{result + " " + link(cmp.Or(string(one.Shard), "1/1"), one.URL), strconv.Itoa(one.Built + one.Skipped), strconv.Itoa(one.Missing()), duration(one.Seconds)})

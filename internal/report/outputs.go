@@ -52,7 +52,7 @@ func failedInstances(failed []ledger.FailedBuild) string {
 	var ids []string
 	for _, wasUntried := range []bool{false, true} {
 		for _, f := range failed {
-			if untried(f.Class) == wasUntried {
+			if f.Class.Untried() == wasUntried {
 				ids = append(ids, f.InstanceID)
 			}
 		}

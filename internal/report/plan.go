@@ -166,7 +166,7 @@ const noTags = "Tags need sdk-ref: without it, the plan shows neither tags nor w
 
 // Lines returns the plan as lines of text.
 func (p Plan) Lines() []string {
-	lines := []string{p.headline()}
+	lines := []string{p.scope()}
 	for _, image := range p.Images {
 		lines = append(lines, image.InstanceID+"  "+image.BaseImage)
 		for _, tag := range image.Tags {
@@ -179,7 +179,8 @@ func (p Plan) Lines() []string {
 	return append(append(lines, evalEnvPlan(p.EvalEnv)...), p.workLeft(), fmt.Sprintf("Deadline: %s; fail-on: %s.", deadline(p.DeadlineSeconds), failOn(p.MissingAllowedPercent)))
 }
 
-func (p Plan) headline() string {
+// scope says which images the plan is of.
+func (p Plan) scope() string {
 	head := fmt.Sprintf("Plan: %s of %s, split %s", plural(p.Total, "image", "images"), p.Dataset, p.Split)
 	if p.Shard != "" {
 		head += fmt.Sprintf(", shard %s of %d", p.Shard, p.PlannedTotal)
@@ -224,8 +225,8 @@ func (p Plan) workLeft() string {
 // Fails reports whether more images cannot be made than may be missing.
 func (p Plan) Fails() bool { return 100*p.Impossible > p.MissingAllowedPercent*p.Total }
 
-// planHeadline says in one line of plain text what stands in the way of a run, or what it would do.
-func (p Plan) planHeadline() string {
+// headline says in one line of plain text what stands in the way of a run, or what it would do.
+func (p Plan) headline() string {
 	var problems []string
 	if p.BasesMissing > 0 {
 		problems = append(problems, fmt.Sprintf("%d of %s %s not exist", p.BasesMissing, plural(p.Total, "base image", "base images"), does(p.BasesMissing)))
@@ -261,7 +262,7 @@ func (p Plan) Markdown() string {
 		state = "\n" + text(p.workLeft(), longValue) + "\n"
 	}
 	head := joinParts([]string{
-		"## " + text(strings.TrimSuffix(p.planHeadline(), "."), longValue) + "\n",
+		"## " + text(strings.TrimSuffix(p.headline(), "."), longValue) + "\n",
 		text(cmp.Or(p.Title, "Image build"), shortValue) + ". Nothing was built.\n" + state,
 		p.groups(), warnings(p.Warnings), preformattedLines(evalEnvPlan(p.EvalEnv)), p.repositories(),
 		evaluationPrefix(p.Benchmark, p.ImageTagPrefix), details("Inputs of the plan", facts(rows)),
@@ -294,11 +295,14 @@ func (p Plan) groups() string {
 		}
 		images[g] = append(images[g], i)
 	}
-	order := slices.SortedFunc(maps.Keys(images), func(a, b group) int {
-		if first := a.heading == noBase; first != (b.heading == noBase) { // most likely one input is wrong for all of them
-			return map[bool]int{true: -1, false: 1}[first]
+	rank := func(g group) int {
+		if g.heading == noBase { // most likely one input is wrong for all of them
+			return 0
 		}
-		return cmp.Or(cmp.Compare(len(images[b]), len(images[a])), cmp.Compare(a.heading, b.heading), cmp.Compare(a.hint, b.hint))
+		return 1
+	}
+	order := slices.SortedFunc(maps.Keys(images), func(a, b group) int {
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(len(images[b]), len(images[a])), cmp.Compare(a.heading, b.heading), cmp.Compare(a.hint, b.hint))
 	})
 	var parts []string
 	for _, g := range order[:min(maxGroups, len(order))] {

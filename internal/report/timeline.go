@@ -52,7 +52,7 @@ func gantt(s ledger.Summary, entries []ledger.Entry) string {
 	var learned, failed, made []ganttBar
 	for _, e := range entries {
 		switch {
-		case e.Status == outcome.Skipped, untried(failure.Class(e.ErrorClass)), len(stretches(e)) == 0:
+		case e.Status == outcome.Skipped, failure.Class(e.ErrorClass).Untried(), len(stretches(e)) == 0:
 		case e.Status == outcome.Failed:
 			failed = append(failed, imageBar(e, "✗", "crit"))
 		case references[e.InstanceID]:
@@ -96,11 +96,11 @@ func parts(s ledger.Summary) (bars []ganttBar) {
 		if one.StartedAt == nil {
 			continue
 		}
-		b := newGanttBar("✓", "shard "+string(one.Shard), "done", *one.StartedAt, one.Seconds)
-		if one.Missing() > 0 || one.SetupError != "" {
-			b = newGanttBar("✗", "shard "+string(one.Shard), "done", *one.StartedAt, one.Seconds)
+		mark := "✓"
+		if one.Incomplete() {
+			mark = "✗"
 		}
-		bars = append(bars, b)
+		bars = append(bars, newGanttBar(mark, "shard "+string(one.Shard), "done", *one.StartedAt, one.Seconds))
 	}
 	for _, p := range s.Run.Phases {
 		mark := "•"

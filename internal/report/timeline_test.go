@@ -250,6 +250,13 @@ func TestSummarySaysWhatLimitedTheRun(t *testing.T) {
 			if got := Limit(ledger.Summarize(run, all), all); got != "" {
 				t.Errorf("of a merge it says %s", got)
 			}
+			run.MergedFrom = 0
+			for i := range all {
+				all[i].Spans = nil
+			}
+			if got := Limit(ledger.Summarize(run, all), all); got != "" {
+				t.Errorf("of a record without spans it says %s", got)
+			}
 		})
 	}
 }

@@ -112,23 +112,19 @@ func Write(w io.Writer, s ledger.Summary, entries []ledger.Entry, c *ledger.Comp
 	for _, p := range s.Run.Phases {
 		shown.Phases = append(shown.Phases, phase{p.Name, report.Duration(p.Seconds), p.Within != ""})
 	}
-	type remedy struct{ class, hint string }
-	groups := map[remedy][]image{}
+	groups := map[report.Remedy][]image{}
 	for _, e := range slices.SortedFunc(slices.Values(entries), func(a, b ledger.Entry) int { return cmp.Compare(a.InstanceID, b.InstanceID) }) {
 		i := newImage(e)
 		shown.Images = append(shown.Images, i)
 		if i.Status == string(outcome.Failed) {
-			r := remedy{i.Class, failure.HintFor(failure.Class(i.Class), i.Error)}
+			r := report.RemedyFor(failure.Class(i.Class), i.Error)
 			groups[r] = append(groups[r], i)
 		}
 	}
-	for r, images := range groups {
-		shown.Groups = append(shown.Groups, group{r.class, failure.Class(r.class).Words(), r.hint, images})
-		shown.Classes = append(shown.Classes, r.class)
+	for _, r := range report.Remedies(groups) {
+		shown.Groups = append(shown.Groups, group{string(r.Class), r.Class.Words(), r.Hint, groups[r]})
+		shown.Classes = append(shown.Classes, string(r.Class))
 	}
-	slices.SortFunc(shown.Groups, func(a, b group) int {
-		return cmp.Or(cmp.Compare(len(b.Images), len(a.Images)), cmp.Compare(a.Class, b.Class), cmp.Compare(a.Hint, b.Hint))
-	})
 	slices.Sort(shown.Classes)
 	shown.Classes = slices.Compact(shown.Classes)
 	if err := page.Execute(w, shown); err != nil {
@@ -158,7 +154,7 @@ func newComparison(s ledger.Summary, c *ledger.Comparison) *comparison {
 		return shown
 	}
 	return &comparison{
-		With: "the run of " + c.StartedAt.UTC().Format("2006-01-02 15:04"),
+		With: "the run of " + report.StartOf(c),
 		Facts: []fact{
 			{"Missing", fmt.Sprintf("%d → %d", c.Missing, s.Missing())}, {"Time", report.Duration(c.Seconds) + " → " + report.Duration(s.WallClockSeconds)},
 		},
@@ -196,12 +192,12 @@ func newImage(e ledger.Entry) image {
 
 // statusOf is a status in one word.
 func statusOf(e ledger.Entry) string {
-	switch {
+	switch class := failure.Class(e.ErrorClass); {
 	case e.Status == outcome.Skipped:
 		return "present"
-	case e.ErrorClass == ledger.Text(failure.ClassNotStarted), e.ErrorClass == ledger.Text(failure.ClassCancelled) && e.AttemptCount == 0:
+	case class.NotStarted(e.AttemptCount):
 		return "not started"
-	case e.ErrorClass == ledger.Text(failure.ClassCancelled):
+	case class == failure.ClassCancelled:
 		return "cancelled"
 	}
 	return string(e.Status)
