@@ -272,9 +272,9 @@ func diskChecks(work *workspace, env environment) []check {
 const lookAheadWithin = 2 * time.Second
 
 // lookAhead makes the checks of what a run needs only if something has to be built, and warns of what is wrong. It ends no run: if all
-// images exist, nothing of that is needed. The channel is closed at its end.
-func lookAhead(ctx context.Context, c config.Config, client *registry.Client, b *builder, rec *record) <-chan struct{} {
-	done := make(chan struct{})
+// images exist, nothing of that is needed. finish waits for the checks, but not for an engine that hangs.
+func lookAhead(ctx context.Context, c config.Config, client *registry.Client, b *builder, rec *record) (finish func()) {
+	ctx, cancel := context.WithCancel(ctx)
 	var all sync.WaitGroup
 	look := func(without string, checks ...check) {
 		ctx, cancel := context.WithTimeout(ctx, checkWithin)
@@ -293,9 +293,9 @@ func lookAhead(ctx context.Context, c config.Config, client *registry.Client, b 
 	if !c.Load {
 		all.Go(func() { look("No image can be pushed", pushCheck("push", "image", c.Image, client)) })
 	}
-	go func() {
+	return func() {
+		defer time.AfterFunc(lookAheadWithin, cancel).Stop()
 		all.Wait()
-		close(done)
-	}()
-	return done
+		cancel()
+	}
 }
