@@ -196,7 +196,7 @@ func (l *commandLine) verify(c *cobra.Command, args []string) {
 func (l *commandLine) merge(_ *cobra.Command, args []string) {
 	rec := l.record()
 	if len(l.mistakes) > 0 {
-		l.code = mergeFailed(rec, errors.Join(l.mistakes...))
+		l.code = rec.fail(errors.Join(l.mistakes...))
 		return
 	}
 	l.code = mergeInto(l.process, &workspace{root: l.process.Dir, folder: l.process.Dir}, rec, args)

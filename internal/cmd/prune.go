@@ -56,12 +56,12 @@ func prune(ctx context.Context, l *commandLine) int {
 	}
 	c, err := l.parse(rec)
 	if err != nil {
-		return mergeFailed(rec, err)
+		return rec.fail(err)
 	}
 	work := &workspace{root: l.process.Dir}
 	defer clean(ctx, work, nil, rec)
 	if err := work.makeTemporary(l.env, rec.actions); err != nil {
-		return mergeFailed(rec, withDiskHint(err))
+		return rec.fail(withDiskHint(err))
 	}
 	client, err := newRegistry(c, l.env, nil, work, rec)
 	if err == nil {
@@ -73,7 +73,7 @@ func prune(ctx context.Context, l *commandLine) int {
 	case ctx.Err() != nil:
 		return ExitCancelled
 	}
-	return mergeFailed(rec, err)
+	return rec.fail(err)
 }
 
 // pruneBases lists what can be deleted in a repository, and deletes it where that is asked for.
@@ -100,7 +100,7 @@ func pruneBases(ctx context.Context, client *registry.Client, repository string,
 	deleted := 0
 	for ; deleted < len(unused.Tags); deleted++ {
 		if err = client.Delete(ctx, repository+":"+unused.Tags[deleted].Tag); err != nil {
-			err = &notDeleted{fmt.Errorf("%d of %d tags are deleted: %w", deleted, len(unused.Tags), err)}
+			err = hinted{fmt.Errorf("%d of %d tags are deleted: %w", deleted, len(unused.Tags), err), deleteHint}
 			break
 		}
 	}
@@ -115,13 +115,6 @@ func pruneBases(ctx context.Context, client *registry.Client, repository string,
 	return errors.Join(err, failed)
 }
 
-// notDeleted says that a registry does not delete a tag.
-type notDeleted struct{ error }
-
-func (e *notDeleted) Unwrap() error { return e.error }
-
-// Hint says how to delete it otherwise.
-func (e *notDeleted) Hint() string {
-	return "check that the login may delete; where the registry deletes no tags (ghcr.io deletes versions by GitHub's API only), delete what is listed by " +
-		"the registry's own means"
-}
+// deleteHint says how to delete tags that a registry does not delete.
+const deleteHint = "check that the login may delete; where the registry deletes no tags (ghcr.io deletes versions by GitHub's API only), " +
+	"delete what is listed by the registry's own means"
