@@ -256,6 +256,15 @@ func (l *commandLine) record() *record {
 	return rec
 }
 
+// workspace returns the workspace of the command: in a runner the one of the job, elsewhere the working directory.
+func (l *commandLine) workspace(rec *record) *workspace {
+	w := &workspace{root: l.process.Dir, confined: rec.actions.InActions(), verbose: l.verbose}
+	if given := l.env.get("GITHUB_WORKSPACE"); given != "" && w.confined {
+		w.root = given
+	}
+	return w
+}
+
 // parse makes a Config of the command line, the action's inputs and the environment. The error joins an *config.InputError for each
 // mistake.
 func (l *commandLine) parse(rec *record) (config.Config, error) {

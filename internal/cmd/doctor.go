@@ -41,7 +41,7 @@ const checkWithin = 30 * time.Second
 // doctor is the command doctor. It returns the exit code.
 func doctor(ctx context.Context, l *commandLine) int {
 	env, rec := l.env, l.record()
-	work := &workspace{root: l.process.Dir, confined: rec.actions.InActions(), verbose: l.verbose}
+	work := l.workspace(rec)
 	c, targets, inputErr := readInputs(ctx, l, work, rec)
 	if bad := (badInput{}); errors.As(inputErr, &bad) {
 		return rec.fail(inputErr)

@@ -58,7 +58,7 @@ func prune(ctx context.Context, l *commandLine) int {
 	if err != nil {
 		return rec.fail(err)
 	}
-	work := &workspace{root: l.process.Dir}
+	work := l.workspace(rec)
 	defer clean(ctx, work, nil, rec)
 	if err := work.makeTemporary(l.env, rec.actions); err != nil {
 		return rec.fail(withDiskHint(err))

@@ -47,10 +47,7 @@ type Process struct {
 // stops the running builds and still writes ledger, summary and outputs.
 func build(ctx context.Context, l *commandLine) int {
 	env, rec := l.env, l.record()
-	work := &workspace{root: l.process.Dir, confined: rec.actions.InActions(), verbose: l.verbose}
-	if given := env.get("GITHUB_WORKSPACE"); given != "" && work.confined {
-		work.root = given
-	}
+	work := l.workspace(rec)
 	if dirs := strings.Fields(rec.actions.Input(config.MergeInput)); len(dirs) > 0 && len(l.process.Args) == 0 {
 		return mergeInAction(l.process, work, rec, dirs)
 	}
