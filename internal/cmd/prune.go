@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strconv"
 	"time"
 
@@ -65,7 +64,7 @@ func prune(ctx context.Context, l *commandLine) int {
 	}
 	client, err := newRegistry(c, l.env, nil, work, rec)
 	if err == nil {
-		err = pruneBases(ctx, client, c.EvalBaseImage, time.Duration(days)*24*time.Hour, l.pruneOptions.Delete, l.process.Stdout)
+		err = pruneBases(ctx, client, c.EvalBaseImage, time.Duration(days)*24*time.Hour, l.pruneOptions.Delete, rec)
 	}
 	switch {
 	case err == nil:
@@ -77,7 +76,7 @@ func prune(ctx context.Context, l *commandLine) int {
 }
 
 // pruneBases lists what can be deleted in a repository, and deletes it where that is asked for.
-func pruneBases(ctx context.Context, client *registry.Client, repository string, age time.Duration, remove bool, out io.Writer) error {
+func pruneBases(ctx context.Context, client *registry.Client, repository string, age time.Duration, remove bool, rec *record) error {
 	since := time.Now().Add(-age)
 	unused, err := image.FindUnused(ctx, client, repository, since)
 	if err != nil {
@@ -88,12 +87,12 @@ func pruneBases(ctx context.Context, client *registry.Client, repository string,
 		if !u.Made.IsZero() {
 			made = ", made " + u.Made.Format(time.DateOnly)
 		}
-		fmt.Fprintf(out, "%s (%s%s)\n", u.Tag, u.What, made)
+		rec.print(fmt.Sprintf("%s (%s%s)", u.Tag, u.What, made))
 	}
-	fmt.Fprintf(out, "%s: not used since %s are %s; kept are %s\n", repository, since.Format(time.DateOnly), unused.Gone, unused.Kept)
+	rec.print(fmt.Sprintf("%s: not used since %s are %s; kept are %s", repository, since.Format(time.DateOnly), unused.Gone, unused.Kept))
 	if !remove {
 		if len(unused.Tags) > 0 {
-			fmt.Fprintln(out, "--delete deletes these tags")
+			rec.print("--delete deletes these tags")
 		}
 		return nil
 	}
@@ -107,7 +106,7 @@ func pruneBases(ctx context.Context, client *registry.Client, repository string,
 	if deleted == 0 {
 		return err
 	}
-	fmt.Fprintf(out, "deleted %d tags\n", deleted)
+	rec.print(fmt.Sprintf("deleted %d tags", deleted))
 	now, failed := image.KeptIn(ctx, client, repository) // or the next run would call them lost
 	if failed == nil {
 		failed = image.WriteLastRun(ctx, client, repository, now)
