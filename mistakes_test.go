@@ -144,7 +144,7 @@ func TestMistakesAreToldWithWhatToDo(t *testing.T) {
 		"THERE", "--base-image-template "+host+"/there/{instance_id}:latest", "BUILDER", "--builder tcp://"+host,
 		"UNTRUSTED", strings.TrimPrefix(untrusted.URL, "https://"), "HOST", host,
 	)
-	engine := engineWithoutBuilders(t)
+	engine := dockerEngine(t, "")
 	var all sync.WaitGroup
 	places := make(chan struct{}, 3)
 	for _, c := range mistakes {
@@ -216,22 +216,4 @@ func linkAll(t *testing.T, from, to, without string) {
 		}
 	}
 	os.Remove(filepath.Join(to, without))
-}
-
-// engineWithoutBuilders is a Docker Engine that has no containers.
-func engineWithoutBuilders(t *testing.T) (host string) {
-	t.Helper()
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Api-Version", "1.41")
-		w.Header().Set("Content-Type", "application/json")
-		switch {
-		case strings.HasSuffix(r.URL.Path, "/containers/json"):
-			io.WriteString(w, "[]")
-		case strings.HasSuffix(r.URL.Path, "/_ping"):
-		default:
-			io.WriteString(w, `{"Version":"20.10.24"}`)
-		}
-	}))
-	t.Cleanup(server.Close)
-	return strings.Replace(server.URL, "http://", "tcp://", 1)
 }
