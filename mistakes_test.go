@@ -119,7 +119,7 @@ var mistakes = []struct {
 	{"a misspelled flag", "--sdk-rf v1", nil, 2, `error: command line: unknown flag "--sdk-rf"\nhint: did you mean --sdk-ref\?`},
 }
 
-// A cancel while a push is confirmed is told to be one in internal/image.
+// Each mistake ends the program with its exit code, and with a message that says what is wrong and what to do.
 func TestMistakesAreToldWithWhatToDo(t *testing.T) {
 	bin, sdk := standIns(t)
 	for _, tag := range []string{"v1.1.0", "v1.9.9", "v1.10.0"} {
