@@ -70,7 +70,7 @@ func planEvalBases(ctx context.Context, c config.Config, client *registry.Client
 func mayRead(ctx context.Context, repository string, client *registry.Client) bool {
 	_, err := client.Digest(ctx, repository+":"+image.LastRunTag)
 	_, denied := errors.AsType[*registry.Denied](err)
-	return !denied || !registry.Answered(err)
+	return !denied
 }
 
 // addsPackages reports whether base images of targets get Python packages first.
