@@ -93,8 +93,8 @@ func (l *commandLine) root() *cobra.Command {
 	l.inputs(planned, slices.DeleteFunc(config.FlagNames(), func(name string) bool { return name == "dry-run" })...)
 	l.inputs(verify)
 	doctor := l.command("doctor", "Check what a run needs, and say what to do.", "eval-images doctor --image registry.example/me/eval", l.doctor)
-	doctor.Long = "Check what a run with these flags needs: programs, engine, builder, dataset, the rights to push and to pull, and disks. A line " +
-		"for each, with what to do. The exit code is 3 when something lacks."
+	doctor.Long = "Check what a run with these flags needs: programs, engine, builder, dataset, the rights to push and to pull, and disks. It " +
+		"prints a line for each, with what to do. The exit code is 3 if a check fails."
 	l.inputs(doctor, doctorFlags...)
 	prune := l.command(pruneCommand, "List the eval-bases that nothing uses, and delete them.",
 		"eval-images prune-bases --image ghcr.io/me/eval --days 180", l.prune)

@@ -1,4 +1,4 @@
-// Package cmd implements the commands: a run with its phases, dry run, verify, merge and the post step.
+// Package cmd implements the commands: a run with its phases, dry run, verify, merge, doctor, prune-bases and the post step.
 package cmd
 
 import (
