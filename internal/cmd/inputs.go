@@ -102,7 +102,7 @@ func chooseTargets(ctx context.Context, c config.Config, bad error, env environm
 	}
 	rec.wholePlan = dataset.IDs(rows)
 	if makesEnvironments(c) {
-		rec.planEnvironments(c)
+		rec.describeEnvironments(c)
 	}
 	columns := map[string]map[string]string{}
 	for _, row := range rows {
