@@ -1,13 +1,10 @@
 package main
 
 import (
-	"io"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -25,32 +22,6 @@ while [ $# -gt 0 ]; do
 	shift
 done
 `
-
-// loadingEngine is a Docker Engine that has the images whose tags are in a file.
-func loadingEngine(t *testing.T, file string) (host string) {
-	t.Helper()
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Api-Version", "1.41")
-		w.Header().Set("Content-Type", "application/json")
-		_, tag, inspects := strings.Cut(strings.TrimSuffix(r.URL.Path, "/json"), "/images/")
-		tag, _ = url.PathUnescape(tag)
-		loaded, _ := os.ReadFile(file)
-		switch {
-		case inspects && slices.Contains(strings.Fields(string(loaded)), tag):
-			io.WriteString(w, `{"Id":"sha256:1"}`)
-		case inspects:
-			w.WriteHeader(http.StatusNotFound)
-			io.WriteString(w, `{"message":"no such image"}`)
-		case strings.HasSuffix(r.URL.Path, "/containers/json"):
-			io.WriteString(w, "[]")
-		case strings.HasSuffix(r.URL.Path, "/_ping"):
-		default:
-			io.WriteString(w, `{"Version":"20.10.24"}`)
-		}
-	}))
-	t.Cleanup(server.Close)
-	return strings.Replace(server.URL, "http://", "tcp://", 1)
-}
 
 // Images are loaded into the engine without a registry: that of the image's name does not exist. A second run finds them there.
 func TestLoadNeedsNoRegistry(t *testing.T) {
@@ -70,7 +41,7 @@ func TestLoadNeedsNoRegistry(t *testing.T) {
 		if err := os.WriteFile(loaded, []byte(tags), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		p.Env = append(p.Env, "DOCKER_HOST="+loadingEngine(t, loaded))
+		p.Env = append(p.Env, "DOCKER_HOST="+dockerEngine(t, loaded))
 		p.Env[0] = "PATH=" + bin + ":" + os.Getenv("PATH")
 		out, err := p.CombinedOutput()
 		if err != nil {
@@ -104,7 +75,7 @@ func TestLoadLooksWhetherTheEngineHasTheImage(t *testing.T) {
 	host := strings.TrimPrefix(bases.URL, "http://")
 	p := newProcess(t, "eval-images", "--load", "--sdk-repository", "file://"+sdk, "--sdk-ref", "main", "--builder", "tcp://"+host,
 		"--base-image-template", host+"/bases/{instance_id}:latest", "--instance-ids", "django__django-11133", "--max-retries", "0")
-	p.Env = append(p.Env, "DOCKER_HOST="+loadingEngine(t, filepath.Join(p.dir, "loaded")))
+	p.Env = append(p.Env, "DOCKER_HOST="+dockerEngine(t, filepath.Join(p.dir, "loaded")))
 	p.Env[0] = "PATH=" + bin + ":" + os.Getenv("PATH")
 	out, _ := p.CombinedOutput()
 	if want := "the build succeeded, but the engine does not have the image"; p.ProcessState.ExitCode() != 1 || !strings.Contains(string(out), want) {

@@ -119,7 +119,7 @@ var mistakes = []struct {
 	{"a misspelled flag", "--sdk-rf v1", nil, 2, `error: command line: unknown flag "--sdk-rf"\nhint: did you mean --sdk-ref\?`},
 }
 
-// A cancel while a push is confirmed is told to be one in internal/image.
+// Each mistake ends the program with its exit code, and with a message that says what is wrong and what to do.
 func TestMistakesAreToldWithWhatToDo(t *testing.T) {
 	bin, sdk := standIns(t)
 	for _, tag := range []string{"v1.1.0", "v1.9.9", "v1.10.0"} {
@@ -144,7 +144,7 @@ func TestMistakesAreToldWithWhatToDo(t *testing.T) {
 		"THERE", "--base-image-template "+host+"/there/{instance_id}:latest", "BUILDER", "--builder tcp://"+host,
 		"UNTRUSTED", strings.TrimPrefix(untrusted.URL, "https://"), "HOST", host,
 	)
-	engine := engineWithoutBuilders(t)
+	engine := dockerEngine(t, "")
 	var all sync.WaitGroup
 	places := make(chan struct{}, 3)
 	for _, c := range mistakes {
@@ -216,22 +216,4 @@ func linkAll(t *testing.T, from, to, without string) {
 		}
 	}
 	os.Remove(filepath.Join(to, without))
-}
-
-// engineWithoutBuilders is a Docker Engine that has no containers.
-func engineWithoutBuilders(t *testing.T) (host string) {
-	t.Helper()
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Api-Version", "1.41")
-		w.Header().Set("Content-Type", "application/json")
-		switch {
-		case strings.HasSuffix(r.URL.Path, "/containers/json"):
-			io.WriteString(w, "[]")
-		case strings.HasSuffix(r.URL.Path, "/_ping"):
-		default:
-			io.WriteString(w, `{"Version":"20.10.24"}`)
-		}
-	}))
-	t.Cleanup(server.Close)
-	return strings.Replace(server.URL, "http://", "tcp://", 1)
 }

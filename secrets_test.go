@@ -74,7 +74,7 @@ func TestSecretsStayWhereTheyAreNeeded(t *testing.T) {
 			p := newProcess(t, "eval-images")
 			here := p.standIn(t)
 			image := registryThatRepeatsThePassword(t, c.password, filepath.Join(here, "built"))
-			engine := emptyEngine(t)
+			engine := dockerEngine(t, "")
 			p.inheritDockerConfig(t)
 			for name, value := range c.inputs {
 				p.Env = append(p.Env, name+"="+value)
@@ -212,25 +212,6 @@ func registryThatRepeatsThePassword(t *testing.T, password, built string) (host 
 	}))
 	t.Cleanup(server.Close)
 	return strings.TrimPrefix(server.URL, "http://")
-}
-
-// emptyEngine is an engine without containers.
-func emptyEngine(t *testing.T) (host string) {
-	t.Helper()
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Api-Version", "1.41")
-		w.Header().Set("Content-Type", "application/json")
-		switch {
-		case strings.HasSuffix(r.URL.Path, "/_ping"):
-		case strings.HasSuffix(r.URL.Path, "/version"):
-			fmt.Fprint(w, `{"Version":"20.10.24"}`)
-		default:
-			w.WriteHeader(http.StatusNotFound)
-			fmt.Fprint(w, `{"message":"there is none"}`)
-		}
-	}))
-	t.Cleanup(server.Close)
-	return strings.Replace(server.URL, "http://", "tcp://", 1)
 }
 
 // checkProcesses looks for secrets in the arguments and the environment of all processes that the run has started.

@@ -131,7 +131,7 @@ func (r *Runner) Quiet() {
 func (r *Runner) Clean(text string) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return truncate(r.cleanLine(r.firstPart(text)), maxLine)
+	return r.lineOf(text)
 }
 
 // maxLine limits a line of the log, in bytes. The runner's live log cuts lines at 1024 characters (actions/runner,
@@ -144,9 +144,9 @@ const maxInput = 64 << 10
 // firstPart returns the first maxInput bytes of a text. It redacts before, because a cut may leave a part of a secret.
 func (r *Runner) firstPart(text string) string { return truncate(r.redact(text), maxInput) }
 
-func (r *Runner) print(text string) {
-	fmt.Fprintln(r.out, truncate(r.cleanLine(r.firstPart(text)), maxLine))
-}
+func (r *Runner) lineOf(text string) string { return truncate(r.cleanLine(r.firstPart(text)), maxLine) }
+
+func (r *Runner) print(text string) { fmt.Fprintln(r.out, r.lineOf(text)) }
 
 // Group starts a foldable part of the log. Groups do not nest.
 func (r *Runner) Group(title string) {

@@ -157,8 +157,8 @@ func (b *builder) use(ctx context.Context) (docker.Builder, error) {
 // onLocalhost matches the name of an image in a registry on this machine.
 var onLocalhost = regexp.MustCompile(`^(localhost|127\.0\.0\.1|\[::1\])(:[0-9]+)?/`)
 
-// networkFor returns the network of the run's own builder where this process is in no network of the engine: the machine's, where a
-// registry is on localhost, which is another one in a network of the builder's own. Otherwise it is empty.
+// networkFor returns the network for the run's own builder when this process is in no network of the engine. For a registry on localhost
+// that is the machine's network: in a network of its own, the builder has another localhost. Otherwise it is empty.
 func networkFor(c config.Config) string {
 	if onLocalhost.MatchString(c.Image) || onLocalhost.MatchString(c.BaseImageTemplate) {
 		return "host"

@@ -93,8 +93,8 @@ func (l *commandLine) root() *cobra.Command {
 	l.inputs(planned, slices.DeleteFunc(config.FlagNames(), func(name string) bool { return name == "dry-run" })...)
 	l.inputs(verify)
 	doctor := l.command("doctor", "Check what a run needs, and say what to do.", "eval-images doctor --image registry.example/me/eval", l.doctor)
-	doctor.Long = "Check what a run with these flags needs: programs, engine, builder, dataset, the rights to push and to pull, and disks. A line " +
-		"for each, with what to do. The exit code is 3 when something lacks."
+	doctor.Long = "Check what a run with these flags needs: programs, engine, builder, dataset, the rights to push and to pull, and disks. It " +
+		"prints a line for each, with what to do. The exit code is 3 if a check fails."
 	l.inputs(doctor, doctorFlags...)
 	prune := l.command(pruneCommand, "List the eval-bases that nothing uses, and delete them.",
 		"eval-images prune-bases --image ghcr.io/me/eval --days 180", l.prune)
@@ -196,7 +196,7 @@ func (l *commandLine) verify(c *cobra.Command, args []string) {
 func (l *commandLine) merge(_ *cobra.Command, args []string) {
 	rec := l.record()
 	if len(l.mistakes) > 0 {
-		l.code = mergeFailed(rec, errors.Join(l.mistakes...))
+		l.code = rec.fail(errors.Join(l.mistakes...))
 		return
 	}
 	l.code = mergeInto(l.process, &workspace{root: l.process.Dir, folder: l.process.Dir}, rec, args)
@@ -254,6 +254,15 @@ func (l *commandLine) record() *record {
 		rec.actions.Warning("", warning)
 	}
 	return rec
+}
+
+// workspace returns the workspace of the command: in a runner the one of the job, elsewhere the working directory.
+func (l *commandLine) workspace(rec *record) *workspace {
+	w := &workspace{root: l.process.Dir, confined: rec.actions.InActions(), verbose: l.verbose}
+	if given := l.env.get("GITHUB_WORKSPACE"); given != "" && w.confined {
+		w.root = given
+	}
+	return w
 }
 
 // parse makes a Config of the command line, the action's inputs and the environment. The error joins an *config.InputError for each

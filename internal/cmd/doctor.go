@@ -33,7 +33,7 @@ type check struct {
 }
 
 // minor is an error that lets a run go on.
-type minor struct{ fileError }
+type minor struct{ hinted }
 
 // checkWithin limits one look of the doctor.
 const checkWithin = 30 * time.Second
@@ -41,18 +41,18 @@ const checkWithin = 30 * time.Second
 // doctor is the command doctor. It returns the exit code.
 func doctor(ctx context.Context, l *commandLine) int {
 	env, rec := l.env, l.record()
-	work := &workspace{root: l.process.Dir, confined: rec.actions.InActions(), verbose: l.verbose}
+	work := l.workspace(rec)
 	c, targets, inputErr := readInputs(ctx, l, work, rec)
 	if bad := (badInput{}); errors.As(inputErr, &bad) {
-		return mergeFailed(rec, inputErr)
+		return rec.fail(inputErr)
 	}
 	defer clean(ctx, work, nil, rec)
 	if err := work.makeTemporary(env, rec.actions); err != nil {
-		return mergeFailed(rec, withDiskHint(err))
+		return rec.fail(withDiskHint(err))
 	}
 	client, err := newRegistry(c, env, targets, work, rec)
 	if err != nil {
-		return mergeFailed(rec, err)
+		return rec.fail(err)
 	}
 	buildx := docker.Buildx{Environ: work.buildEnviron(env, builderName(c.Builder, env)), Log: work.setupLog}
 	tools := work.commands(env)
@@ -63,7 +63,7 @@ func doctor(ctx context.Context, l *commandLine) int {
 		{"Python", func(ctx context.Context) (string, error) {
 			path, version, err := tools.FindPython(ctx)
 			if err == nil && path == "" {
-				err = minor{fileError{errors.New("Python " + version + " is not installed, and uv fetches it in each run"), "install Python " + version}}
+				err = minor{hinted{errors.New("Python " + version + " is not installed, and uv fetches it in each run"), "install Python " + version}}
 			}
 			return path, err
 		}},
@@ -170,7 +170,7 @@ func pushCheck(name, input, repository string, client *registry.Client) check {
 
 func withRegistryHint(doing string, err error) error {
 	failed := failure.OfRegistry(doing, err)
-	return fileError{failed, failure.HintOf(failed)}
+	return hinted{failed, failure.HintOf(failed)}
 }
 
 func registryChecks(c config.Config, targets []plan.Target, client *registry.Client) []check {
@@ -180,7 +180,7 @@ func registryChecks(c config.Config, targets []plan.Target, client *registry.Cli
 		checks = append(checks, check{evalBases.name, func(ctx context.Context) (string, error) {
 			found, err := evalBases.look(ctx)
 			if err != nil && !c.EvalBaseGiven {
-				err = minor{fileError{fmt.Errorf("eval-bases go among the images: %w", err), "allow pushes to it, or name another repository in eval-base-image"}}
+				err = minor{hinted{fmt.Errorf("eval-bases go among the images: %w", err), "allow pushes to it, or name another repository in eval-base-image"}}
 			}
 			return found, err
 		}})
@@ -194,11 +194,11 @@ func registryChecks(c config.Config, targets []plan.Target, client *registry.Cli
 		image.LookForBases(ctx, client, targets[:1], &decisions)
 		switch d := decisions.Images[targets[0].InstanceID]; {
 		case d.Base == plan.BaseMissing:
-			return "", fileError{errors.New(base + " does not exist"), failure.Hint(failure.ClassBaseMissing)}
+			return "", hinted{errors.New(base + " does not exist"), failure.Hint(failure.ClassBaseMissing)}
 		case d.BaseProblem != "":
-			return "", fileError{errors.New(d.BaseProblem), failure.HintFor(failure.Class(d.Class), d.BaseProblem)}
+			return "", hinted{errors.New(d.BaseProblem), failure.HintFor(failure.Class(d.Class), d.BaseProblem)}
 		case d.Base == "":
-			return "", minor{fileError{errors.New("the registry of " + base + " does not answer"), failure.Hint(failure.ClassNetwork)}}
+			return "", minor{hinted{errors.New("the registry of " + base + " does not answer"), failure.Hint(failure.ClassNetwork)}}
 		}
 		return base + " can be read", nil
 	}})
@@ -217,7 +217,7 @@ func pulls(ctx context.Context, base string, images int, client *registry.Client
 	}
 	found := fmt.Sprintf("%s of %s are left", left, windowed(allowed))
 	if n < images {
-		return "", minor{fileError{
+		return "", minor{hinted{
 			fmt.Errorf("%s, and there are %d of these images", found, images),
 			"log in to the registry of the base images (docker login, or base-registry-username), or make the images in several runs",
 		}}
@@ -244,7 +244,7 @@ func diskChecks(work *workspace, env environment) []check {
 		return check{name, func(context.Context) (string, error) {
 			space, err := docker.SpaceOf(path)
 			if err == nil && space.Free < needed {
-				err = minor{fileError{fmt.Errorf("%s is free in %s", space, path), hint}}
+				err = minor{hinted{fmt.Errorf("%s is free in %s", space, path), hint}}
 			}
 			return fmt.Sprintf("%s is free in %s", space, path), err
 		}}
@@ -272,9 +272,9 @@ func diskChecks(work *workspace, env environment) []check {
 const lookAheadWithin = 2 * time.Second
 
 // lookAhead makes the checks of what a run needs only if something has to be built, and warns of what is wrong. It ends no run: if all
-// images exist, nothing of that is needed. The channel is closed at its end.
-func lookAhead(ctx context.Context, c config.Config, client *registry.Client, b *builder, rec *record) <-chan struct{} {
-	done := make(chan struct{})
+// images exist, nothing of that is needed. finish waits for the checks, but not for an engine that hangs.
+func lookAhead(ctx context.Context, c config.Config, client *registry.Client, b *builder, rec *record) (finish func()) {
+	ctx, cancel := context.WithCancel(ctx)
 	var all sync.WaitGroup
 	look := func(without string, checks ...check) {
 		ctx, cancel := context.WithTimeout(ctx, checkWithin)
@@ -293,9 +293,9 @@ func lookAhead(ctx context.Context, c config.Config, client *registry.Client, b 
 	if !c.Load {
 		all.Go(func() { look("No image can be pushed", pushCheck("push", "image", c.Image, client)) })
 	}
-	go func() {
+	return func() {
+		defer time.AfterFunc(lookAheadWithin, cancel).Stop()
 		all.Wait()
-		close(done)
-	}()
-	return done
+		cancel()
+	}
 }

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"syscall"
 
+	"github.com/OpenHands/eval-images/internal/config"
 	"github.com/OpenHands/eval-images/internal/failure"
+	"github.com/OpenHands/eval-images/internal/ledger"
 )
 
 // badInput is an error in the user's inputs. Nothing was built.
@@ -27,6 +29,20 @@ func exitCode(cancelled bool, err error, failed int) int {
 	default:
 		return ExitOK
 	}
+}
+
+// fail prints why a command that writes no report did not do its work, and returns the exit code.
+func (r *record) fail(err error) int {
+	for _, one := range split(err) {
+		r.actions.Error("", withHint(one))
+	}
+	r.actions.Flush()
+	var wrong *ledger.NotMergeable
+	var input *config.InputError
+	if errors.As(err, &wrong) || errors.As(err, &input) {
+		return ExitBadInput
+	}
+	return ExitSetup
 }
 
 // maxError limits the text of an error and that of its hint, in bytes. Registries, datasets and SDKs decide what is in them.
@@ -59,16 +75,16 @@ func split(err error) []error {
 	return []error{err}
 }
 
-// fileError says that a file or folder of the run cannot be written.
-type fileError struct {
+// hinted is an error with a hint.
+type hinted struct {
 	error
 	hint string
 }
 
-func (e fileError) Unwrap() error { return e.error }
+func (e hinted) Unwrap() error { return e.error }
 
 // Hint says how to fix the error.
-func (e fileError) Hint() string { return e.hint }
+func (e hinted) Hint() string { return e.hint }
 
 // withDiskHint adds a hint to err, an error of writing below build-dir or TMPDIR, when it knows the operating system's reason.
 func withDiskHint(err error) error {
@@ -78,15 +94,15 @@ func withDiskHint(err error) error {
 	}
 	switch reason {
 	case syscall.ENOSPC, syscall.EDQUOT:
-		return fileError{err, "free disk space on the runner, or set build-dir or TMPDIR to a folder on another disk"}
+		return hinted{err, "free disk space on the runner, or set build-dir or TMPDIR to a folder on another disk"}
 	case syscall.EFBIG:
-		return fileError{err, "allow larger files: ulimit -f unlimited"}
+		return hinted{err, "allow larger files: ulimit -f unlimited"}
 	case syscall.EACCES, syscall.EPERM, syscall.EROFS:
-		return fileError{err, "set build-dir and TMPDIR to folders that this user can write to"}
+		return hinted{err, "set build-dir and TMPDIR to folders that this user can write to"}
 	case syscall.ENOTDIR, syscall.EEXIST, syscall.ELOOP:
-		return fileError{err, "set build-dir to another path: a file is in the place of a folder"}
+		return hinted{err, "set build-dir to another path: a file is in the place of a folder"}
 	case syscall.ENOENT:
-		return fileError{err, "set TMPDIR to an existing folder"}
+		return hinted{err, "set TMPDIR to an existing folder"}
 	default:
 		return err
 	}

@@ -16,7 +16,7 @@ import (
 type evalBasePlaces struct {
 	written string
 	read    string // where those are looked for that are not in written; may be empty
-	asked   bool   // whether written accepts pushes
+	asked   bool   // the run has asked whether written accepts pushes
 }
 
 // set sets the places in the settings of a run's images.
@@ -28,8 +28,8 @@ func (p evalBasePlaces) set(s *image.Settings) {
 }
 
 // placeEvalBases returns where a run keeps its eval-bases. It asks whether the default repository accepts pushes, if the run may push
-// there. Where that is refused, the images' repository is the place. Whether a repository that the user has named accepts pushes is asked
-// before the first of them: a run that finds all of them pushes none.
+// there. Where that is refused, the images' repository is the place. A repository that the user has named is asked later, before the first
+// push to it: a run that finds all eval-bases pushes none.
 func placeEvalBases(ctx context.Context, c config.Config, mayRebase bool, targets []plan.Target, client *registry.Client, rec *record) (evalBasePlaces, error) {
 	places := evalBasePlaces{written: c.EvalBaseImage, read: c.Image}
 	if c.EvalBaseGiven || !mayRebase && !addsPackages(targets) {
@@ -70,7 +70,7 @@ func planEvalBases(ctx context.Context, c config.Config, client *registry.Client
 func mayRead(ctx context.Context, repository string, client *registry.Client) bool {
 	_, err := client.Digest(ctx, repository+":"+image.LastRunTag)
 	_, denied := errors.AsType[*registry.Denied](err)
-	return !denied || !registry.Answered(err)
+	return !denied
 }
 
 // addsPackages reports whether base images of targets get Python packages first.

@@ -44,8 +44,8 @@ func makesEnvironments(c config.Config) bool {
 	return c.EvalEnv != nil && c.Shard.Index <= 1 && len(c.VerifyImages) == 0
 }
 
-// planEnvironments records that environments are asked for.
-func (r *record) planEnvironments(c config.Config) {
+// describeEnvironments sets the facts about the environments that are asked for, as far as they are known from the inputs.
+func (r *record) describeEnvironments(c config.Config) {
 	r.set(func(f *ledger.Run) {
 		f.EvalEnv = &ledger.EvalEnv{
 			Prefix: c.EvalEnv.Prefix, Repository: c.EvalEnv.Repository, Ref: c.EvalEnv.Ref,

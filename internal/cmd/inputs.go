@@ -87,7 +87,7 @@ func concerns(err error, inputs ...string) bool {
 }
 
 // chooseTargets chooses the instances and their base images, and returns those of this run's shard. With bad inputs it fetches nothing.
-// It reads a dataset of the user all the same, so that unknown instance ids are reported in the same run.
+// It reads a dataset from a file all the same, so that unknown instance ids are reported in the same run.
 func chooseTargets(ctx context.Context, c config.Config, bad error, env environment, w *workspace, rec *record) ([]plan.Target, error) {
 	if bad != nil && !config.LocalDataset(c.Dataset) || concerns(bad, "benchmark", "dataset", "instances-file", "base-image-template") {
 		return nil, nil
@@ -102,7 +102,7 @@ func chooseTargets(ctx context.Context, c config.Config, bad error, env environm
 	}
 	rec.wholePlan = dataset.IDs(rows)
 	if makesEnvironments(c) {
-		rec.planEnvironments(c)
+		rec.describeEnvironments(c)
 	}
 	columns := map[string]map[string]string{}
 	for _, row := range rows {

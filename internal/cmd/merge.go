@@ -1,7 +1,6 @@
 package cmd
 
 import (
-	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -24,7 +23,7 @@ const mergeHelp = "Merge the records of one plan's shards. It prints what came o
 func mergeInAction(p Process, work *workspace, rec *record, dirs []string) int {
 	dir, err := config.BuildDir(rec.actions.Input("build-dir"))
 	if err != nil {
-		return mergeFailed(rec, err)
+		return rec.fail(err)
 	}
 	defer work.chownToOwner()
 	work.buildDir = work.absolute(dir)
@@ -36,27 +35,13 @@ func mergeInAction(p Process, work *workspace, rec *record, dirs []string) int {
 func mergeInto(p Process, work *workspace, rec *record, dirs []string) int {
 	summary, err := mergeParts(dirs, environment(p.Environ), work, rec)
 	if err != nil {
-		return mergeFailed(rec, err)
+		return rec.fail(err)
 	}
 	rec.publish(&summary)
 	if summary.Fails() {
 		return ExitFailed
 	}
 	return ExitOK
-}
-
-// mergeFailed prints why nothing was merged, and returns the exit code.
-func mergeFailed(rec *record, err error) int {
-	for _, one := range split(err) {
-		rec.actions.Error("", withHint(one))
-	}
-	rec.actions.Flush()
-	var wrong *ledger.NotMergeable
-	var input *config.InputError
-	if errors.As(err, &wrong) || errors.As(err, &input) {
-		return ExitBadInput
-	}
-	return ExitSetup
 }
 
 // mergeParts merges the runs in dirs, and writes the same files as a run.

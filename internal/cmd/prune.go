@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strconv"
 	"time"
 
@@ -56,16 +55,16 @@ func prune(ctx context.Context, l *commandLine) int {
 	}
 	c, err := l.parse(rec)
 	if err != nil {
-		return mergeFailed(rec, err)
+		return rec.fail(err)
 	}
-	work := &workspace{root: l.process.Dir}
+	work := l.workspace(rec)
 	defer clean(ctx, work, nil, rec)
 	if err := work.makeTemporary(l.env, rec.actions); err != nil {
-		return mergeFailed(rec, withDiskHint(err))
+		return rec.fail(withDiskHint(err))
 	}
 	client, err := newRegistry(c, l.env, nil, work, rec)
 	if err == nil {
-		err = pruneBases(ctx, client, c.EvalBaseImage, time.Duration(days)*24*time.Hour, l.pruneOptions.Delete, l.process.Stdout)
+		err = pruneBases(ctx, client, c.EvalBaseImage, time.Duration(days)*24*time.Hour, l.pruneOptions.Delete, rec)
 	}
 	switch {
 	case err == nil:
@@ -73,11 +72,11 @@ func prune(ctx context.Context, l *commandLine) int {
 	case ctx.Err() != nil:
 		return ExitCancelled
 	}
-	return mergeFailed(rec, err)
+	return rec.fail(err)
 }
 
 // pruneBases lists what can be deleted in a repository, and deletes it where that is asked for.
-func pruneBases(ctx context.Context, client *registry.Client, repository string, age time.Duration, remove bool, out io.Writer) error {
+func pruneBases(ctx context.Context, client *registry.Client, repository string, age time.Duration, remove bool, rec *record) error {
 	since := time.Now().Add(-age)
 	unused, err := image.FindUnused(ctx, client, repository, since)
 	if err != nil {
@@ -88,26 +87,26 @@ func pruneBases(ctx context.Context, client *registry.Client, repository string,
 		if !u.Made.IsZero() {
 			made = ", made " + u.Made.Format(time.DateOnly)
 		}
-		fmt.Fprintf(out, "%s (%s%s)\n", u.Tag, u.What, made)
+		rec.print(fmt.Sprintf("%s (%s%s)", u.Tag, u.What, made))
 	}
-	fmt.Fprintf(out, "%s: not used since %s are %s; kept are %s\n", repository, since.Format(time.DateOnly), unused.Gone, unused.Kept)
+	rec.print(fmt.Sprintf("%s: not used since %s are %s; kept are %s", repository, since.Format(time.DateOnly), unused.Gone, unused.Kept))
 	if !remove {
 		if len(unused.Tags) > 0 {
-			fmt.Fprintln(out, "--delete deletes these tags")
+			rec.print("--delete deletes these tags")
 		}
 		return nil
 	}
 	deleted := 0
 	for ; deleted < len(unused.Tags); deleted++ {
 		if err = client.Delete(ctx, repository+":"+unused.Tags[deleted].Tag); err != nil {
-			err = &notDeleted{fmt.Errorf("%d of %d tags are deleted: %w", deleted, len(unused.Tags), err)}
+			err = hinted{fmt.Errorf("%d of %d tags are deleted: %w", deleted, len(unused.Tags), err), deleteHint}
 			break
 		}
 	}
 	if deleted == 0 {
 		return err
 	}
-	fmt.Fprintf(out, "deleted %d tags\n", deleted)
+	rec.print(fmt.Sprintf("deleted %d tags", deleted))
 	now, failed := image.KeptIn(ctx, client, repository) // or the next run would call them lost
 	if failed == nil {
 		failed = image.WriteLastRun(ctx, client, repository, now)
@@ -115,13 +114,6 @@ func pruneBases(ctx context.Context, client *registry.Client, repository string,
 	return errors.Join(err, failed)
 }
 
-// notDeleted says that a registry does not delete a tag.
-type notDeleted struct{ error }
-
-func (e *notDeleted) Unwrap() error { return e.error }
-
-// Hint says how to delete it otherwise.
-func (e *notDeleted) Hint() string {
-	return "check that the login may delete; where the registry deletes no tags (ghcr.io deletes versions by GitHub's API only), delete what is listed by " +
-		"the registry's own means"
-}
+// deleteHint says how to delete tags that a registry does not delete.
+const deleteHint = "check that the login may delete; where the registry deletes no tags (ghcr.io deletes versions by GitHub's API only), " +
+	"delete what is listed by the registry's own means"

@@ -1,4 +1,4 @@
-// Package cmd implements the commands: a run with its phases, dry run, verify, merge and the post step.
+// Package cmd implements the commands: a run with its phases, dry run, verify, merge, doctor, prune-bases and the post step.
 package cmd
 
 import (
@@ -47,10 +47,7 @@ type Process struct {
 // stops the running builds and still writes ledger, summary and outputs.
 func build(ctx context.Context, l *commandLine) int {
 	env, rec := l.env, l.record()
-	work := &workspace{root: l.process.Dir, confined: rec.actions.InActions(), verbose: l.verbose}
-	if given := env.get("GITHUB_WORKSPACE"); given != "" && work.confined {
-		work.root = given
-	}
+	work := l.workspace(rec)
 	if dirs := strings.Fields(rec.actions.Input(config.MergeInput)); len(dirs) > 0 && len(l.process.Args) == 0 {
 		return mergeInAction(l.process, work, rec, dirs)
 	}
@@ -199,33 +196,18 @@ func makeAll(ctx context.Context, c config.Config, env environment, targets []pl
 	return errors.Join(err, environments.make(ctx, client, b))
 }
 
-// execute is the run from top to bottom: set up the SDK, resolve the tags, find the missing images, check the registry and the
-// builder, and make the images.
+// execute is the run from top to bottom: set up the SDK, resolve the tags, prepare the missing images, and make them.
 func execute(
 	ctx context.Context, c config.Config, env environment, targets []plan.Target, client *registry.Client, b *builder, work *workspace, rec *record,
 ) error {
-	looking, enough := context.WithCancel(ctx)
-	ahead := lookAhead(looking, c, client, b, rec)
-	defer func() { // a short run warns, too, and none waits for an engine that hangs
-		select {
-		case <-ahead:
-		case <-time.After(lookAheadWithin):
-		}
-		enough()
-		<-ahead
-	}()
+	defer lookAhead(ctx, c, client, b, rec)()
 	s, err := setUpSDK(ctx, c, env, b.environ, work, rec)
-	begun := false
-	defer func() {
-		if !begun {
-			leaveNoReferences(ctx, c, s.checkout.SHA, client, rec)
-		}
-	}()
-	if err != nil {
-		return err
+	if err == nil {
+		defer s.pool.Close()
+		targets, err = nameTargets(ctx, c, s, targets, rec)
 	}
-	defer s.pool.Close()
-	if targets, err = nameTargets(ctx, c, s, targets, rec); err != nil {
+	if err != nil {
+		leaveNoReferences(ctx, c, s.checkout.SHA, client, rec)
 		return err
 	}
 	if c.Load {
@@ -234,32 +216,41 @@ func execute(
 	if len(c.VerifyImages) > 0 {
 		return verifyImages(ctx, c, s, targets, client, b, work, rec)
 	}
-	missing, err := findMissing(ctx, c, targets, client, rec)
-	if err != nil || len(missing) == 0 || ctx.Err() != nil {
-		return errors.Join(err, context.Cause(ctx))
-	}
-	places, err := preflight(ctx, c, targets, client, b, rec)
-	if err != nil {
+	missing, settings, err := prepareImages(ctx, c, s, targets, client, b, work, rec)
+	if err != nil || len(missing) == 0 {
+		leaveNoReferences(ctx, c, s.checkout.SHA, client, rec)
 		return err
-	}
-	settings := imageSettings(ctx, c, s, missing, mayRebase(c, len(targets), rec.facts.PlannedTotal), b.environ, work, rec)
-	places.set(&settings)
-	if settings.BaseStage == nil && !(settings.Strict && settings.NotRebased != "") { // every image is built natively
-		if err := b.Reach(ctx); err != nil {
-			return err
-		}
 	}
 	maker := image.New(settings, client, s.pool, b, reporter{rec, b})
 	b.expect(len(missing))
-	begun = true
 	kept := lookAtKept(ctx, settings, missing, client, rec)
-	err = rec.timed("build", func() error { return maker.All(ctx, missing) })
+	err = rec.timed(ledger.BuildPhase, func() error { return maker.All(ctx, missing) })
 	b.keeper().Wait()
 	kept.leave(ctx, maker.Used())
 	if settings.BaseStage != nil {
 		rec.addRebaseFacts(maker.EvalBaseFacts(), client.Requests())
 	}
 	return errors.Join(context.Cause(ctx), err)
+}
+
+// prepareImages finds the missing images, checks the registry and the builder, and returns the settings to make the images with.
+func prepareImages(
+	ctx context.Context, c config.Config, s setUp, targets []plan.Target, client *registry.Client, b *builder, work *workspace, rec *record,
+) (missing []plan.Target, settings image.Settings, err error) {
+	missing, err = findMissing(ctx, c, targets, client, rec)
+	if err != nil || len(missing) == 0 || ctx.Err() != nil {
+		return nil, settings, errors.Join(err, context.Cause(ctx))
+	}
+	places, err := preflight(ctx, c, targets, client, b, rec)
+	if err != nil {
+		return nil, settings, err
+	}
+	settings = imageSettings(ctx, c, s, missing, mayRebase(c, len(targets), rec.facts.PlannedTotal), b.environ, work, rec)
+	places.set(&settings)
+	if settings.BaseStage == nil && !(settings.Strict && settings.NotRebased != "") { // every image is built natively
+		err = b.Reach(ctx)
+	}
+	return missing, settings, err
 }
 
 // connections is the number of idle connections to keep for each registry. The default of net/http is two, and then most of many

@@ -296,14 +296,11 @@ func othersWait(c config.Config, planned int) bool {
 	return c.Shard.Index == 1 && c.Shard.Count > 1 && c.Strategy != config.StrategyNative && !c.ForceBuild && planned > c.Shard.Count
 }
 
-// leaveNoReferences tells the shards that wait for the references of this one that it has begun no images, so it leaves none. If that
-// cannot be written, they wait as long as they would for a first shard that never began.
+// leaveNoReferences tells the shards that wait for the references of this one that it has begun no images, so it leaves none. sha is
+// empty when the commit is not known.
 func leaveNoReferences(ctx context.Context, c config.Config, sha string, client *registry.Client, rec *record) {
-	if sha == "" || !othersWait(c, rec.facts.PlannedTotal) || ctx.Err() != nil {
-		return
-	}
-	if err := image.SayNoReferences(ctx, client, c.Image, sha); err != nil {
-		rec.Info("the other shards are not told that this one leaves no references: " + err.Error())
+	if sha != "" && othersWait(c, rec.facts.PlannedTotal) {
+		image.LeaveNoReferences(ctx, client, c.Image, sha, rec)
 	}
 }
 

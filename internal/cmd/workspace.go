@@ -97,7 +97,7 @@ func (w *workspace) readFile(name string, limit int64) ([]byte, error) {
 	case errors.As(err, &odd):
 		odd.Name = name
 	case errors.As(err, &path):
-		return nil, fileError{fmt.Errorf("reading %s: %w", name, path.Err), hint} // without the system call's name
+		return nil, hinted{fmt.Errorf("reading %s: %w", name, path.Err), hint} // without the system call's name
 	}
 	return text, err
 }

@@ -32,8 +32,8 @@ func FuzzInputs(f *testing.F) {
 		})
 		confined := errors.Join(err, c.Confine()) == nil
 		if confined && (!filepath.IsLocal(c.BuildDir) || c.InstancesFile != "" && !filepath.IsLocal(c.InstancesFile) ||
-			LocalDataset(c.Dataset) && !filepath.IsLocal(c.Dataset)) {
-			t.Errorf("a path leads out of the workspace: %q, %q, %q", c.BuildDir, c.InstancesFile, c.Dataset)
+			c.PreviousSummary != "" && !filepath.IsLocal(c.PreviousSummary) || LocalDataset(c.Dataset) && !filepath.IsLocal(c.Dataset)) {
+			t.Errorf("a path leads out of the workspace: %q, %q, %q, %q", c.BuildDir, c.InstancesFile, c.PreviousSummary, c.Dataset)
 		}
 		mistakes := 0
 		for _, one := range all(err) {

@@ -105,6 +105,15 @@ func Parse(get func(name string) string) (Config, error) {
 	return c, errors.Join(p.errors...)
 }
 
+// evalBaseImageOf returns the repository of the eval-base images where none is given. It is not that of the images: clean-up jobs
+// delete old versions there, and a run without its eval-bases takes hours.
+func evalBaseImageOf(image string) string {
+	if image == defaultImage {
+		return defaultEvalBaseImage
+	}
+	return image + "-base"
+}
+
 // checkLoad refuses what cannot be combined with load. One image is built at a time, by the SDK.
 func (p *parser) checkLoad(c *Config) {
 	const without = "leave out one of the two"

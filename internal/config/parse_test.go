@@ -408,6 +408,7 @@ func TestPathsAreConfinedInARunnerOnly(t *testing.T) {
 		{"instances-file", "/etc/passwd", `"/etc/passwd" is not inside the workspace`, "relative"},
 		{"build-dir", "/github/workspace/builds", "is not inside the workspace", "relative"},
 		{"build-dir", "a/../../b", "is not inside the workspace", "relative"},
+		{"previous-summary", "../last.json", `"../last.json" is not inside the workspace`, "last/build-summary.json"},
 	}
 	for _, tc := range cases {
 		t.Run(tc.input+" "+tc.value, func(t *testing.T) {

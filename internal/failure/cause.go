@@ -2,6 +2,7 @@ package failure
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -85,19 +86,8 @@ func Cause(message string) (cause, about string) {
 	if s := step.FindStringSubmatch(rest); s != nil {
 		return s[2], "in " + strings.TrimPrefix(strings.TrimSpace(s[1]), "/bin/sh -c ")
 	}
-	return rest, strings.Join(unrepeated(abouts), ": ")
+	return rest, strings.Join(slices.Compact(abouts), ": ")
 }
 
 // sourceImage finds the image in the part of a message that is left out of a cause.
 var sourceImage = regexp.MustCompile(`(?:source metadata for|the base image|push) (\S+?)(?:@sha256:[0-9a-f]+)?: *$`)
-
-// unrepeated leaves out what was said before.
-func unrepeated(all []string) []string {
-	var kept []string
-	for _, one := range all {
-		if len(kept) == 0 || kept[len(kept)-1] != one {
-			kept = append(kept, one)
-		}
-	}
-	return kept
-}

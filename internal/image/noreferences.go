@@ -22,18 +22,22 @@ func noReferencesTag(repository, sha string) string {
 	return fmt.Sprintf("%s:reference-%s-none", repository, sha)
 }
 
-// SayNoReferences tells the other shards of a plan that the first one leaves no references for a commit of the SDK.
-func SayNoReferences(ctx context.Context, r *registry.Client, repository, sha string) error {
-	return putNote(ctx, r, noReferencesTag(repository, sha), "no-references", emptyNote, map[string]string{saidAt: time.Now().UTC().Format(time.RFC3339)})
+// LeaveNoReferences tells the other shards of a plan that the first one leaves fewer references than they need for a commit of the SDK.
+// If that cannot be written, they wait as long as they would for a first shard that never began. A run that has ended tells nothing.
+func LeaveNoReferences(ctx context.Context, r *registry.Client, repository, sha string, report Informer) {
+	if ctx.Err() != nil {
+		return
+	}
+	at := map[string]string{saidAt: time.Now().UTC().Format(time.RFC3339)}
+	if err := putNote(ctx, r, noReferencesTag(repository, sha), "no-references", emptyNote, at); err != nil {
+		report.Info("the other shards are not told that this one leaves no references: " + err.Error())
+	}
 }
 
 // leaveNoReferences tells the other shards, if any wait, that this run leaves fewer references than they need.
 func (m *Maker) leaveNoReferences(ctx context.Context) {
-	if !m.OthersWait || ctx.Err() != nil {
-		return
-	}
-	if err := SayNoReferences(ctx, m.registry, m.Repository, m.SHA); err != nil {
-		m.report.Info("the other shards are not told that this one leaves no references: " + err.Error())
+	if m.OthersWait {
+		LeaveNoReferences(ctx, m.registry, m.Repository, m.SHA, m.report)
 	}
 }
 

@@ -42,6 +42,9 @@ func TestFieldsOfTheSummaryOfEnvironments(t *testing.T) {
 	if diff := cmp.Diff(numbers, got["summary"]); diff != "" {
 		t.Errorf("summary (-want +got):\n%s", diff)
 	}
+	if diff := cmp.Diff([]any{"exec.env.a:l", "exec.env.b:l", "exec.env.c:l"}, got["env_images"]); diff != "" {
+		t.Errorf("environments (-want +got):\n%s", diff)
+	}
 	if diff := cmp.Diff(map[string]any{"exec.env.b": "exit code: 7"}, got["failed_images"]); diff != "" {
 		t.Errorf("failed images (-want +got):\n%s", diff)
 	}

@@ -262,12 +262,15 @@ func TestCloneIgnoresTheUsersAttributes(t *testing.T) {
 // Errors about another repository name its inputs, and leave addresses, refs and the words of git as they are.
 func TestErrorsOfAnotherRepositoryNameItsInputs(t *testing.T) {
 	r := newRepository(t)
+	r.git("tag", "v1.2.3")
 	like := filepath.Join(t.TempDir(), "sdk-reference") // an address with the name of an input in it
 	if err := os.Rename(r.root, like); err != nil {
 		t.Fatal(err)
 	}
 	cases := []struct{ repository, ref, want, hint string }{
 		{like, "sdk-ref", `swt-bench-ref "sdk-ref" is no branch, tag or commit of file://` + like, "swt-bench-ref"},
+		{like, "abc", `swt-bench-ref "abc" is no branch`, "a branch or a tag of swt-bench-repository"},
+		{like, "v9.9.9", `swt-bench-ref "v9.9.9" is no branch`, "the newest release there is swt-bench-ref: v1.2.3"},
 		{like, "main", `swt-bench-ref "main" of file://` + like + " has no src/x.py", "check swt-bench-repository and swt-bench-ref"},
 		{like + "-gone", "main", "'" + like + "-gone' does not", "check swt-bench-repository; "},
 	}

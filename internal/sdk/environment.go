@@ -103,7 +103,7 @@ func (c Checkout) fetchPython(ctx context.Context, cmds Commands) (fetched bool,
 	return true, nil
 }
 
-// LacksModule reports whether err is a failed import of the SDK's build module: one that another module is missing for.
+// LacksModule reports whether the import of the SDK's build module failed because it did not find another module.
 func LacksModule(err error) bool {
 	var raised *SDKError
 	return errors.As(err, &raised) && raised.Type == "ModuleNotFoundError"

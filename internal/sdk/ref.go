@@ -46,9 +46,9 @@ func (e *RefError) Hint() string {
 	case e.ambiguous:
 		return "write which one you mean, " + input + ": " + strings.Join(e.Near, " or "+input+": ")
 	case shortSHA.MatchString(ref):
-		return "write at least 7 digits of the SHA, or a branch or a tag of sdk-repository"
+		return "write at least 7 digits of the SHA, or a branch or a tag of " + repository
 	case e.newest != "" && looksLikeVersion.MatchString(ref):
-		return "the newest release there is sdk-ref: " + e.newest
+		return "the newest release there is " + input + ": " + e.newest
 	case len(e.Near) == 0 && len(ref) < 40 && shaPrefix.MatchString(ref):
 		return "write all 40 digits of the SHA: fewer are looked up among the commits of branches and tags only"
 	case len(e.Near) == 0:

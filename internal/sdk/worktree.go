@@ -42,9 +42,6 @@ func (e *PathError) Error() string { return fmt.Sprintf("sdk-path %q %s", e.Path
 func (e *PathError) Hint() string { return e.hint }
 
 func (w WorkTree) pathError(hint, problem string, args ...any) error {
-	if w.CommandLine {
-		hint = commandLineHints.Replace(hint)
-	}
 	return &PathError{Path: w.Path, Problem: fmt.Sprintf(problem, args...), hint: hint}
 }
 
@@ -55,20 +52,20 @@ func (w WorkTree) dir() string {
 	return filepath.Join(w.Base, w.Path)
 }
 
-const checkoutHint = "check the SDK out before this step, for example by actions/checkout with repository: " +
+// hint returns the first text in a step of a workflow, and the second one at a command line.
+func (w WorkTree) hint(inStep, atCommandLine string) string {
+	if w.CommandLine {
+		return atCommandLine
+	}
+	return inStep
+}
+
+const checkoutInStep = "check the SDK out before this step, for example by actions/checkout with repository: " +
 	"OpenHands/software-agent-sdk and path: sdk, and give sdk-path: sdk"
 
-const inWorkspace = "; it has to be in the workspace, a container sees nothing else of the machine"
-
-// commandLineHints replaces what makes sense in a step of a workflow only.
-var commandLineHints = strings.NewReplacer(
-	checkoutHint+inWorkspace, "check the path; git clone https://github.com/OpenHands/software-agent-sdk makes a checkout",
-	checkoutHint, "give the top folder of a git checkout of https://github.com/OpenHands/software-agent-sdk",
-	"check the workspace out with submodules: true", "run git submodule update --init",
-	"keep the repository that it belongs to in the workspace too", "check that the repository that it belongs to is still there",
-	"an absolute path means nothing in a container: use a clone or a submodule, or make the path relative with git worktree repair --relative-paths",
-	"run git worktree repair in the repository that it belongs to",
-)
+func (w WorkTree) checkoutHint() string {
+	return w.hint(checkoutInStep, "give the top folder of a git checkout of https://github.com/OpenHands/software-agent-sdk")
+}
 
 // Check finds, without running git, why git cannot open the work tree. The error is a *PathError.
 func (w WorkTree) Check() error {
@@ -76,11 +73,12 @@ func (w WorkTree) Check() error {
 	info, err := os.Stat(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return w.pathError(checkoutHint+inWorkspace, "does not exist")
+		return w.pathError(w.hint(checkoutInStep+"; it has to be in the workspace, a container sees nothing else of the machine",
+			"check the path; git clone https://github.com/OpenHands/software-agent-sdk makes a checkout"), "does not exist")
 	case err != nil:
-		return w.pathError(checkoutHint, "cannot be read: %v", err)
+		return w.pathError(w.checkoutHint(), "cannot be read: %v", err)
 	case !info.IsDir():
-		return w.pathError(checkoutHint, "is not a folder")
+		return w.pathError(w.checkoutHint(), "is not a folder")
 	}
 	switch info, err := os.Lstat(filepath.Join(dir, ".git")); {
 	case err == nil && info.IsDir():
@@ -99,17 +97,17 @@ func (w WorkTree) notACheckout() error {
 		return w.pathError("give it as sdk-repository: file://..., with sdk-ref", "is a git repository without a work tree")
 	}
 	if entries, err := os.ReadDir(dir); err == nil && len(entries) == 0 {
-		return w.pathError("if it is a submodule, check the workspace out with submodules: true", "is an empty folder")
+		return w.pathError("if it is a submodule, "+w.hint("check the workspace out with submodules: true", "run git submodule update --init"), "is an empty folder")
 	}
 	for top := filepath.Dir(dir); top != filepath.Dir(top); top = filepath.Dir(top) {
 		if _, err := os.Lstat(filepath.Join(top, ".git")); err == nil {
 			if relative, err := filepath.Rel(w.Base, top); err == nil && filepath.IsLocal(relative) && !filepath.IsAbs(w.Path) {
 				top = relative
 			}
-			return w.pathError("the checkout that it is in is sdk-path: "+top+"; otherwise "+checkoutHint, "is not the top of a git checkout")
+			return w.pathError("the checkout that it is in is sdk-path: "+top+"; otherwise "+w.checkoutHint(), "is not the top of a git checkout")
 		}
 	}
-	return w.pathError(checkoutHint, "is not a git checkout")
+	return w.pathError(w.checkoutHint(), "is not a git checkout")
 }
 
 // maxGitFile is more than a path may have, in bytes.
@@ -121,22 +119,22 @@ const maxGitFile = 8 << 10
 func (w WorkTree) checkGitFile() error {
 	text, err := confined.Read(w.dir(), ".git", maxGitFile)
 	if err != nil {
-		return w.pathError(checkoutHint, "cannot be read: %v", err)
+		return w.pathError(w.checkoutHint(), "cannot be read: %v", err)
 	}
 	to, isPointer := strings.CutPrefix(strings.TrimSpace(string(text)), "gitdir:")
 	to = strings.TrimSpace(to)
 	if !isPointer {
-		return w.pathError(checkoutHint, "is not a git checkout: its .git is a file that points nowhere")
+		return w.pathError(w.checkoutHint(), "is not a git checkout: its .git is a file that points nowhere")
 	}
 	resolved := to
 	if !filepath.IsAbs(to) {
 		resolved = filepath.Join(w.dir(), to)
 	}
 	if _, err := os.Stat(resolved); err != nil {
-		hint := "keep the repository that it belongs to in the workspace too"
+		hint := w.hint("keep the repository that it belongs to in the workspace too", "check that the repository that it belongs to is still there")
 		if filepath.IsAbs(to) {
-			hint = "an absolute path means nothing in a container: use a clone or a submodule, " +
-				"or make the path relative with git worktree repair --relative-paths"
+			hint = w.hint("an absolute path means nothing in a container: use a clone or a submodule, or make the path relative "+
+				"with git worktree repair --relative-paths", "run git worktree repair in the repository that it belongs to")
 		}
 		return w.pathError(hint, "belongs to a git folder that is not there: its .git points to %q", to)
 	}
@@ -177,7 +175,7 @@ func cloneWorkTree(ctx context.Context, tree WorkTree, dir string, cmds Commands
 	from := url.URL{Scheme: "file", Path: tree.dir()}
 	if _, err := g.run(ctx, "fetch", "--quiet", "--depth=1", "--no-tags", "--", from.String(), "HEAD"); err != nil {
 		if said, _ := output(err); strings.Contains(said, "promisor remote") {
-			err = tree.pathError("check it out whole: by actions/checkout without sparse-checkout and without filter",
+			err = tree.pathError("check it out whole: "+tree.hint("by actions/checkout without sparse-checkout and without filter", "clone it without --sparse and without --filter"),
 				"has only a part of its commit's files")
 		}
 		return Checkout{}, err
@@ -219,7 +217,7 @@ func (w WorkTree) withoutLender(err error) error {
 		return err
 	}
 	return w.pathError("clone without --shared and without --reference, or run git repack -a -d in it where the repository is that it "+
-		"borrows objects from; a container sees nothing outside of the workspace", "lacks objects of its commit: %s", oneLine(reason))
+		"borrows objects from"+w.hint("; a container sees nothing outside of the workspace", ""), "lacks objects of its commit: %s", oneLine(reason))
 }
 
 // head returns the SHA of the work tree's commit, if that is a commit of the SDK.
@@ -230,13 +228,13 @@ func (w WorkTree) head(ctx context.Context, g *git) (string, error) {
 	case err != nil && ctx.Err() == nil && errors.As(err, &exit) && exit.ExitCode() == 1:
 		return "", w.noCommit(ctx, g, err)
 	case err != nil && ctx.Err() == nil && errors.As(err, &exit):
-		return "", w.pathError(checkoutHint, "cannot be used by git: %v", err)
+		return "", w.pathError(w.checkoutHint(), "cannot be used by git: %v", err)
 	case err != nil:
 		return "", err
 	}
 	head := strings.TrimSpace(out)
 	if found, err := w.git(ctx, g, "ls-tree", "--name-only", "--full-tree", head, "--", dockerfilePath); err != nil || found == "" {
-		return "", cmp.Or(err, w.pathError(checkoutHint, "is no software-agent-sdk that builds images: its commit %s has no %s", head, dockerfilePath))
+		return "", cmp.Or(err, w.pathError(w.checkoutHint(), "is no software-agent-sdk that builds images: its commit %s has no %s", head, dockerfilePath))
 	}
 	return head, nil
 }

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -341,36 +342,43 @@ func TestPathErrors(t *testing.T) {
 	r.git("config", "uploadpack.allowFilter", "true")
 	r.git("clone", "--quiet", "--filter=blob:none", "--sparse", "file://"+r.root, partial)
 
-	cases := []struct{ path, problem, hint string }{
-		{"absent", "does not exist", "in the workspace"},
-		{"a file", "is not a folder", "check the SDK out"},
-		{"empty", "is an empty folder", "submodules: true"},
-		{"plain", "is not a git checkout", "actions/checkout"},
-		{"nowhere", "points nowhere", "check the SDK out"},
-		{"worktree", `its .git points to "/home/runner/work/a/a/.git/worktrees/b"`, "--relative-paths"},
-		{"submodule", `its .git points to "../.git/modules/b"`, "in the workspace too"},
-		{"bare", "is a git repository without a work tree", "sdk-repository: file://"},
-		{"whole/openhands-agent-server", "is not the top of a git checkout", "sdk-path: whole;"},
-		{filepath.Join(base, "whole/openhands-agent-server"), "is not the top", "sdk-path: " + base + "/whole;"},
-		{"partial", "has only a part of its commit's files", "without sparse-checkout"},
-		{"broken", "cannot be used by git: not a git repository", "check the SDK out"},
-		{"unborn", "has no commit yet", "commit the SDK's files"},
-		{"other", "is no software-agent-sdk", "check the SDK out"},
+	cases := []struct{ path, problem, hint, atCommandLine string }{
+		{"absent", "does not exist", "in the workspace", "git clone"},
+		{"a file", "is not a folder", "check the SDK out", "top folder of a git checkout"},
+		{"empty", "is an empty folder", "submodules: true", "git submodule update --init"},
+		{"plain", "is not a git checkout", "actions/checkout", "top folder of a git checkout"},
+		{"nowhere", "points nowhere", "check the SDK out", "top folder of a git checkout"},
+		{"worktree", `its .git points to "/home/runner/work/a/a/.git/worktrees/b"`, "--relative-paths", "git worktree repair in"},
+		{"submodule", `its .git points to "../.git/modules/b"`, "in the workspace too", "is still there"},
+		{"bare", "is a git repository without a work tree", "sdk-repository: file://", "sdk-repository: file://"},
+		{"whole/openhands-agent-server", "is not the top of a git checkout", "sdk-path: whole;", "sdk-path: whole;"},
+		{filepath.Join(base, "whole/openhands-agent-server"), "is not the top", "sdk-path: " + base + "/whole;", "sdk-path: " + base + "/whole;"},
+		{"partial", "has only a part of its commit's files", "without sparse-checkout", "without --sparse"},
+		{"broken", "cannot be used by git: not a git repository", "check the SDK out", "top folder of a git checkout"},
+		{"unborn", "has no commit yet", "commit the SDK's files", "commit the SDK's files"},
+		{"other", "is no software-agent-sdk", "check the SDK out", "top folder of a git checkout"},
 	}
+	ofWorkflows := regexp.MustCompile(`step|container|workspace|actions/`)
 	for _, c := range cases {
-		t.Run(c.path, func(t *testing.T) {
-			tree := WorkTree{Base: base, Path: c.path}
-			_, err := CloneWorkTree(t.Context(), tree, filepath.Join(t.TempDir(), "clone"), Commands{Environ: os.Environ()})
-			var bad *PathError
-			if !errors.As(err, &bad) || bad.Path != c.path {
-				t.Fatalf("err = %v, want a PathError", err)
-			}
-			if !strings.Contains(bad.Problem, c.problem) || strings.Contains(bad.Problem, "\n") {
-				t.Errorf("problem = %q, want one line with %q", bad.Problem, c.problem)
-			}
-			if !strings.Contains(bad.Hint(), c.hint) {
-				t.Errorf("hint = %q, want %q in it", bad.Hint(), c.hint)
-			}
-		})
+		for _, atCommandLine := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s at a command line: %v", c.path, atCommandLine), func(t *testing.T) {
+				tree := WorkTree{Base: base, Path: c.path, CommandLine: atCommandLine}
+				_, err := CloneWorkTree(t.Context(), tree, filepath.Join(t.TempDir(), "clone"), Commands{Environ: os.Environ()})
+				var bad *PathError
+				if !errors.As(err, &bad) || bad.Path != c.path {
+					t.Fatalf("err = %v, want a PathError", err)
+				}
+				if !strings.Contains(bad.Problem, c.problem) || strings.Contains(bad.Problem, "\n") {
+					t.Errorf("problem = %q, want one line with %q", bad.Problem, c.problem)
+				}
+				want := c.hint
+				if atCommandLine {
+					want = c.atCommandLine
+				}
+				if !strings.Contains(bad.Hint(), want) || atCommandLine && ofWorkflows.MatchString(bad.Hint()) {
+					t.Errorf("hint = %q, want %q in it, and nothing of workflows at a command line", bad.Hint(), want)
+				}
+			})
+		}
 	}
 }
