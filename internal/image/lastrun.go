@@ -55,7 +55,6 @@ type LastRun struct {
 
 // The annotations of LastRunTag.
 const (
-	atAnnotation         = "org.opencontainers.image.created"
 	evalBasesAnnotation  = "dev.openhands.eval-images.eval-bases"
 	referencesAnnotation = "dev.openhands.eval-images.references"
 	pipBasesAnnotation   = "dev.openhands.eval-images.bases"

@@ -2,7 +2,6 @@ package image
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -11,12 +10,10 @@ import (
 
 // The first of several shards makes the references of all. Where it leaves none, it says so by a tag, and the others do not wait in
 // vain: its images may all be there, or its builds may fail.
-const (
-	saidAt = "org.opencontainers.image.created"
-	// saidWithin is how long the tag counts. After that it is of an earlier run, whose first shard may have been another case. Runs of
-	// less than that apart make a few references twice.
-	saidWithin = time.Hour
-)
+
+// saidWithin is how long the tag counts. After that it is of an earlier run, whose first shard may have been another case. Runs that are
+// less than that apart make a few references twice.
+const saidWithin = time.Hour
 
 func noReferencesTag(repository, sha string) string {
 	return fmt.Sprintf("%s:reference-%s-none", repository, sha)
@@ -24,7 +21,7 @@ func noReferencesTag(repository, sha string) string {
 
 // SayNoReferences tells the other shards of a plan that the first one leaves no references for a commit of the SDK.
 func SayNoReferences(ctx context.Context, r *registry.Client, repository, sha string) error {
-	return putNote(ctx, r, noReferencesTag(repository, sha), "no-references", emptyNote, map[string]string{saidAt: time.Now().UTC().Format(time.RFC3339)})
+	return putNote(ctx, r, noReferencesTag(repository, sha), "no-references", emptyNote, map[string]string{atAnnotation: time.Now().UTC().Format(time.RFC3339)})
 }
 
 // leaveNoReferences tells the other shards, if any wait, that this run leaves fewer references than they need.
@@ -39,14 +36,10 @@ func (m *Maker) leaveNoReferences(ctx context.Context) {
 
 // firstLeavesNone reports whether the first shard has said that it leaves no references. No answer is no word of it.
 func (m *Maker) firstLeavesNone(ctx context.Context) bool {
-	said, err := m.registry.Manifest(ctx, noReferencesTag(m.Repository, m.SHA))
+	said, _, err := readNote(ctx, m.registry, noReferencesTag(m.Repository, m.SHA))
 	if err != nil {
 		return false
 	}
-	var told struct{ Annotations map[string]string }
-	if json.Unmarshal(said.Raw, &told) != nil {
-		return false
-	}
-	at, err := time.Parse(time.RFC3339, told.Annotations[saidAt])
+	at, err := time.Parse(time.RFC3339, said[atAnnotation])
 	return err == nil && time.Since(at) < saidWithin
 }
