@@ -53,8 +53,14 @@ func (h *fixture) plantReferences(t *testing.T) {
 // plantEvalBase leaves the eval-base of an instance as an earlier run does.
 func (h *fixture) plantEvalBase(t *testing.T, id, mark string, made time.Time) {
 	t.Helper()
-	img := registrytest.EvalBase(h.bases[id], "unknown", "planted")
-	h.push(t, ours+":"+key(t, h.bases[id]), mutate.Annotations(img, map[string]string{
+	h.plantOn(t, ours, h.bases[id], "planted", mark, made)
+}
+
+// plantOn leaves an eval-base on an image in some repository.
+func (h *fixture) plantOn(t *testing.T, repository string, base v1.Image, build, mark string, made time.Time) {
+	t.Helper()
+	img := registrytest.EvalBase(base, "unknown", build)
+	h.push(t, repository+":"+key(t, base), mutate.Annotations(img, map[string]string{
 		rebase.MarkAnnotation: mark, "org.opencontainers.image.created": made.UTC().Format(time.RFC3339),
 	}).(v1.Image))
 }
