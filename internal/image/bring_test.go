@@ -80,6 +80,14 @@ func TestEvalBasesAreBroughtOver(t *testing.T) {
 				t.Errorf("%s was %s, and is %s now", tag, digest, got)
 			}
 		}
+		for _, target := range h.targets(t, "c", "d") {
+			made, err := Fetch(t.Context(), r.registry, target.Tags[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			on, _ := rebase.BaseOf(made.Manifest)
+			differ(t, "where the eval-base of "+target.InstanceID+" is", bases, repositoryOf(on))
+		}
 		if r.copied > 0 || h.ours.Count(http.MethodPost, "/v2/eval/") != 3 { // a configuration each, and the probe
 			t.Errorf("%d bytes were copied, and %d uploads or mounts begun in the images' repository", r.copied, h.ours.Count(http.MethodPost, "/v2/eval/"))
 		}
@@ -160,6 +168,27 @@ func TestEvalBasesStayWhereTheyAre(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A registry that does not mount one eval-base is not asked for each of the others, beside those that it is asked for at once.
+func TestRegistryThatMountsNothingIsNotAskedAgain(t *testing.T) {
+	h := atOnce(t)
+	synctest.Test(t, func(t *testing.T) {
+		all := h.targetsWithEvalBases(t, 3*requestsAtOnce)
+		h.run(t, true, all[:2])
+		h.settings.EvalBaseRepository, h.settings.OtherEvalBases, h.settings.EvalBasePushAsked = bases, ours, true
+		h.ours.NoMounts = true
+		h.ours.Reset()
+		r := h.run(t, false, all[2:])
+		if n := h.ours.Count(http.MethodPost, "/v2/eval-base/"); n < 1 || n > requestsAtOnce+1 { // one is for the references
+			t.Errorf("the registry was asked for %d mounts", n)
+		}
+		for id, how := range r.made() {
+			if how != "rebase" {
+				t.Errorf("%s: %s", id, how)
+			}
+		}
+	})
 }
 
 // The agent's layers come from where the references are, and the others from where the eval-base is.
