@@ -18,10 +18,7 @@ import (
 func fromFile(q *query, readFile func(name string) ([]byte, error)) ([]Row, error) {
 	text, err := readFile(q.name)
 	if err != nil {
-		return nil, &config.InputError{
-			Input: "dataset", Problem: oneLine(err),
-			Fix: hintOf(err),
-		}
+		return nil, unreadable("dataset", err)
 	}
 	if strings.HasSuffix(q.name, ".parquet") {
 		rows, err := readParquet(bytes.NewReader(text), int64(len(text)), q.name, q.columns, q.optional)

@@ -69,10 +69,7 @@ func Select(all, ids []string, file string, read func(name string) ([]byte, erro
 	case file != "":
 		text, err := read(file)
 		if err != nil {
-			return nil, &config.InputError{
-				Input: fileInput, Problem: oneLine(err),
-				Fix: hintOf(err),
-			}
+			return nil, unreadable(fileInput, err)
 		}
 		if ids, err = parse(file, text); err != nil {
 			return nil, err
@@ -178,13 +175,14 @@ func parse(file string, text []byte) ([]string, error) {
 	return ids, nil
 }
 
-// hintOf returns the hint of an error of reading a file, which knows where its path begins.
-func hintOf(err error) string {
+// unreadable is the error for a file that an input names. The hint is that of err, which knows where the path begins.
+func unreadable(input string, err error) *config.InputError {
+	m := &config.InputError{Input: input, Problem: oneLine(err), Fix: "check the path"}
 	var hinting interface{ Hint() string }
 	if errors.As(err, &hinting) {
-		return hinting.Hint()
+		m.Fix = hinting.Hint()
 	}
-	return "check the path"
+	return m
 }
 
 // oneLine returns the error's text in one line. A file name in it may hold line breaks.

@@ -2,8 +2,6 @@ package docker
 
 import (
 	"io"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -25,10 +23,7 @@ func TestMissingDockerCommandOrBuildxIsNamed(t *testing.T) {
 			dir := t.TempDir()
 			t.Setenv("PATH", dir)
 			if c.docker != "" {
-				script := "#!/bin/sh\nprintf %s \"" + c.docker + "\" >&2\nexit 125\n"
-				if err := os.WriteFile(filepath.Join(dir, "docker"), []byte(script), 0o700); err != nil {
-					t.Fatal(err)
-				}
+				fakeDocker(t, dir, "printf %s \""+c.docker+"\" >&2; exit 125")
 			}
 			_, err := Buildx{Log: io.Discard}.UseAddress(t.Context(), "tcp://b:1")
 			unavailable, ok := err.(*Unavailable)

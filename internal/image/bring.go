@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sync/singleflight"
 
@@ -20,8 +21,7 @@ import (
 type broughtBases struct {
 	running singleflight.Group // by tag
 	warn    sync.Once
-	mu      sync.Mutex
-	refused bool // the registry mounts nothing
+	refused atomic.Bool // the registry mounts nothing
 }
 
 // evalBasePlaces are the repositories that eval-bases, references and base images with Python packages are looked for in.
@@ -53,17 +53,12 @@ func (m *Maker) brings() bool { return m.OtherEvalBases != "" && m.EvalBaseRepos
 func (m *Maker) bring(ctx context.Context, manifest registry.Manifest, tag string) bool {
 	b := &m.brought
 	_, err, _ := b.running.Do(tag, func() (any, error) {
-		b.mu.Lock()
-		refused := b.refused
-		b.mu.Unlock()
-		if refused {
+		if b.refused.Load() {
 			return nil, registry.ErrNotMounted
 		}
 		err := m.registry.MountImage(ctx, m.OtherEvalBases, manifest, m.EvalBaseRepository+":"+tag)
 		if errors.Is(err, registry.ErrNotMounted) {
-			b.mu.Lock()
-			b.refused = true
-			b.mu.Unlock()
+			b.refused.Store(true)
 		}
 		return nil, err
 	})

@@ -11,9 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
-
+	"github.com/OpenHands/eval-images/internal/plan"
 	"github.com/OpenHands/eval-images/internal/rebase"
 	"github.com/OpenHands/eval-images/internal/registry/registrytest"
 )
@@ -82,6 +80,14 @@ func TestEvalBasesAreBroughtOver(t *testing.T) {
 				t.Errorf("%s was %s, and is %s now", tag, digest, got)
 			}
 		}
+		for _, target := range h.targets(t, "c", "d") {
+			made, err := Fetch(t.Context(), r.registry, target.Tags[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			on, _ := rebase.BaseOf(made.Manifest)
+			differ(t, "where the eval-base of "+target.InstanceID+" is", bases, repositoryOf(on))
+		}
 		if r.copied > 0 || h.ours.Count(http.MethodPost, "/v2/eval/") != 3 { // a configuration each, and the probe
 			t.Errorf("%d bytes were copied, and %d uploads or mounts begun in the images' repository", r.copied, h.ours.Count(http.MethodPost, "/v2/eval/"))
 		}
@@ -108,17 +114,10 @@ func TestBaseWithPackagesIsBroughtOver(t *testing.T) {
 	h := newFixture(t)
 	synctest.Test(t, func(t *testing.T) {
 		h.ofEarlierVersion(t)
-		target := h.targets(t, "e")[0]
-		target.PipRequirements = sphinx
-		wrapped := registrytest.EvalBase(h.bases["e"], "with", "packages")
-		tag := pipBaseTag(target.BaseImage+"@"+h.digest(t, target.BaseImage), sphinx)
-		h.push(t, ours+":"+tag, wrapped)
-		h.push(t, ours+":"+key(t, wrapped), mutate.Annotations(registrytest.EvalBase(wrapped, "unknown", "e"), map[string]string{
-			rebase.MarkAnnotation: rebase.MarkPlain, "org.opencontainers.image.created": time.Now().UTC().Format(time.RFC3339),
-		}).(v1.Image))
+		target, base, evalBase := h.plantPackages(t, "e")
 		r := h.run(t, false, append(h.targets(t, "c"), target))
 		differ(t, "images", map[string]string{"c": "rebase", "e": "rebase"}, r.made())
-		for _, brought := range []string{tag, key(t, wrapped)} {
+		for _, brought := range []string{base, evalBase} {
 			if want := h.digest(t, ours+":"+brought); h.digest(t, bases+":"+brought) != want {
 				t.Errorf("%s is %q, and was %s", brought, h.digest(t, bases+":"+brought), want)
 			}
@@ -169,6 +168,27 @@ func TestEvalBasesStayWhereTheyAre(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A registry that does not mount one eval-base is not asked for each of the others, beside those that it is asked for at once.
+func TestRegistryThatMountsNothingIsNotAskedAgain(t *testing.T) {
+	h := atOnce(t)
+	synctest.Test(t, func(t *testing.T) {
+		all := h.targetsWithEvalBases(t, 3*requestsAtOnce)
+		h.run(t, true, all[:2])
+		h.settings.EvalBaseRepository, h.settings.OtherEvalBases, h.settings.EvalBasePushAsked = bases, ours, true
+		h.ours.NoMounts = true
+		h.ours.Reset()
+		r := h.run(t, false, all[2:])
+		if n := h.ours.Count(http.MethodPost, "/v2/eval-base/"); n < 1 || n > requestsAtOnce+1 { // one is for the references
+			t.Errorf("the registry was asked for %d mounts", n)
+		}
+		for id, how := range r.made() {
+			if how != "rebase" {
+				t.Errorf("%s: %s", id, how)
+			}
+		}
+	})
 }
 
 // The agent's layers come from where the references are, and the others from where the eval-base is.
@@ -239,7 +259,7 @@ func TestEvalBaseThatIsDeletedInTheRun(t *testing.T) {
 				h.run(t, true, h.targets(t, "a", "b"))
 				target := h.targets(t, "c")
 				if c.before {
-					h.plant(t, bases, "c")
+					h.plantOn(t, bases, h.bases["c"], "cunknown", rebase.MarkPlain, time.Now()) // as the fake SDK would build it
 				}
 				tag := key(t, h.bases["c"])
 				layers, _ := registrytest.EvalBase(h.bases["c"], "unknown", "cunknown").Layers()
@@ -274,11 +294,14 @@ func TestEvalBaseThatIsDeletedInTheRun(t *testing.T) {
 	}
 }
 
-// plant leaves the eval-base of an instance in some repository, as the fake SDK would build it.
-func (h *fixture) plant(t *testing.T, repository, id string) {
+// plantPackages leaves a base image with Python packages, and the eval-base on it, for a target that needs them. It returns their tags.
+func (h *fixture) plantPackages(t *testing.T, id string) (target plan.Target, base, evalBase string) {
 	t.Helper()
-	img := registrytest.EvalBase(h.bases[id], "unknown", id+"unknown")
-	h.push(t, repository+":"+key(t, h.bases[id]), mutate.Annotations(img, map[string]string{
-		rebase.MarkAnnotation: rebase.MarkPlain, "org.opencontainers.image.created": time.Now().UTC().Format(time.RFC3339),
-	}).(v1.Image))
+	target = h.targets(t, id)[0]
+	target.PipRequirements = sphinx
+	wrapped := registrytest.EvalBase(h.bases[id], "with", "packages")
+	base = pipBaseTag(target.BaseImage+"@"+h.digest(t, target.BaseImage), sphinx)
+	h.push(t, ours+":"+base, wrapped)
+	h.plantOn(t, ours, wrapped, id, rebase.MarkPlain, time.Now())
+	return target, base, key(t, wrapped)
 }

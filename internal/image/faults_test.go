@@ -13,14 +13,12 @@ import (
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
 
 	"github.com/OpenHands/eval-images/internal/outcome"
 	"github.com/OpenHands/eval-images/internal/plan"
 	"github.com/OpenHands/eval-images/internal/rebase"
 	"github.com/OpenHands/eval-images/internal/registry"
 	"github.com/OpenHands/eval-images/internal/registry/faults"
-	"github.com/OpenHands/eval-images/internal/registry/registrytest"
 )
 
 var faultSeed = flag.Uint64("fault-seed", 1, "which requests of TestRegistryFaults fail, and how")
@@ -94,10 +92,7 @@ func (h *fixture) targetsWithEvalBases(t *testing.T, n int) []plan.Target {
 	}
 	targets := h.targets(t, ids...)
 	for _, id := range ids {
-		img := registrytest.EvalBase(h.bases[id], "unknown", id)
-		h.push(t, h.settings.EvalBaseRepository+":"+key(t, h.bases[id]), mutate.Annotations(img, map[string]string{
-			rebase.MarkAnnotation: rebase.MarkPlain, "org.opencontainers.image.created": time.Now().UTC().Format(time.RFC3339),
-		}).(v1.Image))
+		h.plantOn(t, h.settings.EvalBaseRepository, h.bases[id], id, rebase.MarkPlain, time.Now())
 	}
 	return targets
 }

@@ -29,18 +29,29 @@ func (k Kept) String() string {
 func KeptIn(ctx context.Context, r *registry.Client, repository string) (k Kept, err error) {
 	tags, err := r.Tags(ctx, repository)
 	for _, tag := range tags {
-		switch {
-		case evalBaseForm.MatchString(tag):
-			k.EvalBases++
-		case pipBaseForm.MatchString(tag):
-			k.PipBases++
-		default:
-			if found := referenceForm.FindStringSubmatch(tag); found != nil && found[3] == "" {
-				k.References++
-			}
+		if count, _ := k.of(tag); count != nil {
+			*count++
 		}
 	}
 	return k, err
+}
+
+// of returns the count to which a tag belongs, and what the tag is. The count is nil if the tag is of another kind.
+func (k *Kept) of(tag string) (count *int, what string) {
+	switch {
+	case evalBaseForm.MatchString(tag):
+		return &k.EvalBases, "eval-base"
+	case isReference(tag):
+		return &k.References, "reference"
+	case pipBaseForm.MatchString(tag):
+		return &k.PipBases, "base image with Python packages"
+	}
+	return nil, ""
+}
+
+func isReference(tag string) bool {
+	found := referenceForm.FindStringSubmatch(tag)
+	return found != nil && found[3] == ""
 }
 
 // LastRunTag is the tag under which a run leaves its date, and what there was at its end. What is missing later was deleted: runs delete
@@ -55,7 +66,6 @@ type LastRun struct {
 
 // The annotations of LastRunTag.
 const (
-	atAnnotation         = "org.opencontainers.image.created"
 	evalBasesAnnotation  = "dev.openhands.eval-images.eval-bases"
 	referencesAnnotation = "dev.openhands.eval-images.references"
 	pipBasesAnnotation   = "dev.openhands.eval-images.bases"

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -42,24 +41,21 @@ func (m *Maker) load(ctx context.Context, engine *docker.Engine, t plan.Target, 
 			return nil
 		}
 	}
-	b := sdkBuild{Request: m.Request, Log: m.logOf(t.InstanceID, "")}
-	b.Request.BaseImage, b.Request.CustomTag, b.Request.Load = t.BaseImage, t.CustomTag, true
-	out.Strategy = outcome.Native
-	out.Enter(outcome.NativeBuild)
-	response, err := m.sdkBuild(bounded, b, out)
-	out.Telemetry = response.Telemetry
+	b := sdkBuild{Request: m.Request}
+	b.Request.Load = true
+	tags, err := m.buildImage(bounded, t, t.BaseImage, b, out)
 	if err != nil {
 		return err
 	}
 	defer addTime(&out.Check, time.Now())
-	there, err := engine.HasImage(bounded, response.Tags)
+	there, err := engine.HasImage(bounded, tags)
 	switch {
 	case err != nil:
 		return engineFailure(err)
 	case !there:
 		return &failure.Error{Class: failure.ClassUnknown, Err: errors.New("the build succeeded, but the engine does not have the image under all its tags")}
 	}
-	out.Tags = slices.Clone(response.Tags)
+	out.Tags = tags
 	return nil
 }
 

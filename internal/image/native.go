@@ -49,17 +49,24 @@ func (m *Maker) buildWhole(ctx context.Context, t plan.Target, b sdkBuild, out *
 	if err != nil {
 		return err
 	}
-	b.Request, b.Log = m.Request, m.logOf(t.InstanceID, "")
-	b.Request.BaseImage, b.Request.CustomTag = base, t.CustomTag
-	out.Strategy = outcome.Native
-	out.Enter(outcome.NativeBuild)
-	response, err := m.sdkBuild(bounded, b, out)
-	out.Telemetry = response.Telemetry
+	b.Request = m.Request
+	tags, err := m.buildImage(bounded, t, base, b, out)
 	if err != nil {
 		return err
 	}
-	out.Tags = response.Tags
+	out.Tags = tags
 	return m.confirm(ctx, out)
+}
+
+// buildImage has the SDK build the image of a target on a base image, and returns its tags.
+func (m *Maker) buildImage(ctx context.Context, t plan.Target, base string, b sdkBuild, out *outcome.Outcome) (tags []string, err error) {
+	b.Log = m.logOf(t.InstanceID, "")
+	b.Request.BaseImage, b.Request.CustomTag = base, t.CustomTag
+	out.Strategy = outcome.Native
+	out.Enter(outcome.NativeBuild)
+	response, err := m.sdkBuild(ctx, b, out)
+	out.Telemetry = response.Telemetry
+	return response.Tags, err
 }
 
 // sdkBuild is one build by the SDK.

@@ -2,7 +2,6 @@ package image
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -11,12 +10,10 @@ import (
 
 // The first of several shards makes the references of all. Where it leaves none, it says so by a tag, and the others do not wait in
 // vain: its images may all be there, or its builds may fail.
-const (
-	saidAt = "org.opencontainers.image.created"
-	// saidWithin is how long the tag counts. After that it is of an earlier run, whose first shard may have been another case. Runs of
-	// less than that apart make a few references twice.
-	saidWithin = time.Hour
-)
+
+// saidWithin is how long the tag counts. After that it is of an earlier run, whose first shard may have been another case. Runs that are
+// less than that apart make a few references twice.
+const saidWithin = time.Hour
 
 func noReferencesTag(repository, sha string) string {
 	return fmt.Sprintf("%s:reference-%s-none", repository, sha)
@@ -28,7 +25,7 @@ func LeaveNoReferences(ctx context.Context, r *registry.Client, repository, sha 
 	if ctx.Err() != nil {
 		return
 	}
-	at := map[string]string{saidAt: time.Now().UTC().Format(time.RFC3339)}
+	at := map[string]string{atAnnotation: time.Now().UTC().Format(time.RFC3339)}
 	if err := putNote(ctx, r, noReferencesTag(repository, sha), "no-references", emptyNote, at); err != nil {
 		report.Info("the other shards are not told that this one leaves no references: " + err.Error())
 	}
@@ -43,14 +40,10 @@ func (m *Maker) leaveNoReferences(ctx context.Context) {
 
 // firstLeavesNone reports whether the first shard has said that it leaves no references. No answer is no word of it.
 func (m *Maker) firstLeavesNone(ctx context.Context) bool {
-	said, err := m.registry.Manifest(ctx, noReferencesTag(m.Repository, m.SHA))
+	said, _, err := readNote(ctx, m.registry, noReferencesTag(m.Repository, m.SHA))
 	if err != nil {
 		return false
 	}
-	var told struct{ Annotations map[string]string }
-	if json.Unmarshal(said.Raw, &told) != nil {
-		return false
-	}
-	at, err := time.Parse(time.RFC3339, told.Annotations[saidAt])
+	at, err := time.Parse(time.RFC3339, said[atAnnotation])
 	return err == nil && time.Since(at) < saidWithin
 }

@@ -3,7 +3,6 @@ package image
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 
 	"github.com/google/go-containerregistry/pkg/v1/types"
@@ -13,6 +12,9 @@ import (
 )
 
 // A note is what runs tell each other by a tag: an artifact with annotations and one blob (opencontainers/image-spec, manifest.md).
+
+// atAnnotation says when a note was written.
+const atAnnotation = "org.opencontainers.image.created"
 
 // emptyNote is the blob of a note that has none.
 var emptyNote = []byte("{}")
@@ -56,7 +58,7 @@ func readNote(ctx context.Context, r *registry.Client, reference string) (annota
 		return nil, "", fmt.Errorf("reading %s: %w", reference, err)
 	}
 	if len(note.Layers) != 1 {
-		return nil, "", fmt.Errorf("reading %s: %w", reference, errors.New("it is no note of a run"))
+		return nil, "", fmt.Errorf("reading %s: it is no note of a run", reference)
 	}
 	return note.Annotations, note.Layers[0].Digest, nil
 }

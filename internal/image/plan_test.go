@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,6 +13,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 
+	"github.com/OpenHands/eval-images/internal/failure"
 	"github.com/OpenHands/eval-images/internal/outcome"
 	"github.com/OpenHands/eval-images/internal/plan"
 	"github.com/OpenHands/eval-images/internal/rebase"
@@ -53,8 +55,14 @@ func (h *fixture) plantReferences(t *testing.T) {
 // plantEvalBase leaves the eval-base of an instance as an earlier run does.
 func (h *fixture) plantEvalBase(t *testing.T, id, mark string, made time.Time) {
 	t.Helper()
-	img := registrytest.EvalBase(h.bases[id], "unknown", "planted")
-	h.push(t, ours+":"+key(t, h.bases[id]), mutate.Annotations(img, map[string]string{
+	h.plantOn(t, ours, h.bases[id], "planted", mark, made)
+}
+
+// plantOn leaves an eval-base on an image in some repository.
+func (h *fixture) plantOn(t *testing.T, repository string, base v1.Image, build, mark string, made time.Time) {
+	t.Helper()
+	img := registrytest.EvalBase(base, "unknown", build)
+	h.push(t, repository+":"+key(t, base), mutate.Annotations(img, map[string]string{
 		rebase.MarkAnnotation: mark, "org.opencontainers.image.created": made.UTC().Format(time.RFC3339),
 	}).(v1.Image))
 }
@@ -328,6 +336,54 @@ func TestPlanComesTrue(t *testing.T) {
 			if want := map[string]int{"first commit": 5, "next commit": 5, "forced": 5, "again": 0}[when]; len(p.Images) != want {
 				t.Errorf("%s: %d decisions, want %d", when, len(p.Images), want)
 			}
+		}
+	})
+}
+
+// Each base image that nothing was decided on is asked for. A registry that does not answer is not asked for each of its images, and says
+// nothing about them.
+func TestLookForBases(t *testing.T) {
+	h := newFixture(t)
+	synctest.Test(t, func(t *testing.T) {
+		targets := h.targets(t, "there", "absent", "denied", "known", "unknown")
+		targets[1].BaseImage = hub + "/nothing:latest"
+		for i := range 3 * requestsAtOnce {
+			targets = append(targets, plan.Target{InstanceID: fmt.Sprint("silent", i), BaseImage: fmt.Sprintf("gone.test/silent%d:latest", i)})
+		}
+		h.hub.Fault = func(w http.ResponseWriter, r *http.Request) bool {
+			denied := strings.Contains(r.URL.Path, "/denied/manifests/")
+			if denied {
+				w.WriteHeader(http.StatusForbidden)
+			}
+			return denied
+		}
+		h.hub.Reset()
+		var silent sync.Map // the paths that are asked for
+		h.hosts["gone.test"] = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			if r.URL.Path != "/v2/" {
+				silent.Store(r.URL.Path, true)
+				panic(http.ErrAbortHandler)
+			}
+		})
+		unknown := plan.Decision{How: plan.Unknown, Reason: "no answer"}
+		decisions := plan.Decisions{Images: map[string]plan.Decision{"known": {Base: plan.BaseMissing}, "unknown": unknown}}
+		LookForBases(t.Context(), h.newRun(t, false).registry, targets, &decisions)
+
+		denied := decisions.Images["denied"]
+		if !strings.Contains(denied.BaseProblem, "403, not allowed") || denied.Class != string(failure.ClassAuth) {
+			t.Errorf("of the denied one: %+v", denied)
+		}
+		delete(decisions.Images, "denied")
+		differ(t, "decisions", map[string]plan.Decision{
+			"there": {Base: plan.BasePresent}, "absent": {Base: plan.BaseMissing}, "known": {Base: plan.BaseMissing}, "unknown": unknown,
+		}, decisions.Images)
+		for _, path := range []string{"/known/", "/unknown/"} {
+			differ(t, "requests for "+path, 0, h.hub.Count(http.MethodHead, path))
+		}
+		asked := 0
+		silent.Range(func(any, any) bool { asked++; return true })
+		if asked == 0 || asked > requestsAtOnce {
+			t.Errorf("the registry that does not answer was asked for %d images", asked)
 		}
 	})
 }

@@ -150,6 +150,32 @@ func TestImageTimeoutCoversCopies(t *testing.T) {
 	}
 }
 
+// The layers of an eval-base and those of the references share one image-timeout.
+func TestImageTimeoutCoversBothCopies(t *testing.T) {
+	const timeout = 50 * time.Second
+	for each, want := range map[time.Duration]string{20 * time.Second: "rebase", 30 * time.Second: "timeout"} {
+		t.Run(each.String(), func(t *testing.T) {
+			h := with(t, "hub.test/bases")
+			h.settings.ImageTimeout = timeout
+			synctest.Test(t, func(t *testing.T) {
+				h.takes = func(string) time.Duration { return 0 }
+				targets := h.targetsWithEvalBases(t, 1)
+				h.run(t, true, targets[:2])
+				h.ours.Forget("eval", h.agentLayer())
+				h.between = func(next http.RoundTripper) http.RoundTripper {
+					return &slowBlobs{next: next, take: map[string]time.Duration{h.layerDigest(t, "i0", 1): each, h.agentLayer(): each}}
+				}
+				begin := time.Now()
+				r := h.run(t, false, targets[2:])
+				differ(t, "images", map[string]string{"i0": want}, r.made())
+				if took := time.Since(begin); took > timeout+5*time.Second {
+					t.Errorf("it took %s, want at most %s", took, timeout+5*time.Second)
+				}
+			})
+		})
+	}
+}
+
 // A reporter knows at any time what the images wait for.
 func TestMakerTellsWhatImagesWaitFor(t *testing.T) {
 	h := with(t, "hub.test/bases")

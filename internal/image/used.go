@@ -131,15 +131,8 @@ func FindUnused(ctx context.Context, r *registry.Client, repository string, sinc
 	}
 	parts := partsOf(tags)
 	for _, tag := range tags {
-		what, count, gone := "", &unused.Kept.EvalBases, &unused.Gone.EvalBases
-		switch {
-		case evalBaseForm.MatchString(tag):
-			what = "eval-base"
-		case isReference(tag):
-			what, count, gone = "reference", &unused.Kept.References, &unused.Gone.References
-		case pipBaseForm.MatchString(tag):
-			what, count, gone = "base image with Python packages", &unused.Kept.PipBases, &unused.Gone.PipBases
-		default:
+		kept, what := unused.Kept.of(tag)
+		if kept == nil {
 			continue
 		}
 		made := time.Time{} // of what was used, and of what has no date, which is not ours
@@ -149,9 +142,10 @@ func FindUnused(ctx context.Context, r *registry.Client, repository string, sinc
 			}
 		}
 		if made.IsZero() || !made.Before(since) {
-			*count++
+			*kept++
 			continue
 		}
+		gone, _ := unused.Gone.of(tag)
 		*gone++
 		unused.Tags = append(unused.Tags, UnusedTag{tag, what, made})
 		for _, part := range parts[tag] {
@@ -165,11 +159,6 @@ func FindUnused(ctx context.Context, r *registry.Client, repository string, sinc
 		unused.Tags = append(unused.Tags, UnusedTag{Tag: tag, What: "list of what was used"})
 	}
 	return unused, nil
-}
-
-func isReference(tag string) bool {
-	found := referenceForm.FindStringSubmatch(tag)
-	return found != nil && found[3] == ""
 }
 
 // usedSince returns the tags that runs have used since a moment, and the lists that say nothing about that. The newest of those stays: it

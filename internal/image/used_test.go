@@ -12,7 +12,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 
-	"github.com/OpenHands/eval-images/internal/rebase"
+	"github.com/OpenHands/eval-images/internal/plan"
 	"github.com/OpenHands/eval-images/internal/registry/registrytest"
 )
 
@@ -29,18 +29,17 @@ func TestRunKnowsWhatItUses(t *testing.T) {
 		r := h.run(t, true, h.targets(t, "a", "b", "c"))
 		differ(t, "of the first run", set(append(references, key(t, h.bases["c"]))...), r.maker.Used())
 
-		target := h.targets(t, "e")[0]
-		target.PipRequirements = sphinx
-		wrapped := registrytest.EvalBase(h.bases["e"], "with", "packages")
-		tag := pipBaseTag(target.BaseImage+"@"+h.digest(t, target.BaseImage), sphinx)
-		h.push(t, ours+":"+tag, wrapped)
-		h.push(t, ours+":"+key(t, wrapped), mutate.Annotations(registrytest.EvalBase(wrapped, "unknown", "e"), map[string]string{
-			rebase.MarkAnnotation: rebase.MarkPlain,
-		}).(v1.Image))
+		target, base, evalBase := h.plantPackages(t, "e")
 		r = h.run(t, false, append(h.targets(t, "c"), target)[1:])
-		differ(t, "of a run with packages", set(append(references, tag, key(t, wrapped))...), r.maker.Used())
+		differ(t, "of a run with packages", set(append(references, base, evalBase)...), r.maker.Used())
 		d, planned := h.planned(t, h.targets(t, "d"))
 		differ(t, "of a dry run: "+string(d.Images["d"].How), set(references...), planned.maker.Used())
+
+		h.settings.NotRebased = "strategy native"
+		target, base, _ = h.plantPackages(t, "f")
+		h.bases[ours] = h.bases["f"] // the fake SDK builds on what is in this repository
+		r = h.run(t, true, []plan.Target{target})
+		differ(t, "of a native build with packages", []string{base}, r.maker.Used())
 	})
 }
 

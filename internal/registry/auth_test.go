@@ -151,9 +151,13 @@ func TestLoginProgramIsAskedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g, program, tokens := registrytest.New(silent(), 0, 1), &loginProgram{}, 0
 		valid := "password1"
+		var refused atomic.Int32
 		g.Fault = func(w http.ResponseWriter, r *http.Request) bool {
 			if r.Header.Get("Authorization") == "Bearer "+valid {
 				return false
+			}
+			if r.Header.Get("Authorization") != "" && refused.Add(1) == 1 { // this refusal of the old password comes after the new one
+				time.Sleep(10 * time.Second)
 			}
 			w.Header().Set("WWW-Authenticate", `Bearer realm="https://auth.example/token"`)
 			w.WriteHeader(http.StatusUnauthorized)

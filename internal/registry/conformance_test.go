@@ -593,6 +593,11 @@ func TestConformance(t *testing.T) {
 			fault: always(first(1, later(1, answers("HEAD", "/manifests/", 401, "")))), want: there, requests: "HEAD 3", again: "registry-auth 1",
 		},
 		{
+			name: "a bare 401 after a 404", source: "https://github.com/grafana/shared-workflows/issues/919", ask: "HEAD, and again",
+			fault: always(both(first(1, answers("HEAD", "/manifests/", 404, "")), first(1, answers("HEAD", "/manifests/", 401, "")))),
+			want:  there, requests: "HEAD 3", again: "registry-auth 1",
+		},
+		{
 			name: "a bare 403 in the middle", source: "https://github.com/containerd/containerd/pull/13746", ask: "HEAD, and again",
 			fault: always(both(first(1, later(1, answers("HEAD", "/manifests/", 403, ""))), first(1, answers("GET", "/manifests/", 403, "")))),
 			want:  there, requests: "GET 2, HEAD 2", again: "registry-auth 1",

@@ -1,35 +1,31 @@
 package registry
 
 import (
+	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
 // CopyImage writes a manifest of one repository under a reference in another one, after everything that it names: blobs are mounted or
 // copied as by Mount, the images of an index are copied by their digests. The manifest stays as it is, so its digest does too.
 func (c *Client) CopyImage(ctx context.Context, from string, m Manifest, to string) error {
-	return c.copyImage(ctx, from, m, to, func(d named) *int64 { return &d.Size })
+	return c.bringImage(ctx, from, m, to, true)
 }
 
 // MountImage is CopyImage where the registry mounts blobs. Where it does not, the error is ErrNotMounted, and no blob is copied.
 func (c *Client) MountImage(ctx context.Context, from string, m Manifest, to string) error {
-	return c.copyImage(ctx, from, m, to, func(named) *int64 { return nil })
+	return c.bringImage(ctx, from, m, to, false)
 }
 
-// named is what a manifest names.
-type named struct {
-	Digest string   `json:"digest"`
-	Size   int64    `json:"size"`
-	URLs   []string `json:"urls"`
-}
-
-func (c *Client) copyImage(ctx context.Context, from string, m Manifest, to string, size func(named) *int64) error {
-	var parsed struct {
-		Config            *named  `json:"config"`
-		Layers, Manifests []named // encoding/json takes these names in lower case, too
+func (c *Client) bringImage(ctx context.Context, from string, m Manifest, to string, copies bool) error {
+	index, err := v1.ParseIndexManifest(bytes.NewReader(m.Raw)) // an image has no manifests in it
+	var blobs []v1.Descriptor
+	if err == nil {
+		blobs, err = m.descriptors()
 	}
-	if err := json.Unmarshal(m.Raw, &parsed); err != nil {
+	if err != nil {
 		return fmt.Errorf("reading the manifest %s of %s: %w", m.Digest(), from, err)
 	}
 	ref, err := parse(to)
@@ -37,24 +33,17 @@ func (c *Client) copyImage(ctx context.Context, from string, m Manifest, to stri
 		return err
 	}
 	repository := ref.Context().Name()
-	for _, image := range parsed.Manifests {
-		child, err := c.Manifest(ctx, from+"@"+image.Digest)
+	for _, image := range index.Manifests {
+		child, err := c.Manifest(ctx, from+"@"+image.Digest.String())
 		if err == nil {
-			err = c.copyImage(ctx, from, child, repository+"@"+image.Digest, size)
+			err = c.bringImage(ctx, from, child, repository+"@"+image.Digest.String(), copies)
 		}
 		if err != nil {
 			return err
 		}
 	}
-	blobs := parsed.Layers
-	if parsed.Config != nil {
-		blobs = append(blobs, *parsed.Config)
-	}
 	for _, blob := range blobs {
-		if len(blob.URLs) > 0 { // clients fetch it from there
-			continue
-		}
-		if err := c.bring(ctx, from, repository, blob.Digest, size(blob)); err != nil {
+		if err := c.bring(ctx, from, repository, blob.Digest.String(), blob.Size, copies); err != nil {
 			return err
 		}
 	}

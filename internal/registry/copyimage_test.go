@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -73,6 +74,22 @@ func TestImageIsMounted(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A layer with URLs is fetched from there, so no registry has to have it.
+func TestLayerWithURLsIsNotMounted(t *testing.T) {
+	g, host := serve(t)
+	g.Lax = true
+	put(t, quick(), host+"/from/it", "config")
+	m := imageOf(t, "config", "elsewhere")
+	m.Raw = bytes.Replace(m.Raw, []byte(`"layers":[{`), []byte(`"layers":[{"urls":["https://elsewhere.example/layer"],`), 1)
+	g.Reset()
+	if err := quick().MountImage(t.Context(), host+"/from/it", m, host+"/to/it:there"); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[string]int{"HEAD": 1, "POST": 1, "PUT": 1}, g.Methods()); diff != "" {
+		t.Errorf("requests (-want +got):\n%s", diff)
 	}
 }
 

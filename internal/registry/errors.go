@@ -144,6 +144,7 @@ func (r refusal) Unwrap() error { return r.err }
 const maxErrorText = 600 // bytes
 
 // said returns what an error adds to the request and its status, on one line and cut: where a proxy answers, the body is a page of HTML.
+// A token server's error keeps its request, which is not the one that the caller names.
 func said(err error) string {
 	text := err.Error()
 	response, ok := errors.AsType[*transport.Error](err)

@@ -27,20 +27,29 @@ type Manifest struct {
 // Digest returns the digest of the manifest.
 func (m Manifest) Digest() string { return digest.FromBytes(m.Raw).String() }
 
-// blobs returns the digests of the blobs that the manifest needs in its repository: all but the layers with URLs, which clients
-// fetch from there. An index has none.
-func (m Manifest) blobs() []string {
+// descriptors returns the blobs that the manifest needs in its repository: all but the layers with URLs, which clients fetch from
+// there. An index has none.
+func (m Manifest) descriptors() ([]v1.Descriptor, error) {
 	parsed, err := v1.ParseManifest(bytes.NewReader(m.Raw))
 	if err != nil || parsed.Config.Digest == (v1.Hash{}) {
-		return nil
+		return nil, err
 	}
-	blobs := []string{parsed.Config.Digest.String()}
+	needed := []v1.Descriptor{parsed.Config}
 	for _, layer := range parsed.Layers {
 		if len(layer.URLs) == 0 {
-			blobs = append(blobs, layer.Digest.String())
+			needed = append(needed, layer)
 		}
 	}
-	return blobs
+	return needed, nil
+}
+
+// blobs returns the digests of the descriptors. What cannot be read names none.
+func (m Manifest) blobs() (digests []string) {
+	needed, _ := m.descriptors()
+	for _, blob := range needed {
+		digests = append(digests, blob.Digest.String())
+	}
+	return digests
 }
 
 // manifestTypes are the media types that a GET of a manifest accepts.

@@ -16,14 +16,14 @@ import (
 // blob's, in bytes. A digest is mounted by one request at a time in all of a registry: two concurrent mounts can break one. The error
 // is an *UnknownBlobs if the first repository does not have the blob.
 func (c *Client) Mount(ctx context.Context, from, to, digest string, size int64) error {
-	return c.bring(ctx, from, to, digest, &size)
+	return c.bring(ctx, from, to, digest, size, true)
 }
 
 // ErrNotMounted is the error for a blob that the registry does not mount.
 var ErrNotMounted = errors.New("the registry does not mount it")
 
-// bring is Mount. Without a size it copies nothing; the error is ErrNotMounted then.
-func (c *Client) bring(ctx context.Context, from, to, digest string, size *int64) error {
+// bring is Mount. Unless copies is true it copies nothing; the error is ErrNotMounted then.
+func (c *Client) bring(ctx context.Context, from, to, digest string, size int64, copies bool) error {
 	source, err := parseBlob(from, digest)
 	if err != nil {
 		return err
@@ -37,7 +37,7 @@ func (c *Client) bring(ctx context.Context, from, to, digest string, size *int64
 	}
 	doing := fmt.Sprintf("mounting the blob %s of %s in %s", digest, source, target)
 	key := target.Name() + "@" + digest
-	if size == nil { // its failure is not that of a copy
+	if !copies { // its failure is not that of a copy
 		key = "mount " + key
 	}
 	return c.share(ctx, key, doing, func() error {
@@ -49,7 +49,7 @@ func (c *Client) bring(ctx context.Context, from, to, digest string, size *int64
 			return err
 		}
 		defer unlock()
-		err = c.mount(ctx, source, upload{repository: target, digest: digest, doing: doing}, size)
+		err = c.mount(ctx, source, upload{repository: target, digest: digest, doing: doing}, size, copies)
 		if errors.Is(err, ErrNotFound) {
 			return &UnknownBlobs{Digests: []string{digest}, Err: err}
 		}
@@ -61,7 +61,7 @@ func (c *Client) bring(ctx context.Context, from, to, digest string, size *int64
 	})
 }
 
-func (c *Client) mount(ctx context.Context, from name.Repository, u upload, size *int64) error {
+func (c *Client) mount(ctx context.Context, from name.Repository, u upload, size int64, copies bool) error {
 	there, err := c.HasBlob(ctx, u.repository.Name(), u.digest)
 	switch {
 	case there:
@@ -84,12 +84,12 @@ func (c *Client) mount(ctx context.Context, from name.Repository, u upload, size
 			return err
 		}
 	}
-	if size == nil {
+	if !copies {
 		c.cancelUpload(ctx, u)
 		return fmt.Errorf("%s: %w", u.doing, ErrNotMounted)
 	}
 	u.doing = fmt.Sprintf("copying the blob %s of %s to %s", u.digest, from, u.repository)
-	return c.upload(ctx, u, func(u upload) error { return c.copyBlob(ctx, from, u, *size) })
+	return c.upload(ctx, u, func(u upload) error { return c.copyBlob(ctx, from, u, size) })
 }
 
 // refusesMount reports whether a copy may succeed after a mount failed with err. Registries give many answers where the

@@ -14,7 +14,7 @@ import (
 
 // ProbePush starts an upload to the repository and cancels it, so that a registry that accepts no pushes is found before the
 // first build. The error is a *Denied if the repository's name, the credentials or the connection is wrong. A repository that accepted
-// one is not asked again: an upload and its end are two writes of few.
+// one is not asked again: an upload and its cancellation are two writes, and registries limit these.
 func (c *Client) ProbePush(ctx context.Context, repository string) error {
 	ref, err := parse(repository)
 	if err != nil {

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // A pause that another write has met says nothing about the repository that is probed.
@@ -22,6 +24,35 @@ func TestProbePushInAPause(t *testing.T) {
 	}
 	if got := g.Count("POST", ""); got != 1 {
 		t.Errorf("%d writes, want 1", got)
+	}
+}
+
+// A repository that accepted a push is not asked again. One that refused it is, and so is each other one.
+func TestProbePushIsMadeOnce(t *testing.T) {
+	cases := []struct {
+		name         string
+		fault        faultFunc
+		repositories []string
+		requests     map[string]int
+	}{
+		{"one repository", nil, []string{"/a/b", "/a/b", "/a/b"}, map[string]int{"POST": 1, "DELETE": 1}},
+		{"two repositories", nil, []string{"/a/b", "/c/d", "/a/b"}, map[string]int{"POST": 2, "DELETE": 2}},
+		{"refused at first", fault(1, 403, nil, method("POST", "")), []string{"/a/b", "/a/b", "/a/b"}, map[string]int{"POST": 2, "DELETE": 1}},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			g, host := serve(t)
+			g.Deletes, g.Fault = true, c.fault
+			client := quick()
+			for i, repository := range c.repositories {
+				if err := client.ProbePush(t.Context(), host+repository); (err != nil) != (c.fault != nil && i == 0) {
+					t.Errorf("question %d: %v", i+1, err)
+				}
+			}
+			if diff := cmp.Diff(c.requests, g.Methods()); diff != "" {
+				t.Errorf("requests (-want +got):\n%s", diff)
+			}
+		})
 	}
 }
 

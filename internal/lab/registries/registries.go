@@ -71,7 +71,7 @@ func Check(t *testing.T, handler http.Handler, deletesTags, deletesImages bool) 
 	if err != nil || string(got.Raw) != string(m.Raw) || got.MediaType != ociManifest {
 		t.Errorf("Manifest = %s, %v", got.Raw, err)
 	}
-	run.bringsOver(bases, index(m))
+	run.bringsOver(host+"/a/brought", index(m))
 	config, err := run.Blob(t.Context(), run.repository, digest.FromString("{}").String())
 	if err != nil || string(config) != "{}" {
 		t.Errorf("Blob = %q, %v", config, err)
