@@ -42,6 +42,11 @@ type builder struct {
 	left  int                 // images that have not ended
 }
 
+func newBuilder(c config.Config, env environment, work *workspace, rec *record) *builder {
+	name := builderName(c.Builder, env)
+	return &builder{config: c, env: env, environ: work.buildEnviron(env, name), work: work, record: rec, name: name}
+}
+
 // builderName returns the name of the given builder, or of the one that the run creates.
 func builderName(given string, env environment) string {
 	switch {

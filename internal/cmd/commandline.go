@@ -1,7 +1,6 @@
 package cmd
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -21,8 +20,11 @@ type commandLine struct {
 	process Process
 	env     environment
 
-	flags  config.Flags
-	images []string // of the command verify
+	command string   // buildCommand and so on, or noCommand
+	args    []string // of verify and merge
+	// inAction says that the input merge has taken the place of the command.
+	inAction bool
+	flags    config.Flags
 	// mistakes are those that can be told together with wrong values. unknown is an unknown command, which is told alone.
 	mistakes      []error
 	unknown       error
@@ -30,15 +32,17 @@ type commandLine struct {
 	verbose       bool
 	passwordStdin bool
 	pruneOptions  pruneOptions
-	code          int
+	code          int // with noCommand
 }
+
+// The commands that Run knows. plan and verify are ways of build. noCommand is what cobra has done alone: help, version, completion.
+const noCommand, buildCommand, doctorCommand = "", "build", "doctor"
 
 // passwordFlag is a flag of the command line only: the arguments of a process are visible to other users.
 const passwordFlag = "registry-password-stdin"
 
-// Run runs the command that the arguments name, and returns the exit code. Without arguments it makes images, with the inputs of the
-// action. When ctx is cancelled, or the deadline is reached, a run stops its builds and still writes ledger, summary and outputs.
-func Run(ctx context.Context, p Process) int {
+// readCommandLine reads the arguments. It prints what they ask for of the program itself, such as help.
+func readCommandLine(p Process) *commandLine {
 	if p.Stderr == nil {
 		p.Stderr = p.Stdout
 	}
@@ -47,15 +51,18 @@ func Run(ctx context.Context, p Process) int {
 	root.SetOut(p.Stdout)
 	root.SetErr(p.Stderr)
 	root.SetArgs(l.mended(root, p.Args))
-	if err := root.ExecuteContext(ctx); err != nil { // all mistakes are in l.mistakes
+	if err := root.Execute(); err != nil { // all mistakes are in l.mistakes
 		fmt.Fprintln(p.Stderr, "error:", err)
-		return ExitBadInput
+		l.code = ExitBadInput
 	}
-	return l.code
+	if dirs := strings.Fields(l.env.get(mergeVariable)); len(dirs) > 0 && len(p.Args) == 0 {
+		l.command, l.args, l.inAction = mergeCommand, dirs, true
+	}
+	return l
 }
 
 func (l *commandLine) root() *cobra.Command {
-	root := l.command("eval-images [build]", "", "", l.build)
+	root := l.newCommand("eval-images [build]", "", "", l.build)
 	root.Long = "eval-images makes sure that every SWE-Bench or SWT-Bench evaluation image exists in a container registry for one ref " +
 		"of the OpenHands software-agent-sdk. Without arguments it is a GitHub action, and reads its inputs from INPUT_ variables."
 	root.Example = buildExamples + "eval-images plan --sdk-ref v1.58.2\neval-images doctor --image registry.example/me/eval"
@@ -73,18 +80,18 @@ func (l *commandLine) root() *cobra.Command {
 			fmt.Fprint(root.OutOrStdout(), helpOf(c))
 		},
 	})
-	build := l.command("build", "Make the images that are missing. This is the default.", buildExamples, l.build)
-	planned := l.command("plan", "Print what a run would do, and build nothing.",
+	build := l.newCommand(buildCommand, "Make the images that are missing. This is the default.", buildExamples, l.build)
+	planned := l.newCommand("plan", "Print what a run would do, and build nothing.",
 		"eval-images plan --benchmark swtbench --n-limit 5\neval-images plan --sdk-ref v1.58.2 --format json", l.plan)
-	verify := l.command(config.VerifyCommand+" IMAGE...", "Build images natively under other tags, and compare.",
+	verify := l.newCommand(config.VerifyCommand+" IMAGE...", "Build images natively under other tags, and compare.",
 		"eval-images verify --sdk-ref v1.58.2 ghcr.io/me/eval:TAG", l.verify)
 	verify.Long = "Build these images natively under other tags, and compare. Use the flags that the images were made with."
-	merge := l.command(mergeCommand+" DIR...", "Merge the records of one plan's shards.", "eval-images merge shard-1 shard-2", l.merge)
+	merge := l.newCommand(mergeCommand+" DIR...", "Merge the records of one plan's shards.", "eval-images merge shard-1 shard-2", l.merge)
 	merge.Long = mergeHelp
 	merge.ValidArgsFunction = func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return nil, cobra.ShellCompDirectiveFilterDirs
 	}
-	shown := l.command("version", "Print the version.", "", func(*cobra.Command, []string) {
+	shown := l.newCommand("version", "Print the version.", "", func(*cobra.Command, []string) {
 		fmt.Fprintln(root.OutOrStdout(), "eval-images", version())
 	})
 	for _, c := range []*cobra.Command{root, build} {
@@ -92,11 +99,11 @@ func (l *commandLine) root() *cobra.Command {
 	}
 	l.inputs(planned, slices.DeleteFunc(config.FlagNames(), func(name string) bool { return name == "dry-run" })...)
 	l.inputs(verify)
-	doctor := l.command("doctor", "Check what a run needs, and say what to do.", "eval-images doctor --image registry.example/me/eval", l.doctor)
+	doctor := l.newCommand(doctorCommand, "Check what a run needs, and say what to do.", "eval-images doctor --image registry.example/me/eval", l.doctor)
 	doctor.Long = "Check what a run with these flags needs: programs, engine, builder, dataset, the rights to push and to pull, and disks. It " +
 		"prints a line for each, with what to do. The exit code is 3 if a check fails."
 	l.inputs(doctor, doctorFlags...)
-	prune := l.command(pruneCommand, "List the eval-bases that nothing uses, and delete them.",
+	prune := l.newCommand(pruneCommand, "List the eval-bases that nothing uses, and delete them.",
 		"eval-images prune-bases --image ghcr.io/me/eval --days 180", l.prune)
 	prune.Long = pruneHelp
 	l.inputs(prune, pruneFlags...)
@@ -117,8 +124,8 @@ func (l *commandLine) root() *cobra.Command {
 const buildExamples = "eval-images --sdk-ref v1.58.2 --image ghcr.io/me/eval\n" +
 	"eval-images --sdk-ref v1.58.2 --instance-ids django__django-11333,sympy__sympy-20590\n"
 
-// command returns a command whose arguments run checks.
-func (l *commandLine) command(use, short, examples string, run func(c *cobra.Command, args []string)) *cobra.Command {
+// newCommand returns a command whose arguments run checks.
+func (l *commandLine) newCommand(use, short, examples string, run func(c *cobra.Command, args []string)) *cobra.Command {
 	c := &cobra.Command{
 		Use: use, Short: short, Example: examples, Run: run, Args: cobra.ArbitraryArgs,
 		SilenceErrors: true, SilenceUsage: true, ValidArgsFunction: cobra.NoFileCompletions,
@@ -165,7 +172,7 @@ func (l *commandLine) completeIDs(_ *cobra.Command, _ []string, typed string) (i
 
 func (l *commandLine) build(c *cobra.Command, args []string) {
 	l.refuse(c, args)
-	l.code = build(c.Context(), l)
+	l.command = buildCommand
 }
 
 func (l *commandLine) plan(c *cobra.Command, args []string) {
@@ -177,30 +184,22 @@ func (l *commandLine) doctor(c *cobra.Command, args []string) {
 	l.flags.Set("dry-run", "true") // sdk-ref is not needed
 	l.flags.Only(doctorFlags...)
 	l.refuse(c, args)
-	l.code = doctor(c.Context(), l)
+	l.command = doctorCommand
 }
 
 func (l *commandLine) prune(c *cobra.Command, args []string) {
 	l.flags.Set("dry-run", "true") // sdk-ref is not needed
 	l.flags.Only(pruneFlags...)
 	l.refuse(c, args)
-	l.code = prune(c.Context(), l)
+	l.command = pruneCommand
 }
 
-func (l *commandLine) verify(c *cobra.Command, args []string) {
-	l.images = args
+func (l *commandLine) verify(_ *cobra.Command, args []string) {
 	l.wrong(l.flags.CheckVerify(args))
-	l.code = build(c.Context(), l)
+	l.command, l.args = buildCommand, args
 }
 
-func (l *commandLine) merge(_ *cobra.Command, args []string) {
-	rec := l.record()
-	if len(l.mistakes) > 0 {
-		l.code = rec.fail(errors.Join(l.mistakes...))
-		return
-	}
-	l.code = mergeInto(l.process, &workspace{root: l.process.Dir, folder: l.process.Dir}, rec, args)
-}
+func (l *commandLine) merge(_ *cobra.Command, args []string) { l.command, l.args = mergeCommand, args }
 
 func (l *commandLine) wrong(err error) { l.mistakes = append(l.mistakes, split(err)...) }
 
@@ -277,7 +276,9 @@ func (l *commandLine) parse(rec *record) (config.Config, error) {
 		variable = nil
 	}
 	c, err := config.Parse(l.flags.Sources(rec.actions.Input, variable))
-	c.VerifyImages = l.images
+	if l.command == buildCommand {
+		c.VerifyImages = l.args
+	}
 	if rec.actions.InActions() {
 		err = errors.Join(err, c.Confine())
 	}

@@ -43,7 +43,7 @@ func doctor(ctx context.Context, l *commandLine) int {
 	env, rec := l.env, l.record()
 	work := l.workspace(rec)
 	c, targets, inputErr := readInputs(ctx, l, work, rec)
-	if bad := (badInput{}); errors.As(inputErr, &bad) {
+	if isBadInput(inputErr) {
 		return rec.fail(inputErr)
 	}
 	defer clean(ctx, work, nil, rec)

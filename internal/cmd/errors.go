@@ -14,11 +14,15 @@ type badInput struct{ error }
 
 func (b badInput) Unwrap() error { return b.error }
 
+func isBadInput(err error) bool {
+	var bad badInput
+	return errors.As(err, &bad)
+}
+
 // exitCode returns the exit code of a run. failed counts what fails a run that ended by itself.
 func exitCode(cancelled bool, err error, failed int) int {
-	var bad badInput
 	switch {
-	case errors.As(err, &bad):
+	case isBadInput(err):
 		return ExitBadInput
 	case cancelled:
 		return ExitCancelled

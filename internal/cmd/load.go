@@ -37,16 +37,14 @@ func checkLoaded(c config.Config, targets []plan.Target) error {
 }
 
 // loadImages builds images natively and loads them into the engine of the docker command.
-func loadImages(ctx context.Context, c config.Config, s setUp, targets []plan.Target, client *registry.Client, b *builder, work *workspace, rec *record) error {
+func loadImages(ctx context.Context, c config.Config, p prepared, client *registry.Client, b *builder, work *workspace, rec *record) error {
 	engine, err := docker.Connect(ctx, b.env.get)
 	if err != nil {
 		return err
 	}
 	defer engine.Close()
-	settings := imageSettings(ctx, c, s, targets, false, b.environ, work, rec)
-	maker := image.New(settings, client, s.pool, b, reporter{rec, b})
-	b.expect(len(targets))
-	err = rec.timed(ledger.BuildPhase, func() error { return maker.Load(ctx, engine, targets) })
-	b.keeper().Wait()
-	return err
+	settings := imageSettings(ctx, c, p.setUp, p.targets, false, b.environ, work, rec)
+	maker := image.New(settings, client, p.pool, b, reporter{rec, b})
+	b.expect(len(p.targets))
+	return rec.timed(ledger.BuildPhase, func() error { return maker.Load(ctx, engine, p.targets) })
 }

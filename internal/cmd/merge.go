@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -19,21 +20,28 @@ const mergeHelp = "Merge the records of one plan's shards. It prints what came o
 	"Its exit code is 1 if more images are missing than fail-on allowed the runs, an image failed verification, or a file could " +
 	"not be written."
 
-// mergeInAction merges folders into build-dir. It returns the exit code.
-func mergeInAction(p Process, work *workspace, rec *record, dirs []string) int {
-	dir, err := config.BuildDir(rec.actions.Input("build-dir"))
-	if err != nil {
-		return rec.fail(err)
-	}
-	defer work.chownToOwner()
-	work.buildDir = work.absolute(dir)
-	work.folder = work.buildDir
-	return mergeInto(p, work, rec, dirs)
-}
+// mergeVariable has the folders to merge, where the action is to merge.
+var mergeVariable = "INPUT_" + strings.ToUpper(config.MergeInput)
 
-// mergeInto merges dirs into the folder of a workspace.
-func mergeInto(p Process, work *workspace, rec *record, dirs []string) int {
-	summary, err := mergeParts(dirs, environment(p.Environ), work, rec)
+// merge is the command merge, which merges into the working directory, and the action with the input merge, which merges into build-dir.
+// It returns the exit code.
+func merge(l *commandLine) int {
+	rec := l.record()
+	if len(l.mistakes) > 0 {
+		return rec.fail(errors.Join(l.mistakes...))
+	}
+	work := &workspace{root: l.process.Dir, folder: l.process.Dir}
+	if l.inAction {
+		work = l.workspace(rec)
+		dir, err := config.BuildDir(rec.actions.Input("build-dir"))
+		if err != nil {
+			return rec.fail(err)
+		}
+		defer work.chownToOwner()
+		work.buildDir = work.absolute(dir)
+		work.folder = work.buildDir
+	}
+	summary, err := mergeParts(l.args, l.env, work, rec)
 	if err != nil {
 		return rec.fail(err)
 	}

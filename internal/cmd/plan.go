@@ -72,10 +72,10 @@ func decide(ctx context.Context, c config.Config, env environment, targets []pla
 ) {
 	name := builderName(c.Builder, env)
 	s, err := setUpSDK(ctx, c, env, work.buildEnviron(env, name), work, rec)
+	defer s.close()
 	if err != nil {
 		return targets, nil, decisions, err
 	}
-	defer s.pool.Close()
 	if named, err = nameTargets(ctx, c, s, targets, rec); err != nil {
 		return targets, nil, decisions, err
 	}

@@ -284,7 +284,7 @@ func (r *record) finish(ctx context.Context, w *workspace, targets []plan.Target
 	if summary.Fails() {
 		failed++
 	}
-	if bad := (badInput{}); atDeadline && !errors.As(err, &bad) { // what the set-up was at then has not failed for itself
+	if atDeadline && !isBadInput(err) { // what the set-up was at then has not failed for itself
 		failed, err = failed+len(problems), nil
 	}
 	return exitCode(cancelled, err, failed)

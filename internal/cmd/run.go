@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 
@@ -43,36 +42,65 @@ type Process struct {
 	Dir     string    // the working directory; relative paths start here, except in a runner
 }
 
-// build makes images, or prints the plan of that, and returns the exit code. When ctx is cancelled, or the deadline is reached, it
-// stops the running builds and still writes ledger, summary and outputs.
-func build(ctx context.Context, l *commandLine) int {
+// Run runs the command that the arguments name, and returns the exit code. Without arguments it makes images, with the inputs of the
+// action. When ctx is cancelled, or the deadline is reached, a run stops its builds and still writes ledger, summary and outputs.
+func Run(ctx context.Context, p Process) int {
+	l := readCommandLine(p)
+	switch l.command {
+	case mergeCommand:
+		return merge(l)
+	case doctorCommand:
+		return doctor(ctx, l)
+	case pruneCommand:
+		return prune(ctx, l)
+	case noCommand: // help, the version, or a completion
+		return l.code
+	}
 	env, rec := l.env, l.record()
 	work := l.workspace(rec)
-	if dirs := strings.Fields(rec.actions.Input(config.MergeInput)); len(dirs) > 0 && len(l.process.Args) == 0 {
-		return mergeInAction(l.process, work, rec, dirs)
-	}
 	c, targets, err := readInputs(ctx, l, work, rec)
 	run, stop := withDeadline(ctx, c.Deadline, rec.facts.Started)
 	defer stop()
-	var bad badInput
 	switch {
-	case errors.As(err, &bad), err != nil && c.DryRun:
+	case isBadInput(err), err != nil && c.DryRun:
 		return rec.finish(run, work, targets, err)
 	case c.DryRun:
 		return dryRun(run, c, env, targets, work, rec)
 	}
-	var b *builder
-	defer func() { clean(ctx, work, b, rec) }()
 	// A run also has a record if it could not read its dataset or was cancelled.
-	err = errors.Join(err, withDiskHint(openRecord(c, len(targets), work, rec)))
-	if err == nil {
-		err = withDiskHint(work.makeTemporary(env, rec.actions))
+	err = errors.Join(err, openFolders(c, env, len(targets), work, rec))
+	b := newBuilder(c, env, work, rec)
+	defer clean(ctx, work, b, rec)
+	if err != nil || len(targets) == 0 { // a shard is empty when there are more shards than images
+		return rec.finish(run, work, targets, err)
 	}
-	if err == nil {
-		name := builderName(c.Builder, env)
-		b = &builder{config: c, env: env, environ: work.buildEnviron(env, name), work: work, record: rec, name: name}
-		err = untilEnd(ctx, run, rec, func() error { return makeAll(run, c, env, targets, b, work, rec) })
-	}
+	err = untilEnd(ctx, run, rec, func() error {
+		environments, unready := prepareEnvironments(run, c, env, work, rec)
+		if isBadInput(unready) {
+			return unready
+		}
+		client, err := newRegistry(c, env, targets, work, rec)
+		if err != nil {
+			return errors.Join(err, unready)
+		}
+		defer rec.countAskedAgain(client)
+		defer lookAhead(run, c, client, b, rec)()
+		p, err := prepareImages(run, c, env, targets, client, b, work, rec)
+		switch {
+		case err != nil:
+		case c.Load:
+			err = loadImages(run, c, p, client, b, work, rec)
+		case len(c.VerifyImages) > 0:
+			err = verifyImages(run, c, p, client, b, work, rec)
+		case len(p.missing) > 0:
+			err = rec.timed(ledger.BuildPhase, func() error { return p.maker.All(run, p.missing) })
+		}
+		p.end(run, c, client, b, rec)
+		if environments != nil && run.Err() == nil && !isBadInput(err) {
+			err = errors.Join(err, environments.make(run, client, b))
+		}
+		return errors.Join(err, unready, context.Cause(run))
+	})
 	return rec.finish(run, work, targets, err)
 }
 
@@ -127,6 +155,15 @@ func newRecord(p Process, env environment) *record {
 	return rec
 }
 
+// openFolders makes the folders of a run, and opens its record.
+func openFolders(c config.Config, env environment, targets int, work *workspace, rec *record) error {
+	err := openRecord(c, targets, work, rec)
+	if err == nil {
+		err = work.makeTemporary(env, rec.actions)
+	}
+	return withDiskHint(err)
+}
+
 func openRecord(c config.Config, targets int, work *workspace, rec *record) error {
 	if err := work.makeLogs(c); err != nil {
 		return err
@@ -173,84 +210,62 @@ func untilEnd(ctx, run context.Context, rec *record, part func() error) error {
 	}
 }
 
-// makeAll makes the images of the agent, and then those of the evaluation where they are asked for. What is wrong with the inputs of
-// either ends the run before anything is built; otherwise a failure of one leaves the other.
-func makeAll(ctx context.Context, c config.Config, env environment, targets []plan.Target, b *builder, work *workspace, rec *record) error {
-	if len(targets) == 0 { // a shard is empty when there are more shards than images
-		return nil
-	}
-	environments, unready := prepareEnvironments(ctx, c, env, work, rec)
-	var bad badInput
-	if errors.As(unready, &bad) {
-		return unready
-	}
-	client, err := newRegistry(c, env, targets, work, rec)
-	if err != nil {
-		return errors.Join(err, unready)
-	}
-	defer func() { rec.set(func(f *ledger.Run) { f.AskedAgain = client.AskedAgain() }) }()
-	err = execute(ctx, c, env, targets, client, b, work, rec)
-	if environments == nil || ctx.Err() != nil || errors.As(err, &bad) {
-		return errors.Join(err, unready)
-	}
-	return errors.Join(err, environments.make(ctx, client, b))
+// prepared is what a run makes its images with.
+type prepared struct {
+	setUp
+	targets []plan.Target // with their tags
+	missing []plan.Target
+	maker   *image.Maker // of the missing images; nil when there are none
+	rebases bool
+	kept    *keptBases
 }
 
-// execute is the run from top to bottom: set up the SDK, resolve the tags, prepare the missing images, and make them.
-func execute(
-	ctx context.Context, c config.Config, env environment, targets []plan.Target, client *registry.Client, b *builder, work *workspace, rec *record,
-) error {
-	defer lookAhead(ctx, c, client, b, rec)()
-	s, err := setUpSDK(ctx, c, env, b.environ, work, rec)
-	if err == nil {
-		defer s.pool.Close()
-		targets, err = nameTargets(ctx, c, s, targets, rec)
-	}
-	if err != nil {
-		leaveNoReferences(ctx, c, s.checkout.SHA, client, rec)
-		return err
-	}
-	if c.Load {
-		return loadImages(ctx, c, s, targets, client, b, work, rec)
-	}
-	if len(c.VerifyImages) > 0 {
-		return verifyImages(ctx, c, s, targets, client, b, work, rec)
-	}
-	missing, settings, err := prepareImages(ctx, c, s, targets, client, b, work, rec)
-	if err != nil || len(missing) == 0 {
-		leaveNoReferences(ctx, c, s.checkout.SHA, client, rec)
-		return err
-	}
-	maker := image.New(settings, client, s.pool, b, reporter{rec, b})
-	b.expect(len(missing))
-	kept := lookAtKept(ctx, settings, missing, client, rec)
-	err = rec.timed(ledger.BuildPhase, func() error { return maker.All(ctx, missing) })
-	b.keeper().Wait()
-	kept.leave(ctx, maker.Used())
-	if settings.BaseStage != nil {
-		rec.addRebaseFacts(maker.EvalBaseFacts(), client.Requests())
-	}
-	return errors.Join(context.Cause(ctx), err)
-}
-
-// prepareImages finds the missing images, checks the registry and the builder, and returns the settings to make the images with.
+// prepareImages sets up the SDK, resolves the tags, finds the missing images, and checks the registry and the builder. The caller ends
+// what it returns, also after an error.
 func prepareImages(
-	ctx context.Context, c config.Config, s setUp, targets []plan.Target, client *registry.Client, b *builder, work *workspace, rec *record,
-) (missing []plan.Target, settings image.Settings, err error) {
-	missing, err = findMissing(ctx, c, targets, client, rec)
-	if err != nil || len(missing) == 0 || ctx.Err() != nil {
-		return nil, settings, errors.Join(err, context.Cause(ctx))
+	ctx context.Context, c config.Config, env environment, targets []plan.Target, client *registry.Client, b *builder, work *workspace, rec *record,
+) (p prepared, err error) {
+	if p.setUp, err = setUpSDK(ctx, c, env, b.environ, work, rec); err != nil {
+		return p, err
 	}
-	places, err := preflight(ctx, c, targets, client, b, rec)
+	p.targets, err = nameTargets(ctx, c, p.setUp, targets, rec)
+	if err != nil || c.Load || len(c.VerifyImages) > 0 {
+		return p, err
+	}
+	p.missing, err = findMissing(ctx, c, p.targets, client, rec)
+	if err != nil || len(p.missing) == 0 || ctx.Err() != nil {
+		return p, errors.Join(err, context.Cause(ctx))
+	}
+	places, err := preflight(ctx, c, p.targets, client, b, rec)
 	if err != nil {
-		return nil, settings, err
+		return p, err
 	}
-	settings = imageSettings(ctx, c, s, missing, mayRebase(c, len(targets), rec.facts.PlannedTotal), b.environ, work, rec)
+	settings := imageSettings(ctx, c, p.setUp, p.missing, mayRebase(c, len(p.targets), rec.facts.PlannedTotal), b.environ, work, rec)
 	places.set(&settings)
-	if settings.BaseStage == nil && !(settings.Strict && settings.NotRebased != "") { // every image is built natively
-		err = b.Reach(ctx)
+	p.rebases = settings.BaseStage != nil
+	if !p.rebases && !(settings.Strict && settings.NotRebased != "") { // every image is built natively
+		if err := b.Reach(ctx); err != nil {
+			return p, err
+		}
 	}
-	return missing, settings, err
+	p.maker = image.New(settings, client, p.pool, b, reporter{rec, b})
+	b.expect(len(p.missing))
+	p.kept = lookAtKept(ctx, settings, p.missing, client, rec)
+	return p, nil
+}
+
+// end ends the workers, waits for the prune of the builder's cache, and leaves what other runs have to know of this one.
+func (p prepared) end(ctx context.Context, c config.Config, client *registry.Client, b *builder, rec *record) {
+	p.close()
+	b.keeper().Wait()
+	if p.maker == nil {
+		leaveNoReferences(ctx, c, p.checkout.SHA, client, rec)
+		return
+	}
+	p.kept.leave(ctx, p.maker.Used())
+	if p.rebases {
+		rec.addRebaseFacts(p.maker.EvalBaseFacts(), client.Requests())
+	}
 }
 
 // connections is the number of idle connections to keep for each registry. The default of net/http is two, and then most of many
@@ -315,6 +330,11 @@ func preflight(ctx context.Context, c config.Config, targets []plan.Target, clie
 		return err
 	})
 	return places, err
+}
+
+// countAskedAgain records how many requests were sent again.
+func (r *record) countAskedAgain(client *registry.Client) {
+	r.set(func(f *ledger.Run) { f.AskedAgain = client.AskedAgain() })
 }
 
 // addRebaseFacts records the eval-bases and requests of rebases.

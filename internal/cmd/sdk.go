@@ -34,9 +34,17 @@ type setUp struct {
 	pool     *sdk.Pool
 }
 
+// close ends the workers, if there are any.
+func (s setUp) close() {
+	if s.pool != nil {
+		s.pool.Close()
+	}
+}
+
 // setUpSDK makes the checkout and the environment, and then builds the sdist while the first worker imports the SDK. If the import
 // lacks a module, it installs all packages of the SDK's workspace and tries again. A dry run needs only tags, so it builds no sdist.
-// The caller closes the pool.
+// The caller closes it,
+// also after an error.
 func setUpSDK(ctx context.Context, c config.Config, env environment, buildEnviron []string, w *workspace, rec *record) (s setUp, err error) {
 	from, ref := c.SDKSource()
 	defer rec.group("Set up the SDK at " + ref + " of " + from)()
@@ -93,7 +101,6 @@ func setUpSDK(ctx context.Context, c config.Config, env environment, buildEnviro
 		description, err = importSDK(ctx, s.pool, rec)
 	}
 	if err = cmp.Or(foreign, err); err != nil {
-		s.pool.Close()
 		return s, err
 	}
 	if !c.DryRun {
@@ -293,7 +300,7 @@ func referencesWait(c config.Config, planned int) time.Duration {
 
 // othersWait reports whether other shards wait for the references of this run.
 func othersWait(c config.Config, planned int) bool {
-	return c.Shard.Index == 1 && c.Shard.Count > 1 && c.Strategy != config.StrategyNative && !c.ForceBuild && planned > c.Shard.Count
+	return c.Shard.Index == 1 && c.Shard.Count > 1 && !c.Load && c.Strategy != config.StrategyNative && !c.ForceBuild && planned > c.Shard.Count
 }
 
 // leaveNoReferences tells the shards that wait for the references of this one that it has begun no images, so it leaves none. sha is

@@ -15,18 +15,18 @@ import (
 )
 
 // verifyImages is the command verify. It builds the given images natively and compares them.
-func verifyImages(ctx context.Context, c config.Config, s setUp, targets []plan.Target, client *registry.Client, b *builder, work *workspace, rec *record) error {
+func verifyImages(ctx context.Context, c config.Config, p prepared, client *registry.Client, b *builder, work *workspace, rec *record) error {
 	rec.set(func(f *ledger.Run) { f.PlannedTotal, f.Planned = 0, 0 }) // verify requests no images
-	chosen, err := targetsOf(ctx, c.VerifyImages, targets, client)
+	chosen, err := targetsOf(ctx, c.VerifyImages, p.targets, client)
 	if err != nil {
 		return badInput{err}
 	}
 	if err := b.Reach(ctx); err != nil {
 		return err
 	}
-	settings := imageSettings(ctx, c, s, targets, false, b.environ, work, rec)
+	settings := imageSettings(ctx, c, p.setUp, p.targets, false, b.environ, work, rec)
 	amongImages(ctx, c, client).set(&settings) // what verify pushes is compared and deleted
-	maker := image.New(settings, client, s.pool, b, reporter{rec, b})
+	maker := image.New(settings, client, p.pool, b, reporter{rec, b})
 	return rec.timed("verify", func() error {
 		var all sync.WaitGroup
 		for i, t := range chosen {

@@ -86,7 +86,7 @@ func TestVerifyOfAnotherPlansImageIsABadInput(t *testing.T) {
 				t.Fatal(err)
 			}
 			given := config.Config{Image: "images.test/eval", MaxWorkers: 1, VerifyImages: c.images(digest)}
-			err = verifyImages(t.Context(), given, setUp{pool: sdk.NewPool(sdk.PoolOptions{})}, v.targets, v.client, v.builder(t, given, c.engine), v.work, v.record)
+			err = verifyImages(t.Context(), given, prepared{setUp: setUp{pool: sdk.NewPool(sdk.PoolOptions{})}, targets: v.targets}, v.client, v.builder(t, given, c.engine), v.work, v.record)
 			code := v.finish(t.Context(), v.work, v.targets, err)
 			if said := v.said.String(); code != c.want || !strings.Contains(strings.ToLower(said), c.says) {
 				t.Errorf("exit code %d, want %d and %q:\n%s", code, c.want, c.says, said)
