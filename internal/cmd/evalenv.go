@@ -297,7 +297,7 @@ func (e *environments) completeRecord(took time.Duration) {
 	if e.ledger != nil {
 		missing, err := appendLost(e.ledger, e.lost)
 		if missing > 0 {
-			err = fmt.Errorf("%d of %d images are missing from the ledger of environments: %w", missing, len(e.record.facts.EvalEnv.Images), err)
+			err = fmt.Errorf("the ledger of environments lacks %d of %d images: %w", missing, len(e.record.facts.EvalEnv.Images), err)
 		}
 		e.incomplete(err)
 	}

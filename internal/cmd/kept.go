@@ -46,7 +46,7 @@ func (k *keptBases) look(ctx context.Context) {
 		k.info(ctx, "it is not known how many eval-bases there are", err)
 		return
 	}
-	k.record.Info(fmt.Sprintf("in %s are %s", k.repository, now))
+	k.record.Info(fmt.Sprintf("%s has %s", k.repository, now))
 	last, err := image.ReadLastRun(ctx, k.client, k.repository)
 	switch {
 	case errors.Is(err, registry.ErrNotFound):

@@ -30,7 +30,7 @@ func TestDeletedEvalBasesAreReported(t *testing.T) {
 		"eval-base-0a", "eval-base-0b", "eval-base-0c", "base-0123456789abcdef", "last-week", "used-2026-11-0123456789abcdef", "eval-base-XY",
 		"reference-" + strings.Repeat("a", 40) + "-0123456789abcdef-1", "reference-" + strings.Repeat("a", 40) + "-0123456789abcdef-1-base",
 	}
-	const counted = "in " + repository + " are eval-bases: %d, references: 1, base images with Python packages: 1"
+	const counted = repository + " has eval-bases: %d, references: 1, base images with Python packages: 1"
 	const warned = "2 of the 3 eval-bases in " + repository + " were deleted"
 	cases := []struct {
 		name   string

@@ -78,7 +78,7 @@ func mergeParts(dirs []string, env environment, work *workspace, rec *record) (l
 		}
 	}
 	for i := range parts {
-		parts[i].MovedTo(work.relative(parts[i].Dir))
+		parts[i].Relocate(work.relative(parts[i].Dir))
 	}
 	summary, entries, err := ledger.Merge(parts)
 	if err != nil {

@@ -89,7 +89,7 @@ func pruneBases(ctx context.Context, client *registry.Client, repository string,
 		}
 		rec.print(fmt.Sprintf("%s (%s%s)", u.Tag, u.What, made))
 	}
-	rec.print(fmt.Sprintf("%s: not used since %s are %s; kept are %s", repository, since.Format(time.DateOnly), unused.Gone, unused.Kept))
+	rec.print(fmt.Sprintf("%s: unused since %s: %s; kept: %s", repository, since.Format(time.DateOnly), unused.Gone, unused.Kept))
 	if !remove {
 		if len(unused.Tags) > 0 {
 			rec.print("--delete deletes these tags")

@@ -267,7 +267,7 @@ func (r *record) finish(ctx context.Context, w *workspace, targets []plan.Target
 	r.facts.Redact(r.actions.Redact)
 	summary := ledger.Summarize(r.facts, r.entries)
 	if r.facts.StoppedForDeadline {
-		message := fmt.Sprintf("the run stopped for its deadline, and %d of %d images are missing\nhint: %s",
+		message := fmt.Sprintf("the run stopped for its deadline; images missing: %d of %d\nhint: %s",
 			summary.Missing(), summary.Total, failure.Hint(failure.ClassDeadline))
 		if summary.TooManyMissing() {
 			r.actions.Error("deadline", message)
@@ -386,7 +386,7 @@ func (r *record) writeReport(w *workspace, summary *ledger.Summary) {
 func (r *record) completeLedger() error {
 	missing, err := appendLost(r.ledger, r.lost)
 	if missing > 0 {
-		return fmt.Errorf("%d of %d images are missing from the ledger: %w", missing, len(r.entries), err)
+		return fmt.Errorf("the ledger lacks %d of %d images: %w", missing, len(r.entries), err)
 	}
 	return err
 }

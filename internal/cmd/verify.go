@@ -27,7 +27,7 @@ func verifyImages(ctx context.Context, c config.Config, p prepared, client *regi
 	settings := imageSettings(ctx, c, p.setUp, p.targets, false, b.environ, work, rec)
 	amongImages(ctx, c, client).set(&settings) // what verify pushes is compared and deleted
 	maker := image.New(settings, client, p.pool, b, reporter{rec, b})
-	return rec.timed("verify", func() error {
+	return rec.timed(ledger.VerifyPhase, func() error {
 		var all sync.WaitGroup
 		for i, t := range chosen {
 			all.Go(func() { maker.VerifyImage(ctx, t, i+1, c.VerifyImages[i]) })

@@ -71,7 +71,7 @@ func (v *verifier) run(ctx context.Context) {
 		rebased, ok = v.next(ctx)
 	}
 	all.Wait()
-	m.report.Phase("verify", begin)
+	m.report.Phase(ledger.VerifyPhase, begin)
 }
 
 // next waits for the outcomes of the targets, one after the other, until one was rebased.

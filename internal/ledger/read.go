@@ -79,8 +79,8 @@ type Part struct {
 	Entries []Entry
 }
 
-// MovedTo changes the paths in a record, which begin in the workspace of its run, to those in the folder where the record is now.
-func (p *Part) MovedTo(dir string) {
+// Relocate changes the paths in a record, which begin in the workspace of its run, to those in the folder where the record is now.
+func (p *Part) Relocate(dir string) {
 	before := filepath.Dir(string(p.Summary.Run.Files.Summary)) + string(filepath.Separator)
 	moved := func(path *Text) {
 		if rest, below := strings.CutPrefix(string(*path), before); below {

@@ -150,6 +150,9 @@ func (r Run) normalized() Run {
 // BuildPhase is the name of the phase that builds the images. ImagesPerHour refers to its duration.
 const BuildPhase = "build"
 
+// VerifyPhase is the name of the phase that compares images with native builds.
+const VerifyPhase = "verify"
+
 // Files has the paths of the run's files, relative to the workspace: absolute paths of the container mean nothing to later steps.
 // The path of a file that was not written is empty.
 type Files struct {

@@ -74,7 +74,7 @@ func TestFailuresStandOutOnATerminal(t *testing.T) {
 	}{
 		{nil, "error: x", "\x1b[31merror: x\x1b[0m"},
 		{nil, "[ 3/12] failed   a__b-1  2.0s", "\x1b[31m[ 3/12] failed   a__b-1  2.0s\x1b[0m"},
-		{nil, "❌ 1 of 2 images are missing", "\x1b[31m❌ 1 of 2 images are missing\x1b[0m"},
+		{nil, "❌ 1 of 2 images is missing", "\x1b[31m❌ 1 of 2 images is missing\x1b[0m"},
 		{nil, "⚠ Cancelled", "\x1b[33m⚠ Cancelled\x1b[0m"},
 		{nil, "✅ All 2 images exist", "\x1b[32m✅ All 2 images exist\x1b[0m"},
 		{nil, "[ 3/12] built    failed__error-1  2.0s", "[ 3/12] built    failed__error-1  2.0s"},

@@ -114,7 +114,7 @@ func fitRows(images []ledger.FailedBuild, room int, show func(ledger.FailedBuild
 // failureLine returns the line of a failed image: what it is, its root cause first, and with output the end of what was printed.
 func failureLine(s ledger.Summary, f ledger.FailedBuild, output bool) string {
 	url, artifact := s.Run.URL, s.Run.Artifact
-	all := []string{plural(f.AttemptCount, "try", "tries")}
+	all := []string{plural(f.AttemptCount, "attempt", "attempts")}
 	if f.Shard != "" {
 		all = append(all, "shard "+text(string(f.Shard), shortValue))
 		if i := slices.IndexFunc(s.Run.Shards, func(one ledger.Shard) bool { return one.Shard == f.Shard }); i >= 0 {

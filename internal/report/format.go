@@ -149,6 +149,14 @@ func plural(n int, one, many string) string {
 	return strconv.Itoa(n) + " " + many
 }
 
+// missingOf says how many of some images are missing.
+func missingOf(n int, of string) string {
+	if n == 1 {
+		return "1 of " + of + " is missing"
+	}
+	return strconv.Itoa(n) + " of " + of + " are missing"
+}
+
 // rebasedSuffix follows a count of built images, of which n were rebased.
 func rebasedSuffix(n int) string {
 	if n == 0 {

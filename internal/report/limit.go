@@ -113,7 +113,7 @@ func waitsOf(s ledger.Summary, entries []ledger.Entry) map[string][]period {
 		}
 	}
 	for _, p := range s.Run.Phases {
-		if p.Name == "verify" && !last.IsZero() { // one that ended before covers nothing
+		if p.Name == ledger.VerifyPhase && !last.IsZero() { // one that ended before covers nothing
 			waits[verifying] = []period{{last, p.End()}}
 		}
 	}

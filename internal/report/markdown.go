@@ -45,7 +45,7 @@ func Headline(s ledger.Summary) string {
 	line := imagesHeadline(s)
 	if rest, good := strings.CutPrefix(line, "✅ "); good && s.Run.TooManyEnvironmentsMissing() {
 		e := s.Run.EvalEnv
-		line = fmt.Sprintf("❌ %d of %s missing. ", e.Missing(), plural(e.Planned, "environment image is", "environment images are")) + rest
+		line = "❌ " + missingOf(e.Missing(), plural(e.Planned, "environment image", "environment images")) + ". " + rest
 	}
 	// A wrong image is worse than a missing one.
 	if s.Run.VerifyFailed() {
@@ -71,7 +71,7 @@ func recordErrors(run ledger.Run) string {
 
 func imagesHeadline(s ledger.Summary) string {
 	run := s.Run
-	missing := fmt.Sprintf("%d of %s missing", s.Missing(), plural(s.Total, "image is", "images are"))
+	missing := missingOf(s.Missing(), plural(s.Total, "image", "images"))
 	if causes := causes(s); causes != "" {
 		missing += ": " + causes
 	}

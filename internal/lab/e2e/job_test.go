@@ -52,7 +52,7 @@ func TestMainJob(t *testing.T) {
 		if log, err := os.ReadFile(filepath.Join(s.Workspace, lost.LogPath)); err != nil || !strings.Contains(string(log), "not found") {
 			t.Errorf("its log %s: %v, %d bytes; want what the build said", lost.LogPath, err, len(log))
 		}
-		if !strings.Contains(first.Summary, "1 of 12 images are missing") {
+		if !strings.Contains(first.Summary, "1 of 12 images is missing") {
 			t.Errorf("the summary does not say so:\n%s", first.Summary)
 		}
 	})

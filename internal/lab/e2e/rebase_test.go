@@ -171,7 +171,7 @@ func (s *series) withoutEngine(t *testing.T) {
 		t.Errorf("no warning that nothing was verified: %+v", got.Annotations)
 	}
 	told := facts(t, s.workspace, got)
-	if !strings.Contains(got.Log, "in "+lab["LAB_REGISTRY_INSIDE"]+"/"+s.repo+"-base are eval-bases: 4, references: 2,") {
+	if !strings.Contains(got.Log, lab["LAB_REGISTRY_INSIDE"]+"/"+s.repo+"-base has eval-bases: 4, references: 2,") {
 		t.Error("the log does not say how many eval-bases there are")
 	}
 	if told.EvalBasesReused != 2 || told.EvalBasesMade != 0 || len(told.References) != 2 || !told.References[0].Reused || !told.References[1].Reused {

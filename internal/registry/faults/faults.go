@@ -48,7 +48,7 @@ var Kinds = []Kind{
 	Unavailable, Refused, Reset, CutUpload, Truncated, Slow, Silent, Expired, WrongDigest,
 }
 
-// Transport sends requests through Next and lets some of them fail. The fields are set before the first request; SetRate changes
+// Transport sends requests through Next and lets some of them fail. The fields do not change after the first request; SetRate changes
 // the rate later.
 //
 // Which requests fail, and how, depends on Seed, and on a request's method, path and number among its equals. It does not depend on

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// GitHub is the fake. Its fields are set before the first request.
+// GitHub is the fake. Its fields do not change after the first request.
 type GitHub struct {
 	// Deletes passes DELETE on to the registry behind. ghcr.io answers 405.
 	Deletes bool
