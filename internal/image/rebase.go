@@ -24,7 +24,7 @@ func (m *Maker) rebase(ctx context.Context, t plan.Target, d Decision, out *outc
 	}
 	m.report.Doing(t, "waiting for the references", "")
 	out.Enter(outcome.WaitingForDelta)
-	delta, err := m.references.wait(ctx)
+	agent, err := m.references.wait(ctx)
 	if err != nil {
 		return err
 	}
@@ -36,22 +36,22 @@ func (m *Maker) rebase(ctx context.Context, t plan.Target, d Decision, out *outc
 				return err
 			}
 		}
-		return m.inTime(outcome.Rebase, func() error { return m.put(ctx, t, base, delta, out) })
+		return m.inTime(outcome.Rebase, func() error { return m.put(ctx, t, base, agent, out) })
 	})
 }
 
 // put writes the image: its configuration, then its manifest under each tag.
-func (m *Maker) put(ctx context.Context, t plan.Target, base FetchedImage, delta rebase.Delta, out *outcome.Outcome) error {
+func (m *Maker) put(ctx context.Context, t plan.Target, base FetchedImage, agent agentDelta, out *outcome.Outcome) error {
 	defer addTime(&out.Build, time.Now())
 	env := map[string]string{"OPENHANDS_BUILD_GIT_SHA": m.SHA, "OPENHANDS_BUILD_GIT_REF": "unknown"}
-	img, err := delta.Apply(base.Image, base.Reference, base.Digest, env)
+	img, err := agent.Apply(base.Image, base.Reference, base.Digest, env)
 	if err != nil {
 		return err // a *rebase.Refusal
 	}
 	m.warnOfLayers(t, img)
 	out.Strategy, out.NotRebased = outcome.Rebase, "" // an earlier attempt may have found a reason
 	manifest := registry.Manifest{MediaType: img.MediaType, Raw: img.Manifest}
-	digest, err := m.write(ctx, t, out, base.Repository, len(delta.Layers), img, manifest)
+	digest, err := m.write(ctx, t, out, base.Repository, agent, img, manifest)
 	if err != nil {
 		return registryFailure(ctx, "putting "+t.InstanceID+" on its eval-base", err)
 	}
@@ -79,18 +79,18 @@ func (m *Maker) warnOfLayers(t plan.Target, img rebase.Image) {
 }
 
 // write puts an image's blobs, then its manifest under each tag, which makes it visible. It returns the digest of what all tags name then.
-// The uppermost layers are the agent's, which the references' repository has, and the others are those of the eval-base.
+// The uppermost layers are the agent's, and the others are those of the eval-base.
 func (m *Maker) write(
-	ctx context.Context, t plan.Target, out *outcome.Outcome, evalBases string, agentLayers int, img rebase.Image, manifest registry.Manifest,
+	ctx context.Context, t plan.Target, out *outcome.Outcome, evalBases string, agent agentDelta, img rebase.Image, manifest registry.Manifest,
 ) (digest string, err error) {
 	layers, err := rebase.Layers(img)
 	if err != nil {
 		return "", err
 	}
-	below := len(layers) - agentLayers
+	below := len(layers) - len(agent.Layers)
 	left := m.ImageTimeout
 	if left, err = m.mountLayers(ctx, t, out, evalBases, layers[:below], left); err == nil {
-		_, err = m.mountLayers(ctx, t, out, m.references.repository(), layers[below:], left)
+		_, err = m.mountLayers(ctx, t, out, agent.repository, layers[below:], left)
 	}
 	if err != nil {
 		return "", err

@@ -38,9 +38,16 @@ type references struct {
 	// notUsed are the warnings about references that were found, by tag: a run that waits asks for them again and again.
 	notUsed map[string]string
 
-	done  chan struct{} // closed when delta or err is known
-	delta rebase.Delta
+	done  chan struct{} // closed when agent or err is known
+	agent agentDelta
 	err   error
+}
+
+// agentDelta is what rebases put on eval-bases: what both references have in common.
+type agentDelta struct {
+	rebase.Delta
+	repository  string // which has its layers
+	sameBuilder bool   // this run's builder has made both references
 }
 
 // reference is an image that was learned from.
@@ -147,23 +154,14 @@ func (r *references) refusal() error { return r.refused }
 
 // wait returns what rebases put on eval-bases, when the references are known. Errors are a *rebase.Refusal, or a
 // *failure.Error that concerns all images.
-func (r *references) wait(ctx context.Context) (rebase.Delta, error) {
+func (r *references) wait(ctx context.Context) (agentDelta, error) {
 	select {
 	case <-r.done:
-		return r.delta, r.err
+		return r.agent, r.err
 	case <-ctx.Done():
-		return rebase.Delta{}, failure.NotStarted(ctx)
+		return agentDelta{}, failure.NotStarted(ctx)
 	}
 }
-
-// agentLayers is how many layers each rebased image gets. sameBuilder tells whether this run's builder made them. Both are
-// known when an image was rebased.
-func (r *references) agentLayers() (layers int, sameBuilder bool) {
-	return len(r.delta.Layers), r.known[0].own && r.known[1].own
-}
-
-// repository is where the agent's layers are, for the images that get them. It is known when an image was rebased.
-func (r *references) repository() string { return r.known[0].image.Repository }
 
 // referenceTag is the tag of the first or the second reference.
 func (m *Maker) referenceTag(i int) string {
@@ -207,7 +205,7 @@ func (m *Maker) learn(ctx context.Context, candidates []plan.Target, warm *warmE
 	defer close(r.done)
 	r.await(ctx, m)
 	if r.missing() == 0 {
-		r.delta, r.err = m.conclude(ctx, nil)
+		r.agent, r.err = m.conclude(ctx, nil)
 		return candidates
 	}
 	queue, spare := candidates[:r.missing()], candidates[r.missing():]
@@ -285,7 +283,7 @@ func (m *Maker) learn(ctx context.Context, candidates []plan.Target, warm *warmE
 	if r.missing() > 0 {
 		m.leaveNoReferences(ctx)
 	}
-	r.delta, r.err = m.conclude(ctx, last)
+	r.agent, r.err = m.conclude(ctx, last)
 	return slices.Concat(queue, unused, spare)
 }
 
@@ -426,31 +424,33 @@ func (m *Maker) reportBeside(what string, out *outcome.Outcome) {
 }
 
 // conclude returns what the references agree on. last is why there are too few of them.
-func (m *Maker) conclude(ctx context.Context, last error) (rebase.Delta, error) {
+func (m *Maker) conclude(ctx context.Context, last error) (agentDelta, error) {
 	r := m.references
 	switch {
 	case r.missing() == 0:
 	case ctx.Err() != nil:
-		return rebase.Delta{}, failure.NotStarted(ctx)
+		return agentDelta{}, failure.NotStarted(ctx)
 	case failure.ConcernsAll(last):
-		return rebase.Delta{}, last
+		return agentDelta{}, last
 	case last == nil:
-		return rebase.Delta{}, &rebase.Refusal{Reason: "there are not two images to learn from"}
+		return agentDelta{}, &rebase.Refusal{Reason: "there are not two images to learn from"}
 	default:
-		return rebase.Delta{}, &rebase.Refusal{Reason: fmt.Sprintf("there are not two images to learn from: %v", last)}
+		return agentDelta{}, &rebase.Refusal{Reason: fmt.Sprintf("there are not two images to learn from: %v", last)}
 	}
 	first, second := r.known[0], r.known[1]
 	delta, err := rebase.Intersect(first.delta, second.delta)
+	agent := agentDelta{Delta: delta, repository: first.image.Repository, sameBuilder: first.own && second.own}
 	var differ *rebase.LayersDiffer
 	if !errors.As(err, &differ) {
-		return delta, err
+		return agent, err
 	}
 	if err := m.sameTrees(ctx, first.image, second.image, len(first.delta.Layers)); err != nil {
-		return rebase.Delta{}, &rebase.Refusal{Reason: fmt.Sprintf("the references' agent layers are not alike: %v", err)}
+		return agentDelta{}, &rebase.Refusal{Reason: fmt.Sprintf("the references' agent layers are not alike: %v", err)}
 	}
 	m.report.Warn("The references' agent layers have equal files, but not one digest: this builder does not make the same layer twice. " +
 		"Rebased images get that of the first.")
-	return differ.Delta, nil
+	agent.Delta = differ.Delta
+	return agent, nil
 }
 
 // sameTrees compares the agent layers, the topmost ones, of two references whose digests differ.

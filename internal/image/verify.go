@@ -1,6 +1,7 @@
 package image
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -97,11 +98,11 @@ func (m *Maker) verify(ctx context.Context, rebased *outcome.Outcome, number int
 	defer m.report.Doing(rebased.Target, "", "")
 	native, err := m.buildForComparison(ctx, rebased.Target, number)
 	v := ledger.Verified{Instance: rebased.Target.InstanceID, Tags: native.Tags}
-	agentLayers, sameBuilder := m.references.agentLayers()
-	sameBuilder = sameBuilder && !m.restarted.Load() // which may have lost its cache, and made the agent's layers again
+	agent, unknown := m.references.wait(ctx)                // they are known, because an image was rebased
+	sameBuilder := agent.sameBuilder && !m.restarted.Load() // which may have lost its cache, and made the agent's layers again
 	// By its digest: another run may have overwritten its tags, with layers of another builder.
 	image := repositoryOf(rebased.Tags[0]) + "@" + rebased.Digest
-	m.compare(ctx, &v, err, image, agentLayers, sameBuilder)
+	m.compare(ctx, &v, cmp.Or(err, unknown), image, len(agent.Layers), sameBuilder)
 }
 
 // VerifyImage compares an image that exists with a native build of the target. It finds out by itself how many layers are the
