@@ -208,7 +208,7 @@ func (m *Maker) learn(ctx context.Context, candidates []plan.Target, warm *warmE
 		r.agent, r.err = m.conclude(ctx, nil)
 		return candidates
 	}
-	queue, spare := candidates[:r.missing()], candidates[r.missing():]
+	queue, spare := slices.Clone(candidates[:r.missing()]), candidates[r.missing():]
 	select {
 	case <-m.bases.ready:
 	case <-ctx.Done():
@@ -263,14 +263,9 @@ func (m *Maker) learn(ctx context.Context, candidates []plan.Target, warm *warmE
 			if !failure.ConcernsAll(last) {
 				r.find(ctx, m, building) // of a run that makes the same images: it may have overwritten this one
 			}
-			for r.missing() > len(building)+len(queue) && len(spare) > 0 { // the next candidate that may serve
-				next := spare[0]
-				spare = spare[1:]
-				if !warm.failed(next) {
-					queue = append(queue, next)
-					break
-				}
-				unused = append(unused, next)
+			if r.missing() > len(building)+len(queue) {
+				failed, next, rest := warm.next(spare)
+				unused, queue, spare = append(unused, failed...), append(queue, next...), rest
 			}
 		}
 	}
@@ -499,11 +494,16 @@ func (w *warmEvalBases) make(ctx context.Context, m *Maker, t plan.Target) {
 	w.errs[t.InstanceID] = err
 }
 
-// failed tells whether making a candidate's eval-base has failed so far.
-func (w *warmEvalBases) failed(t plan.Target) bool {
+// next returns the next candidate, if there is one: the first whose eval-base has not failed so far. failed are those before it.
+func (w *warmEvalBases) next(spare []plan.Target) (failed, next, rest []plan.Target) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.errs[t.InstanceID] != nil
+	for i, t := range spare {
+		if w.errs[t.InstanceID] == nil {
+			return spare[:i], spare[i : i+1], spare[i+1:]
+		}
+	}
+	return spare, nil, nil
 }
 
 // Candidates orders targets by how well they serve as references: the first one, then the one whose base image has the name
