@@ -335,6 +335,18 @@ func TestMarkdownFits(t *testing.T) {
 	}
 }
 
+// A merged record may have any class.
+func TestMarkdownSaysHowManyGroupsAreLeftOut(t *testing.T) {
+	var outcomes []*outcome.Outcome
+	for i := range maxGroups + 3 {
+		outcomes = append(outcomes, failed(fmt.Sprintf("a__b-%d", i), failure.Class(fmt.Sprintf("class-%d", i)), 1, 1, "x"))
+	}
+	got := failures(ledger.Summarize(exampleRun(0), entries(outcomes)), 900_000)
+	if shown := strings.Count(got, "**What to do:**"); shown != maxGroups || !strings.Contains(got, "… and 3 more groups of failures.") {
+		t.Errorf("%d groups are shown, want %d and that 3 more are left out:\n%s", shown, maxGroups, got)
+	}
+}
+
 func TestHeadline(t *testing.T) {
 	cases := []struct{ scenario, want string }{
 		{"failures", "❌ 3 of 12 images are missing: 1 base image not found, 1 network, 1 timed out"},

@@ -179,6 +179,16 @@ func TestPictureHasTheImagesThatMattered(t *testing.T) {
 	}
 }
 
+// Older records say when an image was made, and have no spans.
+func TestPictureOfEntriesWithoutSpans(t *testing.T) {
+	all := entries([]*outcome.Outcome{spanned(built("a__b-1", 30), 90, span(60, outcome.NativeBuild, "build 1")), built("a__b-2", 30)})
+	all[0].Spans, all[1].Spans, all[1].StartedAt, all[1].FinishedAt = nil, nil, nil, nil
+	got := gantt(ledger.Summarize(exampleRun(2), all), all)
+	if !strings.Contains(got, "✓ b-1") || !strings.Contains(got, "2000-01-01 00:01:00.000, 30000ms") || strings.Contains(got, "b-2") {
+		t.Errorf("want b-1 from 1:00 for 30 s, and no b-2, whose times are not known:\n%s", got)
+	}
+}
+
 // Long runs and long ids have labels and an axis that can be read, which the browser's test looks at.
 func TestPictureOfALongRun(t *testing.T) {
 	for name, hours := range map[string]float64{"hours-picture.md": 5.6, "days-picture.md": 50} {
