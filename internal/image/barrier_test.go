@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/OpenHands/eval-images/internal/failure"
+	"github.com/OpenHands/eval-images/internal/outcome"
 	"github.com/OpenHands/eval-images/internal/sdk"
 )
 
@@ -110,6 +111,25 @@ func TestNoBarrier(t *testing.T) {
 			if late := e.Finished.Sub(start) > 30*time.Minute; late != (e.Target.InstanceID == "d") {
 				t.Errorf("%s ended after %v", e.Target.InstanceID, e.Finished.Sub(start))
 			}
+		}
+	})
+}
+
+// All images wait for the references, so these do not wait until the eval-bases of all images are made.
+func TestReferencesGoBeforeMostEvalBases(t *testing.T) {
+	h := newFixture(t)
+	h.settings.MaxWorkers = 2
+	h.takes = func(string) time.Duration { return time.Minute }
+	synctest.Test(t, func(t *testing.T) {
+		targets := h.targets(t, strings.Split("a b c d e f g h i j k l m n o p q r s t", " ")...)
+		r := h.run(t, true, targets)
+		for _, e := range r.outcomes {
+			if took := e.Finished.Sub(start); e.Strategy == outcome.Native && took > 7*time.Minute {
+				t.Errorf("the reference %s ended after %v, want at most 7m: 20 eval-bases take 10m", e.Target.InstanceID, took)
+			}
+		}
+		if natives := len(h.did("image")); natives != 2 {
+			t.Errorf("%d images were built natively, want the 2 references", natives)
 		}
 	})
 }

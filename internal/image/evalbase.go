@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/semaphore"
 	"golang.org/x/sync/singleflight"
 
 	"github.com/OpenHands/eval-images/internal/confined"
@@ -51,8 +52,9 @@ type EvalBaseFacts struct {
 // evalBases is what a run knows of its eval-bases.
 type evalBases struct {
 	canary  *Canary
-	making  singleflight.Group // by key
-	ready   chan struct{}      // closed when references may begin: see answered
+	making  singleflight.Group  // by key
+	line    *semaphore.Weighted // of one: see inSlotAfterReferences
+	ready   chan struct{}       // closed when references may begin: see answered
 	mu      sync.Mutex
 	waitFor int             // targets that have to be answered
 	done    map[string]bool // targets that were answered, by instance
@@ -62,7 +64,7 @@ type evalBases struct {
 
 func newEvalBases() *evalBases {
 	return &evalBases{
-		canary: NewCanary(), ready: make(chan struct{}),
+		canary: NewCanary(), line: semaphore.NewWeighted(1), ready: make(chan struct{}),
 		done: map[string]bool{}, made: map[string]bool{}, reused: map[string]time.Time{},
 	}
 }
@@ -196,7 +198,7 @@ func (m *Maker) makeEvalBase(ctx context.Context, t plan.Target, d Decision, out
 			return out.LogPath, err
 		}
 		err := m.bases.canary.Do(ctx, m.retries, out, func() error {
-			return m.inSlot(ctx, t, out, func() error {
+			return m.inSlotAfterReferences(ctx, t, out, func() error {
 				if err := m.bases.canary.Broken(); err != nil {
 					return err
 				}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/OpenHands/eval-images/internal/failure"
@@ -40,6 +41,21 @@ func (m *Maker) inSlot(ctx context.Context, t plan.Target, out *outcome.Outcome,
 			return builderGone(err)
 		}
 		return err
+	})
+}
+
+// inSlotAfterReferences is inSlot for eval-bases. One of them at a time asks for a slot, and the others wait until it has it. So
+// a reference, which gets slots in the order of asking too, does not wait until the eval-bases of all images are made.
+func (m *Maker) inSlotAfterReferences(ctx context.Context, t plan.Target, out *outcome.Outcome, fn func() error) error {
+	out.Enter(outcome.WaitingToBuild)
+	if m.bases.line.Acquire(ctx, 1) != nil {
+		return failure.NotStarted(ctx)
+	}
+	leave := sync.OnceFunc(func() { m.bases.line.Release(1) })
+	defer leave()
+	return m.inSlot(ctx, t, out, func() error {
+		leave()
+		return fn()
 	})
 }
 
