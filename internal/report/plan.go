@@ -66,6 +66,8 @@ type PlannedImage struct {
 	How      ledger.Text `json:"how"`
 	Reason   ledger.Text `json:"reason"`
 	EvalBase ledger.Text `json:"eval_base"`
+	// EvalBaseTag is its tag in the repository of eval-bases, or null when the digest of the base image is not known.
+	EvalBaseTag ledger.Text `json:"eval_base_tag"`
 	// BaseState is "present" or "missing", or null when it is not known. BaseProblem is what its registry said instead, and Class the
 	// class of failure of that, or of Reason.
 	BaseState   ledger.Text `json:"base_state"`
@@ -126,6 +128,9 @@ func (i *PlannedImage) setDecision(d plan.Decision) {
 		i.EvalBase = evalBaseMissing
 	default:
 		i.EvalBase = evalBasePresent
+	}
+	if d.Base == plan.BasePresent {
+		i.EvalBaseTag = ledger.Text(d.EvalBase)
 	}
 }
 

@@ -44,12 +44,12 @@ func mixed(force bool) Plan {
 	ways := []plan.Decision{
 		{How: plan.Reference},
 		{How: plan.Reference},
-		{How: plan.Rebase, EvalBase: "eval-base-1", Missing: true},
-		{How: plan.Rebase, EvalBase: "eval-base-1", Missing: true},
-		{How: plan.Rebase, EvalBase: "eval-base-2"},
-		{How: plan.Native, Reason: "the eval-base:\n::error::x", EvalBase: "eval-base-3"},
+		{How: plan.Rebase, EvalBase: "eval-base-1", Missing: true, Base: plan.BasePresent},
+		{How: plan.Rebase, EvalBase: "eval-base-1", Missing: true, Base: plan.BasePresent},
+		{How: plan.Rebase, EvalBase: "eval-base-2", Base: plan.BasePresent},
+		{How: plan.Native, Reason: "the eval-base:\n::error::x", EvalBase: "eval-base-3", Base: plan.BasePresent},
 		{How: plan.Native, Reason: "the base image's registry does not have it", Base: plan.BaseMissing},
-		{How: plan.None, Reason: "ONBUILD", EvalBase: "eval-base-4"},
+		{How: plan.None, Reason: "ONBUILD", EvalBase: "eval-base-4", Base: plan.BasePresent},
 		{How: plan.Unknown, Reason: "asking for the base image r/b:latest: HEAD https://r/v2/b/manifests/latest: 401 Unauthorized", Class: "registry-auth"},
 	}
 	var targets []plan.Target

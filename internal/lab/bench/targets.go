@@ -94,7 +94,12 @@ func (b *bench) tagAll(ctx context.Context, inputs map[string]string) (total int
 }
 
 // planned is an image in a dry run's plan.
-type planned struct{ Tags []string }
+type planned struct {
+	BaseImage   string `json:"base_image"`
+	Tags        []string
+	EvalBase    string `json:"eval_base"`
+	EvalBaseTag string `json:"eval_base_tag"`
+}
 
 // plan returns the images of a dry run, which needs no engine.
 func (b *bench) plan(ctx context.Context, inputs map[string]string) ([]planned, error) {
