@@ -16,8 +16,8 @@ import (
 const pushes = 8
 
 // PushLabelled pushes to each tag in to one of the images in from, in turn, with the tag as a label. All have a
-// configuration of their own, but no layer is new.
-func PushLabelled(ctx context.Context, from, to []name.Tag) error {
+// configuration of their own, but no layer is new. Where bases is not nil, it has the name of each one's base image, for its annotations.
+func PushLabelled(ctx context.Context, from, to []name.Tag, bases []string) error {
 	var images []v1.Image
 	for _, ref := range from {
 		image, err := remote.Image(ref, remote.WithContext(ctx))
@@ -35,6 +35,9 @@ func PushLabelled(ctx context.Context, from, to []name.Tag) error {
 	for i, ref := range to {
 		group.Go(func() error {
 			image, err := withLabel(images[i%len(images)], ref.TagStr())
+			if err == nil && bases != nil {
+				image = mutate.Annotations(image, map[string]string{"org.opencontainers.image.base.name": bases[i]}).(v1.Image)
+			}
 			if err == nil {
 				err = pusher.Push(ctx, ref, image)
 			}

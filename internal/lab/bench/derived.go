@@ -52,7 +52,7 @@ func (b *bench) pushLabelledBases(ctx context.Context, instances, having []strin
 		}
 		to = append(to, ref)
 	}
-	return bases.PushLabelled(ctx, from, to)
+	return bases.PushLabelled(ctx, from, to, nil)
 }
 
 // base returns an instance's base image, by its name on the host.

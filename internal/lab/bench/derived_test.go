@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -69,19 +68,4 @@ func ref(t *testing.T, text string) name.Reference {
 		t.Fatal(err)
 	}
 	return ref
-}
-
-// evalBases takes each tag once, and no other path.
-func TestEvalBases(t *testing.T) {
-	there, missing := evalBases([]request{
-		{"GET", "manifests/eval-base-1", "200"},
-		{"GET", "manifests/eval-base-2", "404"},
-		{"GET", "manifests/eval-base-2", "404"},
-		{"HEAD", "manifests/some-tag", "404"},
-		{"GET", "blobs/eval-base-3", "404"},
-		{"GET", "manifests/eval-base-4", "500"},
-	})
-	if diff := cmp.Diff([][]string{{"eval-base-1"}, {"eval-base-2"}}, [][]string{there, missing}); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
 }

@@ -99,7 +99,7 @@ func (s *soak) pushLabelled(ctx context.Context, from, to []string) error {
 	if err != nil {
 		return err
 	}
-	return bases.PushLabelled(ctx, sources, targets)
+	return bases.PushLabelled(ctx, sources, targets, nil)
 }
 
 // tags lists the tags of a repository; one that nothing was pushed to has none.
