@@ -276,9 +276,7 @@ func (l *commandLine) parse(rec *record) (config.Config, error) {
 		variable = nil
 	}
 	c, err := config.Parse(l.flags.Sources(rec.actions.Input, variable))
-	if l.command == buildCommand {
-		c.VerifyImages = l.args
-	}
+	c.VerifyImages = l.args
 	if rec.actions.InActions() {
 		err = errors.Join(err, c.Confine())
 	}

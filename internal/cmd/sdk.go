@@ -43,8 +43,7 @@ func (s setUp) close() {
 
 // setUpSDK makes the checkout and the environment, and then builds the sdist while the first worker imports the SDK. If the import
 // lacks a module, it installs all packages of the SDK's workspace and tries again. A dry run needs only tags, so it builds no sdist.
-// The caller closes it,
-// also after an error.
+// The caller closes it, also after an error.
 func setUpSDK(ctx context.Context, c config.Config, env environment, buildEnviron []string, w *workspace, rec *record) (s setUp, err error) {
 	from, ref := c.SDKSource()
 	defer rec.group("Set up the SDK at " + ref + " of " + from)()
