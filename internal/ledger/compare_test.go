@@ -19,12 +19,12 @@ func TestCompare(t *testing.T) {
 	there := FromOutcome(outcomeOf("there", 20, outcome.Outcome{Skipped: true, Tags: []string{"a:b"}}, nil))
 	run := exampleRun()
 	before := []Entry{
-		took("slow", 90, 100), took("fast", 20, 100), took("jitter", 60, 100), took("lost", 5, 100), took("e", 4, 100), took("f", 3, 100),
+		took("slow", 90, 100), took("fast", 20, 100), took("jitter", 60, 100), took("lost", 5, 100), took("e", 4, 100), took("f", 3, 100), took("also-lost", 5, 100), took("little", 50, 100), took("short", 8, 100),
 		lost("mended", failure.ClassBuild), lost("there", failure.ClassCancelled), lost("broken", failure.ClassNetwork), lost("slower-to-fail", failure.ClassNotStarted),
 	}
 	now := []Entry{
-		took("slow", 30, 100), took("fast", 31, 100), took("jitter", 80, 100), took("e", 6, 100), took("f", 30, 100), took("mended", 20, 100), there,
-		lost("broken", failure.ClassTimeout), lost("lost", failure.ClassBuild), lost("cut", failure.ClassCancelled), lost("later", failure.ClassNotStarted),
+		took("slow", 30, 100), took("fast", 31, 100), took("jitter", 80, 100), took("e", 6, 100), took("f", 30, 100), took("mended", 20, 100), there, took("little", 38, 100), took("short", 4, 100),
+		lost("broken", failure.ClassTimeout), lost("lost", failure.ClassBuild), lost("also-lost", failure.ClassBuild), lost("cut", failure.ClassCancelled), lost("later", failure.ClassNotStarted),
 		lost("slower-to-fail", failure.ClassBuild), took("new", 500, 600),
 	}
 	for _, entries := range [][]Entry{before, now} {
@@ -40,8 +40,8 @@ func TestCompare(t *testing.T) {
 	}
 	want := &Comparison{
 		StartedAt: older.Started, SDK: "old", URL: "https://x", Missing: 4, Seconds: 100,
-		NewlyFailing: []string{"lost"}, NewlyBuilt: []string{"mended", "there"},
-		Slower: []Change{{InstanceID: "fast", Before: 20, Now: 31}, {Strategy: outcome.Native, Before: 5, Now: 30}}, Faster: []Change{{InstanceID: "slow", Before: 90, Now: 30}},
+		NewlyFailing: []string{"also-lost", "lost"}, NewlyBuilt: []string{"mended", "there"},
+		Slower: []Change{{InstanceID: "fast", Before: 20, Now: 31}, {Strategy: outcome.Native, Before: 8, Now: 30}}, Faster: []Change{{InstanceID: "slow", Before: 90, Now: 30}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)

@@ -282,6 +282,34 @@ func TestWhatWentWrongInAShardIsTold(t *testing.T) {
 	}
 }
 
+// A merge has what any of the shards knows, whichever comes first.
+func TestMergeHasTheFactsOfAllShards(t *testing.T) {
+	top := t.TempDir()
+	for i := 1; i <= 3; i++ {
+		run, part := shardOfWhole(i, 3)
+		run.Sdist = Sdist{SHA256: Text(fmt.Sprint("sdist-", i)), Seconds: []float64{2, 9, 4}[i-1]}
+		run.Cancelled, run.ImageTagPrefix, run.StoppedForDeadline = i == 2, "", i == 3
+		if i == 3 {
+			run.ImageTagPrefix = "prefix"
+		}
+		leave(t, filepath.Join(top, fmt.Sprint(i)), run, part)
+	}
+	s, entries := merged(t, top)
+	built, skipped := 0, 0
+	for _, shard := range s.Run.Shards {
+		built, skipped = built+shard.Built, skipped+shard.Skipped
+	}
+	if built != s.Built || skipped != s.Skipped || built*skipped == 0 {
+		t.Errorf("shards have %d built images and %d that existed, want those of all, %d and %d of %d", built, skipped, s.Built, s.Skipped, len(entries))
+	}
+	if want := (Sdist{SHA256: "sdist-2", Seconds: 9}); s.Run.Sdist != want {
+		t.Errorf("the sdist is %+v, want that which took longest, %+v", s.Run.Sdist, want)
+	}
+	if !s.Run.Cancelled || !s.Run.StoppedForDeadline || s.Run.ImageTagPrefix != "prefix" {
+		t.Errorf("cancelled %v, stopped for the deadline %v, prefix %q; want true, true, prefix", s.Run.Cancelled, s.Run.StoppedForDeadline, s.Run.ImageTagPrefix)
+	}
+}
+
 func TestNotMergeable(t *testing.T) {
 	cases := map[string]struct {
 		change func(*Run)

@@ -85,14 +85,14 @@ func TestVerifyFailed(t *testing.T) {
 	}
 }
 
-// What shards did for their rebases adds up: the second one here found the references of the first, but for one.
+// What shards did for their rebases adds up. Each one here has built one reference that the other one found, and there is a third one.
 func TestRebasesAddUp(t *testing.T) {
 	older := noon.Add(-100 * time.Hour)
 	second := Rebase{
 		EvalBasesMade: 1, EvalBasesReused: 1, OldestEvalBase: &older, TreesCompared: true,
 		References: []Reference{
 			{Tag: "r/i:reference-1111-a-1", Digest: "sha256:1", Reused: true},
-			{Instance: "sympy__sympy-1", Tag: "r/i:reference-1111-a-2", Digest: "sha256:2", Reused: true},
+			{Instance: "sympy__sympy-1", Tag: "r/i:reference-1111-a-2", Digest: "sha256:2"},
 			{Tag: "r/i:reference-1111-a-2", Digest: "sha256:other"},
 		},
 		Verified: []Verified{{Instance: "django__django-11334", Result: VerifiedOK}, {Instance: "sympy__sympy-1", Result: VerifiedOK}},
@@ -102,7 +102,7 @@ func TestRebasesAddUp(t *testing.T) {
 		EvalBasesMade: 3, EvalBasesReused: 6, OldestEvalBase: &older, TreesCompared: true,
 		References: []Reference{
 			{Instance: "django__django-11333", Tag: "r/i:reference-1111-a-1", Digest: "sha256:1"},
-			{Instance: "sympy__sympy-1", Tag: "r/i:reference-1111-a-2", Digest: "sha256:2", Reused: true},
+			{Instance: "sympy__sympy-1", Tag: "r/i:reference-1111-a-2", Digest: "sha256:2"},
 			{Tag: "r/i:reference-1111-a-2", Digest: "sha256:other"},
 		},
 		Verified: second.Verified, Requests: map[string]int{"GET": 10, "PUT": 13, "HEAD": 3}, Copied: 1<<30 + 5,

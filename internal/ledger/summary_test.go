@@ -109,6 +109,27 @@ func TestSummarize(t *testing.T) {
 }
 
 // More than the allowed percentage has to be missing.
+// Each sum is that of its own figure, over all images.
+func TestTotals(t *testing.T) {
+	figure := func(n float64) *float64 { return &n }
+	e := took("a", 1, 20)
+	e.DurationSeconds, e.RemoteCheckSeconds, e.BuildSeconds, e.PostBuildSeconds = figure(1), figure(2), figure(3), figure(4)
+	steps, misses := 14, 13
+	e.Telemetry = Telemetry{
+		BuildContextSeconds: figure(5), BuildxWallClockSeconds: figure(6), CleanupSeconds: figure(7), CacheImportSeconds: figure(8),
+		CacheExportSeconds: figure(9), ImageExportSeconds: figure(10), PushLayersSeconds: figure(11), ExportManifestSeconds: figure(12),
+		CacheImportMissCount: &misses, CachedStepCount: &steps,
+	}
+	want := Totals{
+		DurationSeconds: 2, RemoteCheckSeconds: 4, BuildSeconds: 6, PostBuildSeconds: 8, SDKBuildContextSeconds: 10,
+		SDKBuildxWallClockSeconds: 12, SDKCleanupSeconds: 14, SDKCacheImportSeconds: 16, SDKCacheExportSeconds: 18,
+		SDKImageExportSeconds: 20, SDKPushLayersSeconds: 22, SDKExportManifestSeconds: 24, SDKCacheImportMisses: 26, SDKCachedSteps: 28,
+	}
+	if diff := cmp.Diff(want, totals([]Entry{e, e, {}})); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
 func TestTooManyMissing(t *testing.T) {
 	cases := []struct {
 		allowed, missing, total int
@@ -134,6 +155,26 @@ func TestTooManyMissing(t *testing.T) {
 }
 
 // TestWrapped counts what this run built upon a wrapped base: of an image that was there it knows nothing.
+// Each of these alone fails a run.
+func TestFails(t *testing.T) {
+	cases := map[string]struct {
+		s    Summary
+		want bool
+	}{
+		"nothing":                  {Summary{Total: 2}, false},
+		"a missing image":          {Summary{Total: 2, Failed: 1}, true},
+		"one that did not start":   {Summary{Total: 2, NotStarted: 1}, true},
+		"a missing environment":    {Summary{Total: 2, Run: Run{EvalEnv: &EvalEnv{Planned: 1}}}, true},
+		"a different image":        {Summary{Total: 2, Run: Run{Rebase: Rebase{Verified: []Verified{{Result: VerifiedDifferent}}}}}, true},
+		"a record that lacks some": {Summary{Total: 2, Run: Run{RecordErrors: []string{"x"}}}, true},
+	}
+	for name, c := range cases {
+		if got := c.s.Fails(); got != c.want {
+			t.Errorf("%s: fails is %v", name, got)
+		}
+	}
+}
+
 func TestWrapped(t *testing.T) {
 	const requirements = "docutils<0.21 roman"
 	made := outcome.Outcome{Tags: []string{"a:b"}, Attempts: make([]outcome.Attempt, 1), Build: time.Second}

@@ -2,6 +2,8 @@ package rebase
 
 import (
 	"errors"
+	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -170,6 +172,20 @@ func TestIntersectRefuses(t *testing.T) {
 		}
 		_, err = Intersect(change(t, "{}", "{}"), b)
 		refusedFor(t, err, "history[0]")
+	})
+	t.Run("histories of other lengths", func(t *testing.T) {
+		base := fixture{layers: []string{"os"}}
+		other := base.on("{}")
+		other.above = append(slices.Clone(other.above), `{"created_by":"ARG LAST","empty_layer":true}`)
+		longer, err := Diff(other.image(), base.image(), Uses{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		one := change(t, "{}", "{}")
+		for _, both := range [][2]Delta{{one, longer}, {longer, one}} {
+			_, err = Intersect(both[0], both[1])
+			refusedFor(t, err, fmt.Sprintf("history[%d]", len(other.above)-1))
+		}
 	})
 }
 
