@@ -296,8 +296,11 @@ func TestMergeHasTheFactsOfAllShards(t *testing.T) {
 	}
 	s, entries := merged(t, top)
 	built, skipped := 0, 0
-	for _, shard := range s.Run.Shards {
+	for i, shard := range s.Run.Shards {
 		built, skipped = built+shard.Built, skipped+shard.Skipped
+		if name := Text(fmt.Sprintf("%d/3", i+1)); shard.Shard != name || shard.Total == 0 {
+			t.Errorf("shard %d is %+v", i+1, shard)
+		}
 	}
 	if built != s.Built || skipped != s.Skipped || built*skipped == 0 {
 		t.Errorf("shards have %d built images and %d that existed, want those of all, %d and %d of %d", built, skipped, s.Built, s.Skipped, len(entries))
