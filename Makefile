@@ -30,7 +30,7 @@ bench: lab ## measure the main job, built natively and rebased: ratios of one ru
 	$(call step,bench,$(lab) bench)
 
 time = 26m
-soak: lab ## make 1,000 images while requests fail, runs are killed and disks are full: half an hour, or less with time=5m
+soak: lab ## make 1,000 images while requests fail, runs are killed and disks are full: half an hour, with time=40m on a busy machine
 	$(call step,soak,$(lab) soak -time $(time); go test -C internal/lab -count=1 -timeout 40m -v -run TestRebase ./e2e -more)
 	@$(MAKE) --no-print-directory fuzz FUZZTIME=20s
 

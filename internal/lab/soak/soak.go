@@ -132,7 +132,7 @@ func (s *soak) print() error {
 		return fmt.Errorf("%d of %d images were lost: %s", len(t.lost), t.rebases+t.natives, strings.Join(t.lost[:min(10, len(t.lost))], ", "))
 	}
 	if t.rebases < wantRebases || t.natives < wantNatives {
-		return fmt.Errorf("made %d rebased and %d native images in the time, want %d and %d", t.rebases, t.natives, wantRebases, wantNatives)
+		return fmt.Errorf("made %d rebased and %d native images in the time, want %d and %d: give it more, as in make soak time=40m", t.rebases, t.natives, wantRebases, wantNatives)
 	}
 	return nil
 }
