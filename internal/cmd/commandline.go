@@ -22,9 +22,7 @@ type commandLine struct {
 
 	command string   // buildCommand and so on, or noCommand
 	args    []string // of verify and merge
-	// inAction says that the input merge has taken the place of the command.
-	inAction bool
-	flags    config.Flags
+	flags   config.Flags
 	// mistakes are those that can be told together with wrong values. unknown is an unknown command, which is told alone.
 	mistakes      []error
 	unknown       error
@@ -56,7 +54,7 @@ func readCommandLine(p Process) *commandLine {
 		l.code = ExitBadInput
 	}
 	if dirs := strings.Fields(l.env.get(mergeVariable)); len(dirs) > 0 && len(p.Args) == 0 {
-		l.command, l.args, l.inAction = mergeCommand, dirs, true
+		l.command, l.args = mergeCommand, dirs
 	}
 	return l
 }

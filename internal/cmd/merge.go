@@ -31,7 +31,7 @@ func merge(l *commandLine) int {
 		return rec.fail(errors.Join(l.mistakes...))
 	}
 	work := &workspace{root: l.process.Dir, folder: l.process.Dir}
-	if l.inAction {
+	if len(l.process.Args) == 0 { // the action
 		work = l.workspace(rec)
 		dir, err := config.BuildDir(rec.actions.Input("build-dir"))
 		if err != nil {

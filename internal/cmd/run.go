@@ -216,7 +216,6 @@ type prepared struct {
 	targets []plan.Target // with their tags
 	missing []plan.Target
 	maker   *image.Maker // of the missing images; nil when there are none
-	rebases bool
 	kept    *keptBases
 }
 
@@ -242,8 +241,7 @@ func prepareImages(
 	}
 	settings := imageSettings(ctx, c, p.setUp, p.missing, mayRebase(c, len(p.targets), rec.facts.PlannedTotal), b.environ, work, rec)
 	places.set(&settings)
-	p.rebases = settings.BaseStage != nil
-	if !p.rebases && !(settings.Strict && settings.NotRebased != "") { // every image is built natively
+	if settings.BaseStage == nil && !(settings.Strict && settings.NotRebased != "") { // every image is built natively
 		if err := b.Reach(ctx); err != nil {
 			return p, err
 		}
@@ -263,7 +261,7 @@ func (p prepared) end(ctx context.Context, c config.Config, client *registry.Cli
 		return
 	}
 	p.kept.leave(ctx, p.maker.Used())
-	if p.rebases {
+	if p.maker.BaseStage != nil { // images may have been rebased
 		rec.addRebaseFacts(p.maker.EvalBaseFacts(), client.Requests())
 	}
 }

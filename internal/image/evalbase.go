@@ -53,7 +53,7 @@ type EvalBaseFacts struct {
 type evalBases struct {
 	canary  *Canary
 	making  singleflight.Group  // by key
-	line    *semaphore.Weighted // of one: see inSlotAfterReferences
+	line    *semaphore.Weighted // held by the one that asks for a slot: see inSlotAfterReferences
 	ready   chan struct{}       // closed when references may begin: see answered
 	mu      sync.Mutex
 	waitFor int             // targets that have to be answered

@@ -1,7 +1,6 @@
 package image
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -98,11 +97,14 @@ func (m *Maker) verify(ctx context.Context, rebased *outcome.Outcome, number int
 	defer m.report.Doing(rebased.Target, "", "")
 	native, err := m.buildForComparison(ctx, rebased.Target, number)
 	v := ledger.Verified{Instance: rebased.Target.InstanceID, Tags: native.Tags}
-	agent, unknown := m.references.wait(ctx)                // they are known, because an image was rebased
+	var agent agentDelta
+	if err == nil {
+		agent, err = m.references.wait(ctx) // it is known, because an image was rebased
+	}
 	sameBuilder := agent.sameBuilder && !m.restarted.Load() // which may have lost its cache, and made the agent's layers again
 	// By its digest: another run may have overwritten its tags, with layers of another builder.
 	image := repositoryOf(rebased.Tags[0]) + "@" + rebased.Digest
-	m.compare(ctx, &v, cmp.Or(err, unknown), image, len(agent.Layers), sameBuilder)
+	m.compare(ctx, &v, err, image, len(agent.Layers), sameBuilder)
 }
 
 // VerifyImage compares an image that exists with a native build of the target. It finds out by itself how many layers are the
