@@ -392,7 +392,7 @@ func TestSteps(t *testing.T) {
 				t.Errorf("%s: the action's %s is %s, want %s", benchmark, name, got, value)
 			}
 		}
-		if got := with(action, "sdk-ref"); !strings.HasPrefix(got, "${{ inputs.sdk-commit ") {
+		if got := with(action, "sdk-ref"); !strings.Contains(got, "&& needs.shards.outputs.commit || inputs.sdk-commit ") {
 			t.Errorf("%s: the action's sdk-ref is %s", benchmark, got)
 		}
 		at := slices.Index(job.Steps, upload)
@@ -447,6 +447,48 @@ func TestListTheShards(t *testing.T) {
 		} else if output := got["GITHUB_OUTPUT"]; err != nil || !strings.HasPrefix(output, want) || !strings.Contains(output, "\nid=") {
 			t.Errorf("%q: %v, output %q, want %q; log\n%s", shards, err, output, want, log)
 		}
+	}
+}
+
+// TestFindTheCommitOfABranch runs the step that has all shards build one commit, on a repository with a branch, a tag, and a name that is
+// both.
+func TestFindTheCommitOfABranch(t *testing.T) {
+	dir := t.TempDir()
+	git := func(args ...string) string {
+		cmd := exec.Command("git", append([]string{"-C", dir, "-c", "user.name=t", "-c", "user.email=t@example.org"}, args...)...)
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("git %v: %v", args, err)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	git("init", "--quiet", "--initial-branch", "main")
+	git("commit", "--quiet", "--allow-empty", "--message", "one")
+	git("branch", "both")
+	git("branch", "fix/one")
+	git("tag", "both")
+	git("tag", "v1")
+	commit := git("rev-parse", "HEAD")
+	cases := map[string]string{
+		"main": "commit=" + commit + "\n", "fix/one": "commit=" + commit + "\n", "one": "", "both": "", "v1": "", commit: "", "*": "", "main\nx=1": "", "": "",
+	}
+	for branch, want := range cases {
+		got, log, err := runStepOf(t, "shards", "Find the commit of a branch", "REPOSITORY="+dir, "BRANCH="+branch)
+		if err != nil || got["GITHUB_OUTPUT"] != want {
+			t.Errorf("%q: %v, output %q, want %q; log\n%s", branch, err, got["GITHUB_OUTPUT"], want, log)
+		}
+	}
+	got, log, err := runStepOf(t, "shards", "Find the commit of a branch", "REPOSITORY="+dir+"/none", "BRANCH=main")
+	if err != nil || got["GITHUB_OUTPUT"] != "" || !strings.Contains(log, "does not exist") && !strings.Contains(log, "not appear to be a git repository") {
+		t.Errorf("without an answer: %v, output %q, log\n%s", err, got["GITHUB_OUTPUT"], log)
+	}
+}
+
+// TestMergeWithoutRecords runs the step that unpacks the records, where no shard has left one.
+func TestMergeWithoutRecords(t *testing.T) {
+	_, log, err := runStepOf(t, "merge", "Unpack them")
+	if err == nil || !strings.Contains(log, "::error title=merge::no shard has left a record") {
+		t.Errorf("%v, log\n%s", err, log)
 	}
 }
 

@@ -137,17 +137,20 @@ func twoShards(t *testing.T, forge *act.Forge, repo, withBase string) {
 	}
 	got := runJob(t, forge, act.Job{
 		Repository: forge.Sources, Workflow: "build-swebenchmultimodal-images.yml", Event: "workflow_dispatch",
-		Inputs: map[string]string{"sdk-commit": lab["LAB_SDK_REF"], "instance-ids": strings.Join(ids, ","), "shards": "2"},
+		Inputs: map[string]string{"sdk-commit": "main", "instance-ids": strings.Join(ids, ","), "shards": "2"},
 	}, repo)
 	if got.ExitCode != 0 {
 		t.Errorf("act ended with %d", got.ExitCode)
 	}
 	const jobs = "Build SWE-Bench Multimodal images/"
+	_, sha := phasedPrefix(t) // the branch's commit, too
 	for job, total := range map[string]string{"build 1/2": "2", "build 2/2": "1"} {
 		checkBuilt(t, forge, got, jobs+job, map[string]string{"total": total, "skipped": total, "failed": "0"})
+		if summary := got.Step(jobs+job, building).Summary; !strings.Contains(summary, "SDK ref: <code>"+sha+"<") {
+			t.Errorf("%s did not get the commit of the branch:\n%s", job, summary)
+		}
 	}
 	// The second shard does not wait for references: the first one, whose images are there, says that it leaves none.
-	_, sha := phasedPrefix(t)
 	if digestInRegistry(t, repo, "reference-"+sha+"-none") == "" {
 		t.Error("the first shard does not say that it leaves no references")
 	}
@@ -301,7 +304,7 @@ func checkBuilt(t *testing.T, forge *act.Forge, got act.Result, job string, outp
 			t.Errorf("%s: output %s is %q, want %q", job, name, step.Outputs[name], want)
 		}
 	}
-	if !strings.Contains(step.Summary, "image build") || !strings.Contains(step.Summary, lab["LAB_SDK_REF"]) {
+	if _, sha := phasedPrefix(t); !strings.Contains(step.Summary, "image build") || !strings.Contains(step.Summary, sha) {
 		t.Errorf("%s: the step summary is\n%s", job, step.Summary)
 	}
 	if got.Action != forge.Mark {
