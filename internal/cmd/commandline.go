@@ -62,7 +62,7 @@ func readCommandLine(p Process) *commandLine {
 func (l *commandLine) root() *cobra.Command {
 	root := l.newCommand("eval-images [build]", "", "", l.build)
 	root.Long = "eval-images makes sure that every SWE-Bench or SWT-Bench evaluation image exists in a container registry for one ref " +
-		"of the OpenHands software-agent-sdk. Without arguments it is a GitHub action, and reads its inputs from INPUT_ variables."
+		"of the OpenHands software-agent-sdk. As a GitHub action it has no arguments: its inputs are INPUT_ variables."
 	root.Example = buildExamples + "eval-images plan --sdk-ref v1.58.2\neval-images doctor --image registry.example/me/eval"
 	root.Version = version()
 	root.SetVersionTemplate("eval-images {{.Version}}\n")
@@ -101,7 +101,7 @@ func (l *commandLine) root() *cobra.Command {
 	doctor.Long = "Check what a run with these flags needs: programs, engine, builder, dataset, the rights to push and to pull, and disks. It " +
 		"prints a line for each, with what to do. The exit code is 3 if a check fails."
 	l.inputs(doctor, doctorFlags...)
-	prune := l.newCommand(pruneCommand, "List the eval-bases that nothing uses, and delete them.",
+	prune := l.newCommand(pruneCommand, "List the eval-bases that no run has used lately; with --delete, delete them.",
 		"eval-images prune-bases --image ghcr.io/me/eval --days 180", l.prune)
 	prune.Long = pruneHelp
 	l.inputs(prune, pruneFlags...)

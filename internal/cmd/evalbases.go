@@ -16,12 +16,12 @@ import (
 type evalBasePlaces struct {
 	written string
 	read    string // where those are looked for that are not in written; may be empty
-	asked   bool   // the run has asked whether written accepts pushes
+	allowed bool   // the registry accepts pushes to written
 }
 
 // set sets the places in the settings of a run's images.
 func (p evalBasePlaces) set(s *image.Settings) {
-	s.EvalBaseRepository, s.OtherEvalBases, s.EvalBasePushAsked = p.written, p.read, p.asked
+	s.EvalBaseRepository, s.OtherEvalBases, s.EvalBasePushAllowed = p.written, p.read, p.allowed
 	if p.read == p.written {
 		s.OtherEvalBases = ""
 	}
@@ -38,7 +38,7 @@ func placeEvalBases(ctx context.Context, c config.Config, mayRebase bool, target
 	err := image.ProbePush(ctx, client, c.EvalBaseImage, "eval-base-image", c.MaxRetries, rec)
 	switch {
 	case err == nil:
-		places.asked = true
+		places.allowed = true
 		return places, nil
 	case ctx.Err() != nil:
 		return places, err
@@ -50,7 +50,7 @@ func placeEvalBases(ctx context.Context, c config.Config, mayRebase bool, target
 
 // amongImages returns the places of a run that pushes to the images' repository only.
 func amongImages(ctx context.Context, c config.Config, client *registry.Client) evalBasePlaces {
-	places := evalBasePlaces{written: c.Image, asked: true}
+	places := evalBasePlaces{written: c.Image, allowed: true}
 	if mayRead(ctx, c.EvalBaseImage, client) {
 		places.read = c.EvalBaseImage
 	}

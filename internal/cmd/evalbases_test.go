@@ -13,8 +13,8 @@ import (
 // is read where that is allowed. A dry run writes nothing and finds the same.
 func TestPlaceOfEvalBases(t *testing.T) {
 	const images, beside, named = "images.test/eval", "images.test/eval-base", "images.test/bases"
-	asked := func(written, read string) image.Settings {
-		return image.Settings{EvalBaseRepository: written, OtherEvalBases: read, EvalBasePushAsked: true}
+	allowed := func(written, read string) image.Settings {
+		return image.Settings{EvalBaseRepository: written, OtherEvalBases: read, EvalBasePushAllowed: true}
 	}
 	found := func(written, read string) image.Settings {
 		return image.Settings{EvalBaseRepository: written, OtherEvalBases: read}
@@ -30,13 +30,13 @@ func TestPlaceOfEvalBases(t *testing.T) {
 		probes   int
 		warns    bool
 	}{
-		{name: "it can be written", want: asked(beside, images), probes: 1},
-		{name: "it cannot be written", denied: "POST", want: asked(images, beside), probes: 1, warns: true},
-		{name: "it belongs to others", denied: "POST GET HEAD", want: asked(images, ""), probes: 1, warns: true},
+		{name: "it can be written", want: allowed(beside, images), probes: 1},
+		{name: "it cannot be written", denied: "POST", want: allowed(images, beside), probes: 1, warns: true},
+		{name: "it belongs to others", denied: "POST GET HEAD", want: allowed(images, ""), probes: 1, warns: true},
 		{name: "another one is named", denied: "POST", given: named, want: found(named, images)},
 		{name: "that of the images is named", denied: "POST", given: images, want: found(images, "")},
 		{name: "nothing is pushed there", denied: "POST", strategy: config.StrategyNative, want: found(beside, images)},
-		{name: "only bases with packages are", strategy: config.StrategyNative, packages: "roman", want: asked(beside, images), probes: 1},
+		{name: "only bases with packages are", strategy: config.StrategyNative, packages: "roman", want: allowed(beside, images), probes: 1},
 		{name: "a dry run", dry: true, denied: "POST", want: found(beside, images)},
 		{name: "a dry run, and it belongs to others", dry: true, denied: "POST GET HEAD", want: found(images, "")},
 		{name: "a dry run with one that belongs to others", dry: true, denied: "POST GET HEAD", given: beside, want: found(beside, images)},
@@ -64,15 +64,15 @@ func TestPlaceOfEvalBases(t *testing.T) {
 				places = planEvalBases(t.Context(), given, v.client)
 			} else {
 				var err error
-				if places, err = preflight(t.Context(), given, v.targets, v.client, v.builder(t, given, true), v.record); err != nil {
+				if places, err = preflight(t.Context(), given, mayRebase(given, len(v.targets), v.record.facts.PlannedTotal), v.targets, v.client, v.builder(t, given, true), v.record); err != nil {
 					t.Fatal(err)
 				}
 			}
 			var got image.Settings
 			places.set(&got)
-			if got.EvalBaseRepository != c.want.EvalBaseRepository || got.OtherEvalBases != c.want.OtherEvalBases || got.EvalBasePushAsked != c.want.EvalBasePushAsked {
-				t.Errorf("written %q, read %q, asked %v; want %q, %q, %v", got.EvalBaseRepository, got.OtherEvalBases, got.EvalBasePushAsked,
-					c.want.EvalBaseRepository, c.want.OtherEvalBases, c.want.EvalBasePushAsked)
+			if got.EvalBaseRepository != c.want.EvalBaseRepository || got.OtherEvalBases != c.want.OtherEvalBases || got.EvalBasePushAllowed != c.want.EvalBasePushAllowed {
+				t.Errorf("written %q, read %q, allowed %v; want %q, %q, %v", got.EvalBaseRepository, got.OtherEvalBases, got.EvalBasePushAllowed,
+					c.want.EvalBaseRepository, c.want.OtherEvalBases, c.want.EvalBasePushAllowed)
 			}
 			if n := v.images.Count(http.MethodPost, "/v2/eval-base/"); n != c.probes {
 				t.Errorf("it asked %d times whether it may push there, want %d", n, c.probes)

@@ -83,7 +83,7 @@ func Run(ctx context.Context, p Process) int {
 		if err != nil {
 			return errors.Join(err, unready)
 		}
-		defer rec.countAskedAgain(client)
+		defer rec.addRequests(client)
 		defer lookAhead(run, c, client, b, rec)()
 		p, err := prepareImages(run, c, env, targets, client, b, work, rec)
 		switch {
@@ -235,13 +235,14 @@ func prepareImages(
 	if err != nil || len(p.missing) == 0 || ctx.Err() != nil {
 		return p, errors.Join(err, context.Cause(ctx))
 	}
-	places, err := preflight(ctx, c, p.targets, client, b, rec)
+	rebases := mayRebase(c, len(p.targets), rec.facts.PlannedTotal)
+	places, err := preflight(ctx, c, rebases, p.targets, client, b, rec)
 	if err != nil {
 		return p, err
 	}
-	settings := imageSettings(ctx, c, p.setUp, p.missing, mayRebase(c, len(p.targets), rec.facts.PlannedTotal), b.environ, work, rec)
+	settings := imageSettings(ctx, c, p.setUp, p.missing, rebases, b.environ, work, rec)
 	places.set(&settings)
-	if settings.BaseStage == nil && !(settings.Strict && settings.NotRebased != "") { // every image is built natively
+	if settings.BaseStage == nil && !settings.RefusesAll() { // every image is built natively
 		if err := b.Reach(ctx); err != nil {
 			return p, err
 		}
@@ -257,13 +258,11 @@ func (p prepared) end(ctx context.Context, c config.Config, client *registry.Cli
 	p.close()
 	b.keeper().Wait()
 	if p.maker == nil {
-		leaveNoReferences(ctx, c, p.checkout.SHA, client, rec)
+		sayNoReferences(ctx, c, p.checkout.SHA, client, rec)
 		return
 	}
+	rec.addEvalBases(p.maker.EvalBaseFacts())
 	p.kept.leave(ctx, p.maker.Used())
-	if p.maker.BaseStage != nil { // images may have been rebased
-		rec.addRebaseFacts(p.maker.EvalBaseFacts(), client.Requests())
-	}
 }
 
 // connections is the number of idle connections to keep for each registry. The default of net/http is two, and then most of many
@@ -312,10 +311,11 @@ func findMissing(ctx context.Context, c config.Config, targets []plan.Target, cl
 
 // preflight checks, before the first image, that the registry accepts pushes, and finds the place of eval-bases. It also connects to the
 // builder if the run certainly needs one. Rebases need none when references and eval-bases exist.
-func preflight(ctx context.Context, c config.Config, targets []plan.Target, client *registry.Client, b *builder, rec *record) (places evalBasePlaces, err error) {
+func preflight(
+	ctx context.Context, c config.Config, rebases bool, targets []plan.Target, client *registry.Client, b *builder, rec *record,
+) (places evalBasePlaces, err error) {
 	defer rec.group("Check builder and registry")()
 	err = rec.timed("preflight", func() (err error) {
-		rebases := mayRebase(c, len(targets), rec.facts.PlannedTotal)
 		if !rebases || c.VerifyGiven && c.Verify > 0 {
 			if err := b.Reach(ctx); err != nil {
 				return err
@@ -330,15 +330,15 @@ func preflight(ctx context.Context, c config.Config, targets []plan.Target, clie
 	return places, err
 }
 
-// countAskedAgain records how many requests were sent again.
-func (r *record) countAskedAgain(client *registry.Client) {
-	r.set(func(f *ledger.Run) { f.AskedAgain = client.AskedAgain() })
+// addRequests records the requests of the run to registries.
+func (r *record) addRequests(client *registry.Client) {
+	r.set(func(f *ledger.Run) { f.Rebase.Requests, f.AskedAgain = client.Requests(), client.AskedAgain() })
 }
 
-// addRebaseFacts records the eval-bases and requests of rebases.
-func (r *record) addRebaseFacts(facts image.EvalBaseFacts, requests map[string]int) {
+// addEvalBases records the eval-bases of the run.
+func (r *record) addEvalBases(facts image.EvalBaseFacts) {
 	r.set(func(f *ledger.Run) {
-		f.Rebase.EvalBasesMade, f.Rebase.EvalBasesReused, f.Rebase.Requests = facts.Made, facts.Reused, requests
+		f.Rebase.EvalBasesMade, f.Rebase.EvalBasesReused = facts.Made, facts.Reused
 		if !facts.Oldest.IsZero() {
 			f.Rebase.OldestEvalBase = &facts.Oldest
 		}

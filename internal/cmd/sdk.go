@@ -302,11 +302,11 @@ func othersWait(c config.Config, planned int) bool {
 	return c.Shard.Index == 1 && c.Shard.Count > 1 && !c.Load && c.Strategy != config.StrategyNative && !c.ForceBuild && planned > c.Shard.Count
 }
 
-// leaveNoReferences tells the shards that wait for the references of this one that it has begun no images, so it leaves none. sha is
+// sayNoReferences tells the shards that wait for the references of this one that it has begun no images, so it leaves none. sha is
 // empty when the commit is not known.
-func leaveNoReferences(ctx context.Context, c config.Config, sha string, client *registry.Client, rec *record) {
+func sayNoReferences(ctx context.Context, c config.Config, sha string, client *registry.Client, rec *record) {
 	if sha != "" && othersWait(c, rec.facts.PlannedTotal) {
-		image.LeaveNoReferences(ctx, client, c.Image, sha, rec)
+		image.SayNoReferences(ctx, client, c.Image, sha, rec)
 	}
 }
 

@@ -147,7 +147,7 @@ func TestPreflightOfRebase(t *testing.T) {
 			v := newVerifiable(t)
 			given := config.Config{Image: "images.test/eval", EvalBaseImage: "images.test/eval-base", Strategy: config.StrategyAuto}
 			c.change(&given)
-			_, err := preflight(t.Context(), given, v.targets, v.client, v.builder(t, given, false), v.record)
+			_, err := preflight(t.Context(), given, mayRebase(given, len(v.targets), v.record.facts.PlannedTotal), v.targets, v.client, v.builder(t, given, false), v.record)
 			if got := exitCode(false, err, 0); got != c.want {
 				t.Errorf("exit code %d (%v), want %d", got, err, c.want)
 			}

@@ -57,7 +57,7 @@ func (h *fixture) ofEarlierVersion(t *testing.T) {
 	for _, target := range h.targets(t, "c", "d") {
 		h.delete(t, target.Tags[0])
 	}
-	h.settings.EvalBaseRepository, h.settings.OtherEvalBases, h.settings.EvalBasePushAsked = bases, ours, true
+	h.settings.EvalBaseRepository, h.settings.OtherEvalBases, h.settings.EvalBasePushAllowed = bases, ours, true
 	h.ours.Reset()
 }
 
@@ -176,7 +176,7 @@ func TestRegistryThatMountsNothingIsNotAskedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		all := h.targetsWithEvalBases(t, 3*requestsAtOnce)
 		h.run(t, true, all[:2])
-		h.settings.EvalBaseRepository, h.settings.OtherEvalBases, h.settings.EvalBasePushAsked = bases, ours, true
+		h.settings.EvalBaseRepository, h.settings.OtherEvalBases, h.settings.EvalBasePushAllowed = bases, ours, true
 		h.ours.NoMounts = true
 		h.ours.Reset()
 		r := h.run(t, false, all[2:])

@@ -178,3 +178,15 @@ func TestImagePushedBeforeTheDeadline(t *testing.T) {
 		differ(t, "images", map[string]string{"a": "native: strategy native"}, r.made())
 	})
 }
+
+// An image that force-build was to replace was there before: that it is there at the deadline shows nothing.
+func TestOldImageAtTheDeadline(t *testing.T) {
+	h := native(t)
+	synctest.Test(t, func(t *testing.T) {
+		targets := h.targets(t, "a")
+		h.run(t, true, targets)
+		h.settings.Force = true
+		r, _ := h.runUntil(t, 30*time.Second, targets)
+		differ(t, "classes", map[failure.Class]int{failure.ClassDeadline: 1}, classes(r.outcomes))
+	})
+}

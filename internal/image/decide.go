@@ -100,6 +100,7 @@ func isPresent(ctx context.Context, r *registry.Client, t plan.Target, out *outc
 	case present:
 		out.Skipped, out.Tags, out.Digest = true, t.Tags, digest
 	}
+	out.WasMissing = !present
 	return present, nil
 }
 
@@ -110,7 +111,7 @@ func isPresent(ctx context.Context, r *registry.Client, t plan.Target, out *outc
 // Three things can only be known later: what the configuration of the eval-base refuses, the eval-base of a base image that
 // has to be made first, and that an eval-base or a blob is lost after the look.
 func (m *Maker) Decide(ctx context.Context, t plan.Target) (Decision, error) {
-	if err := m.references.refusal(); err != nil {
+	if err := m.references.refused; err != nil {
 		return Decision{}, err
 	}
 	base, err := m.lookUpPipBase(ctx, t)
@@ -229,11 +230,17 @@ func (m *Maker) Plan(ctx context.Context, missing []plan.Target) plan.Decisions 
 		}
 		return p
 	}
-	p.Verify = min(m.Verify, len(missing)-references)
 	for _, t := range ordered[:references] {
 		p.Images[t.InstanceID] = plan.Decision{How: plan.Reference}
 	}
 	m.planOthers(ctx, ordered[references:], p.Images)
+	rebased := 0
+	for _, d := range p.Images {
+		if d.How == plan.Rebase {
+			rebased++
+		}
+	}
+	p.Verify = min(m.Verify, rebased)
 	return p
 }
 

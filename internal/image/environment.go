@@ -26,8 +26,8 @@ type Environment struct {
 	Dockerfile, Script string
 }
 
-// made is an environment or a base that exists.
-type made struct {
+// builtEnvironment is an environment or a base that exists.
+type builtEnvironment struct {
 	reference string // with the digest
 	created   string // as the evaluation reads it
 }
@@ -37,7 +37,7 @@ type made struct {
 // The evaluation throws away an environment that is older than its base (logic-star-ai/swt-bench, src/docker_build.py). So when
 // the base is pushed, all environments are built again, and an environment older than its base counts as missing.
 func (m *Maker) Environments(ctx context.Context, base Environment, all []Environment) error {
-	var on made
+	var on builtEnvironment
 	fresh := false // this run has pushed the base
 	out := m.Image(ctx, base.Target, func(ctx context.Context, t plan.Target, out *outcome.Outcome) error {
 		return m.inSlot(ctx, t, out, func() (err error) {
@@ -45,12 +45,12 @@ func (m *Maker) Environments(ctx context.Context, base Environment, all []Enviro
 				if there, err := m.isThere(ctx, t, out); err != nil {
 					return err
 				} else if there {
-					on, err = m.madeAt(ctx, out)
+					on, err = m.readBuilt(ctx, out)
 					return err
 				}
 			}
 			fresh = true
-			on, err = m.buildEnvironment(ctx, base, made{}, out)
+			on, err = m.buildEnvironment(ctx, base, builtEnvironment{}, out)
 			return shared(base, err)
 		})
 	})
@@ -83,7 +83,7 @@ const environmentWay = "environment"
 // shared marks a failure of the base as one of all environments.
 func shared(base Environment, err error) error {
 	var failed *failure.Error
-	if errors.As(err, &failed) && failed.Shared == "" {
+	if errors.As(err, &failed) && failed.Shared == "" && !failure.ByEnd(err) {
 		failed.Shared = "the image " + base.InstanceID
 	}
 	return err
@@ -99,7 +99,7 @@ func notTried(err error) error {
 }
 
 // isUsable reports whether an environment is there that the evaluation takes with the base.
-func (m *Maker) isUsable(ctx context.Context, t plan.Target, on made, again bool, out *outcome.Outcome) (bool, error) {
+func (m *Maker) isUsable(ctx context.Context, t plan.Target, on builtEnvironment, again bool, out *outcome.Outcome) (bool, error) {
 	if again {
 		return false, nil
 	}
@@ -107,7 +107,7 @@ func (m *Maker) isUsable(ctx context.Context, t plan.Target, on made, again bool
 	if err != nil || !there {
 		return false, err
 	}
-	environment, err := m.madeAt(ctx, out)
+	environment, err := m.readBuilt(ctx, out)
 	if err != nil {
 		return false, err
 	}
@@ -122,15 +122,15 @@ func (m *Maker) isUsable(ctx context.Context, t plan.Target, on made, again bool
 // Stale reports whether the evaluation throws an environment away. It compares the times as text, as the engine shows them.
 func Stale(environment, base string) bool { return environment < base }
 
-// madeAt reads when the image of an outcome was made.
-func (m *Maker) madeAt(ctx context.Context, out *outcome.Outcome) (made, error) {
+// readBuilt reads when the image of an outcome was made.
+func (m *Maker) readBuilt(ctx context.Context, out *outcome.Outcome) (builtEnvironment, error) {
 	defer addTime(&out.Check, time.Now())
 	repository := repositoryOf(out.Tags[0])
 	created, err := Created(ctx, m.registry, repository+"@"+out.Digest)
 	if err != nil {
-		return made{}, registryFailure(ctx, "asking when the image was made", err)
+		return builtEnvironment{}, registryFailure(ctx, "asking when the image was made", err)
 	}
-	return made{repository + "@" + out.Digest, created}, nil
+	return builtEnvironment{repository + "@" + out.Digest, created}, nil
 }
 
 // Created returns when an image was made, as the engine shows it: in UTC, without zeros at the end.
@@ -147,7 +147,7 @@ func Created(ctx context.Context, r *registry.Client, reference string) (string,
 }
 
 // buildEnvironment builds and pushes an image with swt-bench's own Dockerfile.
-func (m *Maker) buildEnvironment(ctx context.Context, e Environment, on made, out *outcome.Outcome) (made, error) {
+func (m *Maker) buildEnvironment(ctx context.Context, e Environment, on builtEnvironment, out *outcome.Outcome) (builtEnvironment, error) {
 	bounded, cancel := m.withTimeout(ctx)
 	defer cancel()
 	log := m.logOf(e.InstanceID, "")
@@ -155,29 +155,29 @@ func (m *Maker) buildEnvironment(ctx context.Context, e Environment, on made, ou
 	out.LogPath, out.Strategy = m.relative(log), environmentWay
 	folder, err := os.MkdirTemp(m.Temporary, "environment-")
 	if err != nil {
-		return made{}, ofMachine(err)
+		return builtEnvironment{}, ofMachine(err)
 	}
 	defer os.RemoveAll(folder)
 	if err := os.WriteFile(filepath.Join(folder, "setup_env.sh"), []byte(e.Script), 0o644); err != nil {
-		return made{}, ofMachine(err)
+		return builtEnvironment{}, ofMachine(err)
 	}
 	begin := time.Now()
 	err = docker.Build(bounded, m.Environ, log, m.StallTimeout, environmentArgs(e, on, begin), folder, e.Dockerfile, on.reference)
 	out.Build += time.Since(begin)
 	if err != nil {
-		return made{}, err
+		return builtEnvironment{}, err
 	}
 	out.Tags = slices.Clone(e.Tags)
-	if err := m.confirm(bounded, out); err != nil {
-		return made{}, err
+	if err := m.confirm(ctx, out); err != nil {
+		return builtEnvironment{}, err
 	}
-	return m.madeAt(bounded, out)
+	return m.readBuilt(ctx, out)
 }
 
 // environmentArgs are the arguments of a build. The time of an image is that of its build, as whole seconds, also where all of it comes
 // from the builder's cache, whose layers may be older than the base; and where this machine's clock is behind that of the base's, it is
 // the base's.
-func environmentArgs(e Environment, on made, now time.Time) []string {
+func environmentArgs(e Environment, on builtEnvironment, now time.Time) []string {
 	args := []string{"--push", "--platform", Platform, "--tag", e.Tags[0]}
 	if on.reference != "" {
 		args = append(args, "--build-context", e.BaseImage+"=docker-image://"+on.reference)

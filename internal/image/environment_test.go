@@ -1,6 +1,7 @@
 package image
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log"
@@ -20,6 +21,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
+	"github.com/OpenHands/eval-images/internal/failure"
 	"github.com/OpenHands/eval-images/internal/outcome"
 	"github.com/OpenHands/eval-images/internal/plan"
 	"github.com/OpenHands/eval-images/internal/registry/registrytest"
@@ -113,11 +115,16 @@ func (e *environments) make(t *testing.T, scripts ...string) (*ran, map[string]s
 	if err := r.maker.Environments(t.Context(), e.base, all); err != nil {
 		t.Fatal(err)
 	}
-	got := r.made()
-	for id, how := range got {
-		got[id], _, _ = strings.Cut(how, ": ")
+	return r, ways(r)
+}
+
+// ways tells how each image was made, without the reason why it was not rebased.
+func ways(r *ran) map[string]string {
+	all := r.made()
+	for id, how := range all {
+		all[id], _, _ = strings.Cut(how, ": ")
 	}
-	return r, got
+	return all
 }
 
 // accepted fails for an environment that the evaluation would throw away.
@@ -186,6 +193,45 @@ func TestAnEnvironmentIsNeverOlderThanItsBase(t *testing.T) {
 			}
 			e.accepted(t, r)
 		})
+	}
+}
+
+// An environment that is older than its base is missing, also when the deadline comes while it is built again.
+func TestStaleEnvironmentAtTheDeadline(t *testing.T) {
+	e := newEnvironments(t)
+	hour := time.Now().Add(-time.Hour)
+	pushEnvironment(t, e.prefix+"/exec.base:latest", hour)
+	pushEnvironment(t, e.prefix+"/env0:latest", hour.Add(-time.Second))
+	ctx, cancel := context.WithCancelCause(t.Context())
+	e.dockerIs(t, "touch "+e.docker+"/begun\nsleep 60\n")
+	go func() {
+		for _, err := os.Stat(e.docker + "/begun"); err != nil && ctx.Err() == nil; _, err = os.Stat(e.docker + "/begun") {
+			time.Sleep(10 * time.Millisecond)
+		}
+		cancel(failure.ErrDeadline)
+	}()
+	r := e.newRun(t, true)
+	_ = r.maker.Environments(ctx, e.base, []Environment{e.environment("env0", "one")})
+	if diff := cmp.Diff(map[string]string{"exec.base": "there", "env0": "deadline"}, ways(r)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// A cancel, or the deadline, during the build of the base is no failure that all environments share.
+func TestCancelDuringTheBaseOfEnvironments(t *testing.T) {
+	e := newEnvironments(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	e.dockerIs(t, "touch "+e.docker+"/begun\nsleep 60\n")
+	go func() {
+		for _, err := os.Stat(e.docker + "/begun"); err != nil && ctx.Err() == nil; _, err = os.Stat(e.docker + "/begun") {
+			time.Sleep(10 * time.Millisecond)
+		}
+		cancel()
+	}()
+	r := e.newRun(t, true)
+	_ = r.maker.Environments(ctx, e.base, []Environment{e.environment("env0", "one")})
+	if diff := cmp.Diff(map[string]string{"exec.base": "cancelled", "env0": "cancelled"}, ways(r)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 

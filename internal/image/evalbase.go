@@ -147,7 +147,7 @@ func (m *Maker) EvalBaseFacts() EvalBaseFacts {
 func (m *Maker) evalBase(ctx context.Context, t plan.Target, d Decision, out *outcome.Outcome) (FetchedImage, error) {
 	defer m.bases.answered(t)
 	if d.base == "" { // its base image has to be made first, and only then has a digest
-		base, err := m.pipBase(ctx, t, out)
+		base, err := m.pipBaseInSlot(ctx, t, out)
 		if err != nil {
 			return FetchedImage{}, err
 		}
@@ -185,8 +185,8 @@ func (m *Maker) evalBase(ctx context.Context, t plan.Target, d Decision, out *ou
 	return made, registryFailure(ctx, "reading the eval-base that was made", err)
 }
 
-// makeEvalBase makes an eval-base once, for all targets that ask for it: also for one that looked before it was there, and
-// asks when it is. The failure of one attempt is the failure of every target that waits for it; each may try again.
+// makeEvalBase makes an eval-base once. A target that asks after it was made gets it. If an attempt fails, it fails for every target
+// that waits for it; each may try again.
 func (m *Maker) makeEvalBase(ctx context.Context, t plan.Target, d Decision, out *outcome.Outcome) error {
 	m.report.Doing(t, "waiting for an eval-base", "")
 	out.Enter(outcome.WaitingForEvalBase)
@@ -222,7 +222,7 @@ func (m *Maker) buildEvalBase(ctx context.Context, t plan.Target, d Decision, ou
 	bounded, cancel := m.withTimeout(ctx)
 	defer cancel()
 	out.Enter(outcome.EvalBase)
-	response, err := m.sdkBuild(bounded, sdkBuild{
+	response, err := m.buildWithSDK(bounded, sdkBuild{
 		Request: BaseStageRequest(m.Request, m.EvalBaseRepository, "unknown", d.base, d.key), What: "eval-base, ", Log: m.logOf(t.InstanceID, ""),
 	}, out)
 	if err != nil {

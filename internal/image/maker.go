@@ -37,8 +37,8 @@ type Settings struct {
 	// EvalBaseRepository is where eval-bases, references and base images with Python packages are pushed to. What is not there is
 	// looked for in OtherEvalBases, which is only read, and may be empty.
 	EvalBaseRepository, OtherEvalBases string
-	// EvalBasePushAsked says that the registry was asked whether it accepts pushes to EvalBaseRepository.
-	EvalBasePushAsked bool
+	// EvalBasePushAllowed reports that the registry accepts pushes to EvalBaseRepository, so that it need not be asked.
+	EvalBasePushAllowed bool
 	// SHA is the SDK's commit.
 	SHA string
 	// Request is what all requests to the SDK have in common: image, target, options, sdist, timeout.
@@ -84,6 +84,9 @@ type Settings struct {
 	Temporary string
 }
 
+// RefusesAll reports whether every image fails: none can be rebased, and nothing else is allowed.
+func (s Settings) RefusesAll() bool { return s.Strict && s.NotRebased != "" }
+
 // Workers run the SDK's build; an *sdk.Pool does.
 type Workers interface {
 	Build(ctx context.Context, r sdk.Request) (sdk.Response, error)
@@ -120,7 +123,7 @@ type Reporter interface {
 	TreesCompared()
 	// Verified reports the comparison of an image with a native build.
 	Verified(v ledger.Verified)
-	// Beside reports work for a target that made no image of its own, when it has ended: what it was, and its spans.
+	// Beside reports finished work for a target other than its image, such as a base stage.
 	Beside(what string, out *outcome.Outcome)
 	// Phase reports a part of the build that has ended now.
 	Phase(name string, begin time.Time)
@@ -181,7 +184,6 @@ func (m *Maker) All(ctx context.Context, targets []plan.Target) error {
 	defer close(m.copies.unwanted)
 	if m.BaseStage != nil {
 		m.references.find(ctx, m, nil)
-		m.references.refused = m.references.disagree()
 	}
 	missing := m.references.missing()
 	ordered := Candidates(targets)
@@ -189,8 +191,9 @@ func (m *Maker) All(ctx context.Context, targets []plan.Target) error {
 		m.references.await(ctx, m)
 		missing = m.references.missing()
 	}
+	m.references.refused = m.references.disagree()
 	if m.BaseStage == nil || buildable(ordered) < missing { // there is nothing to learn from
-		m.leaveNoReferences(ctx)
+		m.sayNoReferences(ctx)
 		return m.allNative(ctx, targets)
 	}
 	var held []plan.Target
@@ -235,7 +238,7 @@ func (m *Maker) All(ctx context.Context, targets []plan.Target) error {
 // and then the others together.
 func (m *Maker) allNative(ctx context.Context, targets []plan.Target) error {
 	attempt := m.native
-	if m.Strict && m.NotRebased != "" {
+	if m.RefusesAll() {
 		attempt = m.refuse
 	}
 	var all sync.WaitGroup
@@ -291,7 +294,7 @@ func (m *Maker) Image(ctx context.Context, t plan.Target, attempt func(context.C
 	defer m.report.Doing(t, "", "")
 	out.Err = m.retries.Do(ctx, out, func() error { return attempt(ctx, t, out) })
 	out.Err = failure.AtDeadline(out.Err, len(out.Attempts))
-	if failure.ClassOf(out.Err) == failure.ClassDeadline {
+	if failure.ClassOf(out.Err) == failure.ClassDeadline && out.WasMissing { // one that was there before shows nothing
 		m.lookAgain(ctx, t, out)
 	}
 	out.Finished = time.Now()
@@ -336,7 +339,7 @@ func (m *Maker) refuse(_ context.Context, _ plan.Target, out *outcome.Outcome) e
 	return &failure.Error{Class: failure.ClassRefused, NotTried: true, Err: &rebase.Refusal{Reason: out.NotRebased}}
 }
 
-// lookUp runs decide and reads what is there to make the image with, among the few that look at once.
+// lookUp runs decide in a look-up slot, and then reads the eval-base that was found.
 func (m *Maker) lookUp(ctx context.Context, out *outcome.Outcome, decide func() (Decision, error)) (d Decision, err error) {
 	m.report.Doing(out.Target, "asking registries what is there", "")
 	err = m.lookUps.do(ctx, out, outcome.WaitingToLookUp, func() error {

@@ -64,7 +64,7 @@ func (m *Maker) buildImage(ctx context.Context, t plan.Target, base string, b sd
 	b.Request.BaseImage, b.Request.CustomTag = base, t.CustomTag
 	out.Strategy = outcome.Native
 	out.Enter(outcome.NativeBuild)
-	response, err := m.sdkBuild(ctx, b, out)
+	response, err := m.buildWithSDK(ctx, b, out)
 	out.Telemetry = response.Telemetry
 	return response.Tags, err
 }
@@ -78,9 +78,9 @@ type sdkBuild struct {
 	Canary *Canary
 }
 
-// sdkBuild runs a build in a worker, and adds to out what it took. What the SDK said of a failure comes back as a
+// buildWithSDK runs a build in a worker, and adds to out what it took. What the SDK said of a failure comes back as a
 // *failure.Error, and the response holds what was measured until then.
-func (m *Maker) sdkBuild(ctx context.Context, b sdkBuild, out *outcome.Outcome) (sdk.Response, error) {
+func (m *Maker) buildWithSDK(ctx context.Context, b sdkBuild, out *outcome.Outcome) (sdk.Response, error) {
 	m.announce(b.Log, b.What)
 	out.LogPath = m.relative(b.Log)
 	b.Request.LogPath = b.Log
@@ -164,7 +164,7 @@ func watchExport(log string, canary *Canary, ended <-chan struct{}) {
 	}
 }
 
-// classify is a worker's error as a *failure.Error. baseImage is the target's, and ownStages are the stages that are built
+// classify returns a worker's error as a *failure.Error. baseImage is the target's, and ownStages are the stages that are built
 // from it.
 func classify(err error, baseImage string, ownStages []string) error {
 	var failed *sdk.BuildFailure

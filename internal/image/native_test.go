@@ -37,7 +37,7 @@ func TestSDKIsAskedForTheTarget(t *testing.T) {
 		want.LogPath = filepath.Join(h.settings.Workspace, "logs", "django__django-1.log")
 		differ(t, "asked", []sdk.Request{want}, asked)
 		differ(t, "outcome", outcome.Outcome{
-			Target: target, Started: start, Finished: start.Add(time.Minute), NotRebased: "x", Strategy: outcome.Native,
+			Target: target, Started: start, Finished: start.Add(time.Minute), WasMissing: true, NotRebased: "x", Strategy: outcome.Native,
 			LogPath: "logs/django__django-1.log", Tags: target.Tags, Digest: h.digest(t, target.Tags[0]),
 			Attempts: []outcome.Attempt{{Took: time.Minute}}, Build: time.Minute,
 			Telemetry: map[string]float64{"cleanup_seconds": 2}, SdistBuilds: 1,

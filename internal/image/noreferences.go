@@ -19,9 +19,9 @@ func noReferencesTag(repository, sha string) string {
 	return fmt.Sprintf("%s:reference-%s-none", repository, sha)
 }
 
-// LeaveNoReferences tells the other shards of a plan that the first one leaves fewer references than they need for a commit of the SDK.
+// SayNoReferences tells the other shards of a plan that the first one leaves fewer references than they need for a commit of the SDK.
 // If that cannot be written, they wait as long as they would for a first shard that never began. A run that has ended tells nothing.
-func LeaveNoReferences(ctx context.Context, r *registry.Client, repository, sha string, report Informer) {
+func SayNoReferences(ctx context.Context, r *registry.Client, repository, sha string, report Informer) {
 	if ctx.Err() != nil {
 		return
 	}
@@ -31,15 +31,15 @@ func LeaveNoReferences(ctx context.Context, r *registry.Client, repository, sha 
 	}
 }
 
-// leaveNoReferences tells the other shards, if any wait, that this run leaves fewer references than they need.
-func (m *Maker) leaveNoReferences(ctx context.Context) {
+// sayNoReferences tells the other shards, if any wait, that this run leaves fewer references than they need.
+func (m *Maker) sayNoReferences(ctx context.Context) {
 	if m.OthersWait {
-		LeaveNoReferences(ctx, m.registry, m.Repository, m.SHA, m.report)
+		SayNoReferences(ctx, m.registry, m.Repository, m.SHA, m.report)
 	}
 }
 
-// firstLeavesNone reports whether the first shard has said that it leaves no references. No answer is no word of it.
-func (m *Maker) firstLeavesNone(ctx context.Context) bool {
+// firstSaidNone reports whether the first shard has said that it leaves no references. No answer is no word of it.
+func (m *Maker) firstSaidNone(ctx context.Context) bool {
 	said, _, err := readNote(ctx, m.registry, noReferencesTag(m.Repository, m.SHA))
 	if err != nil {
 		return false

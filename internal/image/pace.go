@@ -37,8 +37,8 @@ func (p *pace) typical(way string) time.Duration {
 	return took[len(took)/2]
 }
 
-// inTime runs fn, which makes something in one way, unless the deadline is nearer than half of those that were made in that way
-// took. The first one is always begun: nobody knows how long it takes.
+// inTime runs fn, unless less time is left before the deadline than the median of this way so far. It always runs the first one,
+// because there is no median yet.
 func (m *Maker) inTime(way string, fn func() error) error {
 	begin, typical := time.Now(), m.pace.typical(way)
 	if left := m.Deadline.Sub(begin); !m.Deadline.IsZero() && left < typical {

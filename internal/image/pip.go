@@ -15,6 +15,7 @@ import (
 	"github.com/OpenHands/eval-images/internal/logfile"
 	"github.com/OpenHands/eval-images/internal/outcome"
 	"github.com/OpenHands/eval-images/internal/plan"
+	"github.com/OpenHands/eval-images/internal/registry"
 )
 
 // The base images of some instances get the Python packages that their evaluation needs, before the SDK builds on them.
@@ -37,10 +38,13 @@ func (m *Maker) lookUpPipBase(ctx context.Context, t plan.Target) (pipBase, erro
 		return pipBase{reference: t.BaseImage, there: true}, nil
 	}
 	base, err := m.askForPipBase(ctx, t)
-	if err == nil && base.unknown != nil {
-		return base, &unreachable{t.BaseImage, base.unknown}
+	switch {
+	case err != nil || base.unknown == nil:
+		return base, err
+	case registry.Answered(base.unknown):
+		return base, registryFailure(ctx, "asking for the digest of the base image "+t.BaseImage, base.unknown)
 	}
-	return base, err
+	return base, &unreachable{t.BaseImage, base.unknown}
 }
 
 func (m *Maker) askForPipBase(ctx context.Context, t plan.Target) (pipBase, error) {
@@ -64,7 +68,7 @@ func (m *Maker) askForPipBase(ctx context.Context, t plan.Target) (pipBase, erro
 		case ctx.Err() != nil:
 			return base, docker.Interrupted(ctx)
 		case err != nil:
-			return base, &failure.Error{Class: failure.ClassRegistry, Err: fmt.Errorf("asking the registry for %s: %w", reference, err)}
+			return base, failure.OfRegistry("asking the registry for "+reference, err)
 		case digest != "":
 			base.reference, base.there = reference, true
 			return base, nil
@@ -73,8 +77,8 @@ func (m *Maker) askForPipBase(ctx context.Context, t plan.Target) (pipBase, erro
 	return base, nil
 }
 
-// pipBase makes sure of the target's base image, in a slot for builds, and returns its reference.
-func (m *Maker) pipBase(ctx context.Context, t plan.Target, out *outcome.Outcome) (reference string, err error) {
+// pipBaseInSlot is makePipBase in a slot for builds.
+func (m *Maker) pipBaseInSlot(ctx context.Context, t plan.Target, out *outcome.Outcome) (reference string, err error) {
 	err = m.inSlot(ctx, t, out, func() error {
 		ctx, cancel := m.withTimeout(ctx)
 		defer cancel()
@@ -94,34 +98,39 @@ func (m *Maker) makePipBase(ctx context.Context, t plan.Target, out *outcome.Out
 	out.Enter(outcome.PipBase)
 	log := m.logOf(t.InstanceID, "")
 	out.LogPath = m.relative(log)
+	reference, err = m.findOrPushPipBase(ctx, t, log)
+	if err != nil {
+		return "", retold(err, fmt.Errorf("adding %s to the base image %s: %w", t.PipRequirements, t.BaseImage, err))
+	}
+	m.used.add(pipTagOf(reference))
+	return reference, nil
+}
+
+func (m *Maker) findOrPushPipBase(ctx context.Context, t plan.Target, log string) (reference string, err error) {
 	base, err := m.askForPipBase(ctx, t)
-	if err == nil && base.unknown != nil {
+	if err != nil {
+		return "", err
+	}
+	if base.there {
+		reference = m.bringPipBase(ctx, base.reference)
+		logfile.Note(log, fmt.Sprintf("the base image is there with %s: %s", t.PipRequirements, reference))
+		return reference, nil
+	}
+	if base.unknown != nil {
 		// The builder may reach a registry that this process does not. The base image is then made each time: by a name
 		// alone nobody knows whether it has become another one since.
 		logfile.Note(log, fmt.Sprintf("the digest of %s is not known: %v", t.BaseImage, base.unknown))
 	}
-	switch {
-	case err != nil:
-	case base.there:
-		base.reference = m.bringPipBase(ctx, base.reference)
-		logfile.Note(log, fmt.Sprintf("the base image is there with %s: %s", t.PipRequirements, base.reference))
-	default:
-		if base.from != t.BaseImage { // its digest is known
-			err = registryFailure(ctx, "checking its digest", m.registry.Confirm(ctx, base.from))
-		}
-		if err == nil {
-			err = m.mayPushEvalBases(ctx)
-		}
-		if err == nil {
-			args := []string{"--push", "--platform", Platform, "--tag", base.reference}
-			err = docker.Build(ctx, m.Environ, log, m.StallTimeout, args, "", pipDockerfile(base.from, t.PipRequirements), base.from)
+	if base.from != t.BaseImage { // its digest is known
+		if err := m.registry.Confirm(ctx, base.from); err != nil {
+			return "", registryFailure(ctx, "checking its digest", err)
 		}
 	}
-	if err != nil {
-		return "", retold(err, fmt.Errorf("adding %s to the base image %s: %w", t.PipRequirements, t.BaseImage, err))
+	if err := m.mayPushEvalBases(ctx); err != nil {
+		return "", err
 	}
-	m.used.add(pipTagOf(base.reference))
-	return base.reference, nil
+	args := []string{"--push", "--platform", Platform, "--tag", base.reference}
+	return base.reference, docker.Build(ctx, m.Environ, log, m.StallTimeout, args, "", pipDockerfile(base.from, t.PipRequirements), base.from)
 }
 
 // pipTagOf returns the tag of a base image with Python packages.

@@ -120,7 +120,7 @@ func (h *pipFixture) log(t *testing.T, target plan.Target) string {
 // makeBase makes sure of a target's base image in a run of its own.
 func (h *pipFixture) makeBase(t *testing.T, target plan.Target) (string, error) {
 	t.Helper()
-	return h.newRun(t, true).maker.pipBase(t.Context(), target, &outcome.Outcome{})
+	return h.newRun(t, true).maker.pipBaseInSlot(t.Context(), target, &outcome.Outcome{})
 }
 
 func TestImageIsBuiltOnABaseWithItsPackages(t *testing.T) {
@@ -296,6 +296,26 @@ func TestLookForAPipBase(t *testing.T) {
 	}
 }
 
+// A registry that asks to wait has answered, so the image waits, and is not built natively for want of an answer.
+func TestLookForAPipBaseDuringAPause(t *testing.T) {
+	for _, paused := range []string{"/bench/", "/eval/"} {
+		h := newPipFixture(t, "")
+		target := h.target(t, "sphinx-doc__sphinx-1", sphinx)
+		fault := func(w http.ResponseWriter, r *http.Request) bool {
+			if strings.Contains(r.URL.Path, paused) {
+				w.Header().Set("Retry-After", "600")
+				w.WriteHeader(http.StatusTooManyRequests)
+			}
+			return strings.Contains(r.URL.Path, paused)
+		}
+		h.hub.Fault, h.ours.Fault = fault, fault
+		_, err := h.newRun(t, true).maker.lookUpPipBase(t.Context(), target)
+		if failure.ClassOf(err) != failure.ClassRateLimit || !failure.Paused(err) {
+			t.Errorf("%s: %s, paused: %v, %v", paused, failure.ClassOf(err), failure.Paused(err), err)
+		}
+	}
+}
+
 func TestAddingPackagesFails(t *testing.T) {
 	const said = `echo '#5 0.3 No module named pip'; echo 'ERROR: failed to solve: process "python" did not complete' >&2; exit 17`
 	const unreached = `ERROR: failed to solve: failed to do request: Head "https://r.local/v2/b/manifests/1": dial tcp: lookup r.local: no such host`
@@ -343,7 +363,7 @@ func TestAddingPackagesFails(t *testing.T) {
 		},
 		{"no answer whether it is there", "", func(h *pipFixture, _ context.CancelCauseFunc) {
 			h.ours.Fault = refusing("/manifests/base-", http.StatusForbidden)
-		}, failure.Error{Class: failure.ClassRegistry}, "403"},
+		}, failure.Error{Class: failure.ClassAuth}, "403"},
 		{"a log that is a folder", "", func(h *pipFixture, _ context.CancelCauseFunc) {
 			_ = os.MkdirAll(filepath.Join(h.settings.Workspace, "logs", "sphinx-doc__sphinx-1.log"), 0o755)
 		}, failure.Error{Class: failure.ClassUnknown}, "log"},
@@ -417,7 +437,7 @@ func TestImageTimeoutCoversEachBaseWithPackages(t *testing.T) {
 		make func(m *Maker, ctx context.Context, target plan.Target) error
 	}{
 		{"of an eval-base", func(m *Maker, ctx context.Context, target plan.Target) error {
-			_, err := m.pipBase(ctx, target, &outcome.Outcome{})
+			_, err := m.pipBaseInSlot(ctx, target, &outcome.Outcome{})
 			return err
 		}},
 		{"of a reference's base stage", func(m *Maker, ctx context.Context, target plan.Target) error {
@@ -461,7 +481,7 @@ func TestCancelEndsDockersWholeProcessGroup(t *testing.T) {
 		}
 		cancel()
 	}()
-	if _, err := h.newRun(t, true).maker.pipBase(ctx, target, &outcome.Outcome{}); failure.ClassOf(err) != failure.ClassCancelled {
+	if _, err := h.newRun(t, true).maker.pipBaseInSlot(ctx, target, &outcome.Outcome{}); failure.ClassOf(err) != failure.ClassCancelled {
 		t.Errorf("error %v, want a cancelled build", err)
 	}
 	var child int

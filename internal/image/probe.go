@@ -23,7 +23,7 @@ type pushProbe struct {
 // these go to the repository of the images, or to one that the user has not named, the preflight has asked. A refusal ends the run
 // after it has made what can be made.
 func (m *Maker) mayPushEvalBases(ctx context.Context) error {
-	if m.EvalBaseRepository == m.Repository || m.EvalBasePushAsked {
+	if m.EvalBaseRepository == m.Repository || m.EvalBasePushAllowed {
 		return nil
 	}
 	m.evalBasePush.asked.Do(func() {

@@ -78,8 +78,8 @@ func (m *Maker) warnOfLayers(t plan.Target, img rebase.Image) {
 	m.warnDeep.Do(func() { m.report.Warn(warning + " Other images of this run may have as many.") })
 }
 
-// write puts an image's blobs, then its manifest under each tag, which makes it visible. It returns the digest of what all tags name then.
-// The uppermost layers are the agent's, and the others are those of the eval-base.
+// write puts an image's blobs, then its manifest under each tag, which makes it visible. It returns the digest that all tags name at
+// the end: another run may have put the image first. The top layers are the agent's; the others are the eval-base's.
 func (m *Maker) write(
 	ctx context.Context, t plan.Target, out *outcome.Outcome, evalBases string, agent agentDelta, img rebase.Image, manifest registry.Manifest,
 ) (digest string, err error) {

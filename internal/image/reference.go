@@ -33,7 +33,7 @@ const mostCandidates = 5
 // left under tags of their own. A final image is never learned from, because nobody can tell how it was made.
 type references struct {
 	known [wantedReferences]*reference // in the order of their tags
-	// refused is why no image can be rebased, as far as the references of earlier runs show it.
+	// refused is a *rebase.Refusal when the references of earlier runs show that no image can be rebased.
 	refused error
 	// notUsed are the warnings about references that were found, by tag: a run that waits asks for them again and again.
 	notUsed map[string]string
@@ -109,7 +109,7 @@ func (r *references) await(ctx context.Context, m *Maker) {
 	m.report.Info(fmt.Sprintf("waiting up to %s for the references, which the first shard makes", m.ReferencesWait))
 	begin, over := time.Now(), time.After(m.ReferencesWait)
 	for r.missing() > 0 {
-		if m.firstLeavesNone(ctx) {
+		if m.firstSaidNone(ctx) {
 			m.report.Info("the first shard leaves no references: this one makes its own")
 			return
 		}
@@ -148,9 +148,6 @@ func (r *references) missing() (n int) {
 	}
 	return n
 }
-
-// refusal is a *rebase.Refusal when the references of earlier runs show that no image can be rebased.
-func (r *references) refusal() error { return r.refused }
 
 // wait returns what rebases put on eval-bases, when the references are known. Errors are a *rebase.Refusal, or a
 // *failure.Error that concerns all images.
@@ -195,9 +192,7 @@ func (m *Maker) loadReference(ctx context.Context, tag string) (reference, error
 }
 
 // learn makes the references that are missing out of the candidates, and then tells all images what to put on their
-// eval-bases. The second reference begins when the first has passed the stages that both share. A candidate that fails is
-// followed by another one. Each candidate that was built is given to ended; the others are returned when the references are
-// known.
+// eval-bases. Each candidate that was built is given to ended; the others are returned when the references are known.
 func (m *Maker) learn(ctx context.Context, candidates []plan.Target, warm *warmEvalBases, ended func(*outcome.Outcome)) (unused []plan.Target) {
 	r := m.references
 	begin := time.Now()
@@ -208,24 +203,38 @@ func (m *Maker) learn(ctx context.Context, candidates []plan.Target, warm *warmE
 		r.agent, r.err = m.conclude(ctx, nil)
 		return candidates
 	}
-	queue, spare := slices.Clone(candidates[:r.missing()]), candidates[r.missing():]
 	select {
 	case <-m.bases.ready:
 	case <-ctx.Done():
 	}
 	if err := m.mayPushEvalBases(ctx); err != nil {
-		m.leaveNoReferences(ctx)
+		m.sayNoReferences(ctx)
 		r.err = err
 		return candidates
 	}
-	type lesson struct {
+	unused, last := m.makeReferences(ctx, candidates, warm, ended)
+	if r.missing() > 0 {
+		m.sayNoReferences(ctx)
+	}
+	r.agent, r.err = m.conclude(ctx, last)
+	return unused
+}
+
+// makeReferences builds candidates until no reference is missing, or no candidate is left. The second begins when the first has
+// passed the stages that both share. One that fails is followed by another one, unless every image would fail in that way. It returns
+// the candidates that were not built, and the last failure.
+func (m *Maker) makeReferences(
+	ctx context.Context, candidates []plan.Target, warm *warmEvalBases, ended func(*outcome.Outcome),
+) (unused []plan.Target, last error) {
+	type built struct {
 		place int
 		reference
 		err error
 	}
-	lessons, building := make(chan lesson), map[int]bool{}
+	r := m.references
+	queue, spare := slices.Clone(candidates[:r.missing()]), candidates[r.missing():]
+	builds, building := make(chan built), map[int]bool{}
 	stages := map[string]*baseStageBuild{}
-	var last error
 	now := make(chan struct{})
 	close(now)
 	for r.missing() > 0 {
@@ -241,25 +250,24 @@ func (m *Maker) learn(ctx context.Context, candidates []plan.Target, warm *warmE
 		}
 		select {
 		case <-mayBegin:
-			t, place := queue[0], r.freePlace(building)
-			queue, building[place] = queue[1:], true
-			for _, next := range append([]plan.Target{t}, queue...) { // what the next one needs alone does not wait for what is shared
+			for _, next := range queue { // what the next one needs alone does not wait for what is shared
 				if stages[next.InstanceID] == nil {
 					stages[next.InstanceID] = m.startBaseStage(ctx, next)
 				}
 			}
-			stage := stages[t.InstanceID]
+			t, stage, place := queue[0], stages[queue[0].InstanceID], r.freePlace(building)
+			queue, building[place] = queue[1:], true
 			go func() {
 				found, err := m.makeReference(ctx, t, place, stage, ended)
-				lessons <- lesson{place, found, err}
+				builds <- built{place, found, err}
 			}()
-		case l := <-lessons:
-			delete(building, l.place)
-			if l.err == nil {
-				r.known[l.place] = &l.reference
+		case b := <-builds:
+			delete(building, b.place)
+			if b.err == nil {
+				r.known[b.place] = &b.reference
 				continue
 			}
-			last = l.err
+			last = b.err
 			if !failure.ConcernsAll(last) {
 				r.find(ctx, m, building) // of a run that makes the same images: it may have overwritten this one
 			}
@@ -275,11 +283,7 @@ func (m *Maker) learn(ctx context.Context, candidates []plan.Target, warm *warmE
 			<-stage.ended
 		}
 	}
-	if r.missing() > 0 {
-		m.leaveNoReferences(ctx)
-	}
-	r.agent, r.err = m.conclude(ctx, last)
-	return slices.Concat(queue, unused, spare)
+	return slices.Concat(queue, unused, spare), last
 }
 
 // freePlace is a reference's place that is neither known nor being made.
@@ -315,9 +319,14 @@ func (m *Maker) makeReference(ctx context.Context, t plan.Target, place int, sta
 	}
 	tag := m.EvalBaseRepository + ":" + m.referenceTag(place+1)
 	if err := m.registry.CopyImage(ctx, found.image.Repository, annotatedReference(found.image, found.base), tag); err != nil {
-		m.report.Warn(fmt.Sprintf("The reference %s is lost for later runs: %v", tag, err))
+		if ctx.Err() == nil {
+			m.report.Warn(fmt.Sprintf("The reference %s is lost for other shards and later runs: %v", tag, err))
+		}
+		m.sayNoReferences(ctx)
+		tag = out.Tags[0] // the same image, which no other run learns from
+	} else {
+		m.used.add(m.referenceTag(place + 1))
 	}
-	m.used.add(m.referenceTag(place + 1))
 	m.report.Reference(ledger.Reference{Instance: ledger.Text(t.InstanceID), Tag: tag, Digest: ledger.Text(found.image.Digest)})
 	return found, nil
 }
@@ -387,7 +396,7 @@ func (m *Maker) buildBaseStage(ctx context.Context, t plan.Target, customTag str
 				return err
 			}
 			out.Enter(outcome.BaseStage)
-			response, err := m.sdkBuild(ctx, sdkBuild{
+			response, err := m.buildWithSDK(ctx, sdkBuild{
 				Request: BaseStageRequest(m.Request, m.EvalBaseRepository, "", base, customTag), What: "its base stage, ", Log: log,
 			}, out)
 			if err != nil {
@@ -476,7 +485,6 @@ type warmEvalBases struct {
 // make makes the eval-base of a candidate that may yet be rebased. An error only means that the candidate is not used as a
 // reference; its image tries again.
 func (w *warmEvalBases) make(ctx context.Context, m *Maker, t plan.Target) {
-	defer m.bases.answered(t)
 	defer m.report.Doing(t, "", "")
 	out := &outcome.Outcome{Target: t}
 	err := m.retries.Do(ctx, out, func() error {

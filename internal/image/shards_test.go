@@ -1,11 +1,15 @@
 package image
 
 import (
+	"fmt"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/OpenHands/eval-images/internal/config"
 	"github.com/OpenHands/eval-images/internal/ledger"
@@ -106,6 +110,20 @@ func TestNobodyWaitsForAFirstShardWithoutReferences(t *testing.T) {
 			f.fails = func(string) error { return &sdk.BuildFailure{ReturnCode: 1, Tail: "no such file"} }
 			f.run(t, true, f.targets(t, "a", "c"))
 		}, 5 * time.Minute, ""},
+		{"its references cannot be kept", func(t *testing.T, f *fixture) {
+			f.ours.Fault = func(w http.ResponseWriter, r *http.Request) bool {
+				denied := r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/manifests/reference-") && !strings.HasSuffix(r.URL.Path, "-none")
+				if denied {
+					w.WriteHeader(http.StatusForbidden)
+				}
+				return denied
+			}
+			r := f.run(t, true, f.targets(t, "a", "c"))
+			if len(r.references) != 2 || r.references[0].Tag != f.targets(t, "a")[0].Tags[0] {
+				t.Errorf("references: %v", r.references)
+			}
+			f.ours.Fault = nil
+		}, 5 * time.Minute, ""},
 		{"so said that of an earlier run", func(t *testing.T, f *fixture) {
 			f.run(t, true, f.targets(t, "a"))
 			time.Sleep(2 * time.Hour)
@@ -128,6 +146,36 @@ func TestNobodyWaitsForAFirstShardWithoutReferences(t *testing.T) {
 				}
 				if said := strings.Join(r.warnings, "\n"); (said == "") != (c.warns == "") || !strings.Contains(said, c.warns) {
 					t.Errorf("the second shard warns %q, want %q", said, c.warns)
+				}
+			})
+		})
+	}
+}
+
+// Where the references of other runs do not agree, every image is built natively, and an eval-base would be made in vain: also where they
+// come while a shard waits that cannot make its own.
+func TestNoEvalBasesWhereReferencesDisagree(t *testing.T) {
+	for _, waits := range []bool{false, true} {
+		t.Run(fmt.Sprint("waits: ", waits), func(t *testing.T) {
+			first := newFixture(t)
+			synctest.Test(t, func(t *testing.T) {
+				second := first.another(t)
+				n := 0
+				first.configured = func(c *v1.ConfigFile) {
+					n++
+					c.Config.Env = append(c.Config.Env, fmt.Sprint("OF=", n))
+				}
+				var all sync.WaitGroup
+				if waits {
+					second.settings.ReferencesWait = waitForFirst
+					all.Go(func() { first.plantReferences(t) })
+				} else {
+					first.plantReferences(t)
+				}
+				r := second.run(t, true, second.targets(t, "c"))
+				all.Wait()
+				if got := second.did("eval-base"); got != nil || !strings.HasPrefix(r.made()["c"], "native: the two references contradict") {
+					t.Errorf("eval-bases: %q, images: %v", got, r.made())
 				}
 			})
 		})

@@ -15,10 +15,9 @@ import (
 	"github.com/OpenHands/eval-images/internal/sdk"
 )
 
-// withTimeout bounds one piece of work by image-timeout: a native build with all that it needs first, the build and inspection of an
-// eval-base or of a base stage. Work that several images wait for has a bound of its own, so their waits use up nothing of
-// theirs. What is not bounded here is small requests to registries, each of which package registry ends; a pause that a registry asks for
-// must not end as a timeout.
+// withTimeout bounds one piece of work by image-timeout: a native build with its base image, or the build and inspection of an
+// eval-base or base stage. Waiting for another image's work costs no time. Small requests to registries are not bounded here: package
+// registry ends each of them, and a pause that a registry asks for must not end as a timeout.
 func (m *Maker) withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
 	if m.ImageTimeout <= 0 {
 		return ctx, func() {}
@@ -67,9 +66,8 @@ func (m *Maker) mountLayers(
 	return left, nil
 }
 
-// mountLayer brings one layer into the repository of the images, within the time that the image has left. A layer that another image
-// brings already is waited for: that takes none of this image's time. An image that has no time left gives up, and the copy goes on for
-// those that wait for it, until its own image-timeout is over.
+// mountLayer brings one layer into the repository of the images. If another image is bringing it, mountLayer waits, which takes none of
+// this image's time. An image whose time is up fails; the copy goes on for the images that wait for it, until image-timeout has passed.
 func (m *Maker) mountLayer(
 	ctx context.Context, t plan.Target, out *outcome.Outcome, from string, l rebase.Layer, left time.Duration,
 ) (took time.Duration, err error) {

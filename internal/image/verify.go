@@ -46,9 +46,9 @@ func (v *verifier) ended(out *outcome.Outcome) {
 	}
 }
 
-// run builds the first of the targets that were rebased natively too, and compares each. That is after the references were
-// built: no build is in vain, and none makes those slower, for which all images wait. Where there is no builder the default
-// is left out; when a verification was asked for, the preflight has reached the builder.
+// run builds up to Verify rebased images natively and compares them. It starts after the first rebase, so it does not delay the
+// references, for which all images wait. Without a builder it only warns: if the user asked for a verification, the preflight has
+// failed before.
 func (v *verifier) run(ctx context.Context) {
 	m := v.maker
 	rebased, ok := v.next(ctx)
@@ -64,7 +64,8 @@ func (v *verifier) run(ctx context.Context) {
 	begin := time.Now()
 	var all sync.WaitGroup
 	for number := 1; ok; number++ {
-		all.Go(func() { m.verify(ctx, rebased, number) })
+		out := rebased // the goroutine must not see the next one
+		all.Go(func() { m.verify(ctx, out, number) })
 		if number == m.Verify {
 			break
 		}

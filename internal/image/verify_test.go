@@ -2,6 +2,8 @@ package image
 
 import (
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -105,6 +107,19 @@ func TestVerifyDuringARun(t *testing.T) {
 			}
 		})
 	}
+}
+
+// With verify: 3 and two images that were rebased, each of the two is compared once.
+func TestVerifyMoreThanThereAre(t *testing.T) {
+	h := atOnce(t)
+	h.settings.Verify = 3
+	r := h.run(t, true, h.targets(t, "a", "b", "c", "d"))
+	var got []string
+	for _, v := range r.verified {
+		got = append(got, fmt.Sprint(v.Instance, " ", v.Result))
+	}
+	slices.Sort(got)
+	differ(t, "verified", []string{"c ok", "d ok"}, got)
 }
 
 // An image that exists is compared with a native build, under tags that are removed where the registry lets it.

@@ -64,7 +64,7 @@ type Run struct {
 	AskedAgain map[string]int `json:"asked_again,omitempty"`
 	// EvalEnv is null when no environment images were asked for.
 	EvalEnv *EvalEnv `json:"eval_env,omitempty"`
-	// Rebase is zero when no image was to be rebased.
+	// Rebase has only the requests where no image was to be rebased.
 	Rebase Rebase `json:"rebase"`
 
 	Started   time.Time `json:"-"` // in JSON, Started and Finished are fields of the summary

@@ -35,6 +35,8 @@ type Outcome struct {
 	Err error
 	// Skipped says that the image already existed, so nothing was built.
 	Skipped bool
+	// WasMissing says that the registry did not have the image when it was asked last.
+	WasMissing bool
 	// Tags are the full references that were pushed or found.
 	Tags []string
 	// Digest is the manifest digest that all Tags point to, from the registry, or empty if the registry was not asked.
