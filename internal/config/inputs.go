@@ -356,8 +356,8 @@ const PreviousSummaryInput = "previous-summary"
 var actionOnly = []Input{
 	{
 		Name: MergeInput, Group: record, kind: lines,
-		Help: "Directories in the workspace with the records of one plan's shards. The run merges them into `build-dir`, builds nothing, " +
-			"and ignores all other inputs but `artifact` and `previous-summary`.",
+		Help: "Directories in the workspace with the records of one plan's shards, separated by spaces or line breaks. The run merges them " +
+			"into `build-dir` and builds nothing. Of the other inputs it reads `artifact` and `previous-summary` only.",
 	},
 }
 
@@ -371,7 +371,7 @@ const loadFlag = "load"
 var flagsOnly = []Input{
 	{
 		Name: loadFlag, Group: howToBuild, kind: boolean, Default: "false",
-		Help: "Build a few images natively and load them into the local engine, instead of pushing them to a registry.",
+		Help: "Build at most 20 images natively and load them into the local engine, instead of pushing them to a registry.",
 	},
 	{
 		Name: FormatFlag, Group: record, kind: choice, Default: "text", choices: []string{"text", "json"},

@@ -26,7 +26,11 @@ func (c Config) Warnings() []string {
 	case c.VerifyTree && c.Verify == 0:
 		warn("verify-tree changes nothing with verify 0: no image is compared")
 	}
-	if c.EvalEnv != nil && c.EvalEnv.Prefix != defaultEvalImagePrefix {
+	switch {
+	case c.EvalEnv == nil:
+	case c.EvalEnv.Prefix == defaultEvalImagePrefix && c.Image != defaultImage:
+		warn("eval-image-prefix is not given: the environments are pushed to %s, where only OpenHands may push", defaultEvalImagePrefix)
+	case c.EvalEnv.Prefix != defaultEvalImagePrefix:
 		warn("eval-image-prefix %s is not where SWT-Bench's evaluation pulls from: it asks for %s only", Quote(c.EvalEnv.Prefix), defaultEvalImagePrefix)
 	}
 	if c.MaxWorkers > manyWorkers {

@@ -36,7 +36,10 @@ func TestWarnings(t *testing.T) {
 		"environments where nobody looks": {
 			map[string]string{"benchmark": "swtbench", "build-eval-env": "true", "eval-image-prefix": "r:5000/xy"}, []string{"eval-image-prefix"},
 		},
-		"environments":    {map[string]string{"benchmark": "swtbench", "build-eval-env": "true"}, nil},
+		"environments": {map[string]string{"benchmark": "swtbench", "build-eval-env": "true"}, nil},
+		"environments for OpenHands, images elsewhere": {
+			map[string]string{"benchmark": "swtbench", "build-eval-env": "true", "image": "r:5000/xy"}, []string{"eval-image-prefix"},
+		},
 		"ids and a file":  {map[string]string{"instance-ids": "a__a-1", "instances-file": "f"}, []string{"instances-file"}},
 		"ids and a limit": {map[string]string{"instance-ids": "a__a-1", "n-limit": "5"}, []string{"n-limit"}},
 	}
