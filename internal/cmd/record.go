@@ -32,8 +32,9 @@ type record struct {
 	mu      sync.Mutex
 	facts   ledger.Run
 	entries []ledger.Entry
-	lost    []ledger.Entry // entries that the ledger did not take
-	ledger  *ledger.Writer // nil for a run without a record
+	ended   map[string]bool // instances that have an entry
+	lost    []ledger.Entry  // entries that the ledger did not take
+	ledger  *ledger.Writer  // nil for a run without a record
 	console *report.Console
 	// previous is the summary of an earlier run, or empty, and comparison what has changed since, or nil.
 	previous      ledger.Summary
@@ -72,6 +73,7 @@ func (r *record) open(w *workspace, targets, workers int) (err error) {
 	if r.ledger, err = ledger.Open(w.folder); err != nil {
 		return err
 	}
+	r.ended = map[string]bool{}
 	r.facts.Files = ledger.Files{
 		Ledger:  ledger.Text(w.relative(filepath.Join(w.folder, ledger.FileName))),
 		Summary: ledger.Text(w.relative(filepath.Join(w.folder, ledger.SummaryFileName))),
@@ -176,15 +178,17 @@ func (r *record) Waiting(t plan.Target, attempt int, err error, wait time.Durati
 	r.console.Waiting(t, attempt, err, wait)
 }
 
-// Ended records the outcome of a target in the ledger and the log. A failure also gets an annotation.
+// Ended records the outcome of a target in the ledger and the log. A failure also gets an annotation. Only the first outcome of a target
+// counts: at the end of a run a worker may still end an image that addUnfinished has recorded.
 func (r *record) Ended(_ context.Context, out *outcome.Outcome) {
 	entry := ledger.FromOutcome(out)
 	entry.Redact(r.actions.Redact)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.closed {
+	if r.closed || r.ended[entry.InstanceID] {
 		return
 	}
+	r.ended[entry.InstanceID] = true
 	r.entries = append(r.entries, entry)
 	r.console.Finished(out)
 	if err := r.ledger.Append(entry); err != nil {
@@ -318,21 +322,13 @@ func missingIDs(targets []plan.Target, entries []ledger.Entry) []string {
 
 // addUnfinished adds an entry for each target that had not ended when the run did, by a cancel or at its deadline.
 func (r *record) addUnfinished(ctx context.Context, targets []plan.Target) {
-	recorded := map[string]bool{}
-	r.mu.Lock()
-	for _, entry := range r.entries {
-		recorded[entry.InstanceID] = true
+	var err error = &failure.Error{Class: failure.ClassCancelled, Err: fmt.Errorf("cancelled before it ended: %w", context.Cause(ctx))}
+	if errors.Is(err, failure.ErrDeadline) {
+		err = failure.NotStarted(ctx)
 	}
-	r.mu.Unlock()
 	for _, t := range targets {
-		if !recorded[t.InstanceID] {
-			now := time.Now()
-			var err error = &failure.Error{Class: failure.ClassCancelled, Err: fmt.Errorf("cancelled before it ended: %w", context.Cause(ctx))}
-			if errors.Is(err, failure.ErrDeadline) {
-				err = failure.NotStarted(ctx)
-			}
-			r.Ended(ctx, &outcome.Outcome{Target: t, Err: err, Started: now, Finished: now})
-		}
+		now := time.Now()
+		r.Ended(ctx, &outcome.Outcome{Target: t, Err: err, Started: now, Finished: now})
 	}
 }
 

@@ -138,6 +138,23 @@ func limitFiles(t *testing.T, size uint64) (lift func()) {
 	return lift
 }
 
+// A worker may end an image when the report has recorded it as unfinished.
+func TestAnImageHasOneEntry(t *testing.T) {
+	r := beginRecord(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	r.addUnfinished(ctx, r.targets)
+	r.allBuilt(t)
+	if code := r.finish(ctx, r.work, r.targets, context.Canceled); code != ExitCancelled {
+		t.Errorf("exit code %d, want %d", code, ExitCancelled)
+	}
+	entries, err := ledger.Read(filepath.Join(r.work.folder, ledger.FileName))
+	summary, _, _ := left(t, r.work.folder)
+	if err != nil || len(entries) != len(r.targets) || summary.Total != len(r.targets) || summary.Failed != len(r.targets) {
+		t.Errorf("the ledger has %d lines (%v), and the summary %d images, of which %d failed; want %d", len(entries), err, summary.Total, summary.Failed, len(r.targets))
+	}
+}
+
 // A log says each minute what the run is at, from its set-up on.
 func TestHeartbeatOfARecord(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
