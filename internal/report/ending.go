@@ -17,10 +17,6 @@ func Ending(s ledger.Summary, c *ledger.Comparison) []string {
 	// A variation selector would be left out as a character that nobody sees.
 	verdict := strings.ReplaceAll(Headline(s), "⚠\ufe0f", "⚠")
 	lines := []string{oneLine(verdict, shortValue), endingCounts(s)}
-	verified := endingVerified(s.Run.Rebase.Verified)
-	if s.Total == 0 && len(verified) > 0 {
-		lines = lines[1:]
-	}
 	if c != nil {
 		lines = append(lines, fmt.Sprintf("Compared with the run of %s: %d newly built, %d newly failing",
 			StartOf(c), len(c.NewlyBuilt), len(c.NewlyFailing)))
@@ -35,7 +31,7 @@ func Ending(s ledger.Summary, c *ledger.Comparison) []string {
 		}
 		after = append([]string{again}, after...)
 	}
-	middle := append(endingFailures(s), verified...)
+	middle := append(endingFailures(s), endingVerified(s.Run.Rebase.Verified)...)
 	if room := endingLines - len(lines) - len(after); len(middle) > room {
 		more := fmt.Sprintf("  … and %d more, see %s", len(middle)-room+1, ledger.FileName)
 		middle = append(middle[:room-1], more)

@@ -49,8 +49,9 @@ func TestARunEndsWithTenLinesOfPlainText(t *testing.T) {
 		"a cancel": {stopped, "⚠ Cancelled after 2m 05s: 10 of 12 images are missing: 10 not started\n" +
 			"1 built (2 rebased), 1 already existed, 10 missing, 2m 05s, SDK v1.58.2 (0123456), ghcr.io/me/eval\n" +
 			"Next: run it again; it builds only what is missing.\n" + files},
-		"images compared": {equal, "0 built, 0 already existed, 5.0s\n✅ r/i:a is equal to a native build of it"},
-		"one that differs": {verified, "0 built, 0 already existed, 5.0s\n✅ r/i:a is equal to a native build of it\n" +
+		"images compared": {equal, "✅ 1 image equals its native build\n0 built, 0 already existed, 5.0s\n✅ r/i:a is equal to a native build of it"},
+		"one that differs": {verified, "❌ Verification failed: of 2 images compared, 1 rebased image differs from the native build\n" +
+			"0 built, 0 already existed, 5.0s\n✅ r/i:a is equal to a native build of it\n" +
 			"❌ r/i:b is different: env HOME"},
 	}
 	for name, c := range cases {

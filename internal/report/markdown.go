@@ -43,23 +43,28 @@ func Verdict(s ledger.Summary) string {
 // Headline returns the result of the run and its causes in one line of plain text.
 func Headline(s ledger.Summary) string {
 	line := imagesHeadline(s)
-	if rest, good := strings.CutPrefix(line, "✅ "); good && s.Run.TooManyEnvironmentsMissing() {
+	if s.Run.TooManyEnvironmentsMissing() && strings.HasPrefix(line, "✅ ") {
 		e := s.Run.EvalEnv
-		line = "❌ " + missingOf(e.Missing(), plural(e.Planned, "environment image", "environment images")) + ". " + rest
+		line = before("❌ "+missingOf(e.Missing(), plural(e.Planned, "environment image", "environment images")), line)
 	}
 	// A wrong image is worse than a missing one.
 	if s.Run.VerifyFailed() {
-		line = "❌ Verification failed: " + verifyFailures(s.Run.Rebase.Verified) + ". " + withoutMark(line)
+		line = before("❌ Verification failed: "+verifyFailures(s.Run.Rebase.Verified), line)
 	}
 	// Without a complete record, nobody can rely on the rest.
 	if len(s.Run.RecordErrors) > 0 {
-		line = "❌ The record of this run is incomplete. " + withoutMark(line)
+		line = before("❌ The record of this run is incomplete", line)
 	}
 	return line
 }
 
-func withoutMark(line string) string {
-	return strings.TrimPrefix(strings.TrimPrefix(line, "✅ "), "❌ ")
+// before puts a sentence before a verdict. The mark of the verdict, its first word, is left out.
+func before(sentence, verdict string) string {
+	_, rest, found := strings.Cut(verdict, " ")
+	if !found {
+		return sentence
+	}
+	return sentence + ". " + rest
 }
 
 func recordErrors(run ledger.Run) string {
@@ -88,6 +93,10 @@ func imagesHeadline(s ledger.Summary) string {
 		return "❌ Nothing was built: " + oneLine(first, shortValue)
 	case s.Missing() > 0:
 		return mark(s) + " " + missing
+	case s.Total == 0 && run.VerifyFailed(): // the command verify, of which Headline says what failed
+		return "❌"
+	case s.Total == 0 && len(run.Rebase.Verified) > 0:
+		return "✅ " + plural(len(run.Rebase.Verified), "image equals its native build", "images equal their native builds")
 	case s.Total == 0:
 		return "⚠️ No image was requested"
 	case s.Built == 0:

@@ -374,6 +374,33 @@ func TestHeadline(t *testing.T) {
 	}
 }
 
+// A verdict has one mark, that of the worst that came of the run.
+func TestHeadlineHasOneMark(t *testing.T) {
+	verified := func(results ...ledger.Verdict) (r ledger.Rebase) {
+		for _, result := range results {
+			r.Verified = append(r.Verified, ledger.Verified{Result: result})
+		}
+		return r
+	}
+	const ok, different = ledger.VerifiedOK, ledger.VerifiedDifferent
+	lost := []string{"writing images.lock.json: no space left on device"}
+	cases := map[string]struct {
+		s    ledger.Summary
+		want string
+	}{
+		"verify":                            {ledger.Summary{Run: ledger.Run{Rebase: verified(ok, ok)}}, "✅ 2 images equal their native builds"},
+		"verify of an image that differs":   {ledger.Summary{Run: ledger.Run{Rebase: verified(ok, different)}}, "❌ Verification failed: of 2 images compared, 1 rebased image differs from the native build"},
+		"verify without its record":         {ledger.Summary{Run: ledger.Run{Rebase: verified(ok), RecordErrors: lost}}, "❌ The record of this run is incomplete. 1 image equals its native build"},
+		"missing images that are allowed":   {ledger.Summary{Total: 4, Built: 3, NotStarted: 1, Run: ledger.Run{MissingAllowedPercent: 25, RecordErrors: lost}}, "❌ The record of this run is incomplete. 1 of 4 images is missing: 1 not started"},
+		"an empty shard without its record": {ledger.Summary{Run: ledger.Run{RecordErrors: lost}}, "❌ The record of this run is incomplete. No image was requested"},
+	}
+	for name, c := range cases {
+		if got := Headline(c.s); got != c.want {
+			t.Errorf("%s:\ngot  %s\nwant %s", name, got, c.want)
+		}
+	}
+}
+
 func TestMarkdownCountsCachePrunes(t *testing.T) {
 	prune := ledger.Pruning{At: time.Unix(0, 0), DiskUsedPercent: 71, FreedBytes: 1_500_000_000}
 	cases := []struct {
