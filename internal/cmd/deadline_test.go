@@ -139,7 +139,7 @@ func TestCountsAreThoseOfTheRegistry(t *testing.T) {
 			}
 			rec.describe(given)
 			rec.facts.Planned, rec.facts.PlannedTotal = len(all), len(all)
-			if err := openRecord(given, len(all), work, rec); err != nil {
+			if err := openRecord(given, work, rec); err != nil {
 				t.Fatal(err)
 			}
 			ctx, stop := withDeadline(t.Context(), c.deadline, rec.facts.Started)

@@ -163,7 +163,7 @@ func (s swtBench) make(t *testing.T, inputs ...string) (rec *record, said string
 	work := &workspace{root: s.dir}
 	c, targets, err := readInputs(t.Context(), given, work, rec)
 	if err == nil {
-		err = errors.Join(openRecord(c, len(targets), work, rec), work.makeTemporary(s.env, rec.actions))
+		err = errors.Join(openRecord(c, work, rec), work.makeTemporary(s.env, rec.actions))
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -119,7 +119,9 @@ func chooseTargets(ctx context.Context, c config.Config, bad error, env environm
 		rec.Warn(warning)
 	}
 	part := plan.Shard(targets, c.Shard)
-	rec.set(func(f *ledger.Run) { f.PlannedTotal, f.Planned = len(targets), len(part) })
+	if len(c.VerifyImages) == 0 { // the command verify requests no image
+		rec.set(func(f *ledger.Run) { f.PlannedTotal, f.Planned = len(targets), len(part) })
+	}
 	return part, nil
 }
 

@@ -52,7 +52,7 @@ func TestPostStepReportsAKilledRun(t *testing.T) {
 			rec.facts.Title, rec.facts.Planned = "SWE images", 3
 			targets := []plan.Target{{InstanceID: "a__a-1"}, {InstanceID: "b__b-1"}, {InstanceID: "c__c-1"}}
 			work := &workspace{root: dir}
-			if err := openRecord(config.Config{BuildDir: "b", MaxWorkers: 1}, len(targets), work, rec); err != nil {
+			if err := openRecord(config.Config{BuildDir: "b", MaxWorkers: 1}, work, rec); err != nil {
 				t.Fatal(err)
 			}
 			begin := time.Now()

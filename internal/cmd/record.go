@@ -69,7 +69,7 @@ func (r *record) set(change func(*ledger.Run)) {
 }
 
 // open creates the ledger and the console. The files of an older run in the folder are renamed.
-func (r *record) open(w *workspace, targets, workers int) (err error) {
+func (r *record) open(w *workspace, workers int) (err error) {
 	if r.ledger, err = ledger.Open(w.folder); err != nil {
 		return err
 	}
@@ -79,7 +79,7 @@ func (r *record) open(w *workspace, targets, workers int) (err error) {
 		Summary: ledger.Text(w.relative(filepath.Join(w.folder, ledger.SummaryFileName))),
 		Logs:    ledger.Text(w.relative(w.logs)),
 	}
-	r.console = report.NewConsole(r.actions, r.screen, targets, workers)
+	r.console = report.NewConsole(r.actions, r.screen, r.facts.Planned, workers)
 	r.saveForPost()
 	return nil
 }

@@ -38,7 +38,7 @@ func beginRecord(t *testing.T) *begunRecord {
 	r.record = newRecord(Process{Stdout: &r.said}, nil)
 	r.facts.Planned, r.facts.PlannedTotal = len(r.targets), len(r.targets)
 	c := config.Config{BuildDir: "builds", Dataset: "a/b", Split: "test", MaxWorkers: 1}
-	if err := openRecord(c, len(r.targets), r.work, r.record); err != nil {
+	if err := openRecord(c, r.work, r.record); err != nil {
 		t.Fatal(err)
 	}
 	return r
@@ -209,7 +209,7 @@ func TestRunIsComparedWithAnEarlierOne(t *testing.T) {
 			r.record = newRecord(Process{Stdout: &r.said}, nil)
 			r.facts.Planned, r.facts.PlannedTotal = len(r.targets), len(r.targets)
 			settings := config.Config{BuildDir: "builds", Dataset: "a/b", Split: "test", MaxWorkers: 1, PreviousSummary: c.given}
-			if err := openRecord(settings, len(r.targets), r.work, r.record); err != nil {
+			if err := openRecord(settings, r.work, r.record); err != nil {
 				t.Fatal(err)
 			}
 			r.allBuilt(t)

@@ -68,7 +68,7 @@ func Run(ctx context.Context, p Process) int {
 		return dryRun(run, c, env, targets, work, rec)
 	}
 	// A run also has a record if it could not read its dataset or was cancelled.
-	err = errors.Join(err, openFolders(c, env, len(targets), work, rec))
+	err = errors.Join(err, openFolders(c, env, work, rec))
 	b := newBuilder(c, env, work, rec)
 	defer clean(ctx, work, b, rec)
 	if err != nil || len(targets) == 0 { // a shard is empty when there are more shards than images
@@ -156,20 +156,20 @@ func newRecord(p Process, env environment) *record {
 }
 
 // openFolders makes the folders of a run, and opens its record.
-func openFolders(c config.Config, env environment, targets int, work *workspace, rec *record) error {
-	err := openRecord(c, targets, work, rec)
+func openFolders(c config.Config, env environment, work *workspace, rec *record) error {
+	err := openRecord(c, work, rec)
 	if err == nil {
 		err = work.makeTemporary(env, rec.actions)
 	}
 	return withDiskHint(err)
 }
 
-func openRecord(c config.Config, targets int, work *workspace, rec *record) error {
+func openRecord(c config.Config, work *workspace, rec *record) error {
 	if err := work.makeLogs(c); err != nil {
 		return err
 	}
 	rec.readPrevious(work, c.PreviousSummary)
-	return rec.open(work, targets, c.MaxWorkers)
+	return rec.open(work, c.MaxWorkers)
 }
 
 // reportWithin is how long the report waits for builds to end after a cancel. The runner kills the process 10 s after its first

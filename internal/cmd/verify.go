@@ -16,7 +16,6 @@ import (
 
 // verifyImages is the command verify. It builds the given images natively and compares them.
 func verifyImages(ctx context.Context, c config.Config, p prepared, client *registry.Client, b *builder, work *workspace, rec *record) error {
-	rec.set(func(f *ledger.Run) { f.PlannedTotal, f.Planned = 0, 0 }) // verify requests no images
 	chosen, err := targetsOf(ctx, c.VerifyImages, p.targets, client)
 	if err != nil {
 		return badInput{err}

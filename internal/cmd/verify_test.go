@@ -81,6 +81,7 @@ func TestVerifyOfAnotherPlansImageIsABadInput(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			v := newVerifiable(t)
+			v.facts.Planned, v.facts.PlannedTotal = 0, 0 // the command verify requests no image
 			digest, err := v.client.Digest(t.Context(), there)
 			if err != nil {
 				t.Fatal(err)

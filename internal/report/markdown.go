@@ -80,14 +80,18 @@ func imagesHeadline(s ledger.Summary) string {
 	if causes := causes(s); causes != "" {
 		missing += ": " + causes
 	}
-	if s.Missing() == 0 {
-		missing = "all images exist"
+	images := ": all images exist" // where the run was ended
+	switch {
+	case s.Total == 0: // no plan is known yet, or it is the command verify
+		images = ""
+	case s.Missing() > 0:
+		images = ": " + missing
 	}
 	switch {
 	case run.Cancelled:
-		return fmt.Sprintf("⚠️ Cancelled after %s: %s", duration(s.WallClockSeconds), missing)
+		return fmt.Sprintf("⚠️ Cancelled after %s%s", duration(s.WallClockSeconds), images)
 	case run.StoppedForDeadline:
-		return fmt.Sprintf("%s Stopped for the deadline of %s: %s", mark(s), deadline(run.DeadlineSeconds), missing)
+		return fmt.Sprintf("%s Stopped for the deadline of %s%s", mark(s), deadline(run.DeadlineSeconds), images)
 	case run.SetupError != "" && s.Built == 0 && s.Failed == 0:
 		first, _, _ := strings.Cut(string(run.SetupError), "\n")
 		return "❌ Nothing was built: " + oneLine(first, shortValue)
