@@ -1,6 +1,7 @@
 package report
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -9,6 +10,33 @@ import (
 	"github.com/OpenHands/eval-images/internal/ledger"
 	"github.com/OpenHands/eval-images/internal/outcome"
 )
+
+// Missing environments that fail a run are in its verdict, also where missing images are allowed.
+func TestHeadlineNamesMissingEnvironments(t *testing.T) {
+	environments := &ledger.EvalEnv{Planned: 20, Images: slices.Repeat([]ledger.EvalEnvImage{{Status: outcome.Built}}, 10)}
+	cases := map[string]struct {
+		s    ledger.Summary
+		want string
+	}{
+		"all images exist": {ledger.Summary{Total: 100, Built: 100}, "❌ 10 of 20 environment images are missing. All 100 images exist"},
+		"some may be missing": {
+			ledger.Summary{Total: 100, Built: 97, NotStarted: 3, Run: ledger.Run{MissingAllowedPercent: 5}},
+			"❌ 10 of 20 environment images are missing. 3 of 100 images are missing: 3 not started",
+		},
+		"some may be missing, and so may environments": {
+			ledger.Summary{Total: 100, Built: 97, NotStarted: 3, Run: ledger.Run{MissingAllowedPercent: 50}},
+			"⚠️ 3 of 100 images are missing: 3 not started",
+		},
+		"too many are missing": {ledger.Summary{Total: 100, Built: 97, NotStarted: 3}, "❌ 3 of 100 images are missing: 3 not started"},
+		"a cancel":             {ledger.Summary{Total: 100, Built: 100, WallClockSeconds: 3, Run: ledger.Run{Cancelled: true}}, "⚠️ Cancelled after 3.0s: all images exist"},
+	}
+	for name, c := range cases {
+		c.s.Run.EvalEnv = environments
+		if got := Headline(c.s); got != c.want {
+			t.Errorf("%s:\ngot  %s\nwant %s", name, got, c.want)
+		}
+	}
+}
 
 func TestEnvironmentImagesHaveASectionOutputsAndALock(t *testing.T) {
 	run := ledger.Run{EvalEnv: &ledger.EvalEnv{

@@ -43,7 +43,7 @@ func Verdict(s ledger.Summary) string {
 // Headline returns the result of the run and its causes in one line of plain text.
 func Headline(s ledger.Summary) string {
 	line := imagesHeadline(s)
-	if s.Run.TooManyEnvironmentsMissing() && strings.HasPrefix(line, "✅ ") {
+	if s.Run.TooManyEnvironmentsMissing() && !s.Run.Cancelled && !strings.HasPrefix(line, "❌ ") {
 		e := s.Run.EvalEnv
 		line = before("❌ "+missingOf(e.Missing(), plural(e.Planned, "environment image", "environment images")), line)
 	}
@@ -267,7 +267,7 @@ func allowed(s ledger.Summary) string {
 	if s.Missing() == 0 || s.TooManyMissing() {
 		return ""
 	}
-	return "\nThat does not fail the run: fail-on is " + failOn(s.Run.MissingAllowedPercent) + ".\n"
+	return "\nThe missing images do not fail the run: fail-on is " + failOn(s.Run.MissingAllowedPercent) + ".\n"
 }
 
 // commaSeparated has an id on each line, so that no line is long. The commas separate them where line breaks are lost, as in the form
