@@ -43,8 +43,11 @@ func Verdict(s ledger.Summary) string {
 // Headline returns the result of the run and its causes in one line of plain text.
 func Headline(s ledger.Summary) string {
 	line := imagesHeadline(s)
-	if s.Run.TooManyEnvironmentsMissing() && !s.Run.Cancelled && !strings.HasPrefix(line, "❌ ") {
-		e := s.Run.EvalEnv
+	switch e := s.Run.EvalEnv; {
+	case strings.HasPrefix(line, "❌"):
+	case s.Run.SetupError != "": // that of environments, or in a merge that of one shard
+		line = before("❌ The set-up failed: "+setupProblem(s.Run), line)
+	case s.Run.TooManyEnvironmentsMissing() && !s.Run.Cancelled:
 		line = before("❌ "+missingOf(e.Missing(), plural(e.Planned, "environment image", "environment images")), line)
 	}
 	// A wrong image is worse than a missing one.
@@ -56,6 +59,12 @@ func Headline(s ledger.Summary) string {
 		line = before("❌ The record of this run is incomplete", line)
 	}
 	return line
+}
+
+// setupProblem is why the set-up failed, without the hint.
+func setupProblem(run ledger.Run) string {
+	first, _, _ := strings.Cut(string(run.SetupError), "\n")
+	return oneLine(first, shortValue)
 }
 
 // before puts a sentence before a verdict. The mark of the verdict, its first word, is left out.
@@ -93,8 +102,7 @@ func imagesHeadline(s ledger.Summary) string {
 	case run.StoppedForDeadline:
 		return fmt.Sprintf("%s Stopped for the deadline of %s%s", mark(s), deadline(run.DeadlineSeconds), images)
 	case run.SetupError != "" && s.Built == 0 && s.Failed == 0:
-		first, _, _ := strings.Cut(string(run.SetupError), "\n")
-		return "❌ Nothing was built: " + oneLine(first, shortValue)
+		return "❌ Nothing was built: " + setupProblem(run)
 	case s.Missing() > 0:
 		return mark(s) + " " + missing
 	case s.Total == 0 && run.VerifyFailed(): // the command verify, of which Headline says what failed
