@@ -12,8 +12,8 @@ import (
 )
 
 // Merge merges the runs of one plan's shards, in any order, into the summary and entries of a single run. A shard may have run
-// more than once; of each instance, a success counts before a failure, and a later entry before an earlier one. The entries are
-// in the order in which they ended. The error is a *NotMergeable.
+// more than once: of each instance, a success counts before a failure, and a later entry before an earlier one. A cancel, a
+// deadline and a failed set-up count in the last run of each shard only. The entries are in the order in which they ended. The error is a *NotMergeable.
 func Merge(parts []Part) (Summary, []Entry, error) {
 	if len(parts) == 0 {
 		return Summary{}, nil, &NotMergeable{"there is no run to merge", "give the build-dir folders of the shards' runs"}
@@ -31,7 +31,6 @@ func Merge(parts []Part) (Summary, []Entry, error) {
 	summary := Summarize(mergeRuns(parts), entries)
 	summary.ManifestFiles = len(parts)
 	summary.Run.Shards = shardsOf(parts, entries)
-	summary.Run.StoppedForDeadline = summary.Run.StoppedForDeadline && summary.Missing() > 0 // a later run may have made the rest
 	// Each run built a source distribution of its own.
 	summary.SdistBuilds = 0
 	for _, part := range parts {
@@ -91,21 +90,27 @@ func numberOrEmpty(n int) string {
 func mergeRuns(parts []Part) Run {
 	run := parts[0].Summary.Run
 	run.Shard, run.MergedFrom, run.MissingShards = "", len(parts), missingShards(parts)
-	run.Sdist, run.Files, run.Phases, run.Warnings, run.SetupError, run.Cancelled = Sdist{}, Files{}, nil, nil, "", false
+	run.Sdist, run.Files, run.Phases, run.Warnings, run.Beside = Sdist{}, Files{}, nil, nil, nil
+	run.SetupError, run.Cancelled, run.StoppedForDeadline = "", false, false
 	run.Rebase, run.RecordErrors, run.AskedAgain = Rebase{}, nil, nil
-	run.Beside, run.Shards, run.URL, run.Artifact = nil, nil, "", ""
+	run.Shards, run.URL, run.Artifact = nil, "", ""
 	longest := map[string]Phase{}
 	var names, setupErrors []string
-	for _, part := range parts {
+	for i, part := range parts {
 		one := part.Summary.Run
+		if i+1 == len(parts) || shardOf(parts[i+1]) != shardOf(part) { // a later run of the shard may have mended what ended this one
+			run.Cancelled = run.Cancelled || one.Cancelled
+			run.StoppedForDeadline = run.StoppedForDeadline || one.StoppedForDeadline
+			if one.SetupError != "" {
+				setupErrors = append(setupErrors, fmt.Sprintf("shard %s: %s", cmp.Or(one.Shard, "1/1"), one.SetupError))
+			}
+		}
 		run.PlannedTotal = max(run.PlannedTotal, one.PlannedTotal)
 		run.SDKSHA, run.SDKVersion = cmp.Or(run.SDKSHA, one.SDKSHA), cmp.Or(run.SDKVersion, one.SDKVersion)
 		run.Seam = cmp.Or(run.Seam, one.Seam)
 		run.URL = cmp.Or(one.URL, run.URL) // shards mostly are jobs of one workflow run
 		run.ImageTagPrefix = cmp.Or(run.ImageTagPrefix, one.ImageTagPrefix)
 		run.Started, run.Finished = earlier(run.Started, one.Started), later(run.Finished, one.Finished)
-		run.Cancelled = run.Cancelled || one.Cancelled
-		run.StoppedForDeadline = run.StoppedForDeadline || one.StoppedForDeadline
 		run.MissingAllowedPercent = min(run.MissingAllowedPercent, one.MissingAllowedPercent)
 		run.Rebase = run.Rebase.plus(one.Rebase)
 		if one.Sdist.SHA256 != "" && one.Sdist.Seconds >= run.Sdist.Seconds {
@@ -139,9 +144,6 @@ func mergeRuns(parts []Part) Run {
 		}
 		for _, lost := range one.RecordErrors { // a warning only: the merge writes these files again
 			run.Warnings = append(run.Warnings, fmt.Sprintf("The record of shard %s is incomplete: %s", cmp.Or(one.Shard, "1/1"), lost))
-		}
-		if one.SetupError != "" {
-			setupErrors = append(setupErrors, fmt.Sprintf("shard %s: %s", cmp.Or(one.Shard, "1/1"), one.SetupError))
 		}
 	}
 	for _, name := range names {

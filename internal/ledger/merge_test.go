@@ -199,6 +199,40 @@ func TestMergeOfAContinuedRun(t *testing.T) {
 	}
 }
 
+// What ended a run of a shard does not count when a later run of the shard came further.
+func TestMergeOfARepeatedShard(t *testing.T) {
+	ended := Run{SetupError: "cloning failed", Cancelled: true, StoppedForDeadline: true}
+	cases := []struct {
+		name  string
+		runs  []Run // of the second shard, one after the other
+		want  Run
+		setup Text
+	}{
+		{"repeated", []Run{ended, {}}, Run{}, ""},
+		{"repeated twice", []Run{ended, ended, {}}, Run{}, ""},
+		{"ended at last", []Run{{}, ended}, ended, "shard 2/3: cloning failed"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			top := t.TempDir()
+			for i := range 3 {
+				runs := []Run{{}}
+				if i == 1 {
+					runs = c.runs
+				}
+				for j, run := range runs {
+					run.Shard, run.PlannedTotal, run.Planned, run.Started = Text(fmt.Sprintf("%d/3", i+1)), 3, 1, noon.Add(time.Duration(j)*time.Hour)
+					leave(t, filepath.Join(top, fmt.Sprint(i, j)), run, []Entry{took(fmt.Sprint(i), 1, 10)})
+				}
+			}
+			s, _ := merged(t, top)
+			if s.Run.SetupError != c.setup || s.Run.Cancelled != c.want.Cancelled || s.Run.StoppedForDeadline != c.want.StoppedForDeadline {
+				t.Errorf("the set-up's error is %q, cancelled %v, stopped for the deadline %v", s.Run.SetupError, s.Run.Cancelled, s.Run.StoppedForDeadline)
+			}
+		})
+	}
+}
+
 // A shard is incomplete while images are missing, and after a run whose set-up failed, even if an earlier run has made all images.
 func TestIncompleteShards(t *testing.T) {
 	cases := []struct {

@@ -262,12 +262,12 @@ func next(s ledger.Summary) string {
 	return line + "\n"
 }
 
-// mark returns the sign of a run that lacks images: whether it fails for that.
+// mark returns the sign of a run that lacks images or was ended: whether it fails for that.
 func mark(s ledger.Summary) string {
-	if s.Missing() > 0 && !s.TooManyMissing() && s.Run.SetupError == "" {
-		return "⚠️"
+	if s.TooManyMissing() || s.Run.SetupError != "" {
+		return "❌"
 	}
-	return "❌"
+	return "⚠️"
 }
 
 // allowed says why missing images do not fail the run, where they do not.

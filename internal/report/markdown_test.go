@@ -393,6 +393,7 @@ func TestHeadlineHasOneMark(t *testing.T) {
 		"verify without its record":         {ledger.Summary{Run: ledger.Run{Rebase: verified(ok), RecordErrors: lost}}, "❌ The record of this run is incomplete. 1 image equals its native build"},
 		"verify that was cancelled":         {ledger.Summary{WallClockSeconds: 3, Run: ledger.Run{Cancelled: true}}, "⚠️ Cancelled after 3.0s"},
 		"all there, and a set-up failed":    {ledger.Summary{Total: 4, Built: 4, Run: ledger.Run{SetupError: "cloning SWT-Bench: no such host\nhint: x"}}, "❌ The set-up failed: cloning SWT-Bench: no such host. All 4 images exist"},
+		"all there at the deadline":         {ledger.Summary{Total: 4, Built: 4, Run: ledger.Run{DeadlineSeconds: 60, StoppedForDeadline: true}}, "⚠️ Stopped for the deadline of 1m: all images exist"},
 		"missing images that are allowed":   {ledger.Summary{Total: 4, Built: 3, NotStarted: 1, Run: ledger.Run{MissingAllowedPercent: 25, RecordErrors: lost}}, "❌ The record of this run is incomplete. 1 of 4 images is missing: 1 not started"},
 		"an empty shard without its record": {ledger.Summary{Run: ledger.Run{RecordErrors: lost}}, "❌ The record of this run is incomplete. No image was requested"},
 	}
