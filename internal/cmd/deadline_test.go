@@ -236,7 +236,7 @@ func TestFailOn(t *testing.T) {
 			if code != c.want {
 				t.Errorf("exit code %d, want %d", code, c.want)
 			}
-			verdict := regexp.MustCompile(`(?m)^(❌|✅|⚠) (The record|Verif|Stop|Nothing|No image|Cancel|All|The image|[0-9]+ of).*$`).FindString(r.said.String())
+			verdict := regexp.MustCompile(`(?m)^(❌|✅|⚠) (The record|The set-up|Verif|Stop|Nothing|No image|Cancel|All|The image|[0-9]+ of).*$`).FindString(r.said.String())
 			if failed := strings.HasPrefix(verdict, "❌"); failed != (code != ExitOK && code != ExitCancelled) {
 				t.Errorf("exit code %d, and the summary begins with %s", code, strings.Split(verdict, "\n")[0])
 			}

@@ -17,8 +17,8 @@ const mergeCommand = "merge"
 const mergeHelp = "Merge the records of one plan's shards. It prints what came of them, and writes a merged " + ledger.SummaryFileName + ", " +
 	ledger.FileName + ", " + ledger.LockFileName + ", " + ledger.FailedFileName + ", " + ledger.ReportFileName + " and " + ledger.TraceFileName +
 	" to the working directory.\n\n" +
-	"Its exit code is 1 if more images are missing than fail-on allowed the runs, an image failed verification, or a file could " +
-	"not be written."
+	"Its exit code is 1 if more images are missing than fail-on allowed the runs, an image failed verification, the set-up of a " +
+	"shard failed, or a file could not be written."
 
 // mergeVariable has the folders to merge, where the action is to merge.
 var mergeVariable = "INPUT_" + strings.ToUpper(config.MergeInput)

@@ -262,9 +262,9 @@ func next(s ledger.Summary) string {
 	return line + "\n"
 }
 
-// mark returns the sign of a run that lacks images or was ended: whether it fails for that.
+// mark returns the sign of a run that lacks images or was ended: whether it fails for missing images.
 func mark(s ledger.Summary) string {
-	if s.TooManyMissing() || s.Run.SetupError != "" {
+	if s.TooManyMissing() {
 		return "❌"
 	}
 	return "⚠️"

@@ -388,11 +388,15 @@ func TestHeadlineHasOneMark(t *testing.T) {
 		s    ledger.Summary
 		want string
 	}{
-		"verify":                            {ledger.Summary{Run: ledger.Run{Rebase: verified(ok, ok)}}, "✅ 2 images equal their native builds"},
-		"verify of an image that differs":   {ledger.Summary{Run: ledger.Run{Rebase: verified(ok, different)}}, "❌ Verification failed: of 2 images compared, 1 rebased image differs from the native build"},
-		"verify without its record":         {ledger.Summary{Run: ledger.Run{Rebase: verified(ok), RecordErrors: lost}}, "❌ The record of this run is incomplete. 1 image equals its native build"},
-		"verify that was cancelled":         {ledger.Summary{WallClockSeconds: 3, Run: ledger.Run{Cancelled: true}}, "⚠️ Cancelled after 3.0s"},
-		"all there, and a set-up failed":    {ledger.Summary{Total: 4, Built: 4, Run: ledger.Run{SetupError: "cloning SWT-Bench: no such host\nhint: x"}}, "❌ The set-up failed: cloning SWT-Bench: no such host. All 4 images exist"},
+		"verify":                          {ledger.Summary{Run: ledger.Run{Rebase: verified(ok, ok)}}, "✅ 2 images equal their native builds"},
+		"verify of an image that differs": {ledger.Summary{Run: ledger.Run{Rebase: verified(ok, different)}}, "❌ Verification failed: of 2 images compared, 1 rebased image differs from the native build"},
+		"verify without its record":       {ledger.Summary{Run: ledger.Run{Rebase: verified(ok), RecordErrors: lost}}, "❌ The record of this run is incomplete. 1 image equals its native build"},
+		"verify that was cancelled":       {ledger.Summary{WallClockSeconds: 3, Run: ledger.Run{Cancelled: true}}, "⚠️ Cancelled after 3.0s"},
+		"all there, and a set-up failed":  {ledger.Summary{Total: 4, Built: 4, Run: ledger.Run{SetupError: "cloning SWT-Bench: no such host\nhint: x"}}, "❌ The set-up failed: cloning SWT-Bench: no such host. All 4 images exist"},
+		"some may be missing, and a set-up failed": {
+			ledger.Summary{Total: 4, Built: 3, NotStarted: 1, Run: ledger.Run{MissingAllowedPercent: 25, SetupError: "cloning SWT-Bench: no such host"}},
+			"❌ The set-up failed: cloning SWT-Bench: no such host. 1 of 4 images is missing: 1 not started",
+		},
 		"all there at the deadline":         {ledger.Summary{Total: 4, Built: 4, Run: ledger.Run{DeadlineSeconds: 60, StoppedForDeadline: true}}, "⚠️ Stopped for the deadline of 1m: all images exist"},
 		"missing images that are allowed":   {ledger.Summary{Total: 4, Built: 3, NotStarted: 1, Run: ledger.Run{MissingAllowedPercent: 25, RecordErrors: lost}}, "❌ The record of this run is incomplete. 1 of 4 images is missing: 1 not started"},
 		"an empty shard without its record": {ledger.Summary{Run: ledger.Run{RecordErrors: lost}}, "❌ The record of this run is incomplete. No image was requested"},

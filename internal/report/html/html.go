@@ -104,7 +104,7 @@ type spanLine struct {
 // Write writes the report of a run. c may be nil.
 func Write(w io.Writer, s ledger.Summary, entries []ledger.Entry, c *ledger.Comparison) error {
 	shown := content{
-		Title: cmp.Or(s.Run.Title, "Image build"), Failed: s.Fails() || s.Run.SetupError != "",
+		Title: cmp.Or(s.Run.Title, "Image build"), Failed: s.Fails(),
 		Verdict: report.Headline(s), SetupError: string(s.Run.SetupError), Facts: facts(s), Comparison: newComparison(s, c), Timeline: newTimeline(s, entries), Limit: strings.ReplaceAll(report.Limit(s, entries), "`", ""),
 		Style: template.CSS(style), Script: template.JS(script),
 		Policy: "default-src 'none'; base-uri 'none'; form-action 'none'; script-src " + hashOf(script) + "; style-src " + hashOf(style),
