@@ -92,7 +92,7 @@ func mergeRuns(parts []Part) Run {
 	run.Shard, run.MergedFrom, run.MissingShards = "", len(parts), missingShards(parts)
 	run.Sdist, run.Files, run.Phases, run.Warnings, run.Beside = Sdist{}, Files{}, nil, nil, nil
 	run.SetupError, run.Cancelled, run.StoppedForDeadline = "", false, false
-	run.Rebase, run.RecordErrors, run.AskedAgain = Rebase{}, nil, nil
+	run.Rebase, run.RecordErrors, run.AskedAgain, run.Pruned = Rebase{}, nil, nil, nil
 	run.Shards, run.URL, run.Artifact = nil, "", ""
 	longest := map[string]Phase{}
 	var names, setupErrors []string
@@ -113,6 +113,7 @@ func mergeRuns(parts []Part) Run {
 		run.Started, run.Finished = earlier(run.Started, one.Started), later(run.Finished, one.Finished)
 		run.MissingAllowedPercent = min(run.MissingAllowedPercent, one.MissingAllowedPercent)
 		run.Rebase = run.Rebase.plus(one.Rebase)
+		run.Pruned = append(run.Pruned, one.Pruned...)
 		if one.Sdist.SHA256 != "" && one.Sdist.Seconds >= run.Sdist.Seconds {
 			run.Sdist = Sdist{SHA256: one.Sdist.SHA256, Seconds: one.Sdist.Seconds}
 		}

@@ -323,6 +323,7 @@ func TestMergeHasTheFactsOfAllShards(t *testing.T) {
 		run, part := shardOfWhole(i, 3)
 		run.Sdist = Sdist{SHA256: Text(fmt.Sprint("sdist-", i)), Seconds: []float64{2, 9, 4}[i-1]}
 		run.Cancelled, run.ImageTagPrefix, run.StoppedForDeadline = i == 2, "", i == 3
+		run.Pruned = slices.Repeat([]Pruning{{FreedBytes: int64(i)}}, i)
 		if i == 3 {
 			run.ImageTagPrefix = "prefix"
 		}
@@ -341,6 +342,9 @@ func TestMergeHasTheFactsOfAllShards(t *testing.T) {
 	}
 	if want := (Sdist{SHA256: "sdist-2", Seconds: 9}); s.Run.Sdist != want {
 		t.Errorf("the sdist is %+v, want that which took longest, %+v", s.Run.Sdist, want)
+	}
+	if pruned := s.Run.Pruned; len(pruned) != 6 || pruned[0].FreedBytes != 1 || pruned[5].FreedBytes != 3 {
+		t.Errorf("the prunes are %+v, want 1 of the first shard, 2 of the second and 3 of the third", pruned)
 	}
 	if !s.Run.Cancelled || !s.Run.StoppedForDeadline || s.Run.ImageTagPrefix != "prefix" {
 		t.Errorf("cancelled %v, stopped for the deadline %v, prefix %q; want true, true, prefix", s.Run.Cancelled, s.Run.StoppedForDeadline, s.Run.ImageTagPrefix)
