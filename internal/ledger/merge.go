@@ -221,6 +221,9 @@ func (e Entry) better(other Entry) bool {
 	if succeeded := e.Status != outcome.Failed; succeeded != (other.Status != outcome.Failed) {
 		return succeeded
 	}
+	if e.Digest != "" && e.Digest == other.Digest && e.Status != other.Status { // a later run found what an earlier one built
+		return e.Status == outcome.Built
+	}
 	return endTime(e).After(endTime(other))
 }
 

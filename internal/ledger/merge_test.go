@@ -183,6 +183,27 @@ func TestBestRecordCounts(t *testing.T) {
 	}
 }
 
+// An image that one run built and a later one found was built, unless that found another one.
+func TestBuiltCountsBeforeFound(t *testing.T) {
+	found := func(id, digest string) Entry {
+		return FromOutcome(outcomeOf(id, 70, outcome.Outcome{Skipped: true, Tags: []string{"a:b"}, Digest: digest}, nil))
+	}
+	built := func(id string) Entry {
+		e := took(id, 1, 10)
+		e.Digest = "sha256:1"
+		return e
+	}
+	run := Run{PlannedTotal: 2, Planned: 2, Started: noon}
+	first, second := t.TempDir(), t.TempDir()
+	leave(t, first, run, []Entry{built("same"), built("replaced")})
+	run.Started = noon.Add(time.Minute)
+	leave(t, second, run, []Entry{found("same", "sha256:1"), found("replaced", "sha256:2")})
+	s, entries := merged(t, first, second)
+	if s.Built != 1 || s.Skipped != 1 || entries[0].InstanceID != "same" || entries[1].Digest != "sha256:2" {
+		t.Errorf("%d built, %d skipped: %+v", s.Built, s.Skipped, entries)
+	}
+}
+
 // A run that stopped for its deadline, and the one that continued it, are a run that did not stop.
 func TestMergeOfAContinuedRun(t *testing.T) {
 	first, second := t.TempDir(), t.TempDir()
