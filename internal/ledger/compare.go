@@ -21,6 +21,7 @@ type Comparison struct {
 	Missing int
 	Seconds float64
 
+	// NewlyFailing has only images of which the earlier summary tells that they existed.
 	NewlyFailing, NewlyBuilt []string
 	Slower, Faster           []Change
 }
@@ -65,9 +66,12 @@ func Compare(before, now Summary, entries []Entry) (*Comparison, error) {
 	for _, b := range before.SlowestBuilds {
 		took[b.InstanceID] = b.DurationSeconds
 	}
+	// The images that an earlier run of as many images does not call missing existed, if it names all that were missing.
+	othersExisted := before.Total == now.Total && before.Missing() == len(missing)
 	for _, e := range entries {
+		existed := othersExisted && !missing[e.InstanceID] || took[e.InstanceID] > 0
 		switch failed := e.Status == outcome.Failed; {
-		case failed && !missing[e.InstanceID] && !failure.Class(e.ErrorClass).Untried():
+		case failed && existed && !failure.Class(e.ErrorClass).Untried():
 			c.NewlyFailing = append(c.NewlyFailing, e.InstanceID)
 		case !failed && missing[e.InstanceID]:
 			c.NewlyBuilt = append(c.NewlyBuilt, e.InstanceID)

@@ -97,7 +97,7 @@ func report(t *testing.T, images int) string {
 	}
 	record(t, of, images)
 	earlier, err := json.Marshal(object{
-		"schema": 1, "started_at": started.Add(-time.Hour), "wall_clock_seconds": 700, "run": object{"dataset": "princeton-nlp/SWE-bench_Verified", "split": "test"},
+		"schema": 1, "started_at": started.Add(-time.Hour), "wall_clock_seconds": 700, "total": images, "failed": 1, "run": object{"dataset": "princeton-nlp/SWE-bench_Verified", "split": "test"},
 		"failed_builds": []object{{"instance_id": "django__django-10003"}}, "slowest_builds": []object{{"instance_id": "sympy__sympy-10001", "duration_seconds": 40}},
 	})
 	if err == nil {
