@@ -44,7 +44,7 @@ func dryRun(ctx context.Context, c config.Config, env environment, targets []pla
 	}
 	p := report.NewPlan(rec.facts, targets, found, decisions, c.ForceBuild)
 	if c.Format == "json" {
-		err = p.JSON(rec.results)
+		err = p.JSON(rec.results, rec.actions.Redact)
 	} else {
 		for _, line := range p.Lines() {
 			rec.print(line)

@@ -158,8 +158,22 @@ func (i PlannedImage) decision() string {
 	return text
 }
 
-// JSON writes the plan as JSON.
-func (p Plan) JSON(w io.Writer) error {
+// JSON writes the plan as JSON. It applies redact to the texts that programs and servers wrote: they may repeat a secret.
+func (p Plan) JSON(w io.Writer, redact func(string) string) error {
+	p.Images = slices.Clone(p.Images)
+	for i := range p.Images {
+		for _, text := range []*ledger.Text{&p.Images[i].Problem, &p.Images[i].Reason, &p.Images[i].BaseProblem} {
+			*text = ledger.Text(redact(string(*text)))
+		}
+	}
+	if p.EvalEnv != nil {
+		environments := *p.EvalEnv
+		environments.Images = slices.Clone(environments.Images)
+		for i := range environments.Images {
+			environments.Images[i].Error = ledger.Text(redact(string(environments.Images[i].Error)))
+		}
+		p.EvalEnv = &environments
+	}
 	encoder := json.NewEncoder(w)
 	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", "  ")

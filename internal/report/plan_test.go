@@ -74,13 +74,31 @@ func TestPlanGolden(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
-			if err := p.JSON(&out); err != nil {
+			if err := p.JSON(&out, strings.Clone); err != nil {
 				t.Fatal(err)
 			}
 			golden(t, name+".json", out.String())
 			golden(t, name+".md", p.Markdown())
 			golden(t, name+".txt", strings.Join(p.Lines(), "\n")+"\n")
 		})
+	}
+}
+
+func TestPlanInJSONIsRedacted(t *testing.T) {
+	targets, found := three()
+	found[1].Err = errors.New("asking for c: s3cret")
+	decisions := plan.Decisions{Images: map[string]plan.Decision{"b__missing-2": {How: plan.Native, Reason: "the eval-base: s3cret", BaseProblem: "the base image: s3cret"}}}
+	run := exampleRun(3)
+	run.EvalEnv = &ledger.EvalEnv{Images: []ledger.EvalEnvImage{{Error: "the environment: s3cret"}}}
+	p := NewPlan(run, targets, found, decisions, false)
+	var out bytes.Buffer
+	if err := p.JSON(&out, func(text string) string { return strings.ReplaceAll(text, "s3cret", "***") }); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"asking for c: ***", "the eval-base: ***", "the base image: ***", "the environment: ***"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("the plan does not say %q:\n%s", want, &out)
+		}
 	}
 }
 
