@@ -58,7 +58,8 @@ func (p *progress) Read(b []byte) (int, error) {
 	if err != nil && !errors.Is(err, io.EOF) {
 		p.failed = err
 	}
-	if p.done += int64(n); time.Since(p.reported) >= reportInterval {
+	// The end of the blob is reported by end, which knows whether the registry took it.
+	if p.done += int64(n); p.done != p.size && time.Since(p.reported) >= reportInterval {
 		p.report()
 	}
 	return n, err
@@ -70,11 +71,13 @@ func (p *progress) report() {
 	}
 }
 
-// end ends the reports, with a last one if the copy is complete. It returns the error of a read that failed.
+// end ends the reports. If the copy is complete, the last one has all of its bytes, and so a size that was not known. It returns the error
+// of a read that failed.
 func (p *progress) end(complete bool) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if complete {
+		p.size = p.done
 		p.report()
 	}
 	p.reporter = nil
