@@ -121,20 +121,20 @@ func (e *Entry) setError(err error) {
 // maxError limits an error or a reason, in bytes. Registries, builds and images decide what is in it.
 const maxError = 1000
 
-// inOneLine returns the text of an error without line breaks and control characters. OpenHands/benchmarks prints it unescaped, so
-// a line that starts with "::" could be taken for a workflow command.
+// inOneLine returns the text of an error without line breaks and invisible characters. OpenHands/benchmarks prints it unescaped, and the
+// runner (actions/runner, ActionCommand.cs) executes a line that begins with "::", or that has "##[" anywhere.
 func inOneLine(text string) Text {
-	text = failure.Shorten(strings.Join(strings.Fields(text), " "), maxError)
 	text = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) {
+		if !unicode.IsSpace(r) && (unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)) {
 			return -1
 		}
 		return r
 	}, text)
+	text = strings.ReplaceAll(strings.Join(strings.Fields(text), " "), "##[", "# #[")
 	if strings.HasPrefix(text, "::") {
 		text = "| " + text
 	}
-	return Text(text)
+	return Text(failure.Shorten(text, maxError))
 }
 
 func attempts(all []outcome.Attempt) []Attempt {

@@ -210,6 +210,29 @@ func TestFromOutcome(t *testing.T) {
 	}
 }
 
+// The runner finds no command in an error, which OpenHands/benchmarks prints as it is.
+func TestErrorsHaveNoCommands(t *testing.T) {
+	cases := map[string]string{
+		"::error::boo":                   "| ::error::boo",
+		"\n \t::error::boo":              "| ::error::boo",
+		"\u200b::error::boo":             "| ::error::boo",
+		" \ufe0f\u00ad ::error::boo":     "| ::error::boo",
+		"x ##[error]boo":                 "x # #[error]boo",
+		"x #\u200b#[error]boo":           "x # #[error]boo",
+		"a::b":                           "a::b",
+		"one\x00\r\ntwo\u2028 three\x1b": "one two three",
+	}
+	for text, want := range cases {
+		if got := FromOutcome(outcomeOf("a__b-1", 1, outcome.Outcome{}, errors.New(text))).Error; string(got) != want {
+			t.Errorf("%q becomes %q, want %q", text, got, want)
+		}
+	}
+	long := FromOutcome(outcomeOf("a__b-1", 1, outcome.Outcome{}, errors.New("::"+strings.Repeat("x", 2*maxError)))).Error
+	if len(long) > maxError || !strings.HasPrefix(string(long), "| ::") {
+		t.Errorf("%d bytes, which begin with %q", len(long), long[:10])
+	}
+}
+
 func TestErrorOutputIsBounded(t *testing.T) {
 	tail := strings.Repeat("ä", maxErrorOutput) + "the end"
 	e := FromOutcome(outcomeOf("a__b-1", 1, outcome.Outcome{}, &failure.Error{Tail: tail, Err: errors.New("x")}))
