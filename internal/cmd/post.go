@@ -94,7 +94,7 @@ func reportKilledRun(a *actions.Runner, env environment, root string) error {
 			return err
 		}
 	}
-	run.Started, run.Finished, run.Cancelled = begun.Started, begun.Started, true
+	run.Started, run.Finished, run.Killed = begun.Started, begun.Started, true
 	run.Files.Summary = "" // it was not written
 	run.Warnings = append(run.Warnings, "The run was killed before it could report. This summary comes from its ledger.")
 	for _, e := range entries {

@@ -36,7 +36,7 @@ func TestPostStepReportsAKilledRun(t *testing.T) {
 		reported bool
 		want     []string
 	}{
-		{"killed", false, []string{"SWE images", "2 of 3 images are missing", "was killed before it could report", "report for a browser <code>b/report.html</code>"}},
+		{"killed", false, []string{"SWE images", "## ❌ Killed after at least 1m 00s: 2 of 3 images are missing", "was killed before it could report", "report for a browser <code>b/report.html</code>"}},
 		{"ended", true, nil},
 	}
 	for _, c := range cases {
@@ -80,7 +80,7 @@ func TestPostStepReportsAKilledRun(t *testing.T) {
 				}
 			}
 			page, err := os.ReadFile(filepath.Join(dir, "b", ledger.ReportFileName))
-			if err != nil || !c.reported && !strings.Contains(string(page), "2 of 3 images are missing") {
+			if err != nil || !c.reported && !strings.Contains(string(page), `<h1 class="bad">❌ Killed after at least 1m 00s: 2 of 3 images are missing`) {
 				t.Errorf("report.html (%v):\n%s", err, page)
 			}
 			if len(c.want) == 0 && len(got) > 0 {

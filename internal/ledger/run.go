@@ -70,6 +70,9 @@ type Run struct {
 	Started   time.Time `json:"-"` // in JSON, Started and Finished are fields of the summary
 	Finished  time.Time `json:"-"`
 	Cancelled bool      `json:"cancelled"`
+	// Killed says that the run ended before it could report: the runner kills it 10 s after a cancel, and the kernel when memory runs out.
+	// Finished is the end of its last image then.
+	Killed bool `json:"killed,omitempty"`
 	// StoppedForDeadline says that the deadline ended the run, or kept it from beginning images.
 	StoppedForDeadline bool `json:"stopped_for_deadline"`
 	// Planned is the number of requested images.

@@ -194,10 +194,10 @@ func (s Summary) TooManyMissing() bool {
 	return 100*s.Missing() > s.Run.MissingAllowedPercent*s.Total
 }
 
-// Fails reports whether the run fails: its set-up failed, too many images are missing, of the agent or of environments, the verification
-// failed, or the record is incomplete.
+// Fails reports whether the run fails: it was killed, its set-up failed, too many images are missing, of the agent or of environments, the
+// verification failed, or the record is incomplete.
 func (s Summary) Fails() bool {
-	return s.Run.SetupError != "" || s.TooManyMissing() || s.Run.TooManyEnvironmentsMissing() || s.Run.VerifyFailed() || len(s.Run.RecordErrors) > 0
+	return s.Run.Killed || s.Run.SetupError != "" || s.TooManyMissing() || s.Run.TooManyEnvironmentsMissing() || s.Run.VerifyFailed() || len(s.Run.RecordErrors) > 0
 }
 
 // setTimes sets the fields that depend on the times of the built images.

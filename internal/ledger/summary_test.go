@@ -166,6 +166,7 @@ func TestFails(t *testing.T) {
 		"one that did not start":   {Summary{Total: 2, NotStarted: 1}, true},
 		"a missing environment":    {Summary{Total: 2, Run: Run{EvalEnv: &EvalEnv{Planned: 1}}}, true},
 		"a different image":        {Summary{Total: 2, Run: Run{Rebase: Rebase{Verified: []Verified{{Result: VerifiedDifferent}}}}}, true},
+		"a kill":                   {Summary{Total: 2, Run: Run{Killed: true}}, true},
 		"a set-up that failed":     {Summary{Run: Run{SetupError: "x", MissingAllowedPercent: 100}}, true},
 		"a record that lacks some": {Summary{Total: 2, Run: Run{RecordErrors: []string{"x"}}}, true},
 	}

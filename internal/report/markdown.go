@@ -99,6 +99,8 @@ func imagesHeadline(s ledger.Summary) string {
 	switch {
 	case run.Cancelled:
 		return fmt.Sprintf("⚠️ Cancelled after %s%s", duration(s.WallClockSeconds), images)
+	case run.Killed:
+		return fmt.Sprintf("❌ Killed after at least %s%s", duration(s.WallClockSeconds), images)
 	case run.StoppedForDeadline:
 		return fmt.Sprintf("%s Stopped for the deadline of %s%s", mark(s), deadline(run.DeadlineSeconds), images)
 	case run.SetupError != "" && s.Built == 0 && s.Failed == 0:
