@@ -2,10 +2,12 @@ package report
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/OpenHands/eval-images/internal/failure"
 	"github.com/OpenHands/eval-images/internal/ledger"
+	"github.com/OpenHands/eval-images/internal/outcome"
 )
 
 // endingLines is how many lines a run ends with at most.
@@ -22,16 +24,16 @@ func Ending(s ledger.Summary, c *ledger.Comparison) []string {
 			StartOf(c), len(c.NewlyBuilt), len(c.NewlyFailing)))
 	}
 	after := endingFiles(s.Run.Files)
-	if s.Missing() > 0 {
+	if s.Missing() > 0 || s.Run.TooManyEnvironmentsMissing() {
 		again := "Next: run it again; it builds only what is missing."
 		if s.Run.SetupError != "" {
 			again = "Next: do what the hint says, then run it again."
-		} else if s.Run.Files.Failed != "" {
+		} else if s.Missing() > 0 && s.Run.Files.Failed != "" {
 			again = "Next: run it again, or for the missing images alone with --instances-file " + string(s.Run.Files.Failed)
 		}
 		after = append([]string{again}, after...)
 	}
-	middle := append(endingFailures(s), endingVerified(s.Run.Rebase.Verified)...)
+	middle := slices.Concat(endingFailures(s), endingEnvironments(s.Run.EvalEnv), endingVerified(s.Run.Rebase.Verified))
 	if room := endingLines - len(lines) - len(after); len(middle) > room {
 		more := fmt.Sprintf("  … and %d more, see %s", len(middle)-room+1, ledger.FileName)
 		middle = append(middle[:room-1], more)
@@ -60,15 +62,33 @@ func endingFailures(s ledger.Summary) (lines []string) {
 		if f.Class.NotStarted(f.AttemptCount) {
 			continue
 		}
-		cause, about := failure.Cause(f.Error)
-		line := fmt.Sprintf("%s%s: %s: %s", failedMark, f.InstanceID, f.Class.Words(), oneLine(cause, shortValue))
-		if about != "" {
-			line += " (" + oneLine(about, shortValue) + ")"
+		lines = append(lines, endingFailure(f.InstanceID, f.Class, f.Error, f.LogPath))
+	}
+	return lines
+}
+
+func endingFailure(name string, class failure.Class, message string, log ledger.Text) string {
+	cause, about := failure.Cause(message)
+	line := fmt.Sprintf("%s%s: %s: %s", failedMark, name, class.Words(), oneLine(cause, shortValue))
+	if about != "" {
+		line += " (" + oneLine(about, shortValue) + ")"
+	}
+	if log != "" {
+		line += ", log " + string(log)
+	}
+	return line
+}
+
+// endingEnvironments has a line for the missing environment images, and one for each that failed.
+func endingEnvironments(e *ledger.EvalEnv) (lines []string) {
+	if e == nil || e.Missing() == 0 {
+		return nil
+	}
+	lines = append(lines, failedMark+missingOf(e.Missing(), plural(e.Planned, "environment image", "environment images")))
+	for _, image := range e.Images {
+		if image.Status == outcome.Failed {
+			lines = append(lines, endingFailure(image.Name, failure.Class(image.Class), string(image.Error), image.LogPath))
 		}
-		if f.LogPath != "" {
-			line += ", log " + string(f.LogPath)
-		}
-		lines = append(lines, line)
 	}
 	return lines
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/OpenHands/eval-images/internal/failure"
 	"github.com/OpenHands/eval-images/internal/ledger"
+	"github.com/OpenHands/eval-images/internal/outcome"
 )
 
 func TestARunEndsWithTenLinesOfPlainText(t *testing.T) {
@@ -31,6 +32,11 @@ func TestARunEndsWithTenLinesOfPlainText(t *testing.T) {
 	}}}}
 	equal := verified
 	equal.Run.Rebase.Verified = verified.Run.Rebase.Verified[:1]
+	environments := whole
+	environments.Run.Files.Failed = "b/failed.txt" // it is empty
+	environments.Run.EvalEnv = &ledger.EvalEnv{Planned: 3, Images: []ledger.EvalEnvImage{
+		{Status: outcome.Built}, {Name: "exec.env.b", Status: outcome.Failed, Class: "build-failed", Error: "exit code: 7", LogPath: "b/logs/exec.env.b.log"},
+	}}
 	stopped := whole
 	stopped.Built, stopped.NotStarted, stopped.Run.Cancelled = 1, 10, true
 	const files = "Report:    b/report.html\nLedger:    b/manifest.jsonl\nLock file: b/images.lock.json\nLogs:      b/logs"
@@ -46,6 +52,11 @@ func TestARunEndsWithTenLinesOfPlainText(t *testing.T) {
 			"Next: run it again, or for the missing images alone with --instances-file b/failed.txt\n" + files},
 		"all there": {whole, "✅ All 12 images exist\n" +
 			"11 built (2 rebased), 1 already existed, 2m 05s, SDK v1.58.2 (0123456), ghcr.io/me/eval\n" + files},
+		"missing environments": {environments, "❌ 2 of 3 environment images are missing. All 12 images exist\n" +
+			"11 built (2 rebased), 1 already existed, 2m 05s, SDK v1.58.2 (0123456), ghcr.io/me/eval\n" +
+			"❌ 2 of 3 environment images are missing\n" +
+			"❌ exec.env.b: build step failed: exit code: 7, log b/logs/exec.env.b.log\n" +
+			"Next: run it again; it builds only what is missing.\n" + files},
 		"a cancel": {stopped, "⚠ Cancelled after 2m 05s: 10 of 12 images are missing: 10 not started\n" +
 			"1 built (2 rebased), 1 already existed, 10 missing, 2m 05s, SDK v1.58.2 (0123456), ghcr.io/me/eval\n" +
 			"Next: run it again; it builds only what is missing.\n" + files},

@@ -37,6 +37,7 @@ type content struct {
 	Verdict    string
 	SetupError string
 	Facts      []fact
+	Problems   []problem
 	Groups     []group
 	Images     []image
 	Classes    []string
@@ -60,6 +61,9 @@ type comparison struct {
 }
 
 type change struct{ What, Before, Now string }
+
+// problem is what went wrong beside the images of the agent.
+type problem struct{ What, Text string }
 
 // group has the failures of one class that one remedy helps against.
 type group struct {
@@ -105,7 +109,8 @@ type spanLine struct {
 func Write(w io.Writer, s ledger.Summary, entries []ledger.Entry, c *ledger.Comparison) error {
 	shown := content{
 		Title: cmp.Or(s.Run.Title, "Image build"), Failed: s.Fails(),
-		Verdict: report.Headline(s), SetupError: string(s.Run.SetupError), Facts: facts(s), Comparison: newComparison(s, c), Timeline: newTimeline(s, entries), Limit: strings.ReplaceAll(report.Limit(s, entries), "`", ""),
+		Verdict: report.Headline(s), SetupError: string(s.Run.SetupError), Facts: facts(s), Problems: problems(s.Run),
+		Comparison: newComparison(s, c), Timeline: newTimeline(s, entries), Limit: strings.ReplaceAll(report.Limit(s, entries), "`", ""),
 		Style: template.CSS(style), Script: template.JS(script),
 		Policy: "default-src 'none'; base-uri 'none'; form-action 'none'; script-src " + hashOf(script) + "; style-src " + hashOf(style),
 	}
@@ -131,6 +136,36 @@ func Write(w io.Writer, s ledger.Summary, entries []ledger.Entry, c *ledger.Comp
 		return fmt.Errorf("writing the report: %w", err)
 	}
 	return nil
+}
+
+// problems are the images that are not as the SDK makes them, the missing environments, what the record lacks, and the warnings.
+func problems(run ledger.Run) (all []problem) {
+	for _, v := range run.Rebase.Verified {
+		switch v.Result {
+		case ledger.VerifiedOK:
+		case ledger.VerifiedDifferent:
+			all = append(all, problem{v.Instance + " differs from its native build", strings.Join(v.Differences, "\n")})
+		default:
+			all = append(all, problem{v.Instance + " could not be compared with a native build", strings.Join(v.Differences, "\n")})
+		}
+	}
+	if e := run.EvalEnv; e != nil {
+		if e.Missing() > 0 {
+			all = append(all, problem{fmt.Sprintf("Environment images of SWT-Bench: %d of %d missing", e.Missing(), e.Planned), string(e.Problem)})
+		}
+		for _, i := range e.Images {
+			if i.Status == outcome.Failed {
+				all = append(all, problem{i.Name + ": " + failure.Class(i.Class).Words(), string(i.Error)})
+			}
+		}
+	}
+	if len(run.RecordErrors) > 0 {
+		all = append(all, problem{"The record is incomplete", strings.Join(run.RecordErrors, "\n")})
+	}
+	if len(run.Warnings) > 0 {
+		all = append(all, problem{"Warnings", strings.Join(run.Warnings, "\n")})
+	}
+	return all
 }
 
 // hashOf is the source of a Content-Security-Policy that allows this text and no other.

@@ -43,3 +43,34 @@ func TestPageSaysWhatTheSummarySays(t *testing.T) {
 		t.Errorf("%d groups of failures, want 1: what a cancel cut off has not failed", n)
 	}
 }
+
+// What decides on the verdict beside the images is on the page, escaped like everything else.
+func TestPageShowsTheProblems(t *testing.T) {
+	s := ledger.Summarize(ledger.Run{
+		Warnings: []string{"the hub did not answer", "<script>alert(1)</script>"}, RecordErrors: []string{"writing images.lock.json: no space left on device\nhint: free disk space"},
+		EvalEnv: &ledger.EvalEnv{Planned: 2, Problem: "the engine does not answer", Images: []ledger.EvalEnvImage{
+			{Name: "exec.base", Status: outcome.Built}, {Name: "exec.env.a", Status: outcome.Failed, Class: "build-failed", Error: "exit code: 7"},
+		}},
+		Rebase: ledger.Rebase{Verified: []ledger.Verified{
+			{Instance: "a__a-1", Result: ledger.VerifiedOK}, {Instance: "b__b-1", Result: ledger.VerifiedDifferent, Differences: []string{"env HOME", "env PATH"}},
+			{Instance: "c__c-1", Result: ledger.VerifiedFailed, Differences: []string{"no builder"}},
+		}},
+	}, nil)
+	var page strings.Builder
+	if err := Write(&page, s, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"<h3>b__b-1 differs from its native build</h3>\n<pre tabindex=\"0\">env HOME\nenv PATH</pre>", "<h3>c__c-1 could not be compared with a native build</h3>\n<pre tabindex=\"0\">no builder</pre>",
+		"<h3>Environment images of SWT-Bench: 1 of 2 missing</h3>\n<pre tabindex=\"0\">the engine does not answer</pre>", "<h3>exec.env.a: build step failed</h3>\n<pre tabindex=\"0\">exit code: 7</pre>",
+		"<h3>The record is incomplete</h3>\n<pre tabindex=\"0\">writing images.lock.json: no space left on device\nhint: free disk space</pre>",
+		"<h3>Warnings</h3>\n<pre tabindex=\"0\">the hub did not answer\n&lt;script&gt;alert(1)&lt;/script&gt;</pre>",
+	} {
+		if !strings.Contains(page.String(), want) {
+			t.Errorf("the page does not say %q:\n%s", want, page.String())
+		}
+	}
+	if strings.Contains(page.String(), "a__a-1") {
+		t.Error("an image that is equal is among the problems")
+	}
+}
