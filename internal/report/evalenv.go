@@ -41,24 +41,12 @@ func evalEnvironments(run ledger.Run) string {
 	}
 	line := fmt.Sprintf("%s for %s under %s: %d built, %d already existed, %d missing.\n", plural(e.Planned, "image", "images"),
 		plural(e.Instances, "instance", "instances"), code(e.Prefix, shortValue), e.Count(outcome.Built), e.Count(outcome.Skipped), e.Missing())
-	problem := ""
-	if e.Problem != "" {
-		problem = preformatted(string(e.Problem), longText) + "\n"
-	}
 	stale := ""
 	if len(e.Stale) > 0 {
 		stale = fmt.Sprintf("The new base makes %s of other instances too old for the evaluation; build them again.\n", plural(len(e.Stale), "environment", "environments"))
 	}
-	return section("Environment images of SWT-Bench", line, problem, stale, strings.Join(failed, ""),
+	return section("Environment images of SWT-Bench", line, preformatted(string(e.Problem)), stale, strings.Join(failed, ""),
 		"SWT-Bench at "+code(string(e.SHA), shortValue)+".\n")
-}
-
-// preformattedLines are lines of plain text, or nothing.
-func preformattedLines(lines []string) string {
-	if len(lines) == 0 {
-		return ""
-	}
-	return preformatted(strings.Join(lines, "\n"), longText) + "\n"
 }
 
 // evalEnvPlan are the lines of a dry run about environment images.

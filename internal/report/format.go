@@ -66,9 +66,11 @@ func code(s string, n int) string {
 	return "<code>" + text(s, n) + "</code>"
 }
 
-// preformatted is text that keeps the line breaks of s. Its lines wrap, so that a narrow page cuts nothing off.
-func preformatted(s string, n int) string {
+// preformatted is text that keeps the line breaks of s, up to longText bytes, or "" without a text. Its lines wrap, so that a narrow page
+// cuts nothing off.
+func preformatted(s string) string {
 	var out []string
+	n := longText
 	for line := range strings.Lines(s) {
 		if n <= 0 {
 			out = append(out, "…")
@@ -79,7 +81,10 @@ func preformatted(s string, n int) string {
 		}
 		n -= len(line)
 	}
-	return strings.Join(out, "<br>\n")
+	if len(out) == 0 {
+		return ""
+	}
+	return strings.Join(out, "<br>\n") + "\n"
 }
 
 // toCopy shows lines of YAML to copy. GitHub puts a button beside them.

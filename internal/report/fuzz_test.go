@@ -30,7 +30,7 @@ func FuzzText(f *testing.F) {
 		if got, want := html.UnescapeString(said), oneLine(s, n); got != want {
 			t.Errorf("text(%q) is read as %q, want %q", s, got, want)
 		}
-		if lines := strings.Count(preformatted(s, n), "\n"); lines > strings.Count(s, "\n")+1 {
+		if lines := strings.Count(preformatted(s), "\n"); lines > strings.Count(s, "\n")+1 {
 			t.Errorf("preformatted(%q) has %d lines", s, lines)
 		}
 		if label := newGanttBar("✓", s, "", noon, 1).label; !ganttText.MatchString(label) {

@@ -29,7 +29,7 @@ const (
 // Markdown returns the step summary of a run and its entries: first the verdict and what to do next, then what needs attention, what has
 // changed since an earlier run, what the evaluation uses, a picture of the run, and the details collapsed. c may be nil.
 func Markdown(s ledger.Summary, entries []ledger.Entry, c *ledger.Comparison) string {
-	head := []string{Verdict(s), overview(s), setupError(s), next(s), verification(s.Run), evalEnvironments(s.Run)}
+	head := []string{Verdict(s), overview(s), preformatted(string(s.Run.SetupError)), next(s), verification(s.Run), evalEnvironments(s.Run)}
 	tail := []string{compared(s, c), evaluation(s), shards(s), timeline(s, entries), made(s), warnings(s.Run.Warnings), more(s), files(s)}
 	left := maxMarkdown - len(joinParts(head)) - len(joinParts(tail))
 	return joinParts(slices.Concat(head, []string{failures(s, left)}, tail))
@@ -37,7 +37,7 @@ func Markdown(s ledger.Summary, entries []ledger.Entry, c *ledger.Comparison) st
 
 // Verdict returns the beginning of the step summary: what came of the run and why, and what could not be written.
 func Verdict(s ledger.Summary) string {
-	return joinParts([]string{"## " + text(Headline(s), longValue) + "\n", recordErrors(s.Run)})
+	return joinParts([]string{"## " + text(Headline(s), longValue) + "\n", preformatted(strings.Join(s.Run.RecordErrors, "\n"))})
 }
 
 // Headline returns the result of the run and its causes in one line of plain text.
@@ -74,13 +74,6 @@ func before(sentence, verdict string) string {
 		return sentence
 	}
 	return sentence + ". " + rest
-}
-
-func recordErrors(run ledger.Run) string {
-	if len(run.RecordErrors) == 0 {
-		return ""
-	}
-	return preformatted(strings.Join(run.RecordErrors, "\n"), longText) + "\n"
 }
 
 func imagesHeadline(s ledger.Summary) string {
@@ -309,13 +302,6 @@ func deadline(seconds float64) string {
 		return "none"
 	}
 	return strings.TrimSuffix(duration(seconds), " 00s")
-}
-
-func setupError(s ledger.Summary) string {
-	if s.Run.SetupError == "" {
-		return ""
-	}
-	return preformatted(string(s.Run.SetupError), longText) + "\n"
 }
 
 // askedAgain counts the requests that were sent again, the most common class first. They are no retries of images.

@@ -283,7 +283,7 @@ func (p Plan) Markdown() string {
 	head := joinParts([]string{
 		"## " + text(strings.TrimSuffix(p.headline(), "."), longValue) + "\n",
 		text(cmp.Or(p.Title, "Image build"), shortValue) + ". Nothing was built.\n" + state,
-		p.groups(), warnings(p.Warnings), preformattedLines(evalEnvPlan(p.EvalEnv)), p.repositories(),
+		p.groups(), warnings(p.Warnings), preformatted(strings.Join(evalEnvPlan(p.EvalEnv), "\n")), p.repositories(),
 		evaluationPrefix(p.Benchmark, p.ImageTagPrefix), details("Inputs of the plan", facts(rows)),
 	})
 	lines, cut := p.list(p.Images, true, maxMarkdown-len(head)-2000)
