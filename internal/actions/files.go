@@ -9,35 +9,50 @@ import (
 	"unicode"
 )
 
-var outputName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]*$`)
+var valueName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]*$`)
 
 // libraryDelimiter ends every value that go-githubactions writes (v1.4.0, actions.go).
 const libraryDelimiter = "_GitHubActionsFileCommandDelimeter_"
 
-// Output sets an output of the step. A value has one line, because the runner could read a second line as another output.
-// Outside of a runner nothing is written.
-func (r *Runner) Output(name, value string) (err error) {
+// Output sets an output of the step. Outside of a runner nothing is written.
+func (r *Runner) Output(name, value string) error {
+	return r.writeValue("writing output", "GITHUB_OUTPUT", name, value, r.commands.SetOutput)
+}
+
+// SaveState saves a value for the action's post step, which reads it with State. Outside of a runner nothing is written.
+func (r *Runner) SaveState(name, value string) error {
+	return r.writeValue("saving state", "GITHUB_STATE", name, value, r.commands.SaveState)
+}
+
+// writeValue writes a value to the runner's file that a variable names. A value has one line, because the runner could read a second
+// line as another value.
+func (r *Runner) writeValue(doing, variable, name, value string, write func(name, value string)) (err error) {
 	switch {
-	case !outputName.MatchString(name):
-		return fmt.Errorf("writing output %q: not the name of an output", name)
+	case !valueName.MatchString(name):
+		return fmt.Errorf("%s %q: not a name that the runner takes", doing, name)
 	case strings.ContainsFunc(value, unicode.IsControl):
-		return fmt.Errorf("writing output %s: its value contains a line break or control character", name)
+		return fmt.Errorf("%s %s: its value contains a line break or control character", doing, name)
 	case strings.Contains(value, libraryDelimiter):
-		return fmt.Errorf("writing output %s: its value contains the runner's delimiter", name)
+		return fmt.Errorf("%s %s: its value contains the runner's delimiter", doing, name)
 	case !r.inActions:
 		return nil
+	case r.getenv(variable) == "":
+		return fmt.Errorf("%s %s: the runner set no file for it (%s)", doing, name, variable)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	// The library panics when it cannot write.
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("writing output %s: %v", name, p)
+			err = fmt.Errorf("%s %s: %v", doing, name, p)
 		}
 	}()
-	r.commands.SetOutput(name, value)
+	write(name, value)
 	return nil
 }
+
+// State returns the value that an earlier part of the step saved, or "".
+func (r *Runner) State(name string) string { return r.getenv("STATE_" + name) }
 
 // summaryLimit is below 1 MiB: the runner drops a longer summary (actions/runner FileCommandManager.cs).
 const summaryLimit = 1_000_000
@@ -87,28 +102,3 @@ func overwrite(path, text string) error {
 	}
 	return errors.Join(err, f.Close())
 }
-
-// SaveState saves a value for the action's post step, which reads it with State. Outside of a runner nothing is written.
-func (r *Runner) SaveState(name, value string) (err error) {
-	switch {
-	case !outputName.MatchString(name) || strings.ContainsFunc(value, unicode.IsControl) || strings.Contains(value, libraryDelimiter):
-		return fmt.Errorf("saving state %q: name and value must be plain words", name)
-	case !r.inActions:
-		return nil
-	case r.getenv("GITHUB_STATE") == "":
-		return errors.New("saving state: the runner set no file for it (GITHUB_STATE)")
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	// The library panics when it cannot write.
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("saving state %s: %v", name, p)
-		}
-	}()
-	r.commands.SaveState(name, value)
-	return nil
-}
-
-// State returns the value that an earlier part of the step saved, or "".
-func (r *Runner) State(name string) string { return r.getenv("STATE_" + name) }
