@@ -76,14 +76,7 @@ var presets = []Benchmark{
 
 // PrefixVariable names the environment variable from which the evaluation of a benchmark reads the beginning of the tag. It
 // is empty where OpenHands/benchmarks has no evaluation.
-func PrefixVariable(benchmark string) string {
-	for _, b := range presets {
-		if b.Name == benchmark {
-			return b.PrefixVariable
-		}
-	}
-	return ""
-}
+func PrefixVariable(benchmark string) string { return presetNamed(benchmark).PrefixVariable }
 
 func presetNames() []string {
 	names := make([]string, len(presets))

@@ -164,7 +164,7 @@ func tail(s string, n int) string {
 // durations returns the time spent on the target and its wait for a slot. The wait is what remains of the time between
 // Started and Finished, because all targets of a run start at once.
 func durations(o *outcome.Outcome) (worked, queued time.Duration) {
-	worked = o.Check + o.Build + o.Waited
+	worked = o.Worked() + o.Waited
 	if o.Started.IsZero() {
 		return worked, 0
 	}

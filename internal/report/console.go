@@ -239,13 +239,12 @@ func (c *Console) Close() {
 const maxReasonInLog = 300
 
 func finishedLine(o *outcome.Outcome) string {
-	took := o.Check + o.Build
 	word := map[outcome.Status]string{outcome.Built: "built", outcome.Skipped: "existed", outcome.Failed: "failed"}[o.Status()]
 	if o.Status() == outcome.Built && o.Strategy == outcome.Rebase {
 		word = "rebased"
 	}
 	word = cmp.Or(endOf(o), word)
-	line := fmt.Sprintf("%-7s  %s  %.1fs", word, o.Target.InstanceID, took.Seconds())
+	line := fmt.Sprintf("%-7s  %s  %.1fs", word, o.Target.InstanceID, o.Worked().Seconds())
 	if len(o.Attempts) > 1 {
 		line += fmt.Sprintf("  %d attempts", len(o.Attempts))
 	}
@@ -338,11 +337,10 @@ func (p *progress) finish(o *outcome.Outcome) {
 	switch o.Status() {
 	case outcome.Built:
 		p.built++
-		took := o.Check + o.Build
-		p.builtTime += took
+		p.builtTime += o.Worked()
 		if o.Strategy == outcome.Rebase {
 			p.rebased++
-			p.rebasedTime += took
+			p.rebasedTime += o.Worked()
 		}
 	case outcome.Skipped:
 		p.skipped++
