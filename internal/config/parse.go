@@ -391,19 +391,23 @@ func (p *parser) options() []Option {
 
 func (p *parser) instanceIDs() []string {
 	const input = "instance-ids"
+	const fix = "leave it empty to build the whole benchmark, or write ids such as django__django-11333"
 	v := p.given(input)
 	if v == "" {
 		return nil
 	}
 	var list []string
 	if strings.HasPrefix(v, "[") && json.Unmarshal([]byte(v), &list) == nil {
+		if len(list) == 0 {
+			p.wrong(input, fix, "%s is an empty list", Quote(v))
+			return nil
+		}
 		p.wrong(input, "write the ids alone, without brackets and quotes: "+strings.Join(list[:min(3, len(list))], ","), "%s is a list in JSON", Quote(v))
 		return nil
 	}
 	ids := strings.FieldsFunc(v, func(r rune) bool { return r == ',' || unicode.IsSpace(r) })
 	if len(ids) == 0 {
-		p.wrong(input, "write ids such as django__django-11333, or leave it empty to build the whole benchmark",
-			"%s contains no instance id", Quote(v))
+		p.wrong(input, fix, "%s contains no instance id", Quote(v))
 	}
 	return ids
 }

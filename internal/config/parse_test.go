@@ -214,6 +214,7 @@ func TestErrors(t *testing.T) {
 		{"sdk-options", "=x", `"=x" is not name=value`, "name=value"},
 		{"sdk-options", "a=1\nb=2\n a = 3", `"a" is set twice`, "once"},
 		{"instance-ids", ", ,\n,", "contains no instance id", "leave it empty"},
+		{"instance-ids", "[]", `"[]" is an empty list`, "leave it empty to build the whole benchmark, or write ids such as django__django-11333"},
 		{"instances-file", "a\x00b", "control character", "one line"},
 		{"dataset", "https://huggingface.co/datasets/a/b", "is not the name of a dataset", "princeton-nlp/SWE-bench_Verified"},
 		{"dataset", "a/../b", "is not the name of a dataset", ".jsonl, .json or .parquet"},
