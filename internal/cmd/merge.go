@@ -3,6 +3,8 @@ package cmd
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -60,21 +62,30 @@ func mergeParts(dirs []string, env environment, work *workspace, rec *record) (l
 	if len(dirs) == 0 {
 		return wrong("no folder is given")
 	}
+	isAction := work.buildDir != ""
 	absolute := make([]string, len(dirs))
 	for i, dir := range dirs {
 		if strings.HasPrefix(dir, "-") {
 			return wrong(config.Quote(dir) + " is no folder, and merge has no flags")
 		}
 		absolute[i] = work.absolute(dir)
+		if _, err := os.Stat(absolute[i]); isAction && filepath.IsAbs(dir) && errors.Is(err, fs.ErrNotExist) { // ${{ github.workspace }} is a path of the host
+			return ledger.Summary{}, &config.InputError{
+				Input: config.MergeInput, Problem: "there is no folder " + config.Quote(dir), Fix: "write paths relative to the workspace, such as shards",
+			}
+		}
 	}
 	parts, unended, err := ledger.ReadParts(absolute)
 	if err != nil {
 		return ledger.Summary{}, err
 	}
 	if slices.ContainsFunc(parts, func(part ledger.Part) bool { return part.Dir == work.folder }) {
+		folder, fix := work.folder, "run it in another folder"
+		if isAction {
+			folder, fix = work.relative(work.folder), "set build-dir to another folder"
+		}
 		return ledger.Summary{}, &ledger.NotMergeable{
-			Fix:     "run it in another folder",
-			Problem: "the working directory is one of the folders to merge, and the merge would replace its files",
+			Problem: "the merge would replace the record in " + folder + ", which is one of the folders to merge", Fix: fix,
 		}
 	}
 	for i := range parts {
@@ -86,7 +97,7 @@ func mergeParts(dirs []string, env environment, work *workspace, rec *record) (l
 	}
 	for _, dir := range unended {
 		summary.Run.Warnings = append(summary.Run.Warnings,
-			fmt.Sprintf("%s has a ledger but no summary: its run did not end, and is not part of the merge.", work.relative(dir)))
+			fmt.Sprintf("%s has a ledger but no summary: its run was killed. Its images are not in the merge; run that shard again.", work.relative(dir)))
 	}
 	for _, warning := range summary.Run.Warnings {
 		rec.actions.Warning("eval-images", warning)

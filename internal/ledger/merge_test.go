@@ -431,7 +431,7 @@ func TestReadParts(t *testing.T) {
 	}{
 		"a folder without a run": {[]string{t.TempDir()}, "there is no build-summary.json in "},
 		"the same one twice":     {[]string{top, filepath.Join(top, "good")}, "except those already found in another folder"},
-		"no such folder":         {[]string{filepath.Join(top, "nothing")}, "no such file or directory"},
+		"no such folder":         {[]string{filepath.Join(top, "nothing")}, "reading " + filepath.Join(top, "nothing") + ": no such file or directory"},
 	}
 	broken, bare := t.TempDir(), t.TempDir()
 	write(t, filepath.Join(broken, SummaryFileName), "{")

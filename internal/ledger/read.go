@@ -135,7 +135,7 @@ func ReadParts(dirs []string) (parts []Part, unended []string, err error) {
 		})
 		var path *fs.PathError
 		if errors.As(err, &path) {
-			return nil, nil, &NotMergeable{"reading " + dir + ": " + err.Error(), "give the build-dir folders of the shards' runs"}
+			return nil, nil, &NotMergeable{fmt.Sprintf("reading %s: %v", path.Path, path.Err), "give the build-dir folders of the shards' runs"}
 		}
 		if err != nil {
 			return nil, nil, err
