@@ -106,7 +106,7 @@ func pruneBases(ctx context.Context, client *registry.Client, repository string,
 	if deleted == 0 {
 		return err
 	}
-	rec.print(fmt.Sprintf("deleted %d tags", deleted))
+	rec.print(fmt.Sprintf("tags deleted: %d", deleted))
 	now, failed := image.KeptIn(ctx, client, repository) // or the next run would call them lost
 	if failed == nil {
 		failed = image.WriteLastRun(ctx, client, repository, now)

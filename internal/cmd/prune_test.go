@@ -30,7 +30,7 @@ func TestPruneBases(t *testing.T) {
 		deleted bool
 	}{
 		{name: "a list", says: []string{"eval-base-bb (eval-base, made 20", "kept: eval-bases: 1,", "--delete deletes these tags"}},
-		{name: "deleted", args: []string{"--delete"}, says: []string{"eval-base-bb (eval-base, made 20", "deleted 1 tags"}, deleted: true},
+		{name: "deleted", args: []string{"--delete"}, says: []string{"eval-base-bb (eval-base, made 20", "tags deleted: 1"}, deleted: true},
 		{name: "a registry that deletes nothing", args: []string{"--delete"}, keeps: true, want: ExitSetup, says: []string{"0 of 1 tags are deleted", "hint: ", "own means"}},
 		{name: "more days than there are lists for", args: []string{"--days", "3000"}, want: ExitSetup, says: []string{"it is not known what was used before", "hint: run it again after 20"}},
 	}
