@@ -13,7 +13,8 @@ import (
 
 // Merge merges the runs of one plan's shards, in any order, into the summary and entries of a single run. A shard may have run
 // more than once: of each instance, a success counts before a failure, and a later entry before an earlier one. A cancel, a
-// deadline and a failed set-up count in the last run of each shard only. The entries are in the order in which they ended. The error is a *NotMergeable.
+// deadline and a failed set-up count in the last run of each shard only. The entries are in the order in which they ended. The
+// error is a *NotMergeable.
 func Merge(parts []Part) (Summary, []Entry, error) {
 	if len(parts) == 0 {
 		return Summary{}, nil, &NotMergeable{"there is no run to merge", "give the build-dir folders of the shards' runs"}
