@@ -82,10 +82,11 @@ func (r *Runner) Mask(secret string) {
 	slices.SortStableFunc(r.secrets, func(a, b string) int { return len(b) - len(a) })
 }
 
-// urlPassword matches the user and password of a URL. signedQuery matches a query that gives access to what the URL names:
-// registries and the hub redirect to such addresses of a storage, and errors of net/http repeat them.
+// userInfo matches the user and password of a URL, which may contain "@" (net/url takes the last one). A user without a password is
+// a token. signedQuery matches a query that gives access to what the URL names: registries and the hub redirect to such addresses of
+// a storage, and errors of net/http repeat them.
 var (
-	urlPassword = regexp.MustCompile(`://[^\s/:@]*:[^\s/@]+@`)
+	userInfo    = regexp.MustCompile(`://[^\s/"<>]*@`)
 	signedQuery = regexp.MustCompile(`(?i)\?[^\s"'<>]*\b(x-(amz|goog)-\w+|signature|sig|token|verify)=[^\s"'<>]*`)
 )
 
@@ -101,7 +102,7 @@ func (r *Runner) redact(text string) string {
 		text = strings.ReplaceAll(text, secret, "***")
 	}
 	if strings.Contains(text, "://") {
-		text = urlPassword.ReplaceAllString(text, "://***@")
+		text = userInfo.ReplaceAllString(text, "://***@")
 		text = signedQuery.ReplaceAllString(text, "?***")
 	}
 	return text

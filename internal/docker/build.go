@@ -42,7 +42,6 @@ func Build(ctx context.Context, environ []string, log string, stallTimeout time.
 	fmt.Fprintf(file, "[eval-images] docker %s <<EOF\n%sEOF\n", strings.Join(args, " "), dockerfile)
 	before, _ := file.Seek(0, io.SeekEnd)
 	ctx, output := logfile.NewOutput(ctx, file, stallTimeout)
-	defer output.Close()
 	cmd := exec.CommandContext(ctx, "docker", args...)
 	// An attestation would add an untagged package version for each image.
 	cmd.Env = append(environ[:len(environ):len(environ)], "BUILDX_NO_DEFAULT_ATTESTATIONS=1")
@@ -53,9 +52,11 @@ func Build(ctx context.Context, environ []string, log string, stallTimeout time.
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) }
 	cmd.WaitDelay = stopTimeout // also for a grandchild that outlives docker and keeps its output open
 	err = cmd.Run()
+	interrupted := ctx.Err() != nil
+	output.Close() // ends ctx, and writes the last line
 	var exit *exec.ExitError
 	switch {
-	case ctx.Err() != nil:
+	case interrupted:
 		if cmd.Process != nil {
 			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 		}

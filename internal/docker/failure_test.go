@@ -54,6 +54,19 @@ func failureOf(t *testing.T, tail, base string) *failure.Error {
 	return got
 }
 
+// The log gets a line at its end, and docker may end without one.
+func TestBuildFailureNamesALastLineWithoutAnEnd(t *testing.T) {
+	bin := t.TempDir()
+	fakeDocker(t, bin, "cat >/dev/null; printf 'one\\nERROR: no proxy http://token@proxy:1'; exit 1")
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	log := filepath.Join(bin, "log")
+	err := Build(t.Context(), os.Environ(), log, 0, nil, "", "FROM scratch\n", "x/y:z")
+	text, _ := os.ReadFile(log)
+	if want := "ERROR: no proxy http://***@proxy:1"; err == nil || !strings.HasSuffix(err.Error(), want) || strings.Count(string(text), want+"\n") != 1 {
+		t.Errorf("%v, and the log\n%s\nwant %q at the end of both", err, text, want)
+	}
+}
+
 func TestSamples(t *testing.T) {
 	for class, paths := range samples(t) {
 		for _, path := range paths {

@@ -129,7 +129,7 @@ var (
 	// secretName matches the names of values that must not reach a log. secretInside matches values that contain a secret: an
 	// address with a password, or an argument.
 	secretName   = regexp.MustCompile(`(?i)token|secret|passw|passphrase|credential|auth($|_|orization)|(api|access|private)_?key`)
-	secretInside = regexp.MustCompile(`(?i)://[^/\s@]*:[^/\s@]*@|(token|secret|passw(or)?d|credentials?|api_?key)["']?[=:, ]`)
+	secretInside = regexp.MustCompile(`(?i)://[^\s/"<>]*@|(token|secret|passw(or)?d|credentials?|api_?key)["']?[=:, ]`)
 )
 
 // printable returns a value in the form for people: shortened, and without secrets.

@@ -47,6 +47,10 @@ func TestConfigs(t *testing.T) {
 			[]Difference{{"config Env HOME", "/root", "a value of 23 bytes that is not shown"}},
 		},
 		{
+			"a token in an address", "HOME=/root", "HOME=https://hidden@host/",
+			[]Difference{{"config Env HOME", "/root", "a value of 20 bytes that is not shown"}},
+		},
+		{
 			"a secret label", `"api_key": "abc"`, `"api_key": "abcd"`,
 			[]Difference{{"config Labels api_key", "a value of 3 bytes that is not shown", "a value of 4 bytes that is not shown"}},
 		},

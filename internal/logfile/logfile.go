@@ -26,7 +26,7 @@ func Open(path string) (*os.File, error) {
 func Note(path, text string) {
 	if log, err := Open(path); err == nil {
 		defer log.Close()
-		fmt.Fprintf(log, "[eval-images] %s\n", text)
+		fmt.Fprintf(log, "[eval-images] %s\n", userInfo.ReplaceAllString(text, "://***@"))
 	}
 }
 

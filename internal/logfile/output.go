@@ -27,7 +27,7 @@ type Output struct {
 	end          context.CancelCauseFunc
 	stalled      *time.Timer // nil before BuildKit's first line, or where no time-out was asked for
 
-	line   []byte // the beginning of the current line: as much as tells whether BuildKit printed it
+	line   []byte // what the log keeps of the current line, which is written at its end: a secret may come in two parts
 	length int    // of the current line so far
 	kept   int    // bytes in the log
 	lost   int    // bytes that are not in the log, because it had maxOutput
@@ -47,12 +47,12 @@ var buildKitLine = regexp.MustCompile(`(?:^|[\s\]])#[0-9]+ `)
 // lineHead is how many bytes of a line tell whether BuildKit printed it.
 const lineHead = 64
 
-// Write writes output to the log. It returns no error: a build may succeed although its log cannot be written.
+// Write writes whole lines to the log. It returns no error: a build may succeed although its log cannot be written.
 func (o *Output) Write(p []byte) (int, error) {
 	var kept bytes.Buffer
 	for rest := p; len(rest) > 0; {
 		part, after, ended := bytes.Cut(rest, []byte("\n"))
-		o.add(&kept, part)
+		o.add(part)
 		if ended {
 			o.endLine(&kept)
 		}
@@ -66,33 +66,34 @@ func (o *Output) Write(p []byte) (int, error) {
 }
 
 // add adds a part of the current line.
-func (o *Output) add(kept *bytes.Buffer, part []byte) {
-	kept.Write(part[:min(len(part), max(0, maxLine-o.length))])
+func (o *Output) add(part []byte) {
+	o.line = append(o.line, part[:min(len(part), maxLine-len(o.line))]...)
 	o.length += len(part)
-	if o.stallTimeout > 0 && o.stalled == nil && len(o.line) < lineHead {
-		o.line = append(o.line, part[:min(len(part), lineHead-len(o.line))]...)
-		if buildKitLine.Match(o.line) {
-			o.stalled = time.AfterFunc(o.stallTimeout, func() { o.end(ErrStalled) })
-		}
+	if o.stallTimeout > 0 && o.stalled == nil && buildKitLine.Match(o.line[:min(len(o.line), lineHead)]) {
+		o.stalled = time.AfterFunc(o.stallTimeout, func() { o.end(ErrStalled) })
 	}
 }
 
+// userInfo matches the user and password of a URL, which may contain "@" (net/url takes the last one). A user without a password is
+// a token. The SDK prints what docker buildx inspect says, which has the proxies of the run's own builder. cutURL matches a URL whose
+// host is not reached at the end of a line that was cut.
+var (
+	userInfo = regexp.MustCompile(`://[^\s/"<>]*@`)
+	cutURL   = regexp.MustCompile(`://[^\s/"<>]*$`)
+)
+
+// endLine adds the current line to kept, without secrets.
 func (o *Output) endLine(kept *bytes.Buffer) {
-	if over := o.length - maxLine; over > 0 {
-		fmt.Fprintf(kept, " [eval-images] %d more bytes of this line are left out", over)
+	line, over := userInfo.ReplaceAll(o.line, []byte("://***@")), o.length-len(o.line)
+	if over > 0 {
+		line = cutURL.ReplaceAll(line, []byte("://***"))
+		line = fmt.Appendf(line, " [eval-images] %d more bytes of this line are left out", over)
 	}
-	kept.WriteByte('\n')
+	kept.Write(append(line, '\n'))
 	o.line, o.length = o.line[:0], 0
 }
 
-// urlPassword matches the user and password of a URL: the SDK prints what docker buildx inspect says, which has the proxies of
-// the run's own builder.
-var urlPassword = regexp.MustCompile(`://[^\s/:@]*:[^\s/@]+@`)
-
 func (o *Output) write(kept []byte) {
-	if bytes.Contains(kept, []byte("://")) {
-		kept = urlPassword.ReplaceAll(kept, []byte("://***@"))
-	}
 	if o.lost > 0 || o.kept+len(kept) > maxOutput {
 		o.lost += len(kept)
 		return
@@ -101,7 +102,7 @@ func (o *Output) write(kept []byte) {
 	_, _ = o.log.Write(kept)
 }
 
-// Close ends the output: what was left out is noted in the log, and the context ends.
+// Close ends the output: the last line is written, what was left out is noted in the log, and the context ends.
 func (o *Output) Close() {
 	if o.stalled != nil {
 		o.stalled.Stop()
