@@ -109,7 +109,14 @@ func (b Buildx) CacheSize(ctx context.Context, builder string) (int64, error) {
 // returns the number of bytes that it freed. The builder is a container of this engine.
 func (b Buildx) Prune(ctx context.Context, builder string, keep int64) (freed int64, err error) {
 	_ = b.DropReserve(ctx, builder) // a disk that is not completely full needs none
-	defer func() { _ = b.KeepReserve(ctx, builder) }()
+	defer func() {
+		if errors.Is(ctx.Err(), context.Canceled) {
+			return // the run ends, and removes the reserve
+		}
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout) // the time for the prune may be over
+		defer cancel()
+		_ = b.KeepReserve(ctx, builder)
+	}()
 	b.Log = io.Discard // it prints a line for each cache record
 	help, err := b.run(ctx, []string{"buildx", "prune", "--help"})
 	if err != nil {

@@ -2,6 +2,7 @@ package docker
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -103,6 +104,28 @@ esac >>"`+bin+`/did"; echo "Total: 3kB"`)
 	did, _ := os.ReadFile(filepath.Join(bin, "did"))
 	if want := "drop\nprune\nkeep\n"; err != nil || freed != 3000 || string(did) != want {
 		t.Errorf("it freed %d (%v) by\n%swant 3000 by\n%s", freed, err, did, want)
+	}
+}
+
+// A prune that takes too long needs the reserve the next time. A run that is cancelled removes it.
+func TestReserveIsKeptAfterAPruneThatTimesOut(t *testing.T) {
+	bin := t.TempDir()
+	fakeDocker(t, bin, `case "$*" in *head*reserve*) echo keep >>"`+bin+`/did" ;; esac`)
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	late, cancel := context.WithTimeout(t.Context(), -time.Second)
+	defer cancel()
+	cases := []struct {
+		ctx  context.Context
+		want string
+	}{{cancelled, ""}, {late, "keep\n"}}
+	for _, c := range cases {
+		_, err := Buildx{}.Prune(c.ctx, "b", 0)
+		did, _ := os.ReadFile(filepath.Join(bin, "did"))
+		if !errors.Is(err, c.ctx.Err()) || string(did) != c.want {
+			t.Errorf("Prune = %v, and it did %q; want %v and %q", err, did, c.ctx.Err(), c.want)
+		}
 	}
 }
 
