@@ -85,11 +85,13 @@ func (l *limiter) waitPause(ctx context.Context, host string, waited time.Durati
 }
 
 // allowedPerMinute finds the limit in an error message of ghcr.io: "retry-after: 19ms, allowed: 2000/minute".
-var allowedPerMinute = regexp.MustCompile(`allowed: ([0-9]{1,9})/minute`)
+var allowedPerMinute = regexp.MustCompile(`allowed: ([1-9][0-9]{0,8})/minute`)
 
 // learnLimit sets the limit that the registry names in err, with the same margin as for ghcr.io, unless a limit is set already.
 // Without a limit, many concurrent writers would be rejected again and again, some of them until their retries are used up.
 func (l *limiter) learnLimit(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if l.bucket.Limit() != rate.Inf {
 		return
 	}
@@ -122,9 +124,9 @@ func (l *limiter) pause(duration time.Duration) (begins bool) {
 	if l.bucket.Limit() == rate.Inf {
 		return begins
 	}
-	tokens := max(0, l.bucket.TokensAt(now)) + added.Seconds()*float64(l.bucket.Limit())
-	for left := int(tokens); left > 0; left -= l.bucket.Burst() {
-		l.bucket.ReserveN(now, min(left, l.bucket.Burst()))
-	}
+	tokens, burst := int(max(0, l.bucket.TokensAt(now))+added.Seconds()*float64(l.bucket.Limit())), l.bucket.Burst()
+	l.bucket.SetBurstAt(now, max(burst, tokens)) // a reservation of more than a burst fails
+	l.bucket.ReserveN(now, tokens)
+	l.bucket.SetBurstAt(now, burst)
 	return begins
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
 	"github.com/OpenHands/eval-images/internal/registry/registrytest"
 )
@@ -157,6 +158,28 @@ func TestPauseBeyondMaxWaitFailsAtOnce(t *testing.T) {
 		}
 		if waited, err := l.take(t.Context(), "h", 0); err != nil || waited != maxWait {
 			t.Errorf("%v after %v; want %v and no error", err, waited, maxWait)
+		}
+	})
+}
+
+// A registry may ask for any pause, and name any limit.
+func TestLongPauseAndNoLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter(0, 1)
+		l.learnLimit(&transport.Error{Errors: []transport.Diagnostic{{Message: "allowed: 0/minute"}}})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		for range 2 * Burst {
+			if _, err := l.take(ctx, "h", 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		begin := time.Now()
+		l.learnLimit(&transport.Error{Errors: []transport.Diagnostic{{Message: "allowed: 999999999/minute"}}})
+		l.pause(mostRetryAfter)
+		time.Sleep(mostRetryAfter)
+		if _, err := l.take(t.Context(), "h", 0); err != nil || time.Since(begin) > mostRetryAfter+time.Second {
+			t.Errorf("%v after %v; want no error after %v", err, time.Since(begin), mostRetryAfter)
 		}
 	})
 }

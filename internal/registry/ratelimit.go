@@ -56,17 +56,20 @@ func asRateLimited(doing string, err error, after time.Duration) error {
 	return &RateLimited{after: after, Err: err}
 }
 
+// mostRetryAfter is the longest Retry-After. No request waits that long (maxWait), and sums of it do not overflow.
+const mostRetryAfter = 24 * time.Hour
+
 // parseRetryAfter parses the header: seconds or a date (RFC 9110, section 10.2.3), or a duration with a unit, which ghcr.io
-// sends. It returns 0 for anything else.
+// sends. It returns 0 for anything else, and at most mostRetryAfter.
 func parseRetryAfter(header string, now time.Time) time.Duration {
-	if seconds, err := strconv.ParseFloat(header, 64); err == nil && seconds >= 0 && seconds < 1e6 {
-		return time.Duration(seconds * float64(time.Second))
+	if seconds, err := strconv.ParseFloat(header, 64); err == nil && seconds >= 0 {
+		return time.Duration(min(seconds, mostRetryAfter.Seconds()) * float64(time.Second))
 	}
 	if date, err := http.ParseTime(header); err == nil {
-		return max(0, date.Sub(now))
+		return min(max(0, date.Sub(now)), mostRetryAfter)
 	}
 	if d, err := time.ParseDuration(header); err == nil {
-		return max(0, d)
+		return min(max(0, d), mostRetryAfter)
 	}
 	return 0
 }

@@ -23,7 +23,9 @@ func TestParseRetryAfter(t *testing.T) {
 		"Mon, 23 Nov 2026 12:02:00 GMT": 2 * time.Minute,
 		"Mon, 23 Nov 2026 11:00:00 GMT": 0,
 		"-3":                            0,
-		"1e300":                         0,
+		"1e300":                         24 * time.Hour,
+		"999999h":                       24 * time.Hour,
+		"Fri, 31 Dec 9999 23:59:59 GMT": 24 * time.Hour,
 		"soon":                          0,
 	}
 	for header, want := range cases {
