@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"os"
@@ -80,9 +81,17 @@ type maskingKeychain struct {
 	actions *actions.Runner
 }
 
-// Resolve returns the credentials for a registry.
+// authn.Resolve calls ResolveContext where a keychain has it.
+var _ authn.ContextKeychain = maskingKeychain{}
+
+// Resolve implements authn.Keychain.
 func (k maskingKeychain) Resolve(resource authn.Resource) (authn.Authenticator, error) {
-	found, err := k.next.Resolve(resource)
+	return k.ResolveContext(context.Background(), resource)
+}
+
+// ResolveContext returns the credentials for a registry.
+func (k maskingKeychain) ResolveContext(ctx context.Context, resource authn.Resource) (authn.Authenticator, error) {
+	found, err := k.next.ResolveContext(ctx, resource)
 	if err != nil {
 		return nil, err
 	}

@@ -32,7 +32,7 @@ type attempt struct {
 	ctx        context.Context
 	cancel     context.CancelCauseFunc
 	timer      *time.Timer
-	host       atomic.Pointer[host] // that was asked last: the registry, its token server or its storage
+	host       atomic.Pointer[host] // that is waited for: the registry, its token server, its storage, or what comes before a request
 	retryAfter atomic.Int64         // nanoseconds, of the last error response
 }
 

@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -23,9 +22,11 @@ type authClient struct {
 // authClient returns an HTTP client with a token for the scopes of a repository, one for each list of scopes. It replaces an
 // expired token by itself. Requests for tokens are no writes. If the handshake fails, the next caller tries again: the pullers of
 // the library keep a failed one for ever, and then one 503 at the start of a run fails all 500 images.
-func (c *Client) authClient(ctx context.Context, repository name.Repository, scopes []string) (*authClient, error) {
+func (c *Client) authClient(a *attempt, repository name.Repository, scopes []string) (*authClient, error) {
 	key := repository.RegistryStr() + " " + strings.Join(scopes, " ")
-	unlock, err := c.locks.lock(ctx, key)
+	// Until a request is sent, it is not the registry that does not answer.
+	a.host.Store(&host{name: "the handshake of another request with " + repository.RegistryStr()})
+	unlock, err := c.locks.lock(a.ctx, key)
 	if err != nil {
 		return nil, err
 	}
@@ -33,11 +34,12 @@ func (c *Client) authClient(ctx context.Context, repository name.Repository, sco
 	if found, ok := c.authClients.Load(key); ok {
 		return found.(*authClient), nil
 	}
-	auth, err := authn.Resolve(ctx, c.keychain, repository)
+	a.host.Store(&host{name: "the credential helper of " + repository.RegistryStr()})
+	auth, err := authn.Resolve(a.ctx, c.keychain, repository)
 	if err != nil {
 		return nil, fmt.Errorf("finding credentials for %s: %w", repository.RegistryStr(), err)
 	}
-	t, err := transport.NewWithContext(ctx, repository.Registry, auth, c.base, scopes)
+	t, err := transport.NewWithContext(a.ctx, repository.Registry, auth, c.base, scopes)
 	if err != nil {
 		return nil, fmt.Errorf("authenticating with %s: %w", repository.RegistryStr(), err)
 	}

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -196,6 +197,35 @@ func TestLoginProgramIsAskedAgain(t *testing.T) {
 			t.Errorf("the program was asked %d times by 3 requests", asked)
 		}
 	})
+}
+
+// Nobody blames the registry, to which no request was sent.
+func TestErrorsNameACredentialHelperThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := New(hangingHelper{}, registrytest.Hosts{"r.example": registrytest.New(silent(), 0, 1)}, nil)
+		var requests sync.WaitGroup
+		for range 2 { // they share a handshake
+			requests.Go(func() {
+				_, err := c.Manifest(t.Context(), "r.example/a/b:c")
+				if err == nil || !strings.Contains(err.Error(), "from the credential helper of r.example") &&
+					!strings.Contains(err.Error(), "from the handshake of another request with r.example") {
+					t.Errorf("%v; want the helper, or the handshake of the other request", err)
+				}
+			})
+		}
+		requests.Wait()
+		if sent := c.Requests(); len(sent) > 0 {
+			t.Errorf("it sent %v", sent)
+		}
+	})
+}
+
+// hangingHelper is a keychain whose credential helper does not answer.
+type hangingHelper struct{ authn.Keychain }
+
+func (hangingHelper) ResolveContext(ctx context.Context, _ authn.Resource) (authn.Authenticator, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
 }
 
 // loginProgram has another password each time.

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -102,7 +103,26 @@ func configKey(registry string) string {
 	return registry
 }
 
-// Resolve returns the credentials for a registry. It implements authn.Keychain.
+// ResolveContext returns the credentials for a registry. It does not wait for a credential helper longer than ctx.
+func (k Keychain) ResolveContext(ctx context.Context, resource authn.Resource) (authn.Authenticator, error) {
+	type result struct {
+		found authn.Authenticator
+		err   error
+	}
+	resolved := make(chan result, 1)
+	go func() {
+		found, err := k.Resolve(resource)
+		resolved <- result{found, err}
+	}()
+	select {
+	case r := <-resolved:
+		return r.found, r.err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("waiting for the credential helper of %s: %w", resource.RegistryStr(), ctx.Err())
+	}
+}
+
+// Resolve is ResolveContext without an end. It implements authn.Keychain.
 func (k Keychain) Resolve(resource authn.Resource) (authn.Authenticator, error) {
 	found, err := k.file.GetAuthConfig(configKey(resource.RegistryStr()))
 	if err != nil {

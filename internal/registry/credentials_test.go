@@ -1,12 +1,15 @@
 package registry_test
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 
 	ours "github.com/OpenHands/eval-images/internal/registry"
@@ -74,6 +77,32 @@ func TestGivenLoginsOverrideTheirRegistryOnly(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A helper may wait for somebody to unlock a store, on a machine where nobody is.
+func TestCredentialHelperThatHangsIsGivenUp(t *testing.T) {
+	bin, inherited := t.TempDir(), t.TempDir()
+	if err := errors.Join(
+		os.WriteFile(filepath.Join(bin, "docker-credential-hangs"), []byte("#!/bin/sh\nwhile [ -e \"$0\" ]; do sleep 0.1; done\n"), 0o755),
+		os.WriteFile(filepath.Join(inherited, "config.json"), []byte(`{"credsStore":"hangs"}`), 0o600),
+	); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	keychain, err := ours.WriteConfig(t.TempDir(), inherited, "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	repository, err := name.NewRepository("r.test/a/b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	_, err = authn.Resolve(ctx, keychain, repository)
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "waiting for the credential helper of r.test") {
+		t.Errorf("%v; want the end of the context, and the helper", err)
 	}
 }
 

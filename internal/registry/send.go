@@ -121,7 +121,7 @@ func (c *Client) send(ctx context.Context, r request, waited time.Duration) (*ht
 
 // roundTrip authenticates for the repository and sends the request.
 func (c *Client) roundTrip(a *attempt, r request) (*http.Response, error) {
-	client, err := c.authClient(a.ctx, r.repository, r.scopes)
+	client, err := c.authClient(a, r.repository, r.scopes)
 	if err != nil {
 		return nil, &handshakeError{err}
 	}
