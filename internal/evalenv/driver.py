@@ -7,6 +7,7 @@ Each line of the output answers for one row. Everything that swt-bench prints go
 """
 
 import concurrent.futures
+import contextlib
 import hashlib
 import json
 import os
@@ -92,10 +93,16 @@ class Files:
         if status == 404:
             self.absent[url] = response
         else:
-            part = kept + ".part"
-            with open(part, "wb") as file:
-                file.write(response.text.encode())
-            os.replace(part, kept)
+            # A thread whose callers have given up may still fetch the same file.
+            part = f"{kept}.{threading.get_ident()}.part"
+            try:
+                with open(part, "wb") as file:
+                    file.write(response.text.encode())
+                os.replace(part, kept)
+            except BaseException:
+                with contextlib.suppress(FileNotFoundError):
+                    os.remove(part)
+                raise
         return response
 
 

@@ -197,6 +197,48 @@ func TestSWTBenchAnswersForEachInstance(t *testing.T) {
 	}
 }
 
+// twoThreads fetches one file in two threads, of which the first is still busy when the second ends, and then another file whose text
+// cannot be read. It prints what is left. Its arguments are the driver and a folder.
+const twoThreads = `
+import os, sys, threading, types
+text = open(sys.argv[1]).read()
+exec(text[:text.rindex("main()")])
+folder, ended = sys.argv[2], threading.Event()
+
+class Response:
+    status_code, headers = 200, {}
+    def __init__(self, wait):
+        self.wait = wait
+    @property
+    def text(self):
+        self.wait()
+        return "text"
+
+responses = [Response(ended.wait), Response(lambda: None), Response(lambda: 1 / 0)]
+requests = types.SimpleNamespace(get=lambda url, **options: responses.pop(0), exceptions=types.SimpleNamespace(Timeout=OSError, RequestException=OSError))
+files, kept = Files(requests, folder, 1, ""), os.path.join(folder, "kept")
+first = threading.Thread(target=files.fetch_now, args=("http://one", {}, kept))
+first.start()
+while not os.listdir(folder):
+    pass
+files.fetch_now("http://one", {}, kept)
+ended.set()
+first.join()
+try:
+    files.fetch_now("http://two", {}, os.path.join(folder, "other"))
+except ZeroDivisionError:
+    pass
+print(os.listdir(folder), open(kept).read())
+`
+
+func TestTwoThreadsMayFetchOneFile(t *testing.T) {
+	t.Parallel()
+	out, err := exec.Command(python(t), "-c", twoThreads, "driver.py", t.TempDir()).CombinedOutput()
+	if want := "fetched http://one: 200\nfetched http://one: 200\nfetched http://two: 200\n['kept'] text\n"; err != nil || string(out) != want {
+		t.Errorf("%v, and it said\n%s\nwant\n%s", err, out, want)
+	}
+}
+
 func TestAHarnessThatDoesNotImportIsASetUpError(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, "http://unused.test")
