@@ -204,8 +204,16 @@ func (w *worker) ask(ctx context.Context, request any) (message, error) {
 // exchange writes line, if it is not empty, and reads the next message. It returns when ctx ends.
 func (w *worker) exchange(ctx context.Context, line []byte) (message, error) {
 	_ = w.conn.SetDeadline(time.Time{})
-	stop := context.AfterFunc(ctx, func() { _ = w.conn.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
+	late := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(late)
+		_ = w.conn.SetDeadline(time.Unix(1, 0))
+	})
+	defer func() {
+		if !stop() {
+			<-late // otherwise the deadline could meet the next request
+		}
+	}()
 	var m message
 	var err error
 	if len(line) > 0 { // An empty write fails too if the worker has ended, and we would not read its last message.

@@ -1,9 +1,13 @@
 package sdk
 
 import (
+	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,6 +15,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -216,4 +221,42 @@ func TestWorkersInheritNoSocket(t *testing.T) {
 	if len(sockets) != 1 {
 		t.Errorf("the second worker has the sockets %v, want one", sockets)
 	}
+}
+
+// lateConn takes a second for a deadline in the past.
+type lateConn struct{ net.Conn }
+
+func (c lateConn) SetDeadline(t time.Time) error {
+	if !t.IsZero() {
+		time.Sleep(time.Second)
+	}
+	return c.Conn.SetDeadline(t)
+}
+
+// A context that ends as the answer arrives does not end the worker's next request.
+func TestLateDeadlineSparesTheNextRequest(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ours, its := net.Pipe()
+		defer its.Close()
+		w := &worker{conn: lateConn{ours}, incoming: &io.LimitedReader{R: ours}, exited: make(chan struct{})}
+		w.answers = json.NewDecoder(w.incoming)
+		go func() {
+			for lines := bufio.NewScanner(its); lines.Scan(); {
+				if lines.Text() == "slow" {
+					time.Sleep(time.Minute)
+				}
+				fmt.Fprintln(its, "{}")
+			}
+		}()
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := w.exchange(ended, []byte("fast\n")); err != nil {
+			t.Errorf("the first request: %v", err)
+		}
+		if _, err := w.exchange(t.Context(), []byte("slow\n")); err != nil {
+			t.Errorf("the next request: %v", err)
+		}
+		w.conn.Close()
+	})
 }
