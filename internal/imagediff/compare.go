@@ -94,9 +94,11 @@ func CompareAgents(ctx context.Context, src Source, wanted, given Image, o Optio
 // withoutNamed removes the differences whose path is in named. A file that only one of the agent layers has is also missing
 // from the whole tree.
 func withoutNamed(files, named []Difference) []Difference {
-	return slices.DeleteFunc(files, func(d Difference) bool {
-		return slices.ContainsFunc(named, func(n Difference) bool { return n.What == d.What })
-	})
+	names := map[string]bool{}
+	for _, d := range named {
+		names[d.What] = true
+	}
+	return slices.DeleteFunc(files, func(d Difference) bool { return names[d.What] })
 }
 
 // comparison is the state of one call of Compare.

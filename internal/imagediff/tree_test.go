@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -196,6 +197,25 @@ func TestEachLayerIsReadOnce(t *testing.T) {
 				t.Errorf("layers were opened %d times, want %d", opened, c.opened)
 			}
 		})
+	}
+}
+
+// All files of a large image can differ, and all of the agent's layers.
+func TestDifferencesAreNamedOnceWithoutDelay(t *testing.T) {
+	differences := func(n int) (found []Difference) {
+		for i := range n {
+			found = append(found, Difference{What: fmt.Sprintf("/a/file/%09d", i)})
+		}
+		return found
+	}
+	const files, named = 400_000, 26_000
+	begin := time.Now()
+	left := withoutNamed(differences(files), differences(named))
+	if len(left) != files-named || left[0].What != fmt.Sprintf("/a/file/%09d", named) {
+		t.Errorf("%d are left, from %v on", len(left), left[0])
+	}
+	if took := time.Since(begin); took > 5*time.Second {
+		t.Errorf("it took %s", took)
 	}
 }
 
