@@ -123,11 +123,9 @@ func variableOrder(env any) string {
 	return abbreviate(strings.Join(keys, " "))
 }
 
-// secretName is of names of what must not reach a log, and secretInside of values that hold such a thing: an address with
-// a password, an argument.
+// secretName matches the names of values that must not reach a log. secretInside matches values that contain a secret: an address
+// with a password or token, or an argument.
 var (
-	// secretName matches the names of values that must not reach a log. secretInside matches values that contain a secret: an
-	// address with a password, or an argument.
 	secretName   = regexp.MustCompile(`(?i)token|secret|passw|passphrase|credential|auth($|_|orization)|(api|access|private)_?key`)
 	secretInside = regexp.MustCompile(`(?i)://[^\s/"<>]*@|(token|secret|passw(or)?d|credentials?|api_?key)["']?[=:, ]`)
 )
