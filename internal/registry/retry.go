@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"github.com/OpenHands/eval-images/internal/failure"
 )
 
 // maxRetries is how often a request is retried after a transient failure.
@@ -89,30 +91,23 @@ func isTransient(err error) bool {
 	}
 }
 
-// The classes of failures after which a request is sent again: a registry asks for fewer requests, fails, is not reached, or refuses
-// credentials that it accepted before. They are words of package failure.
-const (
-	againAuth      = "registry-auth"
-	againRateLimit = "rate-limit"
-	againRegistry  = "registry"
-	againNetwork   = "network"
-)
-
+// countAgain counts a request that is sent again because the registry asks for fewer requests, fails, is not reached, or refuses
+// credentials that it accepted before.
 func (c *Client) countAgain(err error) {
-	class := againRegistry
+	class := failure.ClassRegistry
 	_, limited := errors.AsType[*RateLimited](err)
 	_, isRenewed := errors.AsType[*renewed](err)
 	switch code := status(err); {
 	case isRenewed:
-		class = againAuth
+		class = failure.ClassAuth
 	case limited, code == http.StatusTooManyRequests:
-		class = againRateLimit
+		class = failure.ClassRateLimit
 	case code == 0 && !errors.Is(err, errLostUpload):
-		class = againNetwork
+		class = failure.ClassNetwork
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.askedAgain[class]++
+	c.askedAgain[string(class)]++
 }
 
 // AskedAgain returns how many requests were sent again after a failure, by class of failure. These retries are no attempts at an
