@@ -53,12 +53,9 @@ const (
 // It never compares times of files. Errors come from the source, from layers that cannot be read, and from manifests that
 // describe no image.
 func Compare(ctx context.Context, src Source, wanted, given Image, o Options) ([]Difference, error) {
-	c := comparison{source: src, options: o}
-	for side, image := range [2]Image{wanted, given} {
-		var err error
-		if c.images[side], err = parseImage(image, o.BaseLayers[side]); err != nil {
-			return nil, fmt.Errorf("reading the %s image in %s: %w", [2]string{"wanted", "given"}[side], image.Repository, err)
-		}
+	c, err := newComparison(src, wanted, given, o)
+	if err != nil {
+		return nil, err
 	}
 	agent, err := c.agentLayers(ctx)
 	if err != nil {
@@ -81,12 +78,9 @@ func Compare(ctx context.Context, src Source, wanted, given Image, o Options) ([
 
 // CompareAgents compares only the agent layers, as Compare does. The images may have different bases.
 func CompareAgents(ctx context.Context, src Source, wanted, given Image, o Options) ([]Difference, error) {
-	c := comparison{source: src, options: o}
-	for side, image := range [2]Image{wanted, given} {
-		var err error
-		if c.images[side], err = parseImage(image, o.BaseLayers[side]); err != nil {
-			return nil, fmt.Errorf("reading the image in %s: %w", image.Repository, err)
-		}
+	c, err := newComparison(src, wanted, given, o)
+	if err != nil {
+		return nil, err
 	}
 	return c.agentLayers(ctx)
 }
@@ -108,4 +102,15 @@ type comparison struct {
 	images  [2]*image
 	// stated holds the layers whose wrong DiffID is reported already.
 	stated map[string]bool
+}
+
+func newComparison(src Source, wanted, given Image, o Options) (*comparison, error) {
+	c := &comparison{source: src, options: o}
+	for side, image := range [2]Image{wanted, given} {
+		var err error
+		if c.images[side], err = parseImage(image, o.BaseLayers[side]); err != nil {
+			return nil, fmt.Errorf("reading the %s image in %s: %w", [2]string{"wanted", "given"}[side], image.Repository, err)
+		}
+	}
+	return c, nil
 }
