@@ -10,14 +10,14 @@ import (
 	"strings"
 )
 
-// Open opens a log for appending, and makes it and its folder where they are missing.
+// Open opens a log for appending. It makes the file and its folder if they are missing.
 func Open(path string) (*os.File, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return nil, fmt.Errorf("making the folder of the image's log: %w", err)
+		return nil, fmt.Errorf("making the folder of the log: %w", err)
 	}
 	log, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o644)
 	if err != nil {
-		return nil, fmt.Errorf("opening the image's log: %w", err)
+		return nil, fmt.Errorf("opening the log: %w", err)
 	}
 	return log, nil
 }

@@ -63,7 +63,7 @@ func (e *CaptureError) Error() string { return e.Reason }
 func (p *Pool) Capture(ctx context.Context, request Request) (Captured, error) {
 	log, err := imageLog(request.LogPath)
 	if err != nil {
-		return Captured{}, fmt.Errorf("opening the image's log: %w", err)
+		return Captured{}, err
 	}
 	folder := filepath.Join(p.options.Dir, "context-"+p.newName())
 	answer, err := p.use(ctx, func(ctx context.Context, w *worker) (message, error) {

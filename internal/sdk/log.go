@@ -1,6 +1,7 @@
 package sdk
 
 import (
+	"cmp"
 	"io"
 	"os"
 	"path/filepath"
@@ -13,15 +14,7 @@ import (
 // logFile is a file that processes append to. Without a path it is /dev/null.
 type logFile struct{ path string }
 
-func (l logFile) open() (*os.File, error) {
-	path := l.path
-	if path == "" {
-		path = os.DevNull
-	} else if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return nil, err
-	}
-	return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
-}
+func (l logFile) open() (*os.File, error) { return logfile.Open(cmp.Or(l.path, os.DevNull)) }
 
 // imageLog creates the log at path, if necessary. The result's path is absolute, for processes in another folder.
 func imageLog(path string) (logFile, error) {

@@ -122,7 +122,7 @@ func (p *Pool) Names(ctx context.Context, requests []Request) ([][]string, error
 func (p *Pool) Build(ctx context.Context, request Request) (Response, error) {
 	log, err := imageLog(request.LogPath)
 	if err != nil {
-		return Response{}, fmt.Errorf("opening the image's log: %w", err)
+		return Response{}, err
 	}
 	answer, err := p.use(ctx, func(ctx context.Context, w *worker) (message, error) { return w.build(ctx, request, log, "") })
 	if err != nil {
