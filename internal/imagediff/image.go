@@ -1,11 +1,11 @@
 package imagediff
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+
+	"github.com/opencontainers/go-digest"
 )
 
 // image is a parsed manifest and config.
@@ -40,8 +40,7 @@ func parseImage(in Image, base int) (*image, error) {
 	if manifest.Config.Digest == "" {
 		return nil, errors.New("the manifest has no config, so it is not the manifest of one image")
 	}
-	sum := sha256.Sum256(in.Config)
-	if have := "sha256:" + hex.EncodeToString(sum[:]); have != manifest.Config.Digest {
+	if have := digest.FromBytes(in.Config).String(); have != manifest.Config.Digest {
 		return nil, fmt.Errorf("the manifest names the config %s, but the config is %s", manifest.Config.Digest, have)
 	}
 	var config struct {

@@ -3,13 +3,12 @@
 package rebase
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/opencontainers/go-digest"
 )
 
 // Image is an image in a registry: an OCI image manifest or one of Docker's schema 2, and its config, byte for byte.
@@ -207,10 +206,7 @@ func (c parsedImage) checkHistory(who string) error {
 	return nil
 }
 
-func digestOf(content []byte) string {
-	sum := sha256.Sum256(content)
-	return "sha256:" + hex.EncodeToString(sum[:])
-}
+func digestOf(content []byte) string { return digest.FromBytes(content).String() }
 
 // Layers returns an image's layers from bottom to top. The error is a *Refusal.
 func Layers(img Image) ([]Layer, error) {
