@@ -133,16 +133,13 @@ func (e *Engine) RemoveBuilder(ctx context.Context, name string) (found bool, er
 		return true, fmt.Errorf("removing the builder's container %s: %w", node, err)
 	}
 	volume := node + "_state"
-	foundVolume, err := removeUntilGone(ctx, func() error { return e.removeVolume(ctx, volume) })
+	foundVolume, err := removeUntilGone(ctx, func() error {
+		return e.api.VolumeRemove(ctx, volume, false) // with force, the engine reports success for a volume that does not exist
+	})
 	if err != nil {
 		return true, fmt.Errorf("removing the builder's volume %s: %w", volume, err)
 	}
 	return foundContainer || foundVolume, nil
-}
-
-// removeVolume does not use force: with force, the engine reports success for a volume that does not exist.
-func (e *Engine) removeVolume(ctx context.Context, name string) error {
-	return e.api.VolumeRemove(ctx, name, false)
 }
 
 // removeUntilGone repeats a removal until there is nothing to remove. A conflict means that the engine is still removing it,

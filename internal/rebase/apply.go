@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"strconv"
 
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
@@ -117,7 +118,6 @@ func (s configField) apply(config object) (object, error) {
 // manifest builds the image's manifest. Like BuildKit, it drops everything else in the base's manifest: annotations and
 // artifactType are about the base, and subject would attach this image to another one.
 func manifest(config []byte, layers []Layer, name, digest string) json.RawMessage {
-	size, _ := json.Marshal(len(config)) // numbers always encode
 	var descriptors []json.RawMessage
 	for _, layer := range layers {
 		descriptors = append(descriptors, layer.descriptor)
@@ -128,7 +128,7 @@ func manifest(config []byte, layers []Layer, name, digest string) json.RawMessag
 		{"config", object{
 			{"mediaType", quote(string(types.OCIConfigJSON))},
 			{"digest", quote(digestOf(config))},
-			{"size", size},
+			{"size", json.RawMessage(strconv.Itoa(len(config)))},
 		}.raw()},
 		{"layers", rawList(descriptors)},
 		{"annotations", object{{baseDigest, quote(digest)}, {baseName, quote(name)}}.raw()},

@@ -3,7 +3,6 @@ package registry
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -54,5 +53,5 @@ func (c *Client) Tags(ctx context.Context, repository string) ([]string, error) 
 		page = endpoint(repo, "tags/list") // never another host, which would get the credentials
 		page.RawQuery = next.RawQuery
 	}
-	return nil, fmt.Errorf("%s: %w", doing, errors.New("the list does not end"))
+	return nil, fmt.Errorf("%s: the list does not end", doing)
 }
