@@ -63,7 +63,7 @@ func Build(ctx context.Context, environ []string, log string, stallTimeout time.
 		return Interrupted(ctx)
 	case errors.As(err, &exit):
 		tail := logfile.Tail(log, before, tailSize)
-		err = fmt.Errorf("docker buildx build ended with %d: %s", exit.ExitCode(), lastLine(tail))
+		err = fmt.Errorf("docker buildx build ended with %d: %s", exit.ExitCode(), logfile.LastLine(tail))
 		return BuildFailure(exit.ExitCode(), tail, err, baseImage, nil)
 	case err != nil && !errors.Is(err, exec.ErrWaitDelay):
 		return &failure.Error{Class: failure.ClassUnknown, Err: err}

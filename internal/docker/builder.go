@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/OpenHands/eval-images/internal/failure"
+	"github.com/OpenHands/eval-images/internal/logfile"
 )
 
 // RemoteName is buildx's name for a buildkitd at an address.
@@ -176,15 +177,10 @@ func (b Buildx) run(ctx context.Context, args []string) (string, error) {
 		}
 		if lacksBuildx(problems.String()) {
 			err = fmt.Errorf("%w: %w", err, errNoBuildx)
-		} else if line := lastLine(problems.String()); line != "" {
+		} else if line := logfile.LastLine(problems.String()); line != "" {
 			err = fmt.Errorf("%w: %s", err, line)
 		}
 		return "", fmt.Errorf("running docker %s: %w", strings.Join(args, " "), err)
 	}
 	return out.String(), nil
-}
-
-func lastLine(output string) string {
-	output = strings.TrimSpace(output)
-	return output[strings.LastIndexByte(output, '\n')+1:]
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/OpenHands/eval-images/internal/failure"
+	"github.com/OpenHands/eval-images/internal/logfile"
 )
 
 // The output of a build is a base image's and a registry's word: whatever it is, the failure has a class.
@@ -21,7 +22,7 @@ func FuzzBuildOutput(f *testing.F) {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		err := BuildFailure(1, text, errors.New(lastLine(text)), "x/y:z", BaseStages(text))
+		err := BuildFailure(1, text, errors.New(logfile.LastLine(text)), "x/y:z", BaseStages(text))
 		class := failure.ClassOf(err)
 		if failure.Hint(class) == "" || failure.Wait(err, 3) < 0 {
 			t.Errorf("class %s, wait %s", class, failure.Wait(err, 3))

@@ -48,6 +48,12 @@ func Tail(path string, start, most int64) string {
 	return strings.TrimSpace(tail)
 }
 
+// LastLine returns the last line of a text that is not blank.
+func LastLine(text string) string {
+	text = strings.TrimSpace(text)
+	return text[strings.LastIndexByte(text, '\n')+1:]
+}
+
 // maxName is the length of the longest name of a log without its ending, in bytes. File systems take 255.
 const maxName = 200
 

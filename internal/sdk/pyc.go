@@ -13,6 +13,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/OpenHands/eval-images/internal/logfile"
 )
 
 //go:embed pyc.py
@@ -128,7 +130,7 @@ func (i *interpreter) end() error {
 	_ = i.in.Close()
 	defer time.AfterFunc(time.Second, i.kill).Stop()
 	err := i.command.Wait()
-	if said := lastLine(i.says.String()); err != nil && said != "" {
+	if said := logfile.LastLine(i.says.String()); err != nil && said != "" {
 		err = fmt.Errorf("%w: %s", err, said)
 	}
 	return err

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/OpenHands/eval-images/internal/logfile"
 )
 
 // realParts are where this test, unlike the others, works on: the SDK itself, in a git repository with a tag for each
@@ -246,7 +248,7 @@ func (s realSDK) testBuilds(t *testing.T) {
 		if strings.Contains(s.source(t), "OPENHANDS_BUILD_GIT_SHA") { // Since 1.12.0.
 			wanted = append(wanted, "OPENHANDS_BUILD_GIT_SHA="+s.checkout.SHA)
 		}
-		if context := lastLine(build); !regexp.MustCompile(`^` + s.options.Dir + `/[0-9]+/tmp/`).MatchString(context) {
+		if context := logfile.LastLine(build); !regexp.MustCompile(`^` + s.options.Dir + `/[0-9]+/tmp/`).MatchString(context) {
 			t.Errorf("the build context %s is not in its worker's TMPDIR", context)
 		}
 		for _, want := range wanted {

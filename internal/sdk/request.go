@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/OpenHands/eval-images/internal/logfile"
 )
 
 // Request asks for the tags, the build or the capture of one image.
@@ -106,7 +108,7 @@ type BuildFailure struct {
 }
 
 func (e *BuildFailure) Error() string {
-	return fmt.Sprintf("%s ended with %d: %s", commandName(e.Command), e.ReturnCode, lastLine(e.Tail))
+	return fmt.Sprintf("%s ended with %d: %s", commandName(e.Command), e.ReturnCode, logfile.LastLine(e.Tail))
 }
 
 // commandName returns a command line up to its first flag: "docker buildx build".
@@ -143,7 +145,7 @@ type WorkerDied struct {
 }
 
 func (e *WorkerDied) Error() string {
-	if last := lastLine(e.Tail); last != "" {
+	if last := logfile.LastLine(e.Tail); last != "" {
 		return "the worker process died (" + e.How + ") after saying: " + last
 	}
 	return "the worker process died (" + e.How + ")"
@@ -165,10 +167,4 @@ func (e *OptionError) Hint() string {
 		return "this SDK has no options to set: leave sdk-options empty"
 	}
 	return "the options that sdk-options can set for this SDK are " + strings.Join(e.Valid, ", ")
-}
-
-// lastLine returns the last line of s that is not blank.
-func lastLine(s string) string {
-	s = strings.TrimSpace(s)
-	return s[strings.LastIndexByte(s, '\n')+1:]
 }

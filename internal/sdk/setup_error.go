@@ -4,6 +4,8 @@ import (
 	"errors"
 	"regexp"
 	"strings"
+
+	"github.com/OpenHands/eval-images/internal/logfile"
 )
 
 // SetupError reports that a step before the first image has failed.
@@ -38,7 +40,7 @@ var (
 func causeIn(output string) string {
 	at := errorLine.FindAllStringSubmatchIndex(output, -1)
 	if len(at) == 0 {
-		return lastLine(output)
+		return logfile.LastLine(output)
 	}
 	last := at[len(at)-1]
 	cause := output[last[2]:last[3]]
