@@ -39,10 +39,10 @@ type handshakeError struct{ error }
 
 func (e *handshakeError) Unwrap() error { return e.error }
 
-// renewed is a refusal of credentials that the registry accepted before. The next request has new ones.
-type renewed struct{ error }
+// staleCredentials is the refusal of credentials that the registry accepted before. The next request asks for new ones.
+type staleCredentials struct{ error }
 
-func (e *renewed) Unwrap() error { return e.error }
+func (e *staleCredentials) Unwrap() error { return e.error }
 
 // Denied is an error that every image of the run would get: wrong credentials, missing rights, or no registry at that host.
 type Denied struct {

@@ -54,7 +54,7 @@ func (b *backoff) next(ctx context.Context, err error, noRetry bool) bool {
 
 func (b *backoff) wait(ctx context.Context, err error, noRetry bool) bool {
 	limited, isLimited := errors.AsType[*RateLimited](err)
-	_, isRenewed := errors.AsType[*renewed](err)
+	_, isStale := errors.AsType[*staleCredentials](err)
 	switch {
 	case isLimited:
 		// ghcr.io sometimes asks for microseconds, and then rejects the request again.
@@ -66,7 +66,7 @@ func (b *backoff) wait(ctx context.Context, err error, noRetry bool) bool {
 		}
 		b.waited += wait
 		return sleep(ctx, wait) == nil
-	case isRenewed && !noRetry:
+	case isStale && !noRetry:
 		first := !b.renewed
 		b.renewed = true
 		return first && sleep(ctx, b.first) == nil
@@ -96,9 +96,9 @@ func isTransient(err error) bool {
 func (c *Client) countAgain(err error) {
 	class := failure.ClassRegistry
 	_, limited := errors.AsType[*RateLimited](err)
-	_, isRenewed := errors.AsType[*renewed](err)
+	_, isStale := errors.AsType[*staleCredentials](err)
 	switch code := status(err); {
-	case isRenewed:
+	case isStale:
 		class = failure.ClassAuth
 	case limited, code == http.StatusTooManyRequests:
 		class = failure.ClassRateLimit

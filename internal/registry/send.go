@@ -105,7 +105,7 @@ func (c *Client) send(ctx context.Context, r request, waited time.Duration) (*ht
 	err = asError(r.doing, a.asError(err), time.Duration(a.retryAfter.Load()))
 	a.stop()
 	if c.renew(a.client, r, err) {
-		err = &renewed{err}
+		err = &staleCredentials{err}
 	}
 	if limited, ok := errors.AsType[*RateLimited](err); ok {
 		limited.waited = waited
