@@ -92,10 +92,10 @@ func (w *workspace) readFile(name string, limit int64) ([]byte, error) {
 	}
 	text, err := confined.Read(root, inside, limit)
 	var path *fs.PathError
-	var odd *confined.Odd
+	var refused *confined.Refused
 	switch {
-	case errors.As(err, &odd):
-		odd.Name = name
+	case errors.As(err, &refused):
+		refused.Name = name
 	case errors.As(err, &path):
 		return nil, hinted{fmt.Errorf("reading %s: %w", name, path.Err), hint} // without the system call's name
 	}

@@ -11,17 +11,17 @@ import (
 	"syscall"
 )
 
-// Odd is the error for a file that is there, and that Read does not read.
-type Odd struct {
+// Refused is the error for a file that is there, and that Read does not read.
+type Refused struct {
 	Name string
-	// Is completes the sentence that begins with the name: "is no regular file".
-	Is string
+	// Reason completes the sentence that begins with the name: "is no regular file".
+	Reason string
 }
 
-func (e *Odd) Error() string { return e.Name + " " + e.Is }
+func (e *Refused) Error() string { return e.Name + " " + e.Reason }
 
-// Read reads a file of at most limit bytes below a folder. It follows symbolic links that stay below the folder. The error is an
-// *Odd for links that lead out of it, for files that are not regular, which may have no end, and for those that are too large.
+// Read reads a file of at most limit bytes below a folder. It follows symbolic links that stay below the folder. The error is a
+// *Refused for links that lead out of it, for files that are not regular, which may have no end, and for those that are too large.
 // Other errors are an *fs.PathError with the name below the folder.
 func Read(folder, name string, limit int64) ([]byte, error) {
 	root, err := os.OpenRoot(folder)
@@ -33,9 +33,9 @@ func Read(folder, name string, limit int64) ([]byte, error) {
 	var path *fs.PathError
 	switch {
 	case errors.As(err, &path) && strings.Contains(path.Err.Error(), "escapes"): // package os exports no such error
-		return nil, &Odd{name, "leads out of its folder"}
+		return nil, &Refused{name, "leads out of its folder"}
 	case errors.Is(err, syscall.ENXIO): // a socket
-		return nil, &Odd{name, "is no regular file"}
+		return nil, &Refused{name, "is no regular file"}
 	case err != nil:
 		return nil, err
 	}
@@ -45,11 +45,11 @@ func Read(folder, name string, limit int64) ([]byte, error) {
 	case err != nil:
 		return nil, err
 	case !info.Mode().IsRegular():
-		return nil, &Odd{name, "is no regular file"}
+		return nil, &Refused{name, "is no regular file"}
 	}
 	text, err := io.ReadAll(io.LimitReader(file, limit+1))
 	if int64(len(text)) > limit {
-		return nil, &Odd{name, fmt.Sprintf("has more than %d bytes", limit)}
+		return nil, &Refused{name, fmt.Sprintf("has more than %d bytes", limit)}
 	}
 	return text, err
 }

@@ -33,9 +33,9 @@ func TestReadStaysInTheFolderAndBelowTheLimit(t *testing.T) {
 	for name, want := range cases {
 		text, err := Read(folder, name, 10)
 		got := string(text)
-		var odd *Odd
-		if errors.As(err, &odd) {
-			got = odd.Error()
+		var refused *Refused
+		if errors.As(err, &refused) {
+			got = refused.Error()
 		} else if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue

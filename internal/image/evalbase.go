@@ -267,9 +267,9 @@ func (m *Maker) inspect(ctx context.Context, baseImage, built, log string) (mark
 		return "", err
 	}
 	mark, err = checkInspected(folder)
-	var odd *confined.Odd
-	if errors.As(err, &odd) {
-		return rebase.MarkRefused + "its file " + odd.Error(), nil
+	var refused *confined.Refused
+	if errors.As(err, &refused) {
+		return rebase.MarkRefused + "its file " + refused.Error(), nil
 	}
 	return mark, ofMachine(err)
 }
@@ -287,7 +287,7 @@ func checkInspected(folder string) (mark string, err error) {
 	if found := strings.TrimSpace(string(text)); found != "" {
 		lines := strings.Split(found, "\n")
 		if slices.ContainsFunc(lines, func(line string) bool { return !inspectedPath.MatchString(line) }) {
-			return "", &confined.Odd{Name: "paths", Is: "is not what the inspection writes: its shell is no usual one"}
+			return "", &confined.Refused{Name: "paths", Reason: "is not what the inspection writes: its shell is no usual one"}
 		}
 		return rebase.MarkRefused + "its base image has " + strings.Join(lines, ", "), nil
 	}
