@@ -96,10 +96,10 @@ func (c *comparison) wholeTrees(ctx context.Context) ([]Difference, error) {
 		}
 		found = append(found, stated...)
 	}
-	agents := func(s [2]pathEntry) bool {
+	fromAgents := func(s [2]pathEntry) bool {
 		return int(s[want].layer) >= c.options.BaseLayers[want] && int(s[got].layer) >= c.options.BaseLayers[got]
 	}
-	t.differences(agents, func(p pathDiff, links hardlinks) {
+	t.differences(fromAgents, func(p pathDiff, links hardlinks) {
 		if e := findExpected(builtFiles, p.path); e != nil && e.normal == nil && p.content() {
 			return
 		}

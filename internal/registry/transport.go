@@ -24,7 +24,7 @@ func (t *baseTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	a := r.Context().Value(attemptKey{}).(*attempt) // newAttempt has made it
 	h := t.host(r.URL.Host)
 	a.host.Store(h)
-	if err := h.silence(); err != nil && a.lookUp {
+	if err := h.checkAnswering(); err != nil && a.lookUp {
 		return nil, err
 	}
 	t.mu.Lock()
@@ -83,9 +83,9 @@ func (h *host) stalled(limit time.Duration) error {
 	return fmt.Errorf("no response for %s from %s: %w", limit, h.name, errStalled)
 }
 
-// silence returns an error after an attempt that this host did not answer, for as long as that took, if the host has never
+// checkAnswering returns an error after an attempt that this host did not answer, for as long as that took, if the host has never
 // answered. 500 look-ups that all wait for it in turn would hold the run for half an hour.
-func (h *host) silence() error {
+func (h *host) checkAnswering() error {
 	if h.answered.Load() || time.Now().UnixNano() >= h.silentUntil.Load() {
 		return nil
 	}
