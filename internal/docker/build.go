@@ -20,10 +20,11 @@ const stopTimeout = 2 * time.Second
 // tailSize is how many bytes of a failed command's output go into the record. The log has all of it.
 const tailSize = 4000
 
-// Build runs `docker buildx build` with args for a Dockerfile. dir is the folder of the build context, or empty for none. (The SDK runs
-// its own builds.) It writes all output to the file at log, and ends the build when that does not grow for stallTimeout. environ is the
-// command's whole environment, with DOCKER_CONFIG and BUILDX_BUILDER. baseImage is the image that the Dockerfile builds on. The error is
-// a *failure.Error.
+// Build runs `docker buildx build` with args for a Dockerfile. (The SDK runs its own builds.) It writes all output to the file at log,
+// and ends the build if BuildKit prints nothing for stallTimeout. The error is a *failure.Error.
+//
+// dir is the folder of the build context, or empty for none. environ is the command's whole environment, with DOCKER_CONFIG and
+// BUILDX_BUILDER. baseImage is the image that the Dockerfile builds on.
 func Build(ctx context.Context, environ []string, log string, stallTimeout time.Duration, args []string, dir, dockerfile, baseImage string) error {
 	file, err := logfile.Open(log)
 	switch {

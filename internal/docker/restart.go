@@ -127,7 +127,7 @@ func (e *Engine) node(ctx context.Context, builder string) (node, error) {
 	case err != nil:
 		return node{}, fmt.Errorf("inspecting the builder's container: %w", err)
 	case it.ContainerJSONBase == nil || it.State == nil:
-		return node{}, errors.New("inspecting the builder's container: the engine tells no state")
+		return node{}, errors.New("inspecting the builder's container: the engine reports no state")
 	}
 	return node{id: it.ID, running: it.State.Running, started: it.State.StartedAt}, nil
 }

@@ -90,8 +90,9 @@ type Row map[string]string
 // Retry makes attempts until one succeeds or another one cannot help.
 type Retry func(attempt func() error) error
 
-// Ask asks swt-bench for the images of all rows. What failed because a file could not be fetched is asked again as retry decides. The
-// answers are in the order of the rows. The error is a *sdk.SetupError of swt-bench as a whole, or the end of ctx.
+// Ask asks swt-bench for the images of all rows. It asks again, as retry decides, for rows whose files could not be fetched. The answers
+// are in the order of the rows, and have the errors of single rows. The error is a *sdk.SetupError if swt-bench fails as a whole, the
+// cause of the end of ctx, or that of a file that could not be written or of output that could not be read.
 func (h *Harness) Ask(ctx context.Context, rows []Row, retry Retry) ([]Answer, error) {
 	program := filepath.Join(h.dir, "swt-bench-driver.py")
 	if err := os.WriteFile(program, driver, 0o600); err != nil {

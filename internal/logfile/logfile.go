@@ -22,7 +22,7 @@ func Open(path string) (*os.File, error) {
 	return log, nil
 }
 
-// Note adds a line of our own. An error is not reported: the build that follows needs the log more, and reports it.
+// Note appends a line of this program's. It ignores errors: the build that follows opens the same log, and reports them.
 func Note(path, text string) {
 	if log, err := Open(path); err == nil {
 		defer log.Close()
@@ -57,8 +57,8 @@ func LastLine(text string) string {
 // maxName is the length of the longest name of a log without its ending, in bytes. File systems take 255.
 const maxName = 200
 
-// Name is a file name for an instance's log that every shell, archive and upload accepts. It ends in ".log". An instance whose
-// name had to be changed gets a hash, so that it has no log together with another one.
+// Name is a file name for an instance's log that every shell, archive and upload accepts. It ends in ".log". A name that differs from
+// the instance's contains a hash, so that no two instances share a log.
 func Name(instance string) string {
 	safe := strings.Map(func(r rune) rune {
 		switch {

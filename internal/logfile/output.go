@@ -17,7 +17,7 @@ const (
 	maxOutput = 64 << 20 // bytes of a build that the log keeps
 )
 
-// ErrStalled is why a build was ended whose log has not grown.
+// ErrStalled is the error of a build that was ended because it printed nothing.
 var ErrStalled = errors.New("the build printed nothing for longer than stall-timeout allows")
 
 // Output is what one build prints. It goes to the build's log, with long lines cut.
@@ -33,8 +33,8 @@ type Output struct {
 	lost   int    // bytes that are not in the log, because it had maxOutput
 }
 
-// NewOutput returns the output of a build. The returned context ends with ErrStalled when BuildKit has begun to print, and then
-// nothing is printed for stallTimeout. 0 is no limit. Call Close after the build.
+// NewOutput returns the output of a build. The returned context ends with ErrStalled if nothing is printed for stallTimeout
+// after BuildKit's first line. 0 is no limit. Call Close after the build.
 func NewOutput(ctx context.Context, log io.Writer, stallTimeout time.Duration) (context.Context, *Output) {
 	ctx, end := context.WithCancelCause(ctx)
 	return ctx, &Output{log: log, stallTimeout: stallTimeout, end: end}
@@ -102,7 +102,7 @@ func (o *Output) write(kept []byte) {
 	_, _ = o.log.Write(kept)
 }
 
-// Close ends the output: the last line is written, what was left out is noted in the log, and the context ends.
+// Close writes the last line, notes in the log how much was left out, and ends the context.
 func (o *Output) Close() {
 	if o.stalled != nil {
 		o.stalled.Stop()

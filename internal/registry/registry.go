@@ -10,8 +10,8 @@
 //   - The headers of a response, such as the digest that a PUT has stored, are not returned.
 //   - They follow a redirect from https to http, and none to storage at an address of a private network.
 //
-// What is left, a HEAD, a GET and a PUT of a manifest, shares with uploads and mounts all that makes up most of this package: the limit
-// of writes, the pauses, the timeouts and the one rule for retries.
+// The other requests (HEAD, GET and PUT of a manifest) share most of this package with uploads and mounts: the write limit, the pauses,
+// the timeouts and the retry rule.
 package registry
 
 import (

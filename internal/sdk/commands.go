@@ -33,8 +33,8 @@ type Commands struct {
 	other other
 }
 
-// defaultStall is longer than git or uv are silent while they get on. A quiet git prints nothing at all: a whole clone of the SDK
-// takes less.
+// defaultStall is longer than git or uv print nothing while they make progress. git --quiet prints nothing at all, but it clones the
+// whole SDK in less time.
 const defaultStall = 10 * time.Minute
 
 func (c Commands) stall() time.Duration { return cmp.Or(c.Stall, defaultStall) }

@@ -114,7 +114,7 @@ func (c Checkout) uvEnviron(cmds Commands) []string {
 	return append(pick(cmds.Environ, slices.Concat(passedOn, uvPassedOn)...), uvSettings(c.python())...)
 }
 
-// uvSettings has uv use the SDK's Python, and never fetch one by itself: fetchPython does, and tells.
+// uvSettings makes uv use the SDK's Python, and never fetch one by itself: fetchPython fetches it, and reports that it did.
 func uvSettings(python string) []string {
 	return []string{"UV_PYTHON=" + python, "UV_PYTHON_DOWNLOADS=never"}
 }

@@ -22,8 +22,8 @@ type git struct {
 // gitConfig replaces the host's configuration.
 //   - safe.directory: git refuses a repository of another user otherwise, such as the runner's workspace seen by root
 //     in a container. The upload-pack behind file:// reads it from a file only, not from -c.
-//   - lowSpeedLimit: a transfer of less than 1000 bytes a second hangs. Of a server that still counts objects, only a byte a
-//     second comes, but for a single commit it does not count for minutes.
+//   - lowSpeedLimit: git ends a transfer that stays below 1000 bytes a second for lowSpeedTime. A server that counts objects sends
+//     about one byte a second, but it counts those of a single commit in less time.
 const gitConfig = `[safe]
 	directory = *
 [http]
@@ -37,8 +37,8 @@ const gitConfig = `[safe]
 	detachedHead = false
 `
 
-// lowSpeedSeconds is how long git itself bears a server that sends nothing: less than a silent git is borne, so that git can say
-// which server it is.
+// lowSpeedSeconds is how long git waits for a server that sends too little. It is shorter than stall, after which a silent git is
+// ended, because git's own error names the server.
 func lowSpeedSeconds(stall time.Duration) int { return max(1, int(stall.Seconds())/5) }
 
 // newGit creates the folders of a checkout in dir, which must be absent or empty.

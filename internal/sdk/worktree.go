@@ -216,8 +216,8 @@ func (w WorkTree) withoutLender(err error) error {
 	if reason == "" {
 		return err
 	}
-	return w.pathError("clone without --shared and without --reference, or run git repack -a -d in it where the repository is that it "+
-		"borrows objects from"+w.hint("; a container sees nothing outside of the workspace", ""), "lacks objects of its commit: %s", oneLine(reason))
+	return w.pathError("clone without --shared and --reference, or run git repack -a -d in the checkout, where the repository that it "+
+		"borrows from exists"+w.hint("; a container sees nothing outside of the workspace", ""), "lacks objects of its commit: %s", oneLine(reason))
 }
 
 // head returns the SHA of the work tree's commit, if that is a commit of the SDK.
