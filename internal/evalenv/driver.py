@@ -108,7 +108,7 @@ class Files:
 
 def retry_after(response):
     try:
-        return max(0.0, float(response.headers.get("Retry-After", "")))
+        return min(86400.0, max(0.0, float(response.headers.get("Retry-After", ""))))  # inf is no JSON
     except ValueError:
         return 0.0
 

@@ -65,6 +65,7 @@ func newFiles(t *testing.T) *files {
 			w.Header().Set("Retry-After", "7")
 			w.WriteHeader(status)
 		case status != 200:
+			w.Header().Set("Retry-After", "inf")
 			w.WriteHeader(status)
 		case strings.HasSuffix(name, "/nested.txt"):
 			fmt.Fprint(w, "-r more.txt\nown\n")
