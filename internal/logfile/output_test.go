@@ -38,7 +38,8 @@ func TestLogKeepsTheBeginningOfALongLine(t *testing.T) {
 		{"a password in parts", []string{"a\nhttp://me:p", "ss@pro", "xy\n"}, "a\nhttp://***@proxy\n"},
 		{"JSON", []string{"[\"http://host:1\",\"me@host\"]\n"}, "[\"http://host:1\",\"me@host\"]\n"},
 		{
-			"a password that is cut", []string{long[18:] + " http://me:password@proxy\n"},
+			"a password that is cut",
+			[]string{long[18:] + " http://me:password@proxy\n"},
 			long[18:] + " http://*** [eval-images] 7 more bytes of this line are left out\n",
 		},
 		{"a line as long as may be", []string{long + "\nb\n"}, long + "\nb\n"},

@@ -52,7 +52,8 @@ func TestPageShowsTheProblems(t *testing.T) {
 			{Name: "exec.base", Status: outcome.Built}, {Name: "exec.env.a", Status: outcome.Failed, Class: "build-failed", Error: "exit code: 7"},
 		}},
 		Rebase: ledger.Rebase{Verified: []ledger.Verified{
-			{Instance: "a__a-1", Result: ledger.VerifiedOK}, {Instance: "b__b-1", Result: ledger.VerifiedDifferent, Differences: []string{"env HOME", "env PATH"}},
+			{Instance: "a__a-1", Result: ledger.VerifiedOK},
+			{Instance: "b__b-1", Result: ledger.VerifiedDifferent, Differences: []string{"env HOME", "env PATH"}},
 			{Instance: "c__c-1", Result: ledger.VerifiedFailed, Differences: []string{"no builder"}},
 		}},
 	}, nil)
