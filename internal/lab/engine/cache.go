@@ -35,11 +35,22 @@ func FilesKey(files fs.FS, inputs ...string) (string, error) {
 	return Key(inputs...), nil
 }
 
+// isMade reports whether a path of the cache was made. An empty folder was not: the engine makes one when it starts a container after the
+// cache was deleted, of which the container has a file or folder.
+func isMade(path string) bool {
+	info, err := os.Stat(path)
+	if err != nil || !info.IsDir() {
+		return err == nil
+	}
+	entries, err := os.ReadDir(path)
+	return err != nil || len(entries) > 0
+}
+
 // Cached returns the path name-key in the cache. If it does not exist, create makes it as a file or folder under
 // another name first, so that nobody sees it half made. Paths of earlier keys are removed.
 func (e *Engine) Cached(name, key string, create func(path string) error) (string, error) {
 	path := filepath.Join(e.Cache, name+"-"+key)
-	if _, err := os.Stat(path); err == nil {
+	if isMade(path) {
 		return path, nil
 	}
 	const anyKey = "-????????????????" // as long as a Key

@@ -94,6 +94,16 @@ func TestCached(t *testing.T) {
 	if content, _ := os.ReadFile(second); string(content) != "whole" {
 		t.Errorf("the cache holds %q, what a failed run left", content)
 	}
+	// What the engine makes of a deleted file or folder that a container has.
+	if err := errors.Join(os.Remove(second), os.Mkdir(second, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := e.Cached("root", newKey, write); err != nil || again != second {
+		t.Errorf("after a deletion the path is %s, %v", again, err)
+	}
+	if content, err := os.ReadFile(second); string(content) != "whole" {
+		t.Errorf("after a deletion the cache holds %q, %v", content, err)
+	}
 	if _, err := os.Stat(first); !os.IsNotExist(err) {
 		t.Errorf("what the old key left is still there: %v", err)
 	}
