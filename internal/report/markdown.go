@@ -94,6 +94,8 @@ func imagesHeadline(s ledger.Summary) string {
 		return fmt.Sprintf("⚠️ Cancelled after %s%s", duration(s.WallClockSeconds), images)
 	case run.Killed:
 		return fmt.Sprintf("❌ Killed after at least %s%s", duration(s.WallClockSeconds), images)
+	case run.StoppedForDeadline && run.SetupError != "": // it came in the set-up
+		return fmt.Sprintf("❌ Stopped for the deadline of %s%s", deadline(run.DeadlineSeconds), images)
 	case run.StoppedForDeadline:
 		return fmt.Sprintf("%s Stopped for the deadline of %s%s", mark(s), deadline(run.DeadlineSeconds), images)
 	case run.SetupError != "" && s.Built == 0 && s.Failed == 0:
