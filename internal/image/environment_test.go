@@ -196,22 +196,29 @@ func TestAnEnvironmentIsNeverOlderThanItsBase(t *testing.T) {
 	}
 }
 
+// duringABuild returns a context that ends for a reason in the middle of the first build, which takes a minute.
+func (e *environments) duringABuild(t *testing.T, reason error) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	begun := filepath.Join(e.docker, "begun")
+	e.dockerIs(t, "touch "+begun+"\nsleep 60\n")
+	go func() {
+		for _, err := os.Stat(begun); err != nil && ctx.Err() == nil; _, err = os.Stat(begun) {
+			time.Sleep(10 * time.Millisecond)
+		}
+		cancel(reason)
+	}()
+	return ctx
+}
+
 // An environment that is older than its base is missing, also when the deadline comes while it is built again.
 func TestStaleEnvironmentAtTheDeadline(t *testing.T) {
 	e := newEnvironments(t)
 	hour := time.Now().Add(-time.Hour)
 	pushEnvironment(t, e.prefix+"/exec.base:latest", hour)
 	pushEnvironment(t, e.prefix+"/env0:latest", hour.Add(-time.Second))
-	ctx, cancel := context.WithCancelCause(t.Context())
-	e.dockerIs(t, "touch "+e.docker+"/begun\nsleep 60\n")
-	go func() {
-		for _, err := os.Stat(e.docker + "/begun"); err != nil && ctx.Err() == nil; _, err = os.Stat(e.docker + "/begun") {
-			time.Sleep(10 * time.Millisecond)
-		}
-		cancel(failure.ErrDeadline)
-	}()
 	r := e.newRun(t, true)
-	_ = r.maker.Environments(ctx, e.base, []Environment{e.environment("env0", "one")})
+	_ = r.maker.Environments(e.duringABuild(t, failure.ErrDeadline), e.base, []Environment{e.environment("env0", "one")})
 	if diff := cmp.Diff(map[string]string{"exec.base": "there", "env0": "deadline"}, ways(r)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -220,16 +227,8 @@ func TestStaleEnvironmentAtTheDeadline(t *testing.T) {
 // A cancel, or the deadline, during the build of the base is no failure that all environments share.
 func TestCancelDuringTheBaseOfEnvironments(t *testing.T) {
 	e := newEnvironments(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	e.dockerIs(t, "touch "+e.docker+"/begun\nsleep 60\n")
-	go func() {
-		for _, err := os.Stat(e.docker + "/begun"); err != nil && ctx.Err() == nil; _, err = os.Stat(e.docker + "/begun") {
-			time.Sleep(10 * time.Millisecond)
-		}
-		cancel()
-	}()
 	r := e.newRun(t, true)
-	_ = r.maker.Environments(ctx, e.base, []Environment{e.environment("env0", "one")})
+	_ = r.maker.Environments(e.duringABuild(t, context.Canceled), e.base, []Environment{e.environment("env0", "one")})
 	if diff := cmp.Diff(map[string]string{"exec.base": "cancelled", "env0": "cancelled"}, ways(r)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
