@@ -13,7 +13,6 @@ import (
 	"github.com/OpenHands/eval-images/internal/config"
 	"github.com/OpenHands/eval-images/internal/dataset"
 	"github.com/OpenHands/eval-images/internal/evalenv"
-	"github.com/OpenHands/eval-images/internal/failure"
 	"github.com/OpenHands/eval-images/internal/image"
 	"github.com/OpenHands/eval-images/internal/ledger"
 	"github.com/OpenHands/eval-images/internal/outcome"
@@ -360,9 +359,7 @@ func (r environmentReporter) record(out *outcome.Outcome) {
 		}
 		e.lost = append(e.lost, entry)
 	}
-	if out.Err != nil && !failure.ByEnd(out.Err) {
-		rec.actions.Error(entry.InstanceID, fmt.Sprintf("%s: %s\nhint: %s", failure.ClassOf(out.Err), entry.Error, failure.HintOf(out.Err)))
-	}
+	rec.annotate(entry, out)
 }
 
 // planEnvironments looks which environments a run would make.

@@ -197,14 +197,19 @@ func (r *record) Ended(_ context.Context, out *outcome.Outcome) {
 		}
 		r.lost = append(r.lost, entry)
 	}
-	// What the end of the run stopped needs no annotation of its own.
-	if class := failure.ClassOf(out.Err); out.Status() == outcome.Failed && !failure.ByEnd(out.Err) {
-		message := fmt.Sprintf("%s: %s\nhint: %s", class, entry.Error, failure.HintOf(out.Err))
-		if out.LogPath != "" {
-			message += "\nlog: " + out.LogPath
-		}
-		r.actions.Error(entry.InstanceID, message)
+	r.annotate(entry, out)
+}
+
+// annotate says why an image has failed. What the end of the run stopped needs no annotation of its own.
+func (r *record) annotate(entry ledger.Entry, out *outcome.Outcome) {
+	if out.Status() != outcome.Failed || failure.ByEnd(out.Err) {
+		return
 	}
+	message := fmt.Sprintf("%s: %s\nhint: %s", entry.ErrorClass, entry.Error, failure.HintOf(out.Err))
+	if out.LogPath != "" {
+		message += "\nlog: " + out.LogPath
+	}
+	r.actions.Error(entry.InstanceID, message)
 }
 
 // Reference records a reference of the run's rebases.

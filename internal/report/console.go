@@ -251,14 +251,13 @@ func finishedLine(o *outcome.Outcome) string {
 	if o.NotRebased != "" && o.Status() == outcome.Built {
 		line += "  not rebased: " + oneLine(o.NotRebased, maxReasonInLog)
 	}
-	if o.Status() != outcome.Failed {
+	switch {
+	case o.Status() != outcome.Failed:
 		return line
+	case !failure.ByEnd(o.Err): // its annotation has the reason
+		return line + "  " + string(cmp.Or(failure.ClassOf(o.Err), failure.ClassUnknown))
 	}
-	class, reason := failure.ClassUnknown, "the build succeeded but returned no tags"
-	if o.Err != nil {
-		class, reason = failure.ClassOf(o.Err), oneLine(o.Err.Error(), maxReasonInLog)
-	}
-	line += fmt.Sprintf("  %s: %s", class, reason)
+	line += fmt.Sprintf("  %s: %s", failure.ClassOf(o.Err), oneLine(o.Err.Error(), maxReasonInLog))
 	if o.LogPath != "" {
 		line += "  log: " + o.LogPath
 	}
