@@ -29,7 +29,8 @@ func (c Config) Warnings() []string {
 	switch {
 	case c.EvalEnv == nil:
 	case c.EvalEnv.Prefix == defaultEvalImagePrefix && c.Image != defaultImage:
-		warn("eval-image-prefix is not given: the environments are pushed to %s, where only OpenHands may push", defaultEvalImagePrefix)
+		warn("eval-image-prefix %s is OpenHands' default, and image is not: a login for image can probably not push environments there",
+			Quote(c.EvalEnv.Prefix))
 	case c.EvalEnv.Prefix != defaultEvalImagePrefix:
 		warn("eval-image-prefix %s is not where SWT-Bench's evaluation pulls from: it asks for %s only", Quote(c.EvalEnv.Prefix), defaultEvalImagePrefix)
 	}
